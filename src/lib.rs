@@ -1,0 +1,33 @@
+//! `evol`: evolve instructions with a local model, answer and filter them, and fine-tune that model
+//! with LoRA on the result, offline and on one workstation.
+//!
+//! The modules in reading order, low to high. A module names only those before it
+//! (`tests/it/layout.rs` checks this):
+//!
+//! - [`rng`]: the only randomness; a stream per (run seed, purpose, id).
+//! - [`tensor`]: the number types that ops are written over; no arithmetic of its own.
+//! - [`gguf`]: the model file format: memory-mapped reader, writer, block formats.
+//! - [`device`]: where ops run.
+//! - [`llm`]: the local model behind llama.cpp: loading, chat template, batch engine, sampling, label scores.
+//! - [`ops`]: one folder per operation, forward and backward.
+//! - [`store`]: the run journal in `SQLite`.
+//! - [`lora`]: adapter configuration, tensors and files (GGUF and PEFT).
+//! - [`model`]: the LLaMA forward and backward passes over [`ops`].
+//! - [`dataset`]: records, seeds, import and export formats, splitting.
+//! - [`evolve`]: operators, prompts, eliminator, rounds, answering. Decides; owns no files.
+//! - [`train`]: tokenise, mask, pack, step, schedule, checkpoint, metrics.
+//! - [`cli`]: what was typed, what it means, one file per command.
+
+pub mod cli;
+pub mod dataset;
+pub mod device;
+pub mod evolve;
+pub mod gguf;
+pub mod llm;
+pub mod lora;
+pub mod model;
+pub mod ops;
+pub mod rng;
+pub mod store;
+pub mod tensor;
+pub mod train;
