@@ -30,7 +30,8 @@ pub fn key(seed: u64, purpose: &str, ids: &[u64]) -> u64 {
 /// 0 and 1 never occur, whose logarithms would be infinite.
 #[inline]
 pub fn uniform(key: u64, position: u64, item: u64) -> f64 {
-    let bits = mix(mix(mix(key) ^ position.wrapping_mul(0x9E37_79B9_7F4A_7C15)) ^ item.wrapping_mul(0xD1B5_4A32_D192_ED03));
+    let bits = mix(mix(mix(key) ^ position.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        ^ item.wrapping_mul(0xD1B5_4A32_D192_ED03));
     ((bits >> 11) as f64 + 0.5) * (1.0 / (1_u64 << 53) as f64)
 }
 
@@ -64,7 +65,8 @@ mod tests {
         let draw = |seed, purpose: &str, ids: &[u64]| stream(seed, purpose, ids).next_u64();
         let base = draw(1, "a", &[2, 3]);
         assert_eq!(base, draw(1, "a", &[2, 3]));
-        for other in [draw(2, "a", &[2, 3]), draw(1, "b", &[2, 3]), draw(1, "a", &[3, 2]), draw(1, "a", &[2])] {
+        for other in [draw(2, "a", &[2, 3]), draw(1, "b", &[2, 3]), draw(1, "a", &[3, 2]), draw(1, "a", &[2])]
+        {
             assert_ne!(base, other);
         }
     }

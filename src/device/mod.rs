@@ -1,4 +1,11 @@
 //! Where ops run. A closed set: the CPU now, CUDA beside it later; ops match on it.
+//!
+//! **Invariant:** no arithmetic here, and no result depends on the number of threads: ops cut their work at
+//! fixed boundaries (see `ops`).
+
+mod cpu;
+
+pub use cpu::CpuDevice;
 
 /// A place to run ops.
 #[derive(Debug)]
@@ -8,6 +15,43 @@ pub enum Device {
     Cpu(CpuDevice),
 }
 
-/// The CPU backend: a rayon pool of its own, so that ggml's threads and ours never run at once by accident.
-#[derive(Debug)]
-pub struct CpuDevice {}
+/// A device that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused threads.
+    #[error("cannot start {threads} worker threads")]
+    ThreadPool {
+        /// How many were asked for; 0 is one per core.
+        threads: usize,
+        /// Why not.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::ThreadPool { .. } => Some("ask for fewer threads with `--threads`".to_owned()),
+        }
+    }
+}
+
+impl Device {
+    /// The CPU with `threads` threads; 0 is one per core.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn cpu(threads: usize) -> Result<Self, Error> {
+        CpuDevice::new(threads).map(Self::Cpu)
+    }
+
+    /// A short name for logs and manifests, such as `cpu (2 threads)`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cpu(cpu) => format!("cpu ({} threads)", cpu.threads()),
+        }
+    }
+}
