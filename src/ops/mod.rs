@@ -21,9 +21,12 @@ pub mod global_norm;
 pub mod linear;
 pub mod lora;
 pub mod matmul;
+mod quant_matrix;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+
+pub use quant_matrix::QuantMatrix;
 
 #[cfg(test)]
 pub(crate) mod check;

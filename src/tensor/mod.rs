@@ -4,10 +4,11 @@
 //! flat row-major slices; a [`Matrix`] or [`MatrixMut`] lays rows, columns and strides over one, and
 //! [`gemm`] multiplies them on the calling thread (`ops::matmul` spreads a product over threads).
 //!
-//! **Invariant:** no arithmetic of its own: dense products go to the `gemm` crate, the rest to `std`.
+//! **Invariant:** no loops over data: dense products go to the `gemm` crate, everything else is an op.
 //! **Invariant:** all `unsafe` of the CPU backend stands in this module, behind views that check their
 //! bounds when they are made.
 
+mod exp;
 mod matrix;
 mod real;
 #[cfg(test)]

@@ -1,1 +1,78 @@
-//! (being written)
+//! A linear layer with a frozen, quantized weight.
+//!
+//! `y = x · Wᵀ`, backward `dx = beta · dx + dy · W`. No gradient of W: the base is frozen.
+//!
+//! Shapes: x, dx (M, in); y, dy (M, out); W (out, in) in GGUF blocks.
+//! Saved: nothing; dx does not depend on x.
+//! Scratch: [`scratch_len`] numbers for decoded rows of W. A matrix larger than [`PASS_WEIGHTS`] is streamed
+//! through it in passes over its rows, so that the decoded part is still in the cache when it is used and an
+//! output head needs no more memory than a layer.
+//! Source: matches `torch.nn.functional.linear` without bias.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use super::QuantMatrix;
+use super::matmul::TILE_COLS;
+use crate::device::Device;
+use crate::tensor::Real;
+
+/// Weights decoded per pass: 4 MiB in f32, about the second-level cache of two current server cores.
+const PASS_WEIGHTS: usize = 1 << 20;
+
+/// Rows of a (`out_features`, `in_features`) weight that are decoded per pass: a function of the shape alone, because
+/// the passes of backward add up in their order.
+pub(super) fn rows_per_pass(in_features: usize, out_features: usize) -> usize {
+    let tiles = PASS_WEIGHTS / in_features.max(1) / TILE_COLS;
+    (tiles.max(1) * TILE_COLS).min(out_features)
+}
+
+/// Numbers of scratch that [`forward`] and [`backward`] need for this weight.
+pub fn scratch_len(in_features: usize, out_features: usize) -> usize {
+    rows_per_pass(in_features, out_features) * in_features
+}
+
+/// `y = x · Wᵀ`: overwrites `y` (`rows`, out) from `x` (`rows`, in).
+///
+/// # Panics
+/// If lengths do not fit, or `scratch` is shorter than [`scratch_len`].
+pub fn forward<T: Real>(
+    device: &Device,
+    w: &QuantMatrix<'_>,
+    rows: usize,
+    x: &[T],
+    y: &mut [T],
+    scratch: &mut [T],
+) {
+    assert_lengths(w, rows, x.len(), y.len(), scratch.len());
+    match device {
+        Device::Cpu(cpu) => cpu::forward(cpu, w, rows, x, y, scratch),
+    }
+}
+
+/// `dx = beta · dx + dy · W`: overwrites `dx` with `beta` 0 (without reading it), adds to it with 1.
+///
+/// # Panics
+/// If lengths do not fit, or `scratch` is shorter than [`scratch_len`].
+pub fn backward<T: Real>(
+    device: &Device,
+    w: &QuantMatrix<'_>,
+    rows: usize,
+    dy: &[T],
+    beta: T,
+    dx: &mut [T],
+    scratch: &mut [T],
+) {
+    assert_lengths(w, rows, dx.len(), dy.len(), scratch.len());
+    match device {
+        Device::Cpu(cpu) => cpu::backward(cpu, w, rows, dy, beta, dx, scratch),
+    }
+}
+
+fn assert_lengths(w: &QuantMatrix<'_>, rows: usize, x: usize, y: usize, scratch: usize) {
+    assert_eq!(x, rows * w.cols(), "length of x or dx (left), {rows} rows of {} (right)", w.cols());
+    assert_eq!(y, rows * w.rows(), "length of y or dy (left), {rows} rows of {} (right)", w.rows());
+    let needed = scratch_len(w.cols(), w.rows());
+    assert!(scratch >= needed, "scratch of {scratch} for {needed} weights");
+}

@@ -1,0 +1,1 @@
+//! Tests of [`cross_entropy`](super).

@@ -1,0 +1,35 @@
+//! CPU twin of [`global_norm`](super): a tree of partial sums with fixed leaves.
+
+use crate::device::CpuDevice;
+use crate::tensor::Real;
+
+/// Elements summed by one task, in order.
+pub(super) const LEAF: usize = 1 << 14;
+/// Running sums within a leaf, so that the loop becomes vector code.
+const LANES: usize = 16;
+
+pub(super) fn sum_of_squares<T: Real>(cpu: &CpuDevice, values: &[T]) -> f64 {
+    cpu.run(|| tree(values))
+}
+
+/// Splits in halves of whole leaves: which partial sum is added to which depends on the length alone.
+fn tree<T: Real>(values: &[T]) -> f64 {
+    let leaves = values.len().div_ceil(LEAF);
+    if leaves <= 1 {
+        return leaf(values);
+    }
+    let (left, right) = values.split_at(leaves / 2 * LEAF);
+    let (left, right) = rayon::join(|| tree(left), || tree(right));
+    left + right
+}
+
+fn leaf<T: Real>(values: &[T]) -> f64 {
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value.to_f64() * value.to_f64();
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>()
+}

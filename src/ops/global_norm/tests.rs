@@ -1,0 +1,1 @@
+//! Tests of [`global_norm`](super).
