@@ -8,14 +8,14 @@
 //!
 //! | format | block | weight |
 //! |---|---|---|
-//! | Q4_0 | `d`, 16 bytes | `(q - 8) * d` |
-//! | Q4_1 | `d`, `m`, 16 bytes | `q * d + m` |
-//! | Q8_0 | `d`, 32 signed bytes | `q * d` |
+//! | `Q4_0` | `d`, 16 bytes | `(q - 8) * d` |
+//! | `Q4_1` | `d`, `m`, 16 bytes | `q * d + m` |
+//! | `Q8_0` | `d`, 32 signed bytes | `q * d` |
 //!
 //! In the 4-bit formats byte `j` holds weight `j` in its low half and weight `j + 16` in its high half.
 //!
 //! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit: the products of a small
-//! integer and an 11-bit significand are exact in `f32`, so a compiler that fuses the addition of Q4_1
+//! integer and an 11-bit significand are exact in `f32`, so a compiler that fuses the addition of `Q4_1`
 //! changes nothing (`tests/it/gguf_engine.rs` compares the bits).
 
 use half::slice::HalfFloatSliceExt;

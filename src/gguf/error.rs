@@ -164,7 +164,7 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Invalid { problem, .. } => problem.hint(),
+            Self::Invalid { problem, .. } => Some(problem.hint().to_owned()),
             Self::NotTrainable { .. } => Some(format!(
                 "llama.cpp can run this file; to train on it, requantise it to one of: {}",
                 list(&GgmlType::TRAINABLE)
@@ -185,8 +185,8 @@ impl Error {
 }
 
 impl Problem {
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
+    fn hint(&self) -> &'static str {
+        match self {
             Self::Empty | Self::TruncatedHeader { .. } | Self::TruncatedData { .. } => {
                 "the download was probably cut short: fetch the file again and compare its SHA-256"
             }
@@ -206,8 +206,7 @@ impl Problem {
             _ => {
                 "the file is damaged or not written by a known converter: fetch it again or convert the model anew"
             }
-        };
-        Some(hint.to_owned())
+        }
     }
 }
 

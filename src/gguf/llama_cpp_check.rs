@@ -4,8 +4,8 @@
 //! llama.cpp. Most bad files make llama.cpp return an error, but some values run into an assertion, which
 //! ends the whole process without a word about the file. Those are refused here.
 //!
-//! Source: the `GGML_ASSERT`s that metadata can reach while a model is loaded, in `llama-model.cpp`
-//! (`load_hparams`) and `llama-vocab.cpp` (`load`), and in the LLaMA graph (`models/llama.cpp`), of the
+//! Source: the `GGML_ASSERT`s that metadata can reach, in `llama-model.cpp` (`load_hparams`),
+//! `llama-vocab.cpp` (`load`) and the graph of the `llama` architecture (`models/llama.cpp`), of the
 //! llama.cpp that `llama-cpp-sys-2` bundles.
 //!
 //! **Invariant:** nothing is refused here that llama.cpp runs.
@@ -100,7 +100,7 @@ impl Gguf {
         }
     }
 
-    /// The LLaMA graph takes keys and values of one size, and no negative epsilon.
+    /// The graph takes keys and values of one size, and no negative epsilon.
     fn check_llama(&self) -> Result<(), Error> {
         if let Some(key_length) = self.optional_u32("llama.attention.key_length")?
             && let Some(value_length) = self.optional_u32("llama.attention.value_length")?

@@ -7,6 +7,7 @@
 //! the mapping by a [`TensorInfo`]'s range cannot fail.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -124,8 +125,11 @@ impl Gguf {
         if now != before {
             return Err(Error::Changed { path: self.path.clone(), before, now });
         }
-        let digest = Sha256::digest(&self.map[..]);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut hex = String::new();
+        for byte in Sha256::digest(&self.map[..]) {
+            write!(hex, "{byte:02x}").expect("a string grows as needed");
+        }
+        Ok(hex)
     }
 
     fn view<'a>(&'a self, info: &'a TensorInfo) -> TensorView<'a> {

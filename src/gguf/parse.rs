@@ -62,7 +62,9 @@ pub(super) fn parse(file: &[u8]) -> Result<Header, Problem> {
     match cursor.u32(&"the version")? {
         2 | 3 => {}
         // A small number read in the wrong byte order has its low half empty (llama.cpp's test as well).
-        version if version & 0xFFFF == 0 && version != 0 => return Err(Problem::ByteOrder { version }),
+        version if version.trailing_zeros() >= 16 && version != 0 => {
+            return Err(Problem::ByteOrder { version });
+        }
         version => return Err(Problem::Version { version }),
     }
     let tensor_count = cursor.count("tensors", MAX_TENSORS)?;
