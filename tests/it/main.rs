@@ -1,2 +1,27 @@
-//! (being written)
-fn main() {}
+//! The one integration test binary (a second one would link llama.cpp a second time).
+//!
+//! One module per subject. Tests that need the model take it from [`model_path`] and fail without it: a
+//! test that skips itself is a test that passes for nothing.
+
+mod layout;
+
+use std::path::PathBuf;
+
+/// The model that `models/fetch` puts in the cache folder, or what `EVOL_TEST_MODEL` names.
+///
+/// # Panics
+/// The file is not there.
+fn model_path() -> PathBuf {
+    let path = std::env::var_os("EVOL_TEST_MODEL").map_or_else(
+        || {
+            let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+                || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache"),
+                PathBuf::from,
+            );
+            cache.join("evol/models/SmolLM2-135M-Instruct.Q4_1.gguf")
+        },
+        PathBuf::from,
+    );
+    assert!(path.is_file(), "no model at `{}`: run models/fetch", path.display());
+    path
+}

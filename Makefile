@@ -1,0 +1,35 @@
+# Everything here builds the release profile, tests and lints too: llama.cpp, the slow part, is then
+# compiled once (a second profile would compile it again), and the tests run a real model at full speed.
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TERM_COLOR ?= auto
+# `make demo OUT=somewhere` keeps runs apart.
+OUT ?= runs/quickstart
+
+.PHONY: help demo build test lint setup model clean-demo
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: build model ## Build, fetch the default model, run the quickstart experiment (15 minutes on 2 cores after the build)
+	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
+
+test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
+	cargo test --locked --release
+
+lint: setup ## Format, clippy and documentation, warnings are errors
+	cargo fmt --check
+	cargo clippy --locked --release --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --release --no-deps --document-private-items
+
+build: setup ## Build the release binary for this machine's instruction set
+	cargo build --locked --release
+
+setup: ## Install what the build needs (cmake, clang), saying what and why
+	@scripts/setup
+
+model: setup ## Fetch the default model into the cache folder and check its SHA-256
+	@models/fetch
+
+clean-demo: ## Remove the demo's run directory
+	rm -rf $(OUT)
