@@ -22,8 +22,11 @@ pub mod linear;
 pub mod lora;
 pub mod matmul;
 mod quant_matrix;
+mod reduce;
+pub mod residual;
 pub mod rms_norm;
 pub mod rope;
+pub mod rows;
 pub mod swiglu;
 
 pub use quant_matrix::QuantMatrix;

@@ -1,1 +1,72 @@
-//! (being written)
+//! Rotary position embedding, in place, in the layout of GGUF's `llama` models.
+//!
+//! In every head the pair `(x[2i], x[2i+1])` is rotated by `position · frequency[i]`,
+//! `frequency[i] = theta^(-2i/D) / factor[i]`, where the factors are the file's `rope_freqs` or 1.
+//! Backward rotates by the negative angle: a rotation is orthogonal.
+//!
+//! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the
+//! rows of the q and k weights for it. The other layout on these files gives plausible, wrong text.
+//!
+//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, d_x (T, heads, D).
+//! Saved: nothing but the table, which all layers share.
+//! Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs` as in llama.cpp's `ggml_rope_ext`.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::device::Device;
+use crate::tensor::Real;
+
+/// Radians per position for each pair of a head of `head_dim`.
+///
+/// # Panics
+/// If `head_dim` is odd, or there are factors for another number of pairs.
+pub fn frequencies(head_dim: usize, theta: f64, factors: Option<&[f32]>) -> Vec<f64> {
+    assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
+    if let Some(factors) = factors {
+        assert_eq!(factors.len(), head_dim / 2, "factors (left) for the pairs of a head (right)");
+    }
+    let factor = |i: usize| factors.map_or(1.0, |factors| f64::from(factors[i]));
+    (0..head_dim / 2).map(|i| theta.powf(-((2 * i) as f64) / head_dim as f64) / factor(i)).collect()
+}
+
+/// Overwrites `table` (T, D/2, 2) with the cosine and sine of every angle, computed in f64.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn fill_table<T: Real>(positions: &[u32], frequencies: &[f64], table: &mut [T]) {
+    let len = positions.len() * frequencies.len() * 2;
+    assert_eq!(table.len(), len, "length of table (left), positions times head_dim (right)");
+    let mut cells = table.as_chunks_mut::<2>().0.iter_mut();
+    for &position in positions {
+        for (frequency, cell) in frequencies.iter().zip(&mut cells) {
+            let (sin, cos) = (f64::from(position) * frequency).sin_cos();
+            *cell = [T::from_f64(cos), T::from_f64(sin)];
+        }
+    }
+}
+
+/// Rotates `x` (T, heads, D) by the angles of `table` (T, D/2, 2).
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn forward<T: Real>(device: &Device, table: &[T], heads: usize, head_dim: usize, x: &mut [T]) {
+    assert_eq!(x.len(), table.len() * heads, "length of x (left), heads times length of table (right)");
+    assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
+    match device {
+        Device::Cpu(cpu) => cpu::rotate(cpu, table, heads, head_dim, T::ONE, x),
+    }
+}
+
+/// Rotates `d_x` (T, heads, D) back.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn backward<T: Real>(device: &Device, table: &[T], heads: usize, head_dim: usize, d_x: &mut [T]) {
+    assert_eq!(d_x.len(), table.len() * heads, "length of d_x (left), heads times length of table (right)");
+    assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
+    match device {
+        Device::Cpu(cpu) => cpu::rotate(cpu, table, heads, head_dim, -T::ONE, d_x),
+    }
+}

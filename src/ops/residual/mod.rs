@@ -1,0 +1,25 @@
+//! The residual connection.
+//!
+//! `out = x + branch`. Backward needs no code: the gradient of `out` is the gradient of both.
+//!
+//! Shapes: all (N).
+//! Source: He et al. 2015, arXiv:1512.03385, equation 1.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::device::Device;
+use crate::tensor::Real;
+
+/// Overwrites `out` (N). Not in place, because backward needs `x` as it was.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn forward<T: Real>(device: &Device, x: &[T], branch: &[T], out: &mut [T]) {
+    assert_eq!(branch.len(), x.len(), "lengths of branch (left) and x (right)");
+    assert_eq!(out.len(), x.len(), "lengths of out (left) and x (right)");
+    match device {
+        Device::Cpu(cpu) => cpu::forward(cpu, x, branch, out),
+    }
+}

@@ -1,0 +1,46 @@
+//! Picking rows of a matrix, and putting their gradients back.
+//!
+//! `out[n] = x[rows[n]]`; backward `d_x[rows[n]] = d_out[n]` and 0 in all other rows.
+//!
+//! This is how positions without a target are kept away from the output head, the largest product of a
+//! small model: they have no loss and no gradient there.
+//!
+//! Shapes: x, d_x (T, C); rows (N), strictly increasing; out, d_out (N, C).
+//! Source: matches `torch.index_select` along axis 0.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::device::Device;
+use crate::tensor::Real;
+
+/// Overwrites `out` (N, C) with rows of `x` (T, C).
+///
+/// # Panics
+/// If lengths do not fit, or a row does not exist.
+pub fn forward<T: Real>(device: &Device, x: &[T], columns: usize, rows: &[u32], out: &mut [T]) {
+    assert_rows(x.len(), columns, rows, out.len());
+    match device {
+        Device::Cpu(_) => cpu::forward(x, columns, rows, out),
+    }
+}
+
+/// Overwrites all of `d_x` (T, C).
+///
+/// # Panics
+/// If lengths do not fit, or a row does not exist.
+pub fn backward<T: Real>(device: &Device, d_out: &[T], columns: usize, rows: &[u32], d_x: &mut [T]) {
+    assert_rows(d_x.len(), columns, rows, d_out.len());
+    match device {
+        Device::Cpu(_) => cpu::backward(d_out, columns, rows, d_x),
+    }
+}
+
+fn assert_rows(x: usize, columns: usize, rows: &[u32], out: usize) {
+    assert_eq!(out, rows.len() * columns, "length of out or d_out (left), rows times columns (right)");
+    assert!(rows.is_sorted_by(|a, b| a < b), "rows are not strictly increasing");
+    if let Some(&last) = rows.last() {
+        assert!((last as usize + 1) * columns <= x, "row {last} of {} numbers", x);
+    }
+}
