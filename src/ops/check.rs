@@ -1,9 +1,12 @@
 //! What the tests of all ops share: reproducible inputs, poisoned and guarded outputs, gradients by
 //! central differences, and devices of several thread counts.
 
+use super::QuantMatrix;
 use crate::device::{CpuDevice, Device};
+use crate::gguf::{GgmlType, dequantize};
 use crate::rng;
 use crate::tensor::Real;
+use half::{bf16, f16};
 
 /// Cells before and after a [`Guarded`] buffer.
 const GUARD: usize = 8;
@@ -60,6 +63,51 @@ pub(crate) fn random<T: Real>(len: usize, seed: u64) -> Vec<T> {
 /// The same numbers in another type.
 pub(crate) fn convert<A: Real, B: Real>(values: &[A]) -> Vec<B> {
     values.iter().map(|v| B::from_f64(v.to_f64())).collect()
+}
+
+/// A weight matrix in blocks of its own, with random contents.
+pub(crate) struct Weights {
+    ggml_type: GgmlType,
+    data: Vec<u8>,
+    rows: usize,
+    cols: usize,
+}
+
+impl Weights {
+    /// Random weights, about even over (-1, 1) before their block format rounds them.
+    pub(crate) fn random(ggml_type: GgmlType, rows: usize, cols: usize, seed: u64) -> Self {
+        let blocks = rows * cols / ggml_type.block_weights();
+        let data = (0..blocks).flat_map(|i| random_block(ggml_type, seed, i as u64)).collect();
+        Self { ggml_type, data, rows, cols }
+    }
+
+    /// What ops take.
+    pub(crate) fn view(&self) -> QuantMatrix<'_> {
+        QuantMatrix::new(self.ggml_type, &self.data, self.rows, self.cols)
+    }
+
+    /// All weights (rows, cols) as f64: the reference for what ops compute with them.
+    pub(crate) fn decoded(&self) -> Vec<f64> {
+        let mut weights = vec![0.0; self.rows * self.cols];
+        dequantize(self.ggml_type, &self.data, &mut weights);
+        convert(&weights)
+    }
+}
+
+/// Scales are 1/8 for 4-bit and 1/128 for 8-bit quants, the minimum of Q4_1 is -1.
+fn random_block(ggml_type: GgmlType, seed: u64, block: u64) -> Vec<u8> {
+    let value = (2.0 * rng::uniform(seed, 1, block) - 1.0) as f32;
+    let quants = |n: u64| (0..n).map(move |i| (256.0 * rng::uniform(seed, 2 + block, i)) as u8);
+    let half = |x: f32| f16::from_f32(x).to_le_bytes();
+    match ggml_type {
+        GgmlType::F32 => value.to_le_bytes().to_vec(),
+        GgmlType::F16 => half(value).to_vec(),
+        GgmlType::BF16 => bf16::from_f32(value).to_le_bytes().to_vec(),
+        GgmlType::Q4_0 => half(0.125).into_iter().chain(quants(16)).collect(),
+        GgmlType::Q4_1 => half(0.125).into_iter().chain(half(-1.0)).chain(quants(16)).collect(),
+        GgmlType::Q8_0 => half(1.0 / 128.0).into_iter().chain(quants(32)).collect(),
+        other => panic!("no random blocks of {other}"),
+    }
 }
 
 /// A CPU with `threads` threads.

@@ -1,1 +1,124 @@
 //! Tests of [`linear`](super).
+
+use super::{backward, forward, rows_per_pass, scratch_len};
+use crate::gguf::GgmlType;
+use crate::ops::check::{
+    Guarded, Weights, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,
+};
+use crate::tensor::Real;
+
+/// (M, in, out, format of W): empty, single, odd around vector and tile widths, several passes over W, and the
+/// `up` projection of `SmolLM2` in its real format.
+fn cases() -> Vec<(usize, usize, usize, GgmlType)> {
+    vec![
+        (0, 32, 5, GgmlType::Q4_1),
+        (2, 0, 3, GgmlType::F32),
+        (3, 4, 0, GgmlType::F32),
+        (1, 1, 1, GgmlType::F32),
+        (31, 33, 127, GgmlType::F16),
+        (33, 31, 129, GgmlType::BF16),
+        (127, 128, 257, GgmlType::Q4_0),
+        (129, 96, 193, GgmlType::Q8_0),
+        (257, 129, 1, GgmlType::F32),
+        (33, 8192, 400, GgmlType::Q4_1),
+        (512, 576, 1536, GgmlType::Q4_1),
+    ]
+}
+
+fn run_forward<T: Real>(threads: usize, w: &Weights, rows: usize, x: &[T]) -> Vec<T> {
+    let w = w.view();
+    let mut y = Guarded::poisoned(rows * w.rows());
+    let mut scratch = Guarded::poisoned(scratch_len(w.cols(), w.rows()));
+    forward(&cpu(threads), &w, rows, x, y.as_mut(), scratch.as_mut());
+    scratch.into_checked();
+    y.into_checked()
+}
+
+fn run_backward<T: Real>(threads: usize, w: &Weights, rows: usize, dy: &[T], onto: Option<&[T]>) -> Vec<T> {
+    let w = w.view();
+    let (mut dx, beta) = match onto {
+        Some(onto) => (Guarded::from_slice(onto), T::ONE),
+        None => (Guarded::poisoned(rows * w.cols()), T::ZERO),
+    };
+    let mut scratch = Guarded::poisoned(scratch_len(w.cols(), w.rows()));
+    backward(&cpu(threads), &w, rows, dy, beta, dx.as_mut(), scratch.as_mut());
+    dx.into_checked()
+}
+
+/// `y[i][o] = Σ_j x[i][j] · w[o][j]` by plain loops in f64.
+fn reference(rows: usize, inputs: usize, outputs: usize, x: &[f64], w: &[f64]) -> Vec<f64> {
+    let mut y = Vec::with_capacity(rows * outputs);
+    for i in 0..rows {
+        for o in 0..outputs {
+            y.push(dot(&x[i * inputs..][..inputs], &w[o * inputs..][..inputs]));
+        }
+    }
+    y
+}
+
+#[test]
+fn f32_and_f64_match_plain_loops() {
+    for (rows, inputs, outputs, ggml_type) in cases() {
+        let what = format!("({rows}, {inputs}, {outputs}, {ggml_type})");
+        let w = Weights::random(ggml_type, outputs, inputs, 1);
+        let (x, dy) = (random::<f32>(rows * inputs, 2), random::<f32>(rows * outputs, 3));
+        let y = reference(rows, inputs, outputs, &convert(&x), &w.decoded());
+        assert_close(&format!("y {what}"), &run_forward(2, &w, rows, &x), &y);
+        let y64 = run_forward::<f64>(2, &w, rows, &convert(&x));
+        // Sums of up to 8192 terms below 1 in f64: 8192 · 1.1e-16 is the worst case of rounding.
+        assert!(y.iter().zip(&y64).all(|(a, b)| (a - b).abs() <= 1e-12), "y in f64 {what}");
+
+        let dx64 = run_backward::<f64>(2, &w, rows, &convert(&dy), None);
+        assert_close(&format!("dx {what}"), &run_backward(2, &w, rows, &dy, None), &dx64);
+        let onto = random::<f32>(rows * inputs, 4);
+        let sum: Vec<f64> = dx64.iter().zip(&onto).map(|(dx, onto)| dx + f64::from(*onto)).collect();
+        assert_close(&format!("dx added {what}"), &run_backward(2, &w, rows, &dy, Some(&onto)), &sum);
+    }
+}
+
+#[test]
+fn gradient_of_x() {
+    for (rows, inputs, outputs, ggml_type) in
+        [(1, 1, 1, GgmlType::F32), (3, 33, 5, GgmlType::F16), (2, 64, 31, GgmlType::Q4_1)]
+    {
+        let w = Weights::random(ggml_type, outputs, inputs, 1);
+        let (x, g) = (random::<f64>(rows * inputs, 2), random::<f64>(rows * outputs, 3));
+        let dx = run_backward(1, &w, rows, &g, None);
+        assert_gradient("x", &x, &dx, |x| dot(&run_forward(1, &w, rows, x), &g));
+    }
+}
+
+#[test]
+fn threads_do_not_change_bits() {
+    for (rows, inputs, outputs, ggml_type) in cases() {
+        let w = Weights::random(ggml_type, outputs, inputs, 1);
+        let (x, dy) = (random::<f32>(rows * inputs, 2), random::<f32>(rows * outputs, 3));
+        let scratch = vec![0.0; scratch_len(inputs, outputs)];
+        assert_thread_independent("y", |device| {
+            let mut y = vec![0.0; dy.len()];
+            forward(device, &w.view(), rows, &x, &mut y, &mut scratch.clone());
+            y
+        });
+        assert_thread_independent("dx", |device| {
+            let mut dx = vec![0.0; x.len()];
+            backward(device, &w.view(), rows, &dy, 0.0, &mut dx, &mut scratch.clone());
+            dx
+        });
+    }
+}
+
+#[test]
+fn passes_are_whole_tiles_and_bounded() {
+    assert_eq!(rows_per_pass(576, 1536), 1536);
+    assert_eq!(rows_per_pass(576, 49_152), 1728);
+    assert_eq!(scratch_len(576, 49_152), 1728 * 576);
+    assert_eq!(rows_per_pass(100_000_000, 500), 192);
+    assert_eq!(rows_per_pass(0, 3), 3);
+}
+
+#[test]
+#[should_panic(expected = "length of x or dx (left), 2 rows of 32 (right)")]
+fn a_wrong_length_is_refused() {
+    let w = Weights::random(GgmlType::Q4_1, 3, 32, 1);
+    run_forward::<f32>(1, &w, 2, &[0.0; 63]);
+}
