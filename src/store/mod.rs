@@ -1,1 +1,202 @@
-//! (being written)
+//! The run journal: `RUN/run.db`, the only truth about what happened to every instruction.
+//!
+//! In the flow: `evolve` writes units of work into it and resumes from it; `dataset` and `cli` read it.
+//! Everything else in a run directory (export, report) can be made again from this file.
+//!
+//! Durability: `SQLite` in WAL mode with `synchronous = FULL`, so a committed [`Unit`] survives `kill -9`
+//! *and* a power cut (`NORMAL` would lose the last commits with the power, and a resumed run would then
+//! contradict what was printed). A commit costs one fsync per chunk of generations, which take seconds.
+//! Locking is exclusive: one process per run directory, and a second one is told so instead of
+//! interleaving rows. A process that dies gives its lock back to the system.
+//!
+//! **Invariant:** a row is a function of (model, prompts, config, seeds): no clock, no insertion order, no
+//! autoincrement. Ids come from [`node_id`].
+//! **Invariant:** every attempt is a row, eliminated ones too, and an eliminated row has a reason.
+//! **Invariant:** no other module names `rusqlite`. The journal does not know the rules: reasons, rule and
+//! operator names are text to it.
+
+mod error;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::{Change, Error};
+pub use read::{FunnelRow, History, TokenTotals, TrainingRow};
+pub use write::Unit;
+
+use crate::llm::{FinishReason, Sampling};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+
+/// File name of the journal within a run directory.
+pub const FILE_NAME: &str = "run.db";
+
+/// Attempts that one root can have in one round: attempt numbers are below this (see [`node_id`]).
+pub const MAX_ATTEMPTS: u32 = 100;
+/// Rounds that a run can have, the seeds' round 0 included.
+pub const MAX_ROUNDS: u32 = 100;
+
+/// The id of what became of seed number `root_index` (0-based) in `round` at `attempt`: decimal digits
+/// `root_index + 1 | round (2) | attempt (2)`, so that a reader sees where a node belongs: `420100` is
+/// seed 42 in round 1. A seed is round 0, attempt 0; its id is the `root_id` of all its descendants.
+///
+/// Within a root, ids grow with the round and then with the attempt.
+///
+/// # Panics
+/// If `round` or `attempt` is not below its limit: the caller checks its configuration.
+pub fn node_id(root_index: usize, round: u32, attempt: u32) -> u64 {
+    assert!(round < MAX_ROUNDS, "round {round}, limit {MAX_ROUNDS}");
+    assert!(attempt < MAX_ATTEMPTS, "attempt {attempt}, limit {MAX_ATTEMPTS}");
+    (root_index as u64 + 1) * 10_000 + u64::from(round) * 100 + u64::from(attempt)
+}
+
+/// How far a node has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Generated, passed the rules that need no model. A seed starts here.
+    Evolved,
+    /// Passed the judge; waits for its answer.
+    Judged,
+    /// Has an answer that passed every rule: it is exported, and the next round evolves it.
+    Kept,
+    /// Failed a rule. A seed in this state has no usable answer: it stays in the pool, but is not exported.
+    Eliminated,
+}
+
+impl Status {
+    /// The word in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Evolved => "evolved",
+            Self::Judged => "judged",
+            Self::Kept => "kept",
+            Self::Eliminated => "eliminated",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Evolved, Self::Judged, Self::Kept, Self::Eliminated].into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// How a text was generated: enough to generate it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// BLAKE3 of the prompt that the model saw, 32 hexadecimal digits.
+    pub prompt_hash: String,
+    /// How tokens were drawn.
+    pub sampling: Sampling,
+    /// Key of the noise (see `rng::uniform`).
+    pub key: u64,
+    /// Tokens of the prompt, shared ones included.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub completion_tokens: usize,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+}
+
+/// One instruction of the run: a seed, or one attempt at evolving one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// From [`node_id`].
+    pub id: u64,
+    /// What it was evolved from; `None` for a seed.
+    pub parent_id: Option<u64>,
+    /// The seed it descends from (equals `id` for a seed).
+    pub root_id: u64,
+    /// 0 for seeds.
+    pub round: u32,
+    /// Number of the attempt at this root within the round, from 0.
+    pub attempt: u32,
+    /// Evolution operator; `None` for seeds.
+    pub operator: Option<String>,
+    /// What is asked.
+    pub instruction: String,
+    /// Material that belongs to it, may be empty.
+    pub input: String,
+    /// One of the 29 skills, if known.
+    pub skill: Option<String>,
+    /// 1..=10, if known.
+    pub difficulty: Option<u8>,
+    /// How the instruction was generated; `None` for seeds.
+    pub generation: Option<Generation>,
+    /// How far it has come.
+    pub status: Status,
+    /// Name of the rule that eliminated it: present exactly when `status` is [`Status::Eliminated`].
+    pub reason: Option<String>,
+}
+
+/// The answer to a node's instruction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The text, trimmed.
+    pub text: String,
+    /// How it was generated.
+    pub generation: Generation,
+}
+
+/// What one rule said about one node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Name of the rule; a node has at most one verdict per rule.
+    pub rule: String,
+    /// Whether the node may live on.
+    pub passed: bool,
+    /// What the rule saw: the leaked words, the log-probabilities in both orders.
+    pub detail: serde_json::Value,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// The journal file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts a unit of work: its rows become durable together at [`Unit::commit`], or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] if no transaction can be started.
+    pub fn begin(&mut self) -> Result<Unit<'_>, Error> {
+        let transaction = self.connection.transaction().map_err(|e| Error::sqlite(&self.path, e))?;
+        Ok(Unit::new(transaction, &self.path))
+    }
+
+    /// Ties the journal to what decides its rows. The first call writes `fingerprint` (name, value); later
+    /// calls compare.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] names every entry that is not what the journal was begun with.
+    pub fn bind(&mut self, fingerprint: &[(String, String)]) -> Result<(), Error> {
+        let bound = self.fingerprint()?;
+        if bound.is_empty() {
+            let unit = self.begin()?;
+            for (name, value) in fingerprint {
+                unit.set_meta(&format!("{}{name}", schema::FINGERPRINT), value)?;
+            }
+            return unit.commit();
+        }
+        let find = |list: &[(String, String)], name: &str| {
+            list.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+        };
+        let mut names: Vec<&String> = bound.iter().chain(fingerprint).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let changes: Vec<Change> = names
+            .into_iter()
+            .map(|name| Change { name: name.clone(), old: find(&bound, name), new: find(fingerprint, name) })
+            .filter(|change| change.old != change.new)
+            .collect();
+        if changes.is_empty() { Ok(()) } else { Err(Error::Changed { path: self.path.clone(), changes }) }
+    }
+}

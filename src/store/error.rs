@@ -1,0 +1,139 @@
+//! What can be wrong with a run directory or its journal.
+
+use std::path::{Path, PathBuf};
+
+/// One entry of the fingerprint that differs; `None`: it was or is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Name of the entry, such as `model.sha256` or `config.rounds`.
+    pub name: String,
+    /// What the journal was begun with.
+    pub old: Option<String>,
+    /// What it is now.
+    pub new: Option<String>,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |value: &Option<String>| value.clone().map_or("absent".to_owned(), |v| format!("`{v}`"));
+        write!(f, "`{}` was {}, is {}", self.name, show(&self.old), show(&self.new))
+    }
+}
+
+/// A journal that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory exists, holds something, and that is not a run.
+    #[error("directory `{}` is not empty and holds no `{}`: evol did not make it", .dir.display(), super::FILE_NAME)]
+    NotARun {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is no journal to open.
+    #[error("no run in `{}`: it has no `{}`", .dir.display(), super::FILE_NAME)]
+    Missing {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is a journal where a new one was to be made.
+    #[error("`{}` already holds a run", .dir.display())]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The file is no database, or one of another program.
+    #[error("`{}` is not a journal of evol: {found}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// Written by a later version of the program.
+    #[error("`{}` has schema version {found}, this evol reads up to {supported}", .path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        supported: i64,
+    },
+    /// Another process has the journal open.
+    #[error("another process is using `{}`", .path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run was begun with something else.
+    #[error("the run in `{}` was begun differently: {}", .path.display(),
+        .changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Every difference, by name.
+        changes: Vec<Change>,
+    },
+    /// A cell holds what this program never writes.
+    #[error("`{}` holds `{value}` in column `{column}` of node {id}", .path.display())]
+    BadCell {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        id: u64,
+        /// The column.
+        column: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// The directory cannot be made or read.
+    #[error("cannot use directory `{}`", .dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("`{}` cannot be read or written", .path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+impl Error {
+    /// Sorts out the failures that a user can do something about.
+    pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::Busy { path }
+            }
+            Some(rusqlite::ErrorCode::NotADatabase) => {
+                Self::Foreign { path, found: "not an SQLite file".to_owned() }
+            }
+            _ => Self::Sqlite { path, source },
+        }
+    }
+
+    /// What the user can do, if anything is known to help.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotARun { .. } | Self::Exists { .. } | Self::Foreign { .. } => {
+                Some("choose a new or empty directory with `--out`".to_owned())
+            }
+            Self::Missing { .. } => Some("`evol evolve --out DIR` or `evol run` makes a run".to_owned()),
+            Self::NewerSchema { .. } => Some("use the version of evol that made this run".to_owned()),
+            Self::Busy { .. } => Some("wait for the other evol on this directory to end, or stop it".to_owned()),
+            Self::Changed { .. } => Some(
+                "a run goes on only with what it was begun with: restore that, or choose a new directory with `--out`"
+                    .to_owned(),
+            ),
+            Self::BadCell { .. } => Some("the file was changed by hand or damaged: begin a new run".to_owned()),
+            Self::Directory { .. } | Self::Sqlite { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The journal on real files: round trips, atomicity, refusals.
+
+use super::*;
+use serde_json::json;
+
+fn generation(key: u64) -> Generation {
+    Generation {
+        prompt_hash: "ab".repeat(16),
+        sampling: Sampling { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1 },
+        key,
+        prompt_tokens: 120,
+        completion_tokens: 17,
+        finish_reason: FinishReason::Stop,
+    }
+}
+
+fn seed(root_index: usize) -> Node {
+    let id = node_id(root_index, 0, 0);
+    Node {
+        id,
+        parent_id: None,
+        root_id: id,
+        round: 0,
+        attempt: 0,
+        operator: None,
+        instruction: format!("Name {root_index} rivers.\nOne per line: \u{1F30A}"),
+        input: String::new(),
+        skill: Some("Geography".to_owned()),
+        difficulty: Some(3),
+        generation: None,
+        status: Status::Evolved,
+        reason: None,
+    }
+}
+
+fn child(parent: &Node, round: u32) -> Node {
+    let root_index = (parent.root_id / 10_000 - 1) as usize;
+    Node {
+        id: node_id(root_index, round, 0),
+        parent_id: Some(parent.id),
+        round,
+        operator: Some("deepening".to_owned()),
+        generation: Some(generation(u64::MAX - 3)),
+        skill: None,
+        difficulty: None,
+        ..parent.clone()
+    }
+}
+
+fn insert(store: &mut Store, nodes: &[&Node]) {
+    let unit = store.begin().unwrap();
+    for node in nodes {
+        unit.insert_node(node).unwrap();
+    }
+    unit.commit().unwrap();
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::create(dir.path()).unwrap();
+    (dir, store)
+}
+
+#[test]
+fn ids_can_be_read_and_are_ordered_within_a_root() {
+    assert_eq!(node_id(41, 1, 0), 420_100);
+    assert!(node_id(0, 1, 99) < node_id(0, 2, 0) && node_id(0, 99, 99) < node_id(1, 0, 0));
+}
+
+#[test]
+fn rows_come_back_as_they_were_written_also_after_reopening() {
+    let (dir, mut store) = store();
+    let root = seed(4);
+    let evolved = child(&root, 1);
+    insert(&mut store, &[&root, &evolved]);
+    let answer = Answer { text: "Rhine".to_owned(), generation: generation(5) };
+    let verdict = Verdict { rule: "no_gain".to_owned(), passed: true, detail: json!({"margin": -1.25}) };
+    let unit = store.begin().unwrap();
+    unit.insert_verdict(evolved.id, &verdict).unwrap();
+    unit.insert_answer(evolved.id, &answer).unwrap();
+    unit.set_status(evolved.id, Status::Kept, None).unwrap();
+    unit.set_meta("note", "x").unwrap();
+    unit.commit().unwrap();
+    drop(store);
+
+    let store = Store::open(dir.path()).unwrap();
+    let kept = Node { status: Status::Kept, ..evolved.clone() };
+    assert_eq!(store.node(root.id).unwrap().unwrap(), root);
+    assert_eq!(store.meta("note").unwrap().as_deref(), Some("x"));
+    assert_eq!(
+        store.training_rows().unwrap(),
+        [TrainingRow { node: kept.clone(), output: "Rhine".to_owned() }]
+    );
+    let way = store.lineage(evolved.id).unwrap();
+    assert_eq!(way.iter().map(|h| h.node.id).collect::<Vec<_>>(), [root.id, evolved.id]);
+    assert_eq!(way[1], History { node: kept, verdicts: vec![verdict], answer: Some(answer) });
+    assert_eq!(store.family(root.id).unwrap(), way);
+    assert!(store.lineage(7).unwrap().is_empty());
+    let totals = TokenTotals { prompt_tokens: 240, evolve_tokens: 17, answer_tokens: 17 };
+    assert_eq!(store.token_totals().unwrap(), totals);
+}
+
+#[test]
+fn an_uncommitted_unit_leaves_no_trace() {
+    let (_dir, mut store) = store();
+    store.begin().unwrap().insert_node(&seed(0)).unwrap();
+    assert!(store.node(seed(0).id).unwrap().is_none());
+}
+
+#[test]
+fn the_pool_holds_the_newest_kept_node_of_each_root() {
+    let (_dir, mut store) = store();
+    let (a, b) =
+        (seed(0), Node { status: Status::Eliminated, reason: Some("refused".to_owned()), ..seed(1) });
+    let a1 = Node { status: Status::Kept, ..child(&a, 1) };
+    let a2 = Node { status: Status::Eliminated, reason: Some("copied".to_owned()), ..child(&a1, 2) };
+    insert(&mut store, &[&a, &b, &a1, &a2]);
+    let ids = |round| store.pool(round).unwrap().iter().map(|n| n.id).collect::<Vec<_>>();
+    assert_eq!(ids(1), [a.id, b.id]);
+    assert_eq!(ids(2), [a1.id, b.id]);
+    assert_eq!(ids(3), [a1.id, b.id]);
+    let funnel = store.funnel().unwrap();
+    assert_eq!(funnel.iter().map(|row| row.count).sum::<u64>(), 4);
+    assert_eq!(funnel[0].reason.as_deref(), Some("refused"));
+    assert_eq!(funnel[3].operator.as_deref(), Some("deepening"));
+}
+
+/// What the disk holds after `kill -9`: the files of an open journal, with the last commits in the `-wal`.
+#[test]
+fn what_was_committed_survives_a_process_that_never_closed() {
+    let (dir, mut store) = store();
+    insert(&mut store, &[&seed(0)]);
+    let after = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), after.path().join(entry.file_name())).unwrap();
+    }
+    let store = Store::open_or_create(after.path()).unwrap();
+    assert_eq!(store.node(seed(0).id).unwrap(), Some(seed(0)));
+}
+
+#[test]
+fn rows_that_contradict_themselves_are_refused() {
+    let (_dir, mut store) = store();
+    let root = seed(0);
+    insert(&mut store, &[&root]);
+    let unit = store.begin().unwrap();
+    assert!(unit.insert_node(&root).is_err(), "the same id twice");
+    assert!(unit.insert_node(&child(&seed(9), 1)).is_err(), "a child without its parent");
+    assert!(unit.set_status(root.id, Status::Eliminated, None).is_err(), "eliminated without a reason");
+    assert!(unit.set_status(root.id, Status::Kept, Some("copied")).is_err(), "kept with a reason");
+}
+
+#[test]
+fn a_changed_fingerprint_is_refused_by_name_with_old_and_new() {
+    let (_dir, mut store) = store();
+    let print = |rounds: &str| vec![("config.rounds".to_owned(), rounds.to_owned())];
+    store.bind(&print("2")).unwrap();
+    store.bind(&print("2")).unwrap();
+    let error = store.bind(&print("3")).unwrap_err();
+    assert!(error.to_string().ends_with("begun differently: `config.rounds` was `2`, is `3`"), "{error}");
+    assert!(error.hint().is_some());
+    let error = store.bind(&[]).unwrap_err();
+    assert!(error.to_string().ends_with("`config.rounds` was `2`, is absent"), "{error}");
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    assert!(matches!(Store::open(dir.path()), Err(Error::Missing { .. })));
+    std::fs::write(dir.path().join("thesis.txt"), "x").unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(Error::NotARun { .. })));
+    assert!(matches!(Store::create(dir.path()), Err(Error::NotARun { .. })));
+    assert!(!path.exists());
+
+    std::fs::write(&path, "this is no database, and longer than a header of one hundred bytes".repeat(3))
+        .unwrap();
+    assert!(matches!(Store::open_or_create(dir.path()), Err(Error::Foreign { .. })));
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE guests (name)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(Store::open_or_create(dir.path()), Err(Error::Foreign { .. })));
+    assert_eq!(before, std::fs::read(&path).unwrap());
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let (dir, store) = store();
+    store.connection.pragma_update(None, "user_version", schema::SCHEMA_VERSION + 1).unwrap();
+    drop(store);
+    let error = Store::open_or_create(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::NewerSchema { found: 2, supported: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_second_process_is_told_that_the_run_is_in_use() {
+    let (dir, _store) = store();
+    let error = Store::open_or_create(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+}
+
+#[test]
+fn a_creation_that_was_cut_short_is_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(FILE_NAME), "").unwrap();
+    assert!(Store::open_or_create(dir.path()).unwrap().fingerprint().unwrap().is_empty());
+    assert!(matches!(Store::create(dir.path()), Err(Error::Exists { .. })));
+}
