@@ -1,0 +1,74 @@
+//! An adapter as the passes see it: branches by (layer, projection), in any number type.
+//!
+//! Where in the flow: made from [`LoraWeights`] at the start of a pass; gradients have the same layout.
+//!
+//! **Invariant:** the dropout mask of a branch is a function of (the row's key, layer, projection): backward and
+//! a repeated forward see the same one.
+
+use crate::lora::{LoraWeights, TargetModule};
+use crate::ops::lora::Branch;
+use crate::rng;
+use crate::tensor::Real;
+
+/// The numbers of an adapter and where they lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Adapter<'a, T> {
+    pub(super) layout: &'a LoraWeights,
+    /// As `layout.data`, of which it is a copy in another type when gradients are checked.
+    pub(super) data: &'a [T],
+    /// Seeds the dropout of this row; `None` in evaluation, where nothing is dropped.
+    pub(super) dropout_key: Option<u64>,
+}
+
+impl<'a> Adapter<'a, f32> {
+    pub(super) fn new(weights: &'a LoraWeights, dropout_key: Option<u64>) -> Self {
+        Self { layout: weights, data: &weights.data, dropout_key }
+    }
+}
+
+impl<'a, T: Real> Adapter<'a, T> {
+    /// The branch beside a projection, if it is adapted.
+    pub(super) fn branch(&self, layer: usize, module: TargetModule) -> Option<Branch<'a, T>> {
+        let pair = self.layout.pair(layer, module)?;
+        let key = |key| rng::key(key, "lora.dropout", &[layer as u64, module as u64]);
+        Some(Branch {
+            a: &self.data[pair.a.clone()],
+            b: &self.data[pair.b.clone()],
+            rank: self.layout.config.r,
+            in_features: pair.in_features,
+            out_features: pair.out_features,
+            scaling: T::from_f32(self.layout.scaling()),
+            dropout: self.dropout_key.map_or(0.0, |_| self.layout.config.lora_dropout),
+            dropout_key: self.dropout_key.map_or(0, key),
+        })
+    }
+
+    /// dA and dB of a projection in a flat buffer of gradients.
+    pub(super) fn gradients_of<'g>(
+        &self,
+        layer: usize,
+        module: TargetModule,
+        gradients: &'g mut [T],
+    ) -> Option<(&'g mut [T], &'g mut [T])> {
+        let pair = self.layout.pair(layer, module)?;
+        // `lora_a` lies directly before `lora_b`: an invariant of `LoraWeights`.
+        Some(gradients[pair.a.start..pair.b.end].split_at_mut(pair.a.len()))
+    }
+
+    /// Whether something below the input of `module` in the lowest layer is trained. Above that layer
+    /// something always is, because an adapter has the same projections in every layer.
+    pub(super) fn trains_below(&self, layer: usize, module: TargetModule) -> bool {
+        let adapted = &self.layout.config.target_modules;
+        layer > 0 || adapted.iter().any(|&other| depth(other) < depth(module))
+    }
+}
+
+/// How many projections of a layer lie one behind the other before this one.
+fn depth(module: TargetModule) -> usize {
+    match module {
+        TargetModule::QProj | TargetModule::KProj | TargetModule::VProj => 0,
+        TargetModule::OProj => 1,
+        TargetModule::GateProj | TargetModule::UpProj => 2,
+        TargetModule::DownProj => 3,
+    }
+}

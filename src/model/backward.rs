@@ -1,0 +1,177 @@
+//! The backward pass: from the loss down to the lowest adapted projection.
+//!
+//! `d_stream` starts as the gradient of the last layer's output and collects, layer by layer, what each
+//! block adds to it; what a block's linear layers read (norms, silu·up) is computed again from what forward
+//! saved. Gradients of `gate` and `up` replace their values, so a row is used up by its backward pass.
+//! Source: the chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
+//!
+//! **Invariant:** only adapter tensors have gradients, and nothing is computed below the lowest of them.
+//! **Invariant:** no arithmetic here: only ops, in order.
+
+use super::Llama;
+use super::adapter::Adapter;
+use super::forward::Pass;
+use super::row::{LossSum, PackedRow, RowIndex};
+use super::workspace::{BackwardBuffers, LayerBuffers, SharedBuffers, Workspace};
+use crate::device::Device;
+use crate::lora::TargetModule;
+use crate::ops::{attention, cross_entropy, linear, lora, rms_norm, rope, rows, swiglu};
+use crate::tensor::Real;
+
+/// See [`Llama::forward_backward`].
+pub(super) fn forward_backward<T: Real>(
+    device: &Device,
+    model: &Llama,
+    ws: &mut Workspace<T>,
+    adapter: Adapter<'_, T>,
+    row: &PackedRow,
+    loss_scale: T,
+    gradients: &mut [T],
+) -> LossSum {
+    assert!(ws.training, "the workspace was made without training");
+    let pass = Pass::new(device, model, Some(adapter), ws, row);
+    if ws.index.targets.is_empty() {
+        return LossSum::default();
+    }
+    pass.run_layers(ws, &row.tokens);
+    let loss = head(&pass, ws, loss_scale);
+    for layer in (0..model.config().num_hidden_layers).rev() {
+        let Workspace { index, rope_table, stream, layers, shared, scratch, backward, u, .. } = &mut *ws;
+        let buffers = backward.as_mut().expect("made for training");
+        let mut sink = Sink { u, gradients: &mut *gradients, scratch };
+        let (step, saved) = (Step { pass, adapter, layer }, &mut layers[layer]);
+        if step.feed_forward_block(saved, shared, buffers, &mut sink) {
+            step.attention_block(index, rope_table, &stream[layer], saved, shared, buffers, &mut sink);
+        }
+    }
+    loss
+}
+
+/// The loss, and its gradient with respect to the stream after the last layer.
+fn head<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, loss_scale: T) -> LossSum {
+    let (device, model) = (pass.device, pass.model);
+    pass.normed_head(ws);
+    let Workspace { index, head, scratch, backward, .. } = ws;
+    let BackwardBuffers { d_head_x, d_head_normed, d_stream, .. } =
+        backward.as_mut().expect("made for training");
+    let nll = cross_entropy::forward_backward(
+        device,
+        &model.head(),
+        &head.normed,
+        &index.targets,
+        loss_scale,
+        d_head_normed,
+        scratch,
+    );
+    rms_norm::backward(device, &head.x, model.output_norm(), &head.rstd, d_head_normed, T::ZERO, d_head_x);
+    rows::backward(device, d_head_x, model.config().hidden_size, &index.target_rows, d_stream);
+    LossSum { nll, n_targets: index.targets.len() }
+}
+
+/// The way back through one layer.
+#[derive(Debug, Clone, Copy)]
+struct Step<'a, T> {
+    pass: Pass<'a, T>,
+    adapter: Adapter<'a, T>,
+    layer: usize,
+}
+
+/// Where gradients of adapters go, and what computing them takes.
+struct Sink<'a, T> {
+    u: &'a mut [T],
+    gradients: &'a mut [T],
+    scratch: &'a mut [T],
+}
+
+impl<T: Real> Step<'_, T> {
+    /// Turns the gradient of the layer's output into that of `saved.middle`. False: nothing further down is
+    /// trained.
+    fn feed_forward_block(
+        &self,
+        saved: &mut LayerBuffers<T>,
+        shared: &mut SharedBuffers<T>,
+        buffers: &mut BackwardBuffers<T>,
+        sink: &mut Sink<'_, T>,
+    ) -> bool {
+        let Pass { device, model, .. } = self.pass;
+        let LayerBuffers { middle, ffn_rstd, gate, up, t, .. } = saved;
+        let SharedBuffers { normed, ffn, .. } = shared;
+        let BackwardBuffers { d_stream, d_normed, d_ffn, .. } = buffers;
+        let [.., t_gate, t_up, t_down] = &*t;
+        swiglu::forward(device, gate, up, ffn);
+        if !self.project(TargetModule::DownProj, ffn, t_down, d_stream, T::ZERO, d_ffn, sink) {
+            return false;
+        }
+        swiglu::backward(device, d_ffn, gate, up);
+        let (weight, eps) = (model.ffn_norm(self.layer), model.config().rms_norm_eps);
+        rms_norm::forward(device, middle, weight, eps, normed, ffn_rstd);
+        self.project(TargetModule::GateProj, normed, t_gate, gate, T::ZERO, d_normed, sink);
+        if !self.project(TargetModule::UpProj, normed, t_up, up, T::ONE, d_normed, sink) {
+            return false;
+        }
+        rms_norm::backward(device, middle, weight, ffn_rstd, d_normed, T::ONE, d_stream);
+        true
+    }
+
+    /// Turns the gradient of `saved.middle` into that of the layer's input `x`.
+    fn attention_block(
+        &self,
+        index: &RowIndex,
+        rope_table: &[T],
+        x: &[T],
+        saved: &mut LayerBuffers<T>,
+        shared: &mut SharedBuffers<T>,
+        buffers: &mut BackwardBuffers<T>,
+        sink: &mut Sink<'_, T>,
+    ) {
+        let Pass { device, model, .. } = self.pass;
+        let LayerBuffers { attn_rstd, q, k, v, attn, lse, t, .. } = saved;
+        let normed = &mut shared.normed;
+        let BackwardBuffers { d_stream, d_normed, d_attn, d_q, d_k, d_v, .. } = buffers;
+        let [t_q, t_k, t_v, t_o, ..] = &*t;
+        if !self.project(TargetModule::OProj, attn, t_o, d_stream, T::ZERO, d_attn, sink) {
+            return;
+        }
+        let heads = model.config().heads();
+        let inputs = attention::Inputs { heads, starts: &index.starts, q, k, v };
+        let attended = attention::Saved { out: attn, lse, d_out: d_attn };
+        let gradients = attention::Gradients { d_q, d_k, d_v };
+        attention::backward(device, inputs, attended, gradients, sink.scratch);
+        rope::backward(device, rope_table, heads.heads, heads.head_dim, d_q);
+        rope::backward(device, rope_table, heads.kv_heads, heads.head_dim, d_k);
+        let (weight, eps) = (model.attn_norm(self.layer), model.config().rms_norm_eps);
+        rms_norm::forward(device, x, weight, eps, normed, attn_rstd);
+        self.project(TargetModule::QProj, normed, t_q, d_q, T::ZERO, d_normed, sink);
+        self.project(TargetModule::KProj, normed, t_k, d_k, T::ONE, d_normed, sink);
+        if self.project(TargetModule::VProj, normed, t_v, d_v, T::ONE, d_normed, sink) {
+            rms_norm::backward(device, x, weight, attn_rstd, d_normed, T::ONE, d_stream);
+        }
+    }
+
+    /// A linear layer with input `x` and the branch beside it: adds to the adapter's gradients, and sets
+    /// `dx = beta · dx + …` unless nothing that made `x` is trained; returns whether something is.
+    fn project(
+        &self,
+        module: TargetModule,
+        x: &[T],
+        t: &[T],
+        dy: &[T],
+        beta: T,
+        dx: &mut [T],
+        sink: &mut Sink<'_, T>,
+    ) -> bool {
+        let Pass { device, model, tokens, .. } = self.pass;
+        let below = self.adapter.trains_below(self.layer, module);
+        if below {
+            let weight = model.linear(self.layer, module);
+            linear::backward(device, &weight, tokens, dy, beta, dx, sink.scratch);
+        }
+        if let Some(branch) = self.adapter.branch(self.layer, module) {
+            let (da, db) =
+                self.adapter.gradients_of(self.layer, module, sink.gradients).expect("a branch has a pair");
+            let gradients = lora::Gradients { da, db, dx: below.then_some(dx), u: sink.u };
+            lora::backward(device, &branch, tokens, x, t, dy, gradients, sink.scratch);
+        }
+        below
+    }
+}

@@ -1,0 +1,79 @@
+//! What can be wrong with a model that is otherwise a valid GGUF file.
+//!
+//! Where in the flow: returned by [`super::Llama::load`]; `cli` prints it with [`Error::hint`].
+//!
+//! **Invariant:** every error names the file and the key or tensor in it.
+
+use std::path::PathBuf;
+
+use crate::gguf;
+
+/// Why a model cannot be trained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key or tensor is missing, of the wrong type, or in a format that is not decoded.
+    #[error(transparent)]
+    Gguf(#[from] gguf::Error),
+    /// Another architecture: other formulas, under names that may look the same.
+    #[error("`{}` has architecture `{found}`, expected `llama`", path.display())]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// `general.architecture`.
+        found: String,
+    },
+    /// A variant of the architecture that is not computed here, or sizes that do not go together.
+    #[error("key `{key}` in `{}` is `{found}`, expected {expected}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What is accepted.
+        expected: String,
+    },
+    /// A tensor does not have the shape that the configuration says.
+    #[error("tensor `{tensor}` in `{}` has shape {found:?}, expected {expected:?}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its shape, slowest axis first.
+        found: Vec<usize>,
+        /// The shape by the configuration.
+        expected: Vec<usize>,
+    },
+    /// A tensor that the forward pass would leave out, and then compute another model.
+    #[error("tensor `{tensor}` in `{}` is not part of a dense LLaMA without biases", path.display())]
+    UnexpectedTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Gguf(error) => return error.hint(),
+            Self::Architecture { found, .. } => {
+                return Some(format!(
+                    "llama.cpp may run a `{found}` model, so it can evolve instructions; to train, give a \
+                     LLaMA-architecture one (Llama 2 and 3, SmolLM2, TinyLlama, Mistral)"
+                ));
+            }
+            Self::Key { .. } => "training supports dense LLaMA models with plain or `rope_freqs` RoPE",
+            Self::Shape { .. } => "the file is damaged or not written by a known converter: convert it anew",
+            Self::UnexpectedTensor { .. } => {
+                "training supports dense LLaMA models; biases, experts and extra norms are not computed"
+            }
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,79 @@
+//! What goes into a pass and what comes out: packed rows and summed losses.
+//!
+//! Where in the flow: `train` packs samples into [`PackedRow`]s; a pass turns one into the index lists
+//! ([`RowIndex`]) that ops take.
+//!
+//! **Invariant:** a [`RowIndex`] is built from a row that covers its tokens with segments, in order and
+//! without gaps; building it allocates nothing after the longest row.
+
+use std::ops::Range;
+
+/// One packed row: several samples one after the other; a token attends only within its segment and
+/// positions start at 0 in each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedRow {
+    /// (T) token ids.
+    pub tokens: Vec<u32>,
+    /// (T) what the token at t has to predict, already shifted; `None`: no loss there.
+    pub targets: Vec<Option<u32>>,
+    /// Contiguous, cover 0..T.
+    pub segments: Vec<Range<usize>>,
+}
+
+/// Sum of negative log-likelihoods (nats) over the rows that have a target, and their count.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LossSum {
+    /// Nats.
+    pub nll: f64,
+    /// Rows with a target.
+    pub n_targets: usize,
+}
+
+/// A row as ops see it.
+#[derive(Debug, Default)]
+pub(super) struct RowIndex {
+    /// (T): where the segment of token t begins.
+    pub(super) starts: Vec<u32>,
+    /// (T): distance from there, the position for RoPE.
+    pub(super) positions: Vec<u32>,
+    /// (N): positions that have a target.
+    pub(super) target_rows: Vec<u32>,
+    /// (N): the targets.
+    pub(super) targets: Vec<u32>,
+}
+
+impl RowIndex {
+    pub(super) fn with_capacity(tokens: usize) -> Self {
+        let list = || Vec::with_capacity(tokens);
+        Self { starts: list(), positions: list(), target_rows: list(), targets: list() }
+    }
+
+    /// Describes `row`.
+    ///
+    /// # Panics
+    /// If its lists have different lengths, or its segments do not cover it.
+    pub(super) fn set(&mut self, row: &PackedRow) {
+        let tokens = row.tokens.len();
+        assert_eq!(row.targets.len(), tokens, "targets (left) and tokens (right) of a row");
+        self.starts.clear();
+        self.positions.clear();
+        for segment in &row.segments {
+            let end = self.starts.len();
+            assert!(
+                segment.start == end && segment.end >= end,
+                "segment {segment:?} does not begin at {end}, where the one before it ends"
+            );
+            self.starts.extend(segment.clone().map(|_| segment.start as u32));
+            self.positions.extend(segment.clone().map(|t| (t - segment.start) as u32));
+        }
+        assert_eq!(self.starts.len(), tokens, "end of the last segment (left), tokens (right)");
+        self.target_rows.clear();
+        self.targets.clear();
+        for (t, target) in row.targets.iter().enumerate() {
+            if let Some(target) = target {
+                self.target_rows.push(t as u32);
+                self.targets.push(*target);
+            }
+        }
+    }
+}

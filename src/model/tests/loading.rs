@@ -1,0 +1,142 @@
+//! Files that are refused, and what is said about them.
+
+use super::tiny::{HIDDEN, LAYERS, TinyFile, VOCAB};
+use crate::gguf::{GgmlType, Value};
+use crate::model::ModelConfig;
+
+/// The message for a tiny file changed by `change`, with the path replaced by `FILE`; asserts that there is
+/// a hint.
+#[track_caller]
+fn refusal(change: impl FnOnce(&mut TinyFile)) -> String {
+    let mut file = TinyFile::new();
+    change(&mut file);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    let error = file.load_at(&path).expect_err("a file that must be refused");
+    assert!(error.hint().is_some(), "no hint for: {error}");
+    error.to_string().replace(&path.display().to_string(), "FILE")
+}
+
+#[test]
+fn reads_the_configuration() {
+    let expected = ModelConfig {
+        hidden_size: HIDDEN,
+        intermediate_size: 64,
+        num_hidden_layers: LAYERS,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 8,
+        vocab_size: VOCAB,
+        max_position_embeddings: 64,
+        rms_norm_eps: 1e-5,
+        rope_theta: 1000.0,
+        tie_word_embeddings: true,
+    };
+    assert_eq!(*TinyFile::new().load().config(), expected);
+    assert!(!TinyFile::untied().load().config().tie_word_embeddings);
+}
+
+#[test]
+fn defaults_are_those_of_the_format() {
+    let mut file = TinyFile::new();
+    file.metadata.retain(|(key, _)| key != "llama.rope.freq_base");
+    assert_eq!(file.load().config().rope_theta, 10_000.0);
+    // Without `head_count_kv` there are as many kv heads as heads, so the tiny k and v do not fit.
+    let message = refusal(|file| file.metadata.retain(|(key, _)| key != "llama.attention.head_count_kv"));
+    assert_eq!(message, "tensor `blk.0.attn_k.weight` in `FILE` has shape [16, 32], expected [32, 32]");
+}
+
+#[test]
+fn names_the_key_that_cannot_be_computed() {
+    let cases = [
+        (
+            "general.architecture",
+            Value::String("qwen2".to_owned()),
+            "`FILE` has architecture `qwen2`, expected `llama`",
+        ),
+        (
+            "llama.expert_count",
+            Value::U32(8),
+            "key `llama.expert_count` in `FILE` is `8`, expected 0 (a dense model)",
+        ),
+        (
+            "llama.rope.scaling.type",
+            Value::String("yarn".to_owned()),
+            "key `llama.rope.scaling.type` in `FILE` is `yarn`, expected `none`",
+        ),
+        (
+            "llama.rope.scale_linear",
+            Value::F32(4.0),
+            "key `llama.rope.scale_linear` in `FILE` is `4`, expected 1",
+        ),
+        (
+            "llama.attention.causal",
+            Value::Bool(false),
+            "key `llama.attention.causal` in `FILE` is `false`, expected `true`",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            Value::U32(3),
+            "key `llama.attention.head_count_kv` in `FILE` is `3`, expected a divisor of the 4 heads",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            Value::Array(vec![Value::U32(2), Value::U32(2)]),
+            "key `llama.attention.head_count_kv` in `FILE` is `a list of 2 numbers`, expected one number for all layers",
+        ),
+        (
+            "llama.attention.key_length",
+            Value::U32(7),
+            "key `llama.attention.key_length` in `FILE` is `7`, expected an even number: RoPE rotates pairs",
+        ),
+        (
+            "llama.rope.dimension_count",
+            Value::U32(4),
+            "key `llama.rope.dimension_count` in `FILE` is `4`, expected 8, all columns of a head",
+        ),
+        (
+            "llama.attention.head_count",
+            Value::U32(5),
+            "key `llama.attention.head_count_kv` in `FILE` is `2`, expected a divisor of the 5 heads",
+        ),
+        (
+            "llama.attention.head_count",
+            Value::U32(0),
+            "key `llama.attention.head_count` in `FILE` is `0`, expected 1 or more",
+        ),
+        (
+            "llama.rope.freq_base",
+            Value::F32(f32::NAN),
+            "key `llama.rope.freq_base` in `FILE` is `NaN`, expected more than 0",
+        ),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            Value::F32(-1.0),
+            "key `llama.attention.layer_norm_rms_epsilon` in `FILE` is `-1`, expected 0 or more",
+        ),
+    ];
+    for (key, value, expected) in cases {
+        assert_eq!(refusal(|file| file.set(key, value.clone())), expected, "{key} = {value:?}");
+    }
+}
+
+#[test]
+fn names_the_tensor_that_does_not_fit() {
+    let missing = refusal(|file| file.tensors.retain(|tensor| tensor.name != "blk.1.ffn_up.weight"));
+    assert_eq!(missing, "`FILE` has no tensor `blk.1.ffn_up.weight`");
+    let bias = refusal(|file| file.put_vector("blk.0.attn_q.bias", 32, 0.0));
+    assert_eq!(bias, "tensor `blk.0.attn_q.bias` in `FILE` is not part of a dense LLaMA without biases");
+    let shape = refusal(|file| file.tensor("blk.1.ffn_down.weight").shape = vec![64, 32]);
+    assert_eq!(shape, "tensor `blk.1.ffn_down.weight` in `FILE` has shape [64, 32], expected [32, 64]");
+    let head = refusal(|file| file.put_matrix("output.weight", VOCAB + 1, HIDDEN));
+    assert_eq!(head, "tensor `output.weight` in `FILE` has shape [98, 32], expected [97, 32]");
+    let freqs = refusal(|file| file.put_vector("rope_freqs.weight", 3, 1.0));
+    assert_eq!(freqs, "tensor `rope_freqs.weight` in `FILE` has shape [3], expected [4]");
+    let format = refusal(|file| {
+        let tensor = file.tensor("blk.0.attn_v.weight");
+        (tensor.ggml_type, tensor.data) = (GgmlType::Q5_0, vec![0; 16 * 22].into());
+    });
+    assert!(format.contains("`blk.0.attn_v.weight` in `FILE` is of type q5_0"), "{format}");
+    let vector = refusal(|file| file.tensor("token_embd.weight").shape = vec![VOCAB * HIDDEN]);
+    assert_eq!(vector, "tensor `token_embd.weight` in `FILE` has shape [3104], expected [3104, 32]");
+}

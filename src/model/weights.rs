@@ -1,0 +1,163 @@
+//! The frozen base: which tensors it has, checked once, and how ops get at them.
+//!
+//! Where in the flow: [`Llama::load`] stands between an arbitrary file and the passes, which rely on every
+//! tensor being there with the right shape and a format that is decoded.
+//!
+//! **Invariant:** weights stay in their blocks in the mapped file; only the norms (a few thousand numbers)
+//! are decoded into memory. Nothing is ever written to them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Error, ModelConfig};
+use crate::gguf::{Gguf, dequantize};
+use crate::lora::TargetModule;
+use crate::ops::{QuantMatrix, rope};
+
+/// A loaded base. Weights stay quantized in the map and are never written.
+#[derive(Debug)]
+pub struct Llama {
+    gguf: Arc<Gguf>,
+    config: ModelConfig,
+    layers: Vec<Layer>,
+    output_norm: Vec<f32>,
+    /// `output.weight`, or the embedding if the head is tied to it.
+    head: &'static str,
+    /// Radians per position for each pair of a head.
+    rope_frequencies: Vec<f64>,
+}
+
+/// One decoder layer.
+#[derive(Debug)]
+struct Layer {
+    /// Tensor names in the order of [`TargetModule::ALL`]: made once, so that a pass makes no strings.
+    linears: [String; 7],
+    attn_norm: Vec<f32>,
+    ffn_norm: Vec<f32>,
+}
+
+const EMBEDDING: &str = "token_embd.weight";
+const OUTPUT: &str = "output.weight";
+const OUTPUT_NORM: &str = "output_norm.weight";
+const ROPE_FREQS: &str = "rope_freqs.weight";
+
+impl Llama {
+    /// Checks every tensor that the architecture needs (name, shape, format), names the first that is wrong.
+    ///
+    /// # Errors
+    /// The file is not a LLaMA that we can train.
+    pub fn load(gguf: Arc<Gguf>) -> Result<Self, Error> {
+        let config = ModelConfig::from_gguf(&gguf)?;
+        let (hidden, vocab) = (config.hidden_size, config.vocab_size);
+        let mut tensors = Tensors { gguf: &gguf, expected: HashSet::new() };
+        tensors.check(EMBEDDING, &[vocab, hidden])?;
+        let head = if config.tie_word_embeddings { EMBEDDING } else { OUTPUT };
+        tensors.check(head, &[vocab, hidden])?;
+        let output_norm = tensors.vector(OUTPUT_NORM, hidden)?;
+        let factors = match gguf.tensor(ROPE_FREQS) {
+            Some(_) => Some(tensors.vector(ROPE_FREQS, config.head_dim / 2)?),
+            None => None,
+        };
+        let layers = (0..config.num_hidden_layers)
+            .map(|layer| tensors.layer(layer, &config))
+            .collect::<Result<_, _>>()?;
+        tensors.refuse_others()?;
+        let rope_frequencies =
+            rope::frequencies(config.head_dim, f64::from(config.rope_theta), factors.as_deref());
+        Ok(Self { config, layers, output_norm, head, rope_frequencies, gguf })
+    }
+
+    /// Configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// (V, C).
+    pub(super) fn embedding(&self) -> QuantMatrix<'_> {
+        self.matrix(EMBEDDING)
+    }
+
+    /// (V, C).
+    pub(super) fn head(&self) -> QuantMatrix<'_> {
+        self.matrix(self.head)
+    }
+
+    /// (out, in).
+    pub(super) fn linear(&self, layer: usize, module: TargetModule) -> QuantMatrix<'_> {
+        self.matrix(&self.layers[layer].linears[module as usize])
+    }
+
+    pub(super) fn attn_norm(&self, layer: usize) -> &[f32] {
+        &self.layers[layer].attn_norm
+    }
+
+    pub(super) fn ffn_norm(&self, layer: usize) -> &[f32] {
+        &self.layers[layer].ffn_norm
+    }
+
+    pub(super) fn output_norm(&self) -> &[f32] {
+        &self.output_norm
+    }
+
+    pub(super) fn rope_frequencies(&self) -> &[f64] {
+        &self.rope_frequencies
+    }
+
+    fn matrix(&self, name: &str) -> QuantMatrix<'_> {
+        QuantMatrix::from_view(&self.gguf.tensor(name).expect("`load` has found every tensor"))
+    }
+}
+
+/// The tensors of a file while they are checked.
+struct Tensors<'a> {
+    gguf: &'a Gguf,
+    expected: HashSet<String>,
+}
+
+impl Tensors<'_> {
+    /// That a tensor is there, in a format that is decoded, with `shape`.
+    fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), Error> {
+        let view = self.gguf.weights(name)?;
+        self.expected.insert(name.to_owned());
+        if view.shape == shape {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            path: self.gguf.path().to_owned(),
+            tensor: name.to_owned(),
+            found: view.shape.to_vec(),
+            expected: shape.to_vec(),
+        })
+    }
+
+    /// A vector, decoded.
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        self.check(name, &[len])?;
+        let view = self.gguf.weights(name)?;
+        let mut values = vec![0.0; len];
+        dequantize(view.ggml_type, view.data, &mut values);
+        Ok(values)
+    }
+
+    fn layer(&mut self, layer: usize, config: &ModelConfig) -> Result<Layer, Error> {
+        let base = config.base_shape();
+        let linears = TargetModule::ALL.map(|module| format!("blk.{layer}.{}.weight", module.gguf_name()));
+        for (name, module) in linears.iter().zip(TargetModule::ALL) {
+            self.check(name, &[base.out_features(module), base.in_features(module)])?;
+        }
+        let attn_norm = self.vector(&format!("blk.{layer}.attn_norm.weight"), config.hidden_size)?;
+        let ffn_norm = self.vector(&format!("blk.{layer}.ffn_norm.weight"), config.hidden_size)?;
+        Ok(Layer { linears, attn_norm, ffn_norm })
+    }
+
+    /// That the file has nothing that would be left out, such as biases.
+    fn refuse_others(&self) -> Result<(), Error> {
+        match self.gguf.tensors().find(|view| !self.expected.contains(view.name)) {
+            None => Ok(()),
+            Some(view) => Err(Error::UnexpectedTensor {
+                path: self.gguf.path().to_owned(),
+                tensor: view.name.to_owned(),
+            }),
+        }
+    }
+}
