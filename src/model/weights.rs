@@ -64,7 +64,7 @@ impl Llama {
         tensors.refuse_others()?;
         let rope_frequencies =
             rope::frequencies(config.head_dim, f64::from(config.rope_theta), factors.as_deref());
-        Ok(Self { config, layers, output_norm, head, rope_frequencies, gguf })
+        Ok(Self { gguf, config, layers, output_norm, head, rope_frequencies })
     }
 
     /// Configuration.

@@ -84,6 +84,7 @@ pub(super) struct HeadBuffers<T> {
 
 /// Gradients of activations.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "`d_x` is the gradient of `x`, as everywhere in ops")]
 pub(super) struct BackwardBuffers<T> {
     /// (N, C).
     pub(super) d_head_x: Buffer<T>,

@@ -1,5 +1,7 @@
 //! Files that are refused, and what is said about them.
 
+#![expect(clippy::float_cmp, reason = "these numbers must be equal, not close")]
+
 use super::tiny::{HIDDEN, LAYERS, TinyFile, VOCAB};
 use crate::gguf::{GgmlType, Value};
 use crate::model::ModelConfig;

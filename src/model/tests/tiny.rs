@@ -143,7 +143,7 @@ pub(super) fn separate(row: &PackedRow) -> Vec<PackedRow> {
     let part = |segment: &std::ops::Range<usize>| PackedRow {
         tokens: row.tokens[segment.clone()].to_vec(),
         targets: row.targets[segment.clone()].to_vec(),
-        segments: vec![0..segment.len()],
+        segments: std::iter::once(0..segment.len()).collect(),
     };
     row.segments.iter().map(part).collect()
 }

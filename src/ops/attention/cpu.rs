@@ -146,7 +146,9 @@ fn softmax_row<T: Real>(scores: &mut [T], visible: std::ops::Range<usize>, peak:
         *peak = block_peak;
     }
     let after = *peak;
-    scores.iter_mut().for_each(|s| *s = (*s - after).exp());
+    for score in scores.iter_mut() {
+        *score = (*score - after).exp();
+    }
     let shrink = (before - after).exp();
     *total = *total * shrink + reduce::sum(scores);
     shrink
@@ -163,13 +165,14 @@ pub(super) fn backward<T: Real>(
     if tokens == 0 || columns == 0 {
         return;
     }
-    let (d_k, d_v) = scratch.split_at_mut(tokens * columns);
+    let Gradients { d_q, d_k, d_v } = gradients;
+    let (head_k, head_v) = scratch.split_at_mut(tokens * columns);
     cpu.run(|| {
-        let d_q = MatrixMut::new(gradients.d_q, tokens, columns);
-        let per_head = (MatrixMut::new(d_k, tokens, columns), MatrixMut::new(d_v, tokens, columns));
-        backward_tasks(inputs, saved, 0, d_q, per_head.0, per_head.1);
-        sum_groups(inputs, d_k, gradients.d_k);
-        sum_groups(inputs, d_v, gradients.d_v);
+        let [d_q, all_k, all_v] =
+            [d_q, &mut *head_k, &mut *head_v].map(|buffer| MatrixMut::new(buffer, tokens, columns));
+        backward_tasks(inputs, saved, 0, d_q, all_k, all_v);
+        sum_groups(inputs, head_k, d_k);
+        sum_groups(inputs, head_v, d_v);
     });
 }
 

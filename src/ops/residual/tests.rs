@@ -1,5 +1,7 @@
 //! Tests of [`residual`](super).
 
+#![expect(clippy::float_cmp, reason = "these numbers must be equal, not close")]
+
 use super::*;
 use crate::ops::check::{Guarded, assert_thread_independent, random};
 

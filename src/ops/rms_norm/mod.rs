@@ -4,7 +4,7 @@
 //! Backward, with `g = weight ⊙ d_out` and `x̂ = x · rstd`: `d_x = beta · d_x + rstd · (g - x̂ · mean_c(g ⊙ x̂))`.
 //! No gradient of the weight: the base is frozen.
 //!
-//! Shapes: x, out, d_out, d_x (M, C); weight (C), f32 as in the file; rstd (M).
+//! Shapes: x, out, `d_out`, `d_x` (M, C); weight (C), f32 as in the file; rstd (M).
 //! Saved: rstd. `out` is cheap and is computed again where backward needs it.
 //! Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4; parity with `torch.nn.functional.rms_norm`.
 

@@ -1,5 +1,7 @@
 //! Tests of [`rms_norm`](super): forward against the formula, backward against central differences.
 
+#![expect(clippy::float_cmp, reason = "these numbers must be equal, not close")]
+
 use super::*;
 use crate::ops::check::{
     Guarded, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,

@@ -7,7 +7,7 @@
 //! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the
 //! rows of the q and k weights for it. The other layout on these files gives plausible, wrong text.
 //!
-//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, d_x (T, heads, D).
+//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D).
 //! Saved: nothing but the table, which all layers share.
 //! Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs` as in llama.cpp's `ggml_rope_ext`.
 

@@ -5,7 +5,7 @@
 //! This is how positions without a target are kept away from the output head, the largest product of a
 //! small model: they have no loss and no gradient there.
 //!
-//! Shapes: x, d_x (T, C); rows (N), strictly increasing; out, d_out (N, C).
+//! Shapes: x, `d_x` (T, C); rows (N), strictly increasing; out, `d_out` (N, C).
 //! Source: matches `torch.index_select` along axis 0.
 
 mod cpu;
@@ -41,6 +41,6 @@ fn assert_rows(x: usize, columns: usize, rows: &[u32], out: usize) {
     assert_eq!(out, rows.len() * columns, "length of out or d_out (left), rows times columns (right)");
     assert!(rows.is_sorted_by(|a, b| a < b), "rows are not strictly increasing");
     if let Some(&last) = rows.last() {
-        assert!((last as usize + 1) * columns <= x, "row {last} of {} numbers", x);
+        assert!((last as usize + 1) * columns <= x, "row {last} of {x} numbers");
     }
 }
