@@ -1,1 +1,31 @@
-//! (being written)
+//! Training: tokenise, mask, pack, step, schedule, checkpoint, metrics.
+//!
+//! ```text
+//! Example ─▶ encode ─▶ Sample ─▶ pack ─▶ rows ─▶ trainer ─▶ adapter.gguf, peft/
+//!                                                   │  ▲
+//!                              metrics.jsonl ◀──────┘  └──▶ checkpoint.safetensors
+//! ```
+//!
+//! [`encode`] turns conversations into token samples with the loss on the answers, [`plan`] says what a run
+//! will cost, [`train`] runs it or goes on with it.
+//!
+//! **Invariant:** the adapter is a function of (model bytes, samples, [`TrainConfig`]) on one machine: neither
+//! the clock, nor the number of threads, nor where a run was interrupted changes a bit of it.
+
+mod checkpoint;
+mod config;
+mod encode;
+mod error;
+mod metrics;
+mod pack;
+mod plan;
+mod schedule;
+mod trainer;
+
+pub use config::{Schedule, TrainConfig};
+pub use encode::{DropReason, Encoded, Sample, encode};
+pub use error::Error;
+pub use metrics::{EvalMetrics, Metrics, StepMetrics};
+pub use plan::{Plan, plan};
+pub use schedule::{learning_rate, warmup_steps};
+pub use trainer::{Event, Host, Job, Outcome, TrainSummary, train};

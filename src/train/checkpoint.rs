@@ -1,0 +1,178 @@
+//! A training run frozen between two optimiser steps, in one safetensors file.
+//!
+//! Where in the flow: the loop writes it every `save_steps` steps, around validation passes and when it is
+//! interrupted; [`super::train`] reads it at the start.
+//!
+//! The file holds three flat f32 tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of
+//! `LoraWeights::data`), and under the metadata key `evol.checkpoint` a JSON object: the progress and the
+//! fingerprint of the run. The position in the data needs no entry of its own: which rows a step trains is a
+//! function of the step (see [`super::pack`]).
+//!
+//! **Invariant:** the name holds a complete checkpoint at every instant (temporary file, fsync, rename, fsync
+//! of the folder). Only the newest is kept.
+//! **Invariant:** floats that come back are bit for bit those that went in: tensors are raw, and losses are
+//! stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
+
+use super::{Encoded, Error, TrainConfig};
+use crate::gguf::replace_file;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+const METADATA_KEY: &str = "evol.checkpoint";
+/// Of the file's layout; part of the fingerprint.
+const FORMAT: u64 = 1;
+
+/// An f64 that survives JSON.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(super) struct Exact(pub(super) f64);
+
+impl From<Exact> for String {
+    fn from(exact: Exact) -> Self {
+        exact.0.to_string()
+    }
+}
+
+impl TryFrom<String> for Exact {
+    type Error = std::num::ParseFloatError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Progress {
+    /// Optimiser steps done.
+    pub(super) step: u64,
+    /// Positions fed in them.
+    pub(super) tokens: u64,
+    /// Positions with loss in them.
+    pub(super) targets: u64,
+    /// Wall time of them, over all sessions.
+    pub(super) train_seconds: f64,
+    /// Wall time of validation passes, over all sessions.
+    pub(super) eval_seconds: f64,
+    /// The step at which the newest validation pass ran.
+    pub(super) last_eval: Option<u64>,
+    /// Of the adapter's start.
+    pub(super) validation_loss_before: Option<Exact>,
+    /// Of the newest validation pass.
+    pub(super) validation_loss_last: Option<Exact>,
+    /// Length of the metrics file.
+    pub(super) metrics_bytes: u64,
+}
+
+/// What decides the result of a run, as a flat JSON object from the user's words to values.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
+
+impl Fingerprint {
+    /// Model file, samples and every setting but `save_steps`, which changes nothing that is computed.
+    pub(super) fn new(
+        model_sha256: &str,
+        train: &Encoded,
+        validation: &Encoded,
+        config: &TrainConfig,
+    ) -> Self {
+        let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
+        let config = serde_json::to_string(&config).expect("a validated configuration has finite numbers");
+        // Through text, as the stored one comes: the parser may be one ulp off, but the same way for both.
+        let config = serde_json::from_str(&config).expect("what was just written is JSON");
+        let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
+        map.remove("save_steps");
+        map.insert("format".into(), FORMAT.into());
+        map.insert("model_sha256".into(), model_sha256.into());
+        map.insert("train_data".into(), data_hash(train).into());
+        map.insert("validation_data".into(), data_hash(validation).into());
+        Self(map)
+    }
+
+    /// The first entry that differs: (name, value there, value here).
+    fn difference(&self, here: &Self) -> Option<(String, String, String)> {
+        let text = |value: Option<&serde_json::Value>| value.map_or("absent".into(), ToString::to_string);
+        let keys = here.0.keys().chain(self.0.keys());
+        keys.map(|key| (key, self.0.get(key), here.0.get(key)))
+            .find(|(_, there, here)| there != here)
+            .map(|(key, there, here)| (format!("`{key}`"), text(there), text(here)))
+    }
+}
+
+fn data_hash(encoded: &Encoded) -> String {
+    let mut hasher = blake3::Hasher::new();
+    encoded.hash_into(&mut hasher);
+    hasher.finalize().to_hex().to_string()
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Header {
+    fingerprint: Fingerprint,
+    progress: Progress,
+}
+
+/// The numbers of a run: three buffers of the adapter's length.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Buffers {
+    pub(super) adapter: Vec<f32>,
+    pub(super) exp_avg: Vec<f32>,
+    pub(super) exp_avg_sq: Vec<f32>,
+}
+
+/// Replaces the checkpoint at `path`.
+pub(super) fn write(
+    path: &Path,
+    fingerprint: &Fingerprint,
+    progress: &Progress,
+    [adapter, exp_avg, exp_avg_sq]: [&[f32]; 3],
+) -> Result<(), Error> {
+    let header = Header { fingerprint: fingerprint.clone(), progress: progress.clone() };
+    let header = serde_json::to_string(&header).expect("strings, integers and finite seconds serialise");
+    let view = |data| {
+        let bytes = bytemuck::cast_slice::<f32, u8>(data);
+        TensorView::new(Dtype::F32, vec![data.len()], bytes).expect("4 bytes per number")
+    };
+    let tensors = [("adapter", view(adapter)), ("exp_avg", view(exp_avg)), ("exp_avg_sq", view(exp_avg_sq))];
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
+    let bytes =
+        safetensors::serialize(tensors, Some(metadata)).expect("three distinct names, a short header");
+    replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
+}
+
+/// Reads the checkpoint at `path` of the run with `fingerprint`, whose adapter has `len` numbers; `None`:
+/// there is no such file.
+pub(super) fn read(
+    path: &Path,
+    fingerprint: &Fingerprint,
+    len: usize,
+) -> Result<Option<(Progress, Buffers)>, Error> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let bad = |reason: String| Error::BadCheckpoint { path: path.to_path_buf(), reason };
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
+    let header = header.ok_or_else(|| bad(format!("no metadata key `{METADATA_KEY}`")))?;
+    let header: Header = serde_json::from_str(header).map_err(|error| bad(error.to_string()))?;
+    if let Some((what, found, expected)) = header.fingerprint.difference(fingerprint) {
+        return Err(Error::OtherRun { path: path.to_path_buf(), what, found, expected });
+    }
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
+    let read = |name: &str| {
+        let tensor = tensors.tensor(name).map_err(|error| bad(error.to_string()))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != [len] {
+            let (dtype, shape) = (tensor.dtype(), tensor.shape());
+            return Err(bad(format!("tensor `{name}` is {dtype:?} {shape:?}, expected F32 [{len}]")));
+        }
+        let numbers = tensor.data().chunks_exact(size_of::<f32>());
+        Ok(numbers.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
+    };
+    let buffers =
+        Buffers { adapter: read("adapter")?, exp_avg: read("exp_avg")?, exp_avg_sq: read("exp_avg_sq")? };
+    Ok(Some((header.progress, buffers)))
+}

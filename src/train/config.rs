@@ -1,0 +1,156 @@
+//! What a training run is asked to do, in the words of PEFT and Hugging Face's `TrainingArguments`.
+//!
+//! Where in the flow: `cli` fills it from flags or TOML; [`super::train`] validates it once at the start
+//! and every later part trusts it.
+//!
+//! **Invariant:** after [`TrainConfig::validate`] every number is finite and inside the range that its
+//! comment names, so no later division, logarithm or cast can fail.
+
+use super::Error;
+use crate::lora::{LoraConfig, TargetModule};
+
+/// How the learning rate moves after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Half a cosine from the peak to 0 at the last step.
+    Cosine,
+    /// A straight line from the peak to 0 at the last step.
+    Linear,
+    /// The peak until the end.
+    ConstantWithWarmup,
+}
+
+/// A training run. Defaults are those of common LoRA recipes (2e-4, three epochs, cosine, 3 % warm-up).
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Rank of the adapter, at least 1.
+    pub r: usize,
+    /// The adapter's output is scaled by `lora_alpha / r`; positive.
+    pub lora_alpha: f32,
+    /// Dropout on the input of the LoRA branch, in [0, 1).
+    pub lora_dropout: f32,
+    /// Projections that get an adapter; at least one.
+    pub target_modules: Vec<TargetModule>,
+    /// Peak learning rate, positive.
+    pub learning_rate: f64,
+    /// Passes over the data, at least 1. Ignored when `max_steps` is set.
+    pub num_train_epochs: u64,
+    /// Exact number of optimiser steps; passes are repeated or cut to reach it.
+    pub max_steps: Option<u64>,
+    /// Packed rows per forward pass, at least 1. The CPU backend runs them one after the other, so only
+    /// `micro_batch_size * gradient_accumulation_steps` matters there.
+    pub micro_batch_size: usize,
+    /// Forward passes per optimiser step, at least 1.
+    pub gradient_accumulation_steps: usize,
+    /// Tokens in a packed row and the limit for one sample, at least 2.
+    pub max_seq_len: usize,
+    /// Share of all steps spent warming up, in [0, 1].
+    pub warmup_ratio: f64,
+    /// What follows the warm-up.
+    pub lr_scheduler_type: Schedule,
+    /// Decoupled weight decay, not negative.
+    pub weight_decay: f64,
+    /// Decay of the first moment, in [0, 1).
+    pub adam_beta1: f64,
+    /// Decay of the second moment, in [0, 1).
+    pub adam_beta2: f64,
+    /// Added to the root of the second moment, positive.
+    pub adam_epsilon: f64,
+    /// Gradients with a larger global norm are scaled down to it; 0 turns clipping off.
+    pub max_grad_norm: f64,
+    /// Decides the adapter's start, the order of samples and the dropout.
+    pub seed: u64,
+    /// A checkpoint after every so many steps, at least 1. Not part of the result: it may differ on resume.
+    pub save_steps: u64,
+    /// A validation pass after every so many steps, besides those at the start and the end.
+    pub eval_steps: Option<u64>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            r: 16,
+            lora_alpha: 32.0,
+            lora_dropout: 0.0,
+            target_modules: TargetModule::ALL.to_vec(),
+            learning_rate: 2e-4,
+            num_train_epochs: 3,
+            max_steps: None,
+            micro_batch_size: 1,
+            gradient_accumulation_steps: 8,
+            max_seq_len: 1024,
+            warmup_ratio: 0.03,
+            lr_scheduler_type: Schedule::Cosine,
+            weight_decay: 0.0,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
+            max_grad_norm: 1.0,
+            seed: 0,
+            save_steps: 10,
+            eval_steps: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The part that shapes the adapter, its modules in their order, each once.
+    pub fn lora(&self) -> LoraConfig {
+        let mut target_modules = self.target_modules.clone();
+        target_modules.sort_unstable();
+        target_modules.dedup();
+        LoraConfig { r: self.r, lora_alpha: self.lora_alpha, lora_dropout: self.lora_dropout, target_modules }
+    }
+
+    /// Packed rows per optimiser step.
+    pub fn window_rows(&self) -> usize {
+        self.micro_batch_size * self.gradient_accumulation_steps
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] (or [`Error::Lora`] for the adapter's shape) names the first field that is out of
+    /// range, its value and the range.
+    pub fn validate(&self) -> Result<(), Error> {
+        let at_least_1 = "at least 1";
+        self.lora().check()?;
+        check("learning_rate", &self.learning_rate, finite_positive(self.learning_rate), POSITIVE)?;
+        check("num_train_epochs", &self.num_train_epochs, self.num_train_epochs >= 1, at_least_1)?;
+        if let Some(steps) = self.max_steps {
+            check("max_steps", &steps, steps >= 1, at_least_1)?;
+        }
+        check("micro_batch_size", &self.micro_batch_size, self.micro_batch_size >= 1, at_least_1)?;
+        let accumulation = self.gradient_accumulation_steps;
+        check("gradient_accumulation_steps", &accumulation, accumulation >= 1, at_least_1)?;
+        let fits = self.micro_batch_size.checked_mul(accumulation).is_some();
+        check("gradient_accumulation_steps", &accumulation, fits, "small enough to multiply")?;
+        check("max_seq_len", &self.max_seq_len, self.max_seq_len >= 2, "at least 2")?;
+        check("warmup_ratio", &self.warmup_ratio, (0.0..=1.0).contains(&self.warmup_ratio), "in [0, 1]")?;
+        let decay = self.weight_decay;
+        check("weight_decay", &decay, decay.is_finite() && decay >= 0.0, NOT_NEGATIVE)?;
+        check("adam_beta1", &self.adam_beta1, (0.0..1.0).contains(&self.adam_beta1), "in [0, 1)")?;
+        check("adam_beta2", &self.adam_beta2, (0.0..1.0).contains(&self.adam_beta2), "in [0, 1)")?;
+        check("adam_epsilon", &self.adam_epsilon, finite_positive(self.adam_epsilon), POSITIVE)?;
+        let norm = self.max_grad_norm;
+        check("max_grad_norm", &norm, norm.is_finite() && norm >= 0.0, NOT_NEGATIVE)?;
+        check("save_steps", &self.save_steps, self.save_steps >= 1, at_least_1)?;
+        if let Some(steps) = self.eval_steps {
+            check("eval_steps", &steps, steps >= 1, at_least_1)?;
+        }
+        Ok(())
+    }
+}
+
+const POSITIVE: &str = "a finite number above 0";
+const NOT_NEGATIVE: &str = "a finite number, 0 or more";
+
+fn finite_positive(x: f64) -> bool {
+    x.is_finite() && x > 0.0
+}
+
+fn check(field: &'static str, found: &impl ToString, ok: bool, expected: &'static str) -> Result<(), Error> {
+    if ok { Ok(()) } else { Err(Error::Config { field, found: found.to_string(), expected }) }
+}

@@ -1,0 +1,180 @@
+//! Conversations into token samples that say which tokens carry loss.
+//!
+//! Where in the flow: `dataset::Example` → here → [`super::pack`]. The model's own chat template renders
+//! the conversation; what comes before an answer is exactly the prompt that inference feeds for the same
+//! messages, because both are the same call of the template and the same tokens.
+//!
+//! Loss is on every assistant turn: the tokens of its content and the token that ends the turn. The role
+//! headers, the other turns and what a template writes after the end token (in `ChatML` a newline) carry none.
+//!
+//! A model without a chat template is refused ([`Error::NoTemplate`]) rather than given an invented format:
+//! inference would have to guess the same one, and a mismatch degrades a model without any error.
+//!
+//! **Invariant:** a sample is whole. One longer than the row is dropped and counted, never cut: a cut answer
+//! teaches the model to stop in the middle, or never to stop.
+
+use super::Error;
+use crate::dataset::Example;
+use crate::llm::{ChatTemplate, Message, Part, Tokenizer};
+use std::collections::BTreeMap;
+
+/// A tokenised conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    pub(super) tokens: Vec<u32>,
+    pub(super) has_loss: Vec<bool>,
+}
+
+impl Sample {
+    /// A sample of at least two tokens; `has_loss[t]` says whether token t is one to learn. The first token
+    /// has nothing before it to be predicted from and cannot carry loss; the last one must, because what
+    /// follows the last learned token would be computed for nothing.
+    ///
+    /// # Panics
+    /// If any of this does not hold.
+    pub fn new(tokens: Vec<u32>, has_loss: Vec<bool>) -> Self {
+        assert_eq!(tokens.len(), has_loss.len(), "one flag per token");
+        assert!(tokens.len() >= 2, "{} tokens, a sample has at least 2", tokens.len());
+        assert!(
+            !has_loss[0] && has_loss[has_loss.len() - 1],
+            "the loss starts after the first token and ends at the last"
+        );
+        Self { tokens, has_loss }
+    }
+
+    /// All tokens, from the first of the prompt to the end token of the last answer.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The tokens that carry loss, in order.
+    pub fn targets(&self) -> impl Iterator<Item = u32> {
+        self.tokens.iter().zip(&self.has_loss).filter(|(_, has_loss)| **has_loss).map(|(token, _)| *token)
+    }
+
+    /// Positions that the model is fed: every token but the last.
+    pub fn positions(&self) -> usize {
+        self.tokens.len() - 1
+    }
+}
+
+/// Why an example is not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// It does not end with an answer that has text.
+    NoAnswer,
+    /// It does not fit `max_seq_len`.
+    TooLong,
+}
+
+/// Examples ready for packing, and what became of the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// In the order of the examples.
+    pub samples: Vec<Sample>,
+    /// How many examples were dropped, by reason.
+    pub dropped: BTreeMap<DropReason, usize>,
+}
+
+impl Encoded {
+    /// Positions fed in one pass over the samples.
+    pub fn positions(&self) -> usize {
+        self.samples.iter().map(Sample::positions).sum()
+    }
+
+    /// Tokens that carry loss in one pass over the samples.
+    pub fn targets(&self) -> usize {
+        self.samples.iter().map(|sample| sample.targets().count()).sum()
+    }
+
+    /// Fails if no sample is left.
+    pub(super) fn require_samples(&self, purpose: &'static str) -> Result<(), Error> {
+        if !self.samples.is_empty() {
+            return Ok(());
+        }
+        let count = |reason| self.dropped.get(&reason).copied().unwrap_or(0);
+        let (no_answer, too_long) = (count(DropReason::NoAnswer), count(DropReason::TooLong));
+        Err(Error::NoSamples { purpose, given: no_answer + too_long, no_answer, too_long })
+    }
+
+    pub(super) fn lengths(&self) -> Vec<usize> {
+        self.samples.iter().map(Sample::positions).collect()
+    }
+
+    /// Feeds everything that training sees of the samples into `hasher`.
+    pub(super) fn hash_into(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&(self.samples.len() as u64).to_le_bytes());
+        for sample in &self.samples {
+            hasher.update(&(sample.tokens.len() as u64).to_le_bytes());
+            for (token, &has_loss) in sample.tokens.iter().zip(&sample.has_loss) {
+                hasher.update(&token.to_le_bytes());
+                hasher.update(&[u8::from(has_loss)]);
+            }
+        }
+    }
+}
+
+/// Tokenises `examples` with the model's own chat template for rows of `max_seq_len` positions.
+///
+/// # Errors
+/// The model has no usable template ([`Error::NoTemplate`], [`Error::NoEndOfTurn`],
+/// [`Error::TemplateMismatch`]), or rendering or tokenising fails.
+pub fn encode(tokenizer: &Tokenizer, examples: &[Example], max_seq_len: usize) -> Result<Encoded, Error> {
+    let template = tokenizer.chat_template()?.ok_or(Error::NoTemplate)?;
+    let mut encoded = Encoded::default();
+    for (index, example) in examples.iter().enumerate() {
+        match encode_one(tokenizer, &template, index, &example.messages)? {
+            Ok(sample) if sample.positions() <= max_seq_len => encoded.samples.push(sample),
+            Ok(_) => *encoded.dropped.entry(DropReason::TooLong).or_default() += 1,
+            Err(reason) => *encoded.dropped.entry(reason).or_default() += 1,
+        }
+    }
+    Ok(encoded)
+}
+
+/// One conversation. The outer error stops the run (it would hit every example), the inner one drops the
+/// example.
+fn encode_one(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    index: usize,
+    messages: &[Message],
+) -> Result<Result<Sample, DropReason>, Error> {
+    let answered = messages.last().is_some_and(|last| is_answer(last) && messages.len() >= 2);
+    if !answered {
+        return Ok(Err(DropReason::NoAnswer));
+    }
+    let parts = template.render(messages, false)?;
+    let mut tokens = tokenizer.tokenize(&parts)?;
+    let mut has_loss = vec![false; tokens.len()];
+    for turn in (0..messages.len()).filter(|&turn| is_answer(&messages[turn])) {
+        let prompt = template.render(&messages[..turn], true)?;
+        let answer_part = answer_part(&parts, &prompt, &messages[turn])
+            .ok_or(Error::TemplateMismatch { example: index, turn })?;
+        let start = tokenizer.tokenize(&parts[..answer_part])?.len();
+        let content_end = tokenizer.tokenize(&parts[..=answer_part])?.len();
+        let end_token = tokenizer.eos();
+        let tail = tokens[content_end..].iter().position(|&token| token == end_token);
+        let end = content_end + tail.ok_or(Error::NoEndOfTurn { end_token })?;
+        has_loss[start..=end].fill(true);
+    }
+    let length = has_loss.iter().rposition(|&has_loss| has_loss).map_or(0, |last| last + 1);
+    tokens.truncate(length);
+    has_loss.truncate(length);
+    Ok(Ok(Sample::new(tokens, has_loss)))
+}
+
+fn is_answer(message: &Message) -> bool {
+    message.role == "assistant" && !message.content.trim().is_empty()
+}
+
+/// The index in `parts` (the whole conversation) of the content of the answer that follows `prompt`, if the
+/// conversation starts with that very prompt and continues with that answer.
+fn answer_part(parts: &[Part], prompt: &[Part], answer: &Message) -> Option<usize> {
+    let follows = parts.starts_with(prompt);
+    let content = parts.get(prompt.len())?;
+    // Templates may trim the content.
+    let is_content = !content.special && content.text.trim() == answer.content.trim();
+    (follows && is_content).then_some(prompt.len())
+}

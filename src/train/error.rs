@@ -1,0 +1,166 @@
+//! What can stop a training run.
+//!
+//! **Invariant:** every variant leaves the last good checkpoint on disk untouched.
+
+use std::path::{Path, PathBuf};
+
+/// A training run that cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of range.
+    #[error("`{field}` is {found}, expected {expected}")]
+    Config {
+        /// Name as in the configuration file.
+        field: &'static str,
+        /// What was given.
+        found: String,
+        /// The range.
+        expected: &'static str,
+    },
+    /// Rows would be longer than what the model was made for.
+    #[error("`max_seq_len` is {found}, but the model's context is {limit} tokens")]
+    ContextTooShort {
+        /// Asked for.
+        found: usize,
+        /// `max_position_embeddings`.
+        limit: usize,
+    },
+    /// The model file has no chat template.
+    #[error("the model has no chat template")]
+    NoTemplate,
+    /// The template does not close an answer with the token that generation stops at.
+    #[error("the chat template does not end an answer with the model's end token {end_token}")]
+    NoEndOfTurn {
+        /// Token id.
+        end_token: u32,
+    },
+    /// The rendered conversation does not start with the prompt that inference would feed.
+    #[error(
+        "the chat template renders example {example} differently in training and in inference: \
+         turn {turn} is not its prompt followed by its answer"
+    )]
+    TemplateMismatch {
+        /// Position among the examples, from 0.
+        example: usize,
+        /// Position of the answer among the messages, from 0.
+        turn: usize,
+    },
+    /// No example is left.
+    #[error(
+        "nothing to {purpose} on: of {given} examples {no_answer} have no answer and {too_long} are longer than `max_seq_len`"
+    )]
+    NoSamples {
+        /// `train` or `validate`.
+        purpose: &'static str,
+        /// Examples before dropping.
+        given: usize,
+        /// Dropped.
+        no_answer: usize,
+        /// Dropped.
+        too_long: usize,
+    },
+    /// A loss or gradient norm that is not a number, or infinite.
+    #[error("the {what} is {value} at step {step}; the checkpoint at step {checkpoint_step} is kept")]
+    NotFinite {
+        /// `loss`, `validation loss` or `gradient norm`.
+        what: &'static str,
+        /// What was computed.
+        value: f64,
+        /// The step that was not taken, counted from 1.
+        step: u64,
+        /// What a resume starts from.
+        checkpoint_step: u64,
+    },
+    /// The folder holds an adapter, but no checkpoint that says how it was made.
+    #[error("`{}` exists and was not made by a run that can be resumed here", path.display())]
+    WouldOverwrite {
+        /// The adapter.
+        path: PathBuf,
+    },
+    /// Another process trains into the folder.
+    #[error("`{}` is in use by another training run", path.display())]
+    InUse {
+        /// The locked file.
+        path: PathBuf,
+    },
+    /// The checkpoint belongs to another run.
+    #[error("`{}` belongs to a different run: {what} is {found} there and {expected} now", path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs: a setting, the model or the data.
+        what: String,
+        /// In the checkpoint.
+        found: String,
+        /// In this run.
+        expected: String,
+    },
+    /// The checkpoint cannot be used.
+    #[error("`{}` is not a usable checkpoint: {reason}", path.display())]
+    BadCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Metrics that the checkpoint counts on are missing.
+    #[error("`{}` has {found} bytes, but the checkpoint was made when it had {expected}", path.display())]
+    MetricsLost {
+        /// The metrics file.
+        path: PathBuf,
+        /// Its size.
+        found: u64,
+        /// Its size when the checkpoint was written.
+        expected: u64,
+    },
+    /// The disk refuses.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// A verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The tokenizer or the template fails.
+    #[error(transparent)]
+    Llm(#[from] crate::llm::Error),
+    /// The adapter cannot be made as asked, or cannot be written.
+    #[error(transparent)]
+    Lora(#[from] crate::lora::Error),
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::ContextTooShort { limit, .. } => format!("use `--max-seq-len {limit}` or less"),
+            Self::NoTemplate => {
+                "train an instruct model, whose file carries `tokenizer.chat_template`".into()
+            }
+            Self::NoSamples { too_long, no_answer, .. } if too_long >= no_answer && *too_long > 0 => {
+                "raise `--max-seq-len`; a cut answer is never trained on".into()
+            }
+            Self::NotFinite { .. } => "lower `--learning-rate`, and check the data for broken samples".into(),
+            Self::WouldOverwrite { .. } | Self::OtherRun { .. } => {
+                "use another `--out`, or move the old folder away to start afresh".into()
+            }
+            Self::BadCheckpoint { path, .. } => {
+                format!("remove `{}` and the adapter beside it to start afresh", path.display())
+            }
+            Self::MetricsLost { .. } => "put the file back, or move the folder away to start afresh".into(),
+            Self::Lora(error) => return error.hint(),
+            _ => return None,
+        };
+        Some(hint)
+    }
+
+    /// Adds what was being done, and to which path, to an error of the operating system.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+}

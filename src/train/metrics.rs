@@ -1,0 +1,106 @@
+//! `metrics.jsonl`: one line per optimiser step and per validation pass.
+//!
+//! Where in the flow: the loop appends a line when a step or a validation pass is done; the checkpoint
+//! records how many bytes the file had.
+//!
+//! **Invariant:** after any crash and resume every step has exactly one line: the file is cut to the length
+//! that the checkpoint recorded before the first new line is written, and the lines that a checkpoint counts
+//! on are on disk before it.
+//! **Invariant:** everything but `seconds` and `tokens_per_second` is a function of the run's inputs.
+
+use super::Error;
+use std::fs::{File, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// One optimiser step.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct StepMetrics {
+    /// Counted from 1.
+    pub step: u64,
+    /// Mean negative log-likelihood of the window's targets, in nats.
+    pub loss: f64,
+    /// Learning rate of this update.
+    pub lr: f64,
+    /// Global L2 norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Positions fed.
+    pub tokens: u64,
+    /// Positions with loss.
+    pub targets: u64,
+    /// `tokens / seconds`.
+    pub tokens_per_second: f64,
+    /// Wall time of the step, by the caller's clock.
+    pub seconds: f64,
+}
+
+/// One pass over the validation samples.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EvalMetrics {
+    /// Optimiser steps done before it.
+    pub step: u64,
+    /// Mean negative log-likelihood of all targets, in nats.
+    pub validation_loss: f64,
+    /// Positions with loss.
+    pub targets: u64,
+    /// Wall time of the pass, by the caller's clock.
+    pub seconds: f64,
+}
+
+/// A line of the file.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Metrics {
+    /// An optimiser step.
+    Step(StepMetrics),
+    /// A validation pass.
+    Eval(EvalMetrics),
+}
+
+/// The open file, locked against a second run in the same folder.
+#[derive(Debug)]
+pub(super) struct MetricsFile {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl MetricsFile {
+    /// Opens or creates the file and takes its lock; the content stays as it is until [`Self::cut`].
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
+        let file = file.map_err(Error::io("open", path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_path_buf(), file, bytes: 0 }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_path_buf() }),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", path)(source)),
+        }
+    }
+
+    /// Keeps the first `bytes` bytes; the next line goes after them.
+    pub(super) fn cut(&mut self, bytes: u64) -> Result<(), Error> {
+        let found = self.file.metadata().map_err(Error::io("read", &self.path))?.len();
+        if found < bytes {
+            return Err(Error::MetricsLost { path: self.path.clone(), found, expected: bytes });
+        }
+        self.file.set_len(bytes).map_err(Error::io("truncate", &self.path))?;
+        self.file.seek(SeekFrom::Start(bytes)).map_err(Error::io("seek", &self.path))?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Appends a line. It survives the process at once, and a power cut after [`Self::sync`].
+    pub(super) fn append(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(metrics).expect("numbers and strings always serialise");
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::io("write", &self.path))?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// Puts the lines on disk and says how long the file is.
+    pub(super) fn sync(&self) -> Result<u64, Error> {
+        self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+        Ok(self.bytes)
+    }
+}

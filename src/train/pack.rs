@@ -1,0 +1,152 @@
+//! Samples into rows: which samples share a row, in which order rows are trained, and the row itself.
+//!
+//! Where in the flow: after [`super::encode`], before the model. An optimiser step trains a *window* of
+//! `micro_batch_size * gradient_accumulation_steps` rows; an epoch's last window may be smaller.
+//!
+//! Packing is first-fit over the epoch's shuffled samples. Rows are as long as what is in them (there is
+//! no padding), so a denser packing would only even out row lengths; first-fit keeps which samples meet in
+//! a row random, while sorting by length (best-fit decreasing) would put the same neighbours together in
+//! every epoch. First-fit fills its early rows with the short samples, so the rows are shuffled too.
+//!
+//! **Invariant:** [`epoch_rows`] is a pure function of (lengths, capacity, seed, epoch); every sample is in
+//! exactly one row of every epoch, and no row is longer than the capacity.
+
+use super::encode::Sample;
+use crate::model::PackedRow;
+use crate::rng;
+
+/// Indices of the samples in each row of `epoch`, rows in training order.
+pub(super) fn epoch_rows(lengths: &[usize], capacity: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    shuffle(&mut order, rng::key(seed, "train.sample_order", &[epoch]));
+    let mut rows = first_fit(&order, lengths, capacity);
+    shuffle(&mut rows, rng::key(seed, "train.row_order", &[epoch]));
+    rows
+}
+
+/// Puts each sample of `order` into the first row that has room for it, or opens a new row.
+pub(super) fn first_fit(order: &[usize], lengths: &[usize], capacity: usize) -> Vec<Vec<usize>> {
+    let shortest = lengths.iter().copied().min().unwrap_or(0);
+    let mut rows: Vec<Vec<usize>> = Vec::new();
+    // (row, room left): rows that no sample could enter any more are dropped, which keeps the list short.
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    for &sample in order {
+        let length = lengths[sample];
+        assert!(length <= capacity, "sample {sample} has {length} tokens, a row holds {capacity}");
+        if let Some(slot) = open.iter().position(|&(_, room)| room >= length) {
+            let (row, room) = &mut open[slot];
+            rows[*row].push(sample);
+            *room -= length;
+            if *room < shortest {
+                open.remove(slot);
+            }
+        } else {
+            open.push((rows.len(), capacity - length));
+            rows.push(vec![sample]);
+        }
+    }
+    rows
+}
+
+/// Writes the samples one after the other into `row`, reusing its buffers.
+///
+/// A sample of n tokens feeds n - 1 positions: position t predicts token t + 1, and the last token
+/// predicts nothing.
+pub(super) fn fill_row(row: &mut PackedRow, samples: &[Sample], indices: &[usize]) {
+    row.tokens.clear();
+    row.targets.clear();
+    row.segments.clear();
+    for &index in indices {
+        let sample = &samples[index];
+        let start = row.tokens.len();
+        row.tokens.extend_from_slice(&sample.tokens[..sample.positions()]);
+        let next = sample.tokens.iter().zip(&sample.has_loss).skip(1);
+        row.targets.extend(next.map(|(&token, &has_loss)| has_loss.then_some(token)));
+        row.segments.push(start..row.tokens.len());
+    }
+}
+
+/// Fisher-Yates with counter-based draws. Not `rand`'s: the order of training must not change when that
+/// crate changes its algorithm.
+fn shuffle<T>(items: &mut [T], key: u64) {
+    for i in (1..items.len()).rev() {
+        // The draw is below 1, but the product may round up to i + 1.
+        let j = (rng::uniform(key, i as u64, 0) * (i + 1) as f64) as usize;
+        items.swap(i, j.min(i));
+    }
+}
+
+/// Where each optimiser step finds its rows.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    lengths: Vec<usize>,
+    capacity: usize,
+    seed: u64,
+    window_rows: usize,
+    /// First step of each epoch.
+    epoch_starts: Vec<u64>,
+    /// Optimiser steps of the whole run.
+    pub(super) total_steps: u64,
+    /// Positions fed over the whole run.
+    pub(super) total_tokens: u64,
+    /// The epoch whose rows are in `rows`.
+    epoch: Option<u64>,
+    rows: Vec<Vec<usize>>,
+}
+
+impl Timeline {
+    /// Packs every epoch once to count its steps. Without `max_steps` the run is `epochs` long; with it, as
+    /// many epochs as it takes, the last one cut.
+    pub(super) fn new(config: &super::TrainConfig, lengths: Vec<usize>) -> Self {
+        let mut timeline = Self {
+            lengths,
+            capacity: config.max_seq_len,
+            seed: config.seed,
+            window_rows: config.window_rows(),
+            epoch_starts: Vec::new(),
+            total_steps: 0,
+            total_tokens: 0,
+            epoch: None,
+            rows: Vec::new(),
+        };
+        assert!(!timeline.lengths.is_empty(), "a timeline needs samples");
+        let limit = config.max_steps.unwrap_or(u64::MAX);
+        let mut epoch = 0;
+        while timeline.total_steps < limit && (config.max_steps.is_some() || epoch < config.num_train_epochs)
+        {
+            timeline.epoch_starts.push(timeline.total_steps);
+            timeline.seek_epoch(epoch);
+            for window in timeline.rows.chunks(timeline.window_rows) {
+                if timeline.total_steps == limit {
+                    break;
+                }
+                let tokens: usize = window.iter().flatten().map(|&sample| timeline.lengths[sample]).sum();
+                timeline.total_tokens += tokens as u64;
+                timeline.total_steps += 1;
+            }
+            epoch += 1;
+        }
+        timeline
+    }
+
+    /// Epochs begun.
+    pub(super) fn epochs(&self) -> usize {
+        self.epoch_starts.len()
+    }
+
+    /// The rows of an optimiser step (counted from 0).
+    pub(super) fn window(&mut self, step: u64) -> &[Vec<usize>] {
+        assert!(step < self.total_steps, "step {step} of {}", self.total_steps);
+        let epoch = self.epoch_starts.partition_point(|&start| start <= step) - 1;
+        self.seek_epoch(epoch as u64);
+        let first = (step - self.epoch_starts[epoch]) as usize * self.window_rows;
+        &self.rows[first..self.rows.len().min(first + self.window_rows)]
+    }
+
+    fn seek_epoch(&mut self, epoch: u64) {
+        if self.epoch != Some(epoch) {
+            self.rows = epoch_rows(&self.lengths, self.capacity, self.seed, epoch);
+            self.epoch = Some(epoch);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a run will cost, before it starts.
+//!
+//! Where in the flow: `cli` prints it and asks nothing more; [`super::train`] computes the same steps again.
+//!
+//! **Invariant:** rows, steps and tokens are exact, not estimates: the same packing decides them.
+
+use super::pack::{Timeline, epoch_rows};
+use super::{Encoded, Error, TrainConfig};
+use crate::lora::LoraWeights;
+use crate::model::ModelConfig;
+
+/// The numbers of a run.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Plan {
+    /// Numbers in the adapter.
+    pub trainable_parameters: usize,
+    /// Samples trained on in one pass.
+    pub samples: usize,
+    /// Packed rows of the first pass.
+    pub rows_per_epoch: usize,
+    /// Positions fed in one pass.
+    pub tokens_per_epoch: usize,
+    /// Positions with loss in one pass.
+    pub targets_per_epoch: usize,
+    /// Passes begun.
+    pub epochs: usize,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Positions fed over all steps.
+    pub tokens: u64,
+    /// Positions of one validation pass; it runs at least twice.
+    pub validation_tokens: usize,
+    /// Longest row: no workspace needs to be longer.
+    pub longest_row: usize,
+    /// Adapter, gradient and both moments of `AdamW`.
+    pub optimizer_bytes: usize,
+}
+
+/// Plans a run of `config` on a model.
+///
+/// # Errors
+/// As [`super::train`]: a setting is out of range, or nothing is left to train or validate on.
+pub fn plan(
+    model: &ModelConfig,
+    config: &TrainConfig,
+    train: &Encoded,
+    validation: &Encoded,
+) -> Result<Plan, Error> {
+    check_inputs(model, config, train, validation)?;
+    let lengths = train.lengths();
+    let rows_per_epoch = epoch_rows(&lengths, config.max_seq_len, config.seed, 0).len();
+    let timeline = Timeline::new(config, lengths);
+    let trainable_parameters = LoraWeights::zeros(&config.lora(), &model.base_shape()).data.len();
+    Ok(Plan {
+        trainable_parameters,
+        samples: train.samples.len(),
+        rows_per_epoch,
+        tokens_per_epoch: train.positions(),
+        targets_per_epoch: train.targets(),
+        epochs: timeline.epochs(),
+        steps: timeline.total_steps,
+        tokens: timeline.total_tokens,
+        validation_tokens: validation.positions(),
+        longest_row: longest_row(config, train, validation),
+        optimizer_bytes: 4 * trainable_parameters * size_of::<f32>(),
+    })
+}
+
+/// What has to hold before a run starts.
+pub(super) fn check_inputs(
+    model: &ModelConfig,
+    config: &TrainConfig,
+    train: &Encoded,
+    validation: &Encoded,
+) -> Result<(), Error> {
+    config.validate()?;
+    let (found, limit) = (config.max_seq_len, model.max_position_embeddings);
+    if found > limit {
+        return Err(Error::ContextTooShort { found, limit });
+    }
+    train.require_samples("train")?;
+    // No validation examples at all is a choice; examples of which none is usable is a mistake.
+    if validation.dropped.is_empty() { Ok(()) } else { validation.require_samples("validate") }
+}
+
+/// An upper bound on the positions of any row: the capacity, or everything there is if that is less.
+pub(super) fn longest_row(config: &TrainConfig, train: &Encoded, validation: &Encoded) -> usize {
+    config.max_seq_len.min(train.positions().max(validation.positions()))
+}
