@@ -1,4 +1,35 @@
-//! Records, seeds, import and export formats, splitting by root.
+//! Data sets: what goes into a run, and what comes out of it as training data.
+//!
+//! Where in the flow: `evolve` starts from [`Seed`]s; what it kept comes back from the journal as
+//! [`Record`]s, which [`split`] divides and [`export()`] writes; `train` reads
+//! [`Example`]s from such files or from anybody else's ([`read_examples`]). `evolve` and `train` never
+//! name each other: they meet here.
+//!
+//! - `seeds`: the built-in seeds, and reading other people's
+//! - `import`: reading training data
+//! - `lines`, `shape`: what the two readers share: numbered lines, and the JSON shapes in use
+//! - `split`: train and validation by root, and the order of rows
+//! - `export`, `folder`: training files, and the folder that holds them
+//!
+//! **Invariant:** no bytes in a file can make a reader panic or hold more than one over-long line.
+//! **Invariant:** all descendants of a seed are on the same side of a split.
+//! **Invariant:** an exported file is a function of the records, the options and the seed: not of the
+//! order in which records come, and not of what was exported before.
+
+mod error;
+mod export;
+mod folder;
+mod import;
+mod lines;
+mod seeds;
+mod shape;
+mod split;
+
+pub use error::{BadLine, Error, Reason};
+pub use export::{ExportOptions, Exported, Format, export};
+pub use import::{Examples, parse_examples, read_examples};
+pub use seeds::{BUILTIN_SEEDS, Duplicate, OnBadInput, Seeds, builtin_seeds, parse_seeds, read_seeds};
+pub use split::{Split, split};
 
 use crate::llm::Message;
 
@@ -45,6 +76,13 @@ pub struct Seed {
 /// A training example: a conversation whose assistant turns carry the loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// Alternating turns, the last one by the assistant.
+    /// An optional system message, then user and assistant in turn, the last one by the assistant.
     pub messages: Vec<Message>,
+}
+
+/// What the user says when an instruction has an `input`: the instruction, an empty line, the input.
+/// Answering, export and training all use this one form, so that a model is trained on the prompt that
+/// its data was generated from.
+pub fn user_turn(instruction: &str, input: &str) -> String {
+    if input.is_empty() { instruction.to_owned() } else { format!("{instruction}\n\n{input}") }
 }

@@ -1,0 +1,153 @@
+//! What can go wrong with data files.
+//!
+//! Where in the flow: a line that cannot be used is a [`BadLine`], which the caller may skip or refuse;
+//! everything else is an [`Error`], which names the file.
+//!
+//! **Invariant:** every [`Reason`] says what was found and what was expected, so that the line can be
+//! mended without reading this code.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a data file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, such as `read`.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Lines that cannot be used.
+    #[error("{}", describe_bad_lines(path, bad))]
+    BadLines {
+        /// The file.
+        path: PathBuf,
+        /// At least one, in file order.
+        bad: Vec<BadLine>,
+    },
+    /// No line is left.
+    #[error("`{}` holds no usable line ({skipped} skipped)", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// How many lines were skipped as bad.
+        skipped: usize,
+    },
+    /// A share that leaves nothing to train on, or is not a number.
+    #[error("the validation fraction is {found}, expected at least 0 and less than 1")]
+    ValidationFraction {
+        /// As given.
+        found: f64,
+    },
+    /// Nothing to export.
+    #[error("there are no answered instructions to export")]
+    NoRecords,
+    /// A file that an export would replace was not made by an export, or was changed since.
+    #[error("`{}` was not made by an earlier export, or was changed since, and is not overwritten", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// Makes the mapping of an [`io::Error`] that happened while doing `action` to `path`.
+    pub(super) fn io(path: &std::path::Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::BadLines { path, bad } => match bad.first().map(|line| &line.reason) {
+                Some(Reason::NotJson { .. } | Reason::NotAnObject { .. }) => Some(format!(
+                    "one JSON object per line is expected; a file that holds one array becomes that with `jq -c '.[]' {}`",
+                    path.display()
+                )),
+                Some(Reason::NotUtf8 { .. }) => {
+                    Some(format!("convert the file first: `iconv -t UTF-8 {}`", path.display()))
+                }
+                _ => None,
+            },
+            Self::NotOurs { .. } => {
+                Some("choose another output folder, or move the file out of the way".to_owned())
+            }
+            Self::NoRecords => Some("run `evol evolve` until it has kept something".to_owned()),
+            Self::Io { .. } | Self::Empty { .. } | Self::ValidationFraction { .. } => None,
+        }
+    }
+}
+
+fn describe_bad_lines(path: &std::path::Path, bad: &[BadLine]) -> String {
+    let Some(first) = bad.first() else { return format!("`{}` cannot be used", path.display()) };
+    let more = match bad.len() - 1 {
+        0 => String::new(),
+        1 => " (and 1 more line)".to_owned(),
+        n => format!(" (and {n} more lines)"),
+    };
+    format!("line {} of `{}` cannot be used: {}{more}", first.line, path.display(), first.reason)
+}
+
+/// A line that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Counted from 1, blank lines included.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Longer than a reader holds in memory.
+    #[error("it is longer than {limit} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not UTF-8.
+    #[error("byte {byte} is not valid UTF-8")]
+    NotUtf8 {
+        /// Offset of the first wrong byte within the line, counted from 1.
+        byte: usize,
+    },
+    /// Not JSON.
+    #[error("it is not valid JSON: {problem}")]
+    NotJson {
+        /// The parser's words.
+        problem: String,
+    },
+    /// JSON, but not an object.
+    #[error("it is {found}, expected a JSON object")]
+    NotAnObject {
+        /// What it is.
+        found: String,
+    },
+    /// An object of no known shape.
+    #[error("it has {found}, expected {expected}")]
+    UnknownShape {
+        /// Its keys.
+        found: String,
+        /// The shapes that are read.
+        expected: &'static str,
+    },
+    /// A field that cannot be used.
+    #[error("`{field}` is {found}, expected {expected}")]
+    Field {
+        /// Its path, such as `messages[2].role`.
+        field: String,
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+}

@@ -1,0 +1,53 @@
+//! Numbered lines of a text file that may hold anything.
+//!
+//! Where in the flow: the first step of reading seeds and training data.
+//!
+//! **Invariant:** at most [`MAX_LINE_BYTES`] of an over-long line are held; the lines after it are read
+//! as if it were not there.
+
+use super::error::Reason;
+use std::io::{self, BufRead, Read};
+
+/// Longest line that is read. An instruction with its answer has a few kilobytes, a long conversation
+/// some hundred.
+pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// A line that is not blank.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Counted from 1, blank lines included.
+    pub(super) number: usize,
+    /// Without its line end (`\n` or `\r\n`) and, on the first line, without a byte order mark.
+    pub(super) text: Result<String, Reason>,
+}
+
+/// Reads all lines but the blank ones.
+pub(super) fn read_lines(mut reader: impl BufRead) -> io::Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        // One byte more than the limit, for the line end.
+        if reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut bytes)? == 0 {
+            break;
+        }
+        if bytes.len() > MAX_LINE_BYTES && bytes.last() != Some(&b'\n') {
+            reader.skip_until(b'\n')?;
+            lines.push(Line { number, text: Err(Reason::TooLong { limit: MAX_LINE_BYTES }) });
+            continue;
+        }
+        let text = decode(&bytes, number == 1);
+        if !matches!(&text, Ok(text) if text.trim().is_empty()) {
+            lines.push(Line { number, text });
+        }
+    }
+    Ok(lines)
+}
+
+fn decode(line: &[u8], first: bool) -> Result<String, Reason> {
+    let text = std::str::from_utf8(line).map_err(|e| Reason::NotUtf8 { byte: e.valid_up_to() + 1 })?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let text = if first { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+    Ok(text.to_owned())
+}

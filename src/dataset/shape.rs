@@ -1,0 +1,158 @@
+//! The JSON shapes in which instruction data comes, and what is said when a field does not fit.
+//!
+//! Where in the flow: between a line of a file and a [`super::Seed`] or [`super::Example`].
+//!
+//! Where one object has the keys of several shapes, the richest wins: `messages`, `conversations`,
+//! `instruction`, `prompt` (data sets in circulation repeat the first turn of `messages` as `prompt`).
+//!
+//! **Invariant:** a text that is returned holds something besides white space, and no NUL character,
+//! which tokenisers end a text at.
+
+use super::error::Reason;
+use crate::llm::Message;
+use serde_json::{Map, Value};
+
+/// A parsed line.
+pub(super) type Object = Map<String, Value>;
+
+/// Which shape an object has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// `messages`: `[{role, content}]` (`OpenAI`, Hugging Face).
+    Messages,
+    /// `conversations`: `[{from, value}]` (`ShareGPT`).
+    Conversations,
+    /// `instruction` (Alpaca), perhaps with `instances` (Self-Instruct).
+    Instruction,
+    /// `prompt`, perhaps with `completion`.
+    Prompt,
+}
+
+impl Shape {
+    const ALL: [Self; 4] = [Self::Messages, Self::Conversations, Self::Instruction, Self::Prompt];
+
+    /// The key by which it is recognised.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Conversations => "conversations",
+            Self::Instruction => "instruction",
+            Self::Prompt => "prompt",
+        }
+    }
+
+    /// The shape of `object`; `expected` words the shapes that the caller reads.
+    pub(super) fn of(object: &Object, expected: &'static str) -> Result<Self, Reason> {
+        Self::ALL.into_iter().find(|shape| object.contains_key(shape.key())).ok_or_else(|| {
+            let keys: Vec<String> = object.keys().take(8).map(|key| format!("`{}`", shorten(key))).collect();
+            let found = match keys.len() {
+                0 => "no keys".to_owned(),
+                1 => format!("the key {}", keys[0]),
+                _ => format!("the keys {}", keys.join(", ")),
+            };
+            Reason::UnknownShape { found, expected }
+        })
+    }
+}
+
+/// Parses a line.
+pub(super) fn parse_object(line: &str) -> Result<Object, Reason> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(Reason::NotAnObject { found: describe(&other) }),
+        Err(e) => {
+            // The parser sees one line only, so its line number would contradict ours.
+            let problem = e.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or(&problem).to_owned();
+            Err(Reason::NotJson { problem: format!("{problem} at column {}", e.column()) })
+        }
+    }
+}
+
+/// The text in `object[key]`; `path` is how the field is named to the user.
+pub(super) fn required_text<'a>(object: &'a Object, key: &str, path: &str) -> Result<&'a str, Reason> {
+    let expected = "a text";
+    match object.get(key) {
+        None => Err(Reason::Field { field: path.to_owned(), found: "missing".to_owned(), expected }),
+        Some(Value::String(text)) if !text.trim().is_empty() && !text.contains('\0') => Ok(text),
+        Some(other) => Err(field(path, other, expected)),
+    }
+}
+
+/// The text in `object[key]`, empty if it is absent, null or blank.
+pub(super) fn optional_text<'a>(object: &'a Object, key: &str, path: &str) -> Result<&'a str, Reason> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(""),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(""),
+        Some(_) => required_text(object, key, path),
+    }
+}
+
+/// The turns of a conversation, checked one by one as they are asked for. `shape` is
+/// [`Shape::Messages`] or [`Shape::Conversations`], and `object` has its key.
+pub(super) fn turns(
+    object: &Object,
+    shape: Shape,
+) -> Result<impl Iterator<Item = Result<Message, Reason>>, Reason> {
+    let key = shape.key();
+    let Value::Array(turns) = &object[key] else {
+        return Err(field(key, &object[key], "an array of turns"));
+    };
+    Ok(turns.iter().enumerate().map(move |(i, turn)| {
+        let path = format!("{key}[{i}]");
+        let Value::Object(turn) = turn else { return Err(field(&path, turn, "an object")) };
+        let (role_key, content_key) =
+            if shape == Shape::Messages { ("role", "content") } else { ("from", "value") };
+        let role_path = format!("{path}.{role_key}");
+        let role = role(required_text(turn, role_key, &role_path)?, shape, role_path)?;
+        let content = required_text(turn, content_key, &format!("{path}.{content_key}"))?;
+        Ok(Message { role: role.to_owned(), content: content.to_owned() })
+    }))
+}
+
+/// The chat role that a data set's word stands for. `ShareGPT` files in circulation mix both vocabularies.
+fn role(word: &str, shape: Shape, path: String) -> Result<&'static str, Reason> {
+    match (word, shape) {
+        ("system", _) => Ok("system"),
+        ("user", _) | ("human", Shape::Conversations) => Ok("user"),
+        ("assistant", _) | ("gpt" | "chatgpt", Shape::Conversations) => Ok("assistant"),
+        _ => Err(Reason::Field {
+            field: path,
+            found: describe(&Value::from(word)),
+            expected: if shape == Shape::Messages {
+                "`system`, `user` or `assistant`"
+            } else {
+                "`system`, `human` or `gpt`"
+            },
+        }),
+    }
+}
+
+/// A field that holds something else than `expected`.
+pub(super) fn field(path: &str, found: &Value, expected: &'static str) -> Reason {
+    Reason::Field { field: path.to_owned(), found: describe(found), expected }
+}
+
+/// A JSON value in words, short.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Number(n) => format!("the number {n}"),
+        Value::String(s) if s.trim().is_empty() => "empty".to_owned(),
+        Value::String(s) if s.contains('\0') => "a text with a NUL character".to_owned(),
+        Value::String(s) => format!("the text `{}`", shorten(s)),
+        Value::Array(items) if items.is_empty() => "an empty array".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// The beginning of a text, fit for a message: 40 characters, on one line.
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(40).is_some() {
+        short.push('…');
+    }
+    short
+}
