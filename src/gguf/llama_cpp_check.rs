@@ -25,10 +25,9 @@ impl Gguf {
     /// # Errors
     /// Names the key, its value and the values that are accepted.
     pub fn check_for_llama_cpp(&self) -> Result<(), Error> {
-        if let Some(kind) = self.optional_string("general.type")?
-            && kind != "model"
-        {
-            return Err(self.wrong_value("general.type", kind, "`model`"));
+        let kind = self.optional_string("general.type")?;
+        if let Some(other @ ("adapter" | "imatrix" | "mmproj")) = kind {
+            return Err(self.wrong_value("general.type", other, "`model`"));
         }
         let architecture = self.string("general.architecture")?;
         let layers = self.check_layers(architecture)?;
@@ -102,16 +101,20 @@ impl Gguf {
 
     /// The graph takes keys and values of one size, and no negative epsilon.
     fn check_llama(&self) -> Result<(), Error> {
-        if let Some(key_length) = self.optional_u32("llama.attention.key_length")?
-            && let Some(value_length) = self.optional_u32("llama.attention.value_length")?
+        let integer = |key: &str| self.value(key).and_then(Value::as_integer);
+        // Both default to the embedding split evenly over the heads.
+        let default = match (integer("llama.embedding_length"), integer("llama.attention.head_count")) {
+            (Some(embedding), Some(heads @ 1..)) => Some(embedding / heads),
+            _ => None,
+        };
+        let value_key = "llama.attention.value_length";
+        let key_length = integer("llama.attention.key_length").or(default);
+        let value_length = integer(value_key).or(default);
+        if let (Some(key_length), Some(value_length)) = (key_length, value_length)
             && key_length != value_length
         {
             let expected = format!("{key_length}, the key length");
-            return Err(self.wrong_value(
-                "llama.attention.value_length",
-                &value_length.to_string(),
-                &expected,
-            ));
+            return Err(self.wrong_value(value_key, &value_length.to_string(), &expected));
         }
         let key = "llama.attention.layer_norm_rms_epsilon";
         let epsilon = self.f32(key)?;
