@@ -10,10 +10,7 @@ fn default_model_is_what_its_manifest_says() {
     let count = |ggml_type| model.tensors().filter(|tensor| tensor.ggml_type == ggml_type).count();
     assert_eq!(model.tensors().len(), 272);
     assert_eq!((count(GgmlType::Q4_1), count(GgmlType::F32), count(GgmlType::Q8_0)), (210, 61, 1));
-    assert_eq!(
-        model.sha256().unwrap(),
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-    );
+    assert_eq!(model.sha256().unwrap(), "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53");
     model.check_for_llama_cpp().unwrap();
 
     assert_eq!(model.string("general.architecture").unwrap(), "llama");

@@ -3,7 +3,10 @@
 //! One module per subject. Tests that need the model take it from [`model_path`] and fail without it: a
 //! test that skips itself is a test that passes for nothing.
 
+mod gguf_engine;
+mod gguf_model;
 mod layout;
+mod lora_engine;
 
 use std::path::PathBuf;
 
