@@ -94,7 +94,7 @@ impl Weights {
     }
 }
 
-/// Scales are 1/8 for 4-bit and 1/128 for 8-bit quants, the minimum of Q4_1 is -1.
+/// Scales are 1/8 for 4-bit and 1/128 for 8-bit quants, the minimum of `Q4_1` is -1.
 fn random_block(ggml_type: GgmlType, seed: u64, block: u64) -> Vec<u8> {
     let value = (2.0 * rng::uniform(seed, 1, block) - 1.0) as f32;
     let quants = |n: u64| (0..n).map(move |i| (256.0 * rng::uniform(seed, 2 + block, i)) as u8);

@@ -8,7 +8,7 @@
 /// 1.5 · 2^23: adding it to a small number rounds that to an integer, which then stands in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts; the first has 9 significant bits, so its product with an integer below 2^15 is exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Below, the result rounds to 0 (half the smallest subnormal is e^-103.97).
 const LOWEST: f32 = -104.0;
@@ -46,6 +46,8 @@ fn power_of_two(n: i32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "special values are exact")]
+
     use super::exp;
 
     /// 1.5 units in the last place: 2^-23 · 1.5 relative; one half from the last product, the rest from r and the series.

@@ -174,6 +174,10 @@ fn assert_in_bounds(len: usize, rows: usize, cols: usize, row_stride: usize) {
 ///
 /// # Panics
 /// If the shapes do not fit: `a` (M, K), `b` (K, N), `c` (M, N).
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a view is what is lent: passing it says that it is used up"
+)]
 pub fn gemm<T: Real>(alpha: T, a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: MatrixMut<'_, T>) {
     assert_eq!((a.rows, b.cols), (c.rows, c.cols), "product of a and b (left) into c (right)");
     assert_eq!(a.cols, b.rows, "inner sizes of a (left) and b (right)");

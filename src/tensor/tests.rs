@@ -1,3 +1,7 @@
+//! Tests of [`tensor`](super).
+
+#![expect(clippy::float_cmp, reason = "small integers are exact")]
+
 use super::{Matrix, MatrixMut, gemm};
 
 /// Small integers: every product and sum is exact in f32, so results are compared with `==`.
@@ -68,7 +72,7 @@ fn empty_inner_size_writes_zeros_or_keeps() {
 fn strided_views_touch_only_their_cells() {
     let a = integers(4 * 3, 1);
     let b = integers(3 * 2, 2);
-    let mut c = vec![9.0; 4 * 5];
+    let mut c = [9.0; 4 * 5];
     gemm(1.0, Matrix::new(&a, 4, 3), Matrix::new(&b, 3, 2), 0.0, MatrixMut::strided(&mut c[1..], 4, 2, 5));
     let expected = naive(4, 3, 2, &|i, p| a[i * 3 + p], &|p, j| b[p * 2 + j]);
     for (i, &value) in c.iter().enumerate() {

@@ -157,7 +157,9 @@ fn absorb_tile<T: Real>(
             rows.zip(dh.par_chunks_exact_mut(width.max(1))).for_each(|(row, dh)| {
                 let rescale = absorb(row);
                 if rescale != T::ONE {
-                    dh.iter_mut().for_each(|dh| *dh *= rescale);
+                    for dh in dh {
+                        *dh *= rescale;
+                    }
                 }
             });
         }

@@ -6,7 +6,7 @@
 //! Shapes: h, dh (M, C), only the rows that have a target; targets (M); W (V, C) in GGUF blocks.
 //! Scratch: [`scratch_len`] numbers.
 //! Source: parity with `torch.nn.functional.cross_entropy(reduction="sum")` after `lm_head`; the running
-//! rescaling is that of Milakov & Gimelshein 2018, arXiv:1805.02867, and FlashAttention.
+//! rescaling is that of Milakov & Gimelshein 2018, arXiv:1805.02867, and `FlashAttention`.
 //!
 //! Why one pass over tiles of the vocabulary: a row of logits has V numbers (49 152 here, 128 256 in Llama 3)
 //! and the gradient needs them all, normalised. Storing them costs hundreds of megabytes or short chunks of

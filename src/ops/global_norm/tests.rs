@@ -1,5 +1,7 @@
 //! Tests of [`global_norm`](super).
 
+#![expect(clippy::float_cmp, reason = "one correctly rounded division")]
+
 use super::cpu::LEAF;
 use super::{clip_factor, global_norm};
 use crate::ops::check::{convert, cpu, random};

@@ -1,5 +1,7 @@
 //! Tests of [`lora`](super).
 
+#![expect(clippy::float_cmp, reason = "powers of two and small integers are exact")]
+
 use super::{Branch, Gradients, backward, forward, scratch_len};
 use crate::device::Device;
 use crate::ops::check::{
