@@ -5,6 +5,7 @@
 
 mod gguf_engine;
 mod gguf_model;
+mod golden;
 mod layout;
 mod lora_engine;
 
