@@ -7,6 +7,8 @@ mod gguf_engine;
 mod gguf_model;
 mod golden;
 mod layout;
+mod llama_cpp;
+mod logits;
 mod lora_engine;
 
 use std::path::PathBuf;
