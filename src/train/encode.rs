@@ -138,25 +138,29 @@ pub fn encode(tokenizer: &Tokenizer, examples: &[Example], max_seq_len: usize) -
 fn encode_one(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
-    index: usize,
+    example: usize,
     messages: &[Message],
 ) -> Result<Result<Sample, DropReason>, Error> {
-    let answered = messages.last().is_some_and(|last| is_answer(last) && messages.len() >= 2);
-    if !answered {
+    if messages.len() < 2 || !messages.last().is_some_and(is_answer) {
         return Ok(Err(DropReason::NoAnswer));
     }
-    let parts = template.render(messages, false)?;
-    let mut tokens = tokenizer.tokenize(&parts)?;
+    let render = |messages, add_generation_prompt| {
+        let parts = template.render(messages, add_generation_prompt);
+        parts.map_err(|source| Error::Example { example, source })
+    };
+    let tokenize = |parts| tokenizer.tokenize(parts).map_err(|source| Error::Example { example, source });
+    let parts = render(messages, false)?;
+    let mut tokens = tokenize(&parts)?;
     let mut has_loss = vec![false; tokens.len()];
-    for turn in (0..messages.len()).filter(|&turn| is_answer(&messages[turn])) {
-        let prompt = template.render(&messages[..turn], true)?;
-        let answer_part = answer_part(&parts, &prompt, &messages[turn])
-            .ok_or(Error::TemplateMismatch { example: index, turn })?;
-        let start = tokenizer.tokenize(&parts[..answer_part])?.len();
-        let content_end = tokenizer.tokenize(&parts[..=answer_part])?.len();
+    for (turn, message) in messages.iter().enumerate().filter(|(_, message)| is_answer(message)) {
+        let prompt = render(&messages[..turn], true)?;
+        let answer =
+            answer_part(&parts, &prompt, message).ok_or(Error::TemplateMismatch { example, turn })?;
+        // Tokens of leading parts are leading tokens: these are the borders of the answer's content.
+        let (start, content_end) = (tokenize(&parts[..answer])?.len(), tokenize(&parts[..=answer])?.len());
         let end_token = tokenizer.eos();
-        let tail = tokens[content_end..].iter().position(|&token| token == end_token);
-        let end = content_end + tail.ok_or(Error::NoEndOfTurn { end_token })?;
+        let end = tokens[content_end..].iter().position(|&token| token == end_token);
+        let end = content_end + end.ok_or(Error::NoEndOfTurn { end_token })?;
         has_loss[start..=end].fill(true);
     }
     let length = has_loss.iter().rposition(|&has_loss| has_loss).map_or(0, |last| last + 1);

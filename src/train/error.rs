@@ -125,9 +125,18 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The tokenizer or the template fails.
+    /// The template does not parse, or its tokens cannot be had.
     #[error(transparent)]
     Llm(#[from] crate::llm::Error),
+    /// The template or the tokenizer refuses a conversation.
+    #[error("cannot tokenise example {example}")]
+    Example {
+        /// Position among the examples, from 0.
+        example: usize,
+        /// Why.
+        #[source]
+        source: crate::llm::Error,
+    },
     /// The adapter cannot be made as asked, or cannot be written.
     #[error(transparent)]
     Lora(#[from] crate::lora::Error),

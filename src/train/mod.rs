@@ -16,16 +16,20 @@ mod checkpoint;
 mod config;
 mod encode;
 mod error;
+mod job;
 mod metrics;
 mod pack;
 mod plan;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use config::{Schedule, TrainConfig};
 pub use encode::{DropReason, Encoded, Sample, encode};
 pub use error::Error;
+pub use job::{Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
 pub use plan::{Plan, plan};
 pub use schedule::{learning_rate, warmup_steps};
-pub use trainer::{Event, Host, Job, Outcome, TrainSummary, train};
+pub use trainer::train;

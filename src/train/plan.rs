@@ -34,6 +34,10 @@ pub struct Plan {
     pub longest_row: usize,
     /// Adapter, gradient and both moments of `AdamW`.
     pub optimizer_bytes: usize,
+    /// Activations of the longest row, forward and backward. An estimate: it leaves out index lists and the
+    /// scratch of single ops. The base comes on top: its file is mapped, so what is used of it counts once for
+    /// all processes.
+    pub activation_bytes: usize,
 }
 
 /// Plans a run of `config` on a model.
@@ -51,6 +55,7 @@ pub fn plan(
     let rows_per_epoch = epoch_rows(&lengths, config.max_seq_len, config.seed, 0).len();
     let timeline = Timeline::new(config, lengths);
     let trainable_parameters = LoraWeights::zeros(&config.lora(), &model.base_shape()).data.len();
+    let longest_row = longest_row(config, train, validation);
     Ok(Plan {
         trainable_parameters,
         samples: train.samples.len(),
@@ -61,9 +66,22 @@ pub fn plan(
         steps: timeline.total_steps,
         tokens: timeline.total_tokens,
         validation_tokens: validation.positions(),
-        longest_row: longest_row(config, train, validation),
+        longest_row,
         optimizer_bytes: 4 * trainable_parameters * size_of::<f32>(),
+        activation_bytes: longest_row * floats_per_token(model, config) * size_of::<f32>(),
     })
+}
+
+/// Numbers that a pass keeps per position: what every layer leaves for backward, and what only one layer at a
+/// time needs.
+fn floats_per_token(model: &ModelConfig, config: &TrainConfig) -> usize {
+    let (hidden, ffn) = (model.hidden_size, model.intermediate_size);
+    let q = model.num_attention_heads * model.head_dim;
+    let kv = model.num_key_value_heads * model.head_dim;
+    let adapters = config.lora().target_modules.len() * config.r;
+    let layer = 2 * (hidden + q + kv + ffn) + model.num_attention_heads + adapters;
+    let once = 9 * hidden + 2 * (ffn + q + kv) + model.head_dim + config.r;
+    model.num_hidden_layers * layer + once
 }
 
 /// What has to hold before a run starts.

@@ -13,138 +13,14 @@ use super::checkpoint::{self, Buffers, Exact, Fingerprint, Progress};
 use super::metrics::MetricsFile;
 use super::pack::{Timeline, fill_row, first_fit};
 use super::plan::{check_inputs, longest_row};
-use super::{DropReason, Encoded, Error, EvalMetrics, Metrics, StepMetrics, TrainConfig, schedule};
-use crate::device::Device;
+use super::{Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule};
 use crate::lora::LoraWeights;
-use crate::model::{Llama, LossSum, PackedRow, Workspace};
+use crate::model::{LossSum, PackedRow, Workspace};
 use crate::ops::{adamw, global_norm};
 use crate::rng;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// The inputs of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Job<'a> {
-    /// The frozen base.
-    pub model: &'a Llama,
-    /// Of the base's file; a checkpoint of another base is refused.
-    pub model_sha256: &'a str,
-    /// Of the base, for the adapter files.
-    pub model_name: Option<&'a str>,
-    /// Where ops run.
-    pub device: &'a Device,
-    /// Settings.
-    pub config: &'a TrainConfig,
-    /// What to learn.
-    pub train: &'a Encoded,
-    /// What to measure on, may be empty.
-    pub validation: &'a Encoded,
-    /// Folder of the checkpoint, the metrics and the adapter; made if absent.
-    pub out: &'a Path,
-}
-
-/// What a run needs of the program around it.
-pub struct Host<'a> {
-    /// Time since any fixed moment. Decides nothing; it fills `seconds` and `tokens_per_second`.
-    pub clock: &'a dyn Fn() -> Duration,
-    /// Once true, the run ends after the current step with a checkpoint.
-    pub interrupt: &'a AtomicBool,
-    /// Told about progress.
-    pub on_event: &'a mut dyn FnMut(&Event<'_>),
-}
-
-/// Progress of a run.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Event<'a> {
-    /// Right before the loop.
-    Started {
-        /// Steps that a checkpoint had already; 0 for a new run.
-        steps_done: u64,
-        /// Steps of the whole run.
-        total_steps: u64,
-        /// Positions already fed.
-        tokens_done: u64,
-        /// Positions of the whole run.
-        total_tokens: u64,
-    },
-    /// A packed row of a step is done.
-    Row {
-        /// The step, counted from 1.
-        step: u64,
-        /// Rows of the step that are done.
-        row: usize,
-        /// Rows of the step.
-        rows: usize,
-    },
-    /// An optimiser step is done. With `total_tokens - tokens_done` and the measured speed goes the ETA.
-    Step {
-        /// Its line in the metrics file.
-        metrics: &'a StepMetrics,
-        /// Steps of the whole run.
-        total_steps: u64,
-        /// Positions fed so far, earlier sessions included.
-        tokens_done: u64,
-        /// Positions of the whole run.
-        total_tokens: u64,
-    },
-    /// A row of a validation pass is done.
-    EvalRow {
-        /// Rows of the pass that are done.
-        row: usize,
-        /// Rows of the pass.
-        rows: usize,
-    },
-    /// A validation pass is done.
-    Eval(&'a EvalMetrics),
-    /// The checkpoint was written.
-    Checkpoint {
-        /// Steps it holds.
-        step: u64,
-    },
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// All steps are done and the adapter is written.
-    Finished(TrainSummary),
-    /// The interrupt flag was set; the same call goes on from here.
-    Interrupted {
-        /// Steps done.
-        step: u64,
-        /// Steps of the whole run.
-        total_steps: u64,
-    },
-}
-
-/// A finished run.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct TrainSummary {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Positions fed.
-    pub tokens: u64,
-    /// Positions with loss.
-    pub target_tokens: u64,
-    /// Token-weighted mean over the validation samples with the adapter's start, which changes nothing.
-    pub validation_loss_before: Option<f64>,
-    /// The same with the trained adapter.
-    pub validation_loss_after: Option<f64>,
-    /// Training examples not trained on.
-    pub dropped: BTreeMap<DropReason, usize>,
-    /// Validation examples not measured.
-    pub validation_dropped: BTreeMap<DropReason, usize>,
-    /// Wall time of steps and validation passes, over all sessions.
-    pub seconds: f64,
-    /// Positions per second of the training steps.
-    pub tokens_per_second: f64,
-    /// llama.cpp's adapter file.
-    pub adapter_gguf: PathBuf,
-    /// PEFT's adapter folder.
-    pub adapter_peft: PathBuf,
-}
 
 /// Trains, or goes on with what a checkpoint of the same run in `job.out` holds.
 ///
@@ -153,6 +29,9 @@ pub struct TrainSummary {
 ///
 /// # Errors
 /// See [`Error`]; a checkpoint that is on disk stays there.
+///
+/// # Panics
+/// If a sample is longer than `job.config.max_seq_len`: it was encoded for another run.
 pub fn train(job: &Job<'_>, host: &mut Host<'_>) -> Result<Outcome, Error> {
     check_inputs(job.model.config(), job.config, job.train, job.validation)?;
     Trainer::start(job, host)?.run()

@@ -1,0 +1,8 @@
+//! Tests of the pure parts, and of the loop on a tiny model whose token rows are made by hand.
+
+#![expect(clippy::float_cmp, reason = "equality to the last bit is what is promised")]
+
+mod fixture;
+mod pure;
+mod resume;
+mod steps;
