@@ -1,0 +1,242 @@
+//! The engine: a loaded model that completes and scores lists of prompts.
+//!
+//! Where in the flow: `evolve` drives it through [`Generate`]; `generate.rs` and `score.rs` hold the two
+//! loops, `chat.rs` the interactive one.
+//!
+//! The context with its caches borrows the model, so it is not a field: each call makes a context of just
+//! the size that its list needs and drops it at the end. That costs some tens of milliseconds per call
+//! (calls take lists, so it does not add up), needs neither unsafe code nor a self-referential struct, and
+//! no call can see a cache that another one left.
+//!
+//! **Invariant:** the result of a call is a function of the model, the adapter, the options and the list.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::llama::{Adapter, Contents, Context, ContextShape, MAX_SEQUENCES, Model, Recipe};
+use super::{
+    Answer, ChatTemplate, Completion, Error, Message, ModelInfo, Part, Prompt, Question, Request, adapter,
+    generate, score, tokenizer,
+};
+use crate::gguf::Gguf;
+
+/// What the evolve stage needs of a model. The real one is [`Engine`]; tests of evolve use a scripted one.
+pub trait Generate {
+    /// Renders a conversation for generation (ends where the assistant's answer starts); `None`: the model
+    /// has no chat template. `shared_messages` leading messages are shared among requests.
+    fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>>;
+    /// Completes every request. The result is in the order of `requests` and a function of that list alone.
+    ///
+    /// # Errors
+    /// The model failed, or the run was interrupted; nothing is returned then.
+    fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error>;
+    /// Scores every question, in order.
+    ///
+    /// # Errors
+    /// As `generate`.
+    fn score(&mut self, questions: &[Question]) -> Result<Vec<Answer>, Error>;
+}
+
+/// What to load and how to run it.
+#[derive(Debug, Clone)]
+pub struct EngineOptions<'p> {
+    /// The model, a GGUF file.
+    pub model: &'p Path,
+    /// A LoRA adapter (GGUF) and the factor on its effect, 1 as trained.
+    pub adapter: Option<(&'p Path, f32)>,
+    /// Threads of llama.cpp; the number of cores is best, more is much worse.
+    pub threads: usize,
+    /// Sequences that are decoded in one batch.
+    pub n_seq: usize,
+    /// Most tokens of a prompt with its completion; `None`: as many as the model was trained on.
+    pub n_ctx_seq: Option<usize>,
+    /// When it becomes true, a running call ends with [`Error::Interrupted`] at the next batch.
+    pub interrupt: Arc<AtomicBool>,
+    /// Counts while a call runs.
+    pub progress: Arc<Progress>,
+}
+
+impl<'p> EngineOptions<'p> {
+    /// 32 sequences, the model's own context, no adapter.
+    pub fn new(model: &'p Path, threads: usize) -> Self {
+        Self {
+            model,
+            adapter: None,
+            threads,
+            n_seq: 32,
+            n_ctx_seq: None,
+            interrupt: Arc::default(),
+            progress: Arc::default(),
+        }
+    }
+}
+
+/// Counters that grow while the engine works; anybody may read them at any time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub(super) generated_tokens: AtomicU64,
+    pub(super) prompt_tokens: AtomicU64,
+    pub(super) reused_prompt_tokens: AtomicU64,
+    pub(super) decode_batches: AtomicU64,
+    pub(super) finished: AtomicU64,
+}
+
+/// [`Progress`] at one moment, counted since the engine was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct EngineStats {
+    /// Tokens drawn.
+    pub generated_tokens: u64,
+    /// Tokens of prompts that were computed.
+    pub prompt_tokens: u64,
+    /// Tokens of prompts that were copied from a shared prefix instead.
+    pub reused_prompt_tokens: u64,
+    /// Batches that the generated tokens were decoded in.
+    pub decode_batches: u64,
+    /// Requests completed and questions scored.
+    pub finished: u64,
+}
+
+impl Progress {
+    /// The counters now.
+    pub fn stats(&self) -> EngineStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EngineStats {
+            generated_tokens: read(&self.generated_tokens),
+            prompt_tokens: read(&self.prompt_tokens),
+            reused_prompt_tokens: read(&self.reused_prompt_tokens),
+            decode_batches: read(&self.decode_batches),
+            finished: read(&self.finished),
+        }
+    }
+
+    pub(super) fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// A model that is ready to run.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) model: Model,
+    pub(super) adapter: Option<Adapter>,
+    template: Option<ChatTemplate>,
+    pub(super) settings: Settings,
+}
+
+/// The options that outlive loading.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) threads: usize,
+    pub(super) n_seq: usize,
+    /// Tokens that one sequence may have.
+    pub(super) max_tokens: usize,
+    pub(super) interrupt: Arc<AtomicBool>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Settings {
+    /// Called between batches.
+    pub(super) fn check_interrupt(&self) -> Result<(), Error> {
+        if self.interrupt.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Threads beyond this are a mistake; llama.cpp refuses more than 512.
+const MAX_THREADS: usize = 512;
+
+/// Most rows of one batch.
+const N_BATCH: usize = 512;
+
+impl Engine {
+    /// Validates and loads the model and the adapter.
+    ///
+    /// # Errors
+    /// Says which file is unusable and why, or which option is out of range.
+    pub fn load(options: EngineOptions<'_>) -> Result<Self, Error> {
+        // One more sequence holds the shared prefix.
+        let max = MAX_SEQUENCES - 1;
+        if !(1..=max).contains(&options.n_seq) {
+            return Err(Error::BatchWidth { found: options.n_seq, max });
+        }
+        if !(1..=MAX_THREADS).contains(&options.threads) {
+            return Err(Error::Threads { found: options.threads, max: MAX_THREADS });
+        }
+        let mut model = Model::load(options.model, Contents::Everything)?;
+        let adapter =
+            options.adapter.map(|(path, scale)| load_adapter(&mut model, path, scale)).transpose()?;
+        let template = tokenizer::chat_template(&model)?;
+        let trained = model.info().n_ctx_train;
+        let settings = Settings {
+            threads: options.threads,
+            n_seq: options.n_seq,
+            max_tokens: options.n_ctx_seq.map_or(trained, |wanted| wanted.min(trained)),
+            interrupt: options.interrupt,
+            progress: options.progress,
+        };
+        Ok(Self { model, adapter, template, settings })
+    }
+
+    /// What the model file says about itself.
+    pub fn info(&self) -> &ModelInfo {
+        self.model.info()
+    }
+
+    /// Work done since loading.
+    pub fn stats(&self) -> EngineStats {
+        self.settings.progress.stats()
+    }
+
+    /// Tokens of a prompt, shared ones included: what [`Completion::prompt_tokens`] will say.
+    ///
+    /// # Errors
+    /// A part cannot be tokenised.
+    pub fn count_tokens(&self, parts: &[Part]) -> Result<usize, Error> {
+        Ok(tokenizer::encode(&self.model, parts)?.len())
+    }
+
+    /// A context for `sequences` of up to `tokens` tokens, with the model that it was made of.
+    pub(super) fn context(
+        &mut self,
+        sequences: usize,
+        tokens: usize,
+    ) -> Result<(&Model, Context<'_>), Error> {
+        let shape = ContextShape {
+            sequences,
+            tokens,
+            n_batch: N_BATCH.max(sequences),
+            threads: self.settings.threads,
+            recipe: Recipe::Batch,
+        };
+        let context = Context::new(&self.model, self.adapter.as_mut(), shape)?;
+        Ok((&self.model, context))
+    }
+}
+
+/// Checks an adapter against the model and loads it.
+pub(super) fn load_adapter(model: &mut Model, path: &Path, scale: f32) -> Result<Adapter, Error> {
+    adapter::check(&Gguf::open(path)?, model.gguf())?;
+    model.load_adapter(path, scale)
+}
+
+impl Generate for Engine {
+    fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>> {
+        let template = self.template.as_ref()?;
+        let prompt = template.render_sourced(messages, true).map(|parts| {
+            // All before the first content that is not shared; what the template writes between two
+            // messages depends on their roles only.
+            let own = |source: &Option<usize>| source.is_some_and(|message| message >= shared_messages);
+            let shared = parts.iter().position(|(_, source)| own(source)).unwrap_or(parts.len());
+            Prompt { parts: parts.into_iter().map(|(part, _)| part).collect(), shared }
+        });
+        Some(prompt)
+    }
+
+    fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
+        generate::run(self, requests)
+    }
+
+    fn score(&mut self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+        score::run(self, questions)
+    }
+}

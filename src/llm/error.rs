@@ -1,0 +1,94 @@
+//! What can go wrong with a model, its adapter, its template or a run of it.
+//!
+//! Where in the flow: every fallible function of `llm` returns [`Error`]; the command line prints it and
+//! [`Error::hint`].
+//!
+//! **Invariant:** what goes wrong with one prompt (too long) is an outcome, not an error; an error ends the
+//! call and leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+
+use crate::gguf;
+
+/// Why the model cannot be used, or a call of it failed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it and its fields mean")]
+pub enum Error {
+    #[error("interrupted")]
+    Interrupted,
+    #[error(transparent)]
+    Gguf(#[from] gguf::Error),
+    #[error("llama.cpp's backend could not be started: {reason}")]
+    Backend { reason: String },
+    #[error("llama.cpp cannot load the model `{path}`")]
+    Load { path: PathBuf },
+    #[error("the path `{path}` is not valid UTF-8 text without NUL, as llama.cpp requires")]
+    Path { path: PathBuf },
+    #[error("the model `{path}` does not generate text token by token ({reason})")]
+    NotGenerative { path: PathBuf, reason: &'static str },
+    #[error("the adapter `{path}` does not fit the model: {reason}")]
+    AdapterMismatch { path: PathBuf, reason: String },
+    #[error("llama.cpp cannot load the adapter `{path}`")]
+    AdapterLoad { path: PathBuf },
+    #[error("the batch width is {found}, expected 1 to {max}")]
+    BatchWidth { found: usize, max: usize },
+    #[error("the number of threads is {found}, expected 1 to {max}")]
+    Threads { found: usize, max: usize },
+    #[error("llama.cpp has no memory for {sequences} sequences of {tokens} tokens")]
+    Context { sequences: usize, tokens: usize },
+    #[error("llama.cpp failed on a batch of {rows} tokens: {reason}")]
+    Decode { rows: usize, reason: String },
+    #[error("the model gave a logit that is not a number for token {token}")]
+    NotANumber { token: usize },
+    #[error("the prompt of request {id} has no tokens")]
+    EmptyPrompt { id: u64 },
+    #[error("a text of {bytes} bytes is too long to tokenise, expected at most {max}")]
+    TextTooLong { bytes: usize, max: usize },
+    #[error("{tokens} tokens, expected 1 to {max}")]
+    TokenCount { tokens: usize, max: usize },
+    #[error("token {token} is not in the vocabulary of {n_vocab} tokens")]
+    UnknownToken { token: u32, n_vocab: usize },
+    #[error("labels {first:?} and {second:?} start with the same token {token}")]
+    LabelOverlap { first: String, second: String, token: u32 },
+    #[error("label {label:?} has no tokens")]
+    EmptyLabel { label: String },
+    #[error("a message has the role {role:?}, expected `system`, `user` or `assistant`")]
+    Role { role: String },
+    #[error("the model's chat template is broken: {reason}")]
+    Template { reason: String },
+    #[error("the model's chat template writes message {message} ({role}) {times} times, expected once")]
+    TemplateMessage { message: usize, role: String, times: usize },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Gguf(error) => return error.hint(),
+            Self::Load { path } => {
+                format!("llama.cpp's own log says why: `evol doctor -v --model {}`", path.display())
+            }
+            Self::AdapterMismatch { .. } | Self::AdapterLoad { .. } => {
+                "use the base model that the adapter was trained on".to_owned()
+            }
+            Self::NotGenerative { .. } => "use a decoder-only language model".to_owned(),
+            Self::Context { .. } => "use a smaller batch width or shorter prompts".to_owned(),
+            Self::LabelOverlap { .. } => {
+                "choose labels that differ in their first token in this vocabulary".to_owned()
+            }
+            Self::Template { .. } | Self::TemplateMessage { .. } => {
+                "use `--style completion`, which needs no chat template".to_owned()
+            }
+            _ => return None,
+        };
+        Some(hint)
+    }
+
+    pub(super) fn template(error: &impl ToString) -> Self {
+        Self::Template { reason: error.to_string() }
+    }
+
+    pub(super) fn load(path: &Path) -> Self {
+        Self::Load { path: path.to_owned() }
+    }
+}

@@ -1,0 +1,182 @@
+//! Many completions at once: continuous batching.
+//!
+//! Where in the flow: [`super::Generate::generate`] of the engine.
+//!
+//! Prompts wait in a fixed order, grouped by shared prefix. Each free sequence takes the next one and
+//! computes it; then one batch decodes a token of every live sequence, and those that ended make room.
+//! Live sequences are kept at the numbers 0..live (llama.cpp splits a batch at gaps): when one in the middle
+//! ends and nobody waits, the last one moves into its place.
+//!
+//! **Invariant:** no clock and no completion order outside of the tokens themselves decides anything: the
+//! schedule, hence every bit of the result, is a function of the request list.
+
+use std::collections::VecDeque;
+
+use super::engine::{Engine, Progress, Settings};
+use super::llama::{Context, Model, Row};
+use super::prefill::{self, Prefill, Tokens};
+use super::sampling::Sampler;
+use super::text::Text;
+use super::{Completion, Error, FinishReason, Request};
+
+/// A completion in progress.
+struct Live<'r> {
+    /// Index in the list of requests.
+    index: usize,
+    request: &'r Request,
+    prompt_tokens: usize,
+    generated: Vec<u32>,
+    text: Text<'r>,
+    ended: Option<FinishReason>,
+}
+
+impl<'r> Live<'r> {
+    fn new(index: usize, request: &'r Request, prompt: &Tokens) -> Self {
+        let (prompt_tokens, text) = (prompt.all.len(), Text::new(&request.stop));
+        Self { index, request, prompt_tokens, generated: Vec::new(), text, ended: None }
+    }
+
+    /// Draws the next token from the logits after the previous one.
+    fn draw(&mut self, model: &Model, sampler: &mut Sampler, logits: &[f32]) -> Result<(), Error> {
+        let Request { sampling, key, max_tokens, .. } = self.request;
+        let token = sampler.draw(logits, sampling, &self.generated, *key, self.generated.len() as u64)?;
+        self.generated.push(token);
+        self.ended = if model.is_end(token) {
+            Some(FinishReason::EndOfText)
+        } else if self.text.push(&model.piece(token, false)) {
+            Some(FinishReason::Stop)
+        } else if self.generated.len() == *max_tokens {
+            Some(FinishReason::Length)
+        } else {
+            None
+        };
+        Ok(())
+    }
+
+    fn finish(self, reason: FinishReason) -> Completion {
+        Completion {
+            id: self.request.id,
+            text: self.text.finish(),
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.generated.len(),
+            finish_reason: reason,
+        }
+    }
+}
+
+/// Completes every request, in order.
+pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Completion>, Error> {
+    let settings = engine.settings.clone();
+    settings.check_interrupt()?;
+    let tokenize = |request: &Request| prefill::tokenize(&engine.model, request.id, &request.prompt);
+    let prompts: Vec<Tokens> = requests.iter().map(tokenize).collect::<Result<_, _>>()?;
+    let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
+    let mut longest = 0;
+    for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
+        let needed = prompt.all.len().saturating_add(request.max_tokens);
+        if needed > settings.max_tokens {
+            done[index] = Some(Live::new(index, request, prompt).finish(FinishReason::PromptTooLong));
+        } else if request.max_tokens == 0 {
+            done[index] = Some(Live::new(index, request, prompt).finish(FinishReason::Length));
+        } else {
+            longest = longest.max(needed);
+        }
+    }
+    let runnable = prompts.iter().enumerate().filter(|(index, _)| done[*index].is_none());
+    let waiting: VecDeque<usize> = prefill::group(runnable).into();
+    if !waiting.is_empty() {
+        let width = settings.n_seq.min(waiting.len());
+        let (model, context) = engine.context(width + 1, longest)?;
+        let batch = Batch {
+            model,
+            context,
+            settings: &settings,
+            prefill: Prefill::new(width),
+            sampler: Sampler::default(),
+            width,
+            live: Vec::with_capacity(width),
+            done: &mut done,
+        };
+        batch.run(requests, &prompts, waiting)?;
+    }
+    Ok(done.into_iter().map(|completion| completion.expect("every request was run")).collect())
+}
+
+/// The state of the loop.
+struct Batch<'e, 'r> {
+    model: &'e Model,
+    context: Context<'e>,
+    settings: &'e Settings,
+    prefill: Prefill,
+    sampler: Sampler,
+    /// Most live sequences.
+    width: usize,
+    /// By sequence.
+    live: Vec<Live<'r>>,
+    /// By request.
+    done: &'e mut [Option<Completion>],
+}
+
+impl<'r> Batch<'_, 'r> {
+    fn run(
+        mut self,
+        requests: &'r [Request],
+        prompts: &[Tokens],
+        mut waiting: VecDeque<usize>,
+    ) -> Result<(), Error> {
+        loop {
+            while self.live.len() < self.width
+                && let Some(index) = waiting.pop_front()
+            {
+                self.admit(Live::new(index, &requests[index], &prompts[index]), &prompts[index])?;
+            }
+            if self.live.is_empty() {
+                return Ok(());
+            }
+            self.step()?;
+        }
+    }
+
+    /// Computes a prompt into the next sequence and draws the first token.
+    fn admit(&mut self, mut live: Live<'r>, prompt: &Tokens) -> Result<(), Error> {
+        let sequence = self.live.len();
+        let row = self.prefill.run(&mut self.context, self.settings, prompt, sequence)?;
+        live.draw(self.model, &mut self.sampler, self.context.logits(row))?;
+        Progress::add(&self.settings.progress.generated_tokens, 1);
+        self.live.push(live);
+        self.remove_ended();
+        Ok(())
+    }
+
+    /// Decodes one token of every live sequence.
+    fn step(&mut self) -> Result<(), Error> {
+        self.settings.check_interrupt()?;
+        let last = |live: &Live<'_>| *live.generated.last().expect("admission draws a token");
+        let row = |(sequence, live)| Row { token: last(live), sequence, logits: true };
+        let rows: Vec<Row> = self.live.iter().enumerate().map(row).collect();
+        self.context.decode(&rows)?;
+        Progress::add(&self.settings.progress.decode_batches, 1);
+        Progress::add(&self.settings.progress.generated_tokens, rows.len());
+        for (sequence, live) in self.live.iter_mut().enumerate() {
+            live.draw(self.model, &mut self.sampler, self.context.logits(sequence))?;
+        }
+        self.remove_ended();
+        Ok(())
+    }
+
+    /// Takes ended completions out and closes the gaps, from the back, so that what moves has not ended.
+    fn remove_ended(&mut self) {
+        for sequence in (0..self.live.len()).rev() {
+            let Some(reason) = self.live[sequence].ended else { continue };
+            let last = self.live.len() - 1;
+            let ended = self.live.swap_remove(sequence);
+            if sequence != last {
+                self.context.copy_all(last, sequence);
+            }
+            self.context.truncate(last, 0);
+            let index = ended.index;
+            self.done[index] = Some(ended.finish(reason));
+            Progress::add(&self.settings.progress.finished, 1);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Questions answered by comparing labels: one row of logits each, nothing is generated.
+//!
+//! Where in the flow: [`super::Generate::score`] of the engine; the eliminator judges with it.
+//!
+//! The first tokens of a label's aliases are all ways in which the model may begin to say it; their
+//! probabilities add up, and the sums are normalised over the labels. Free text is never parsed.
+//!
+//! **Invariant:** the probabilities of a question's labels sum to 1, and the result for a question is a
+//! function of the question alone.
+
+use super::engine::{Engine, Progress};
+use super::llama::Model;
+use super::prefill::{self, Prefill, Tokens};
+use super::{Answer, Error, Question, tokenizer};
+
+/// Scores every question, in order.
+pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+    let settings = engine.settings.clone();
+    settings.check_interrupt()?;
+    let tokenize = |question: &Question| prefill::tokenize(&engine.model, question.id, &question.prompt);
+    let prompts: Vec<Tokens> = questions.iter().map(tokenize).collect::<Result<_, _>>()?;
+    let labels = questions
+        .iter()
+        .zip(&prompts)
+        .map(|(question, prompt)| label_tokens(&engine.model, question, &prompt.all))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut answers: Vec<Answer> =
+        questions.iter().map(|question| Answer { id: question.id, log_probs: None }).collect();
+    let fits = |prompt: &Tokens| prompt.all.len() <= settings.max_tokens;
+    let order = prefill::group(prompts.iter().enumerate().filter(|(_, prompt)| fits(prompt)));
+    let Some(longest) = order.iter().map(|&index| prompts[index].all.len()).max() else { return Ok(answers) };
+    let (_, mut context) = engine.context(2, longest)?;
+    let mut prefill = Prefill::new(1);
+    for index in order {
+        let row = prefill.run(&mut context, &settings, &prompts[index], 0)?;
+        answers[index].log_probs = Some(log_probs(context.logits(row), &labels[index])?);
+        Progress::add(&settings.progress.finished, 1);
+    }
+    Ok(answers)
+}
+
+/// For each label the first tokens of its aliases, each once.
+fn label_tokens(model: &Model, question: &Question, prompt: &[u32]) -> Result<Vec<Vec<u32>>, Error> {
+    let mut labels: Vec<Vec<u32>> = Vec::new();
+    let mut seen: Vec<(u32, usize, &str)> = Vec::new();
+    for (index, aliases) in question.labels.iter().enumerate() {
+        let mut tokens = Vec::new();
+        for alias in aliases {
+            let token = first_token(model, prompt, alias)?;
+            match seen.iter().find(|(other, ..)| *other == token) {
+                Some((_, label, first)) if *label != index => {
+                    let (first, second) = ((*first).to_owned(), alias.clone());
+                    return Err(Error::LabelOverlap { first, second, token });
+                }
+                Some(_) => {}
+                None => {
+                    seen.push((token, index, alias));
+                    tokens.push(token);
+                }
+            }
+        }
+        if tokens.is_empty() {
+            return Err(Error::EmptyLabel { label: format!("number {}", index + 1) });
+        }
+        labels.push(tokens);
+    }
+    Ok(labels)
+}
+
+/// The token that follows the prompt if the model says `alias`.
+fn first_token(model: &Model, prompt: &[u32], alias: &str) -> Result<u32, Error> {
+    let mut tokens = prompt[prompt.len() - 1..].to_vec();
+    tokenizer::append(model, &mut tokens, alias, false)?;
+    tokens.get(1).copied().ok_or_else(|| Error::EmptyLabel { label: alias.to_owned() })
+}
+
+/// Natural logarithms of the probabilities, normalised over the labels.
+fn log_probs(logits: &[f32], labels: &[Vec<u32>]) -> Result<Vec<f64>, Error> {
+    let mut sums = Vec::with_capacity(labels.len());
+    for tokens in labels {
+        let of_label: Vec<f64> = tokens.iter().map(|&token| f64::from(logits[token as usize])).collect();
+        if let Some(at) = of_label.iter().position(|logit| logit.is_nan()) {
+            return Err(Error::NotANumber { token: tokens[at] as usize });
+        }
+        sums.push(log_sum_exp(&of_label));
+    }
+    let total = log_sum_exp(&sums);
+    Ok(sums.into_iter().map(|sum| sum - total).collect())
+}
+
+fn log_sum_exp(values: &[f64]) -> f64 {
+    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    max + values.iter().map(|value| (value - max).exp()).sum::<f64>().ln()
+}

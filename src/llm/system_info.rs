@@ -1,0 +1,45 @@
+//! What llama.cpp was compiled with.
+//!
+//! Where in the flow: `evol doctor` prints it, the manifest of a run records it, because results are
+//! reproducible bit by bit only with the same instruction sets.
+//!
+//! **Invariant:** the one unsafe call of `llm` is here; it takes nothing and returns a static string.
+
+use std::ffi::CStr;
+
+/// Instruction sets and options that are compiled in and usable here (`AVX2`, `AVX512`, `AMX_INT8`, ...).
+pub fn system_info() -> Vec<String> {
+    #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
+    let text = {
+        // SAFETY: takes no arguments, may be called before the backend is started, and returns a
+        // NUL-terminated string that lives as long as the process.
+        unsafe { CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) }
+    };
+    parse(&text.to_string_lossy())
+}
+
+/// From `CPU : SSE3 = 1 | AVX2 = 1 | OPENMP = 1 |` the names that are on.
+fn parse(text: &str) -> Vec<String> {
+    let on = |item: &str| {
+        let item = item.rsplit(" : ").next().unwrap_or(item);
+        let (name, value) = item.split_once('=')?;
+        (value.trim() != "0").then(|| name.trim().to_owned())
+    };
+    text.split('|').filter_map(on).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_on_is_listed() {
+        let text = "CPU : SSE3 = 1 | AVX = 0 | AVX512 = 1 | OPENMP = 1 | ";
+        assert_eq!(parse(text), ["SSE3", "AVX512", "OPENMP"]);
+    }
+
+    #[test]
+    fn llama_cpp_lists_something() {
+        assert!(!system_info().is_empty());
+    }
+}

@@ -1,0 +1,136 @@
+//! Text to tokens and back.
+//!
+//! Where in the flow: the engine tokenises prompts with [`encode`]; the trainer uses [`Tokenizer`], which
+//! loads the vocabulary without the weights, so that both sides see the same tokens.
+//!
+//! **Invariant:** parts are tokenised one after the other, and what a part becomes depends on the tokens
+//! before it only through the last one: the tokens of leading parts are a prefix of the tokens of all.
+
+use std::path::Path;
+
+use super::llama::{Contents, Model};
+use super::{ChatTemplate, Error, Message, Part};
+
+/// Appends the tokens of `parts` to nothing; BOS first if the model adds one and the parts do not.
+pub(super) fn encode(model: &Model, parts: &[Part]) -> Result<Vec<u32>, Error> {
+    let mut tokens: Vec<u32> = Vec::from_iter(model.bos_to_add());
+    for part in parts {
+        append(model, &mut tokens, &part.text, part.special)?;
+    }
+    if let (Some(bos), [first, second, ..]) = (model.bos_to_add(), tokens.as_slice())
+        && *first == bos
+        && *second == bos
+    {
+        tokens.remove(0);
+    }
+    Ok(tokens)
+}
+
+/// Appends the tokens of `text` to `tokens`.
+///
+/// `SentencePiece` vocabularies put a space in front of every text, which is right at the start and after a
+/// control token only. In the middle of a text it is avoided by tokenising behind a line break, which never
+/// merges with what follows, and dropping the break's tokens.
+pub(super) fn append(model: &Model, tokens: &mut Vec<u32>, text: &str, special: bool) -> Result<(), Error> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let continues = tokens.last().is_some_and(|&last| !model.is_control(last));
+    if continues && adds_space(model)? {
+        let line_break = model.tokenize("\n", false)?;
+        let behind = model.tokenize(&format!("\n{text}"), special)?;
+        if let Some(rest) = behind.strip_prefix(line_break.as_slice()) {
+            tokens.extend_from_slice(rest);
+            return Ok(());
+        }
+    }
+    tokens.extend(model.tokenize(text, special)?);
+    Ok(())
+}
+
+fn adds_space(model: &Model) -> Result<bool, Error> {
+    let gguf = model.gguf();
+    let sentence_piece = gguf.optional_string("tokenizer.ggml.model")? == Some("llama");
+    Ok(sentence_piece && gguf.optional_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true))
+}
+
+/// The model's chat template, if it has one.
+pub(super) fn chat_template(model: &Model) -> Result<Option<ChatTemplate>, Error> {
+    let Some(source) = model.gguf().optional_string("tokenizer.chat_template")? else { return Ok(None) };
+    let text = |token: Option<u32>| {
+        token.map(|token| String::from_utf8_lossy(&model.piece(token, true)).into_owned()).unwrap_or_default()
+    };
+    ChatTemplate::new(source, &text(model.bos()), &text(model.eos())).map(Some)
+}
+
+/// A vocabulary without weights (what the trainer needs).
+#[derive(Debug)]
+pub struct Tokenizer {
+    model: Model,
+    end_of_turn: u32,
+}
+
+impl Tokenizer {
+    /// Loads the vocabulary only.
+    ///
+    /// # Errors
+    /// The file is unusable.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let model = Model::load(path, Contents::Vocabulary)?;
+        let end_of_turn = end_of_turn(&model)?;
+        Ok(Self { model, end_of_turn })
+    }
+
+    /// Tokens of the parts, one after the other, BOS first if the model adds one and the template did not.
+    /// The tokens of `parts[..n]` are a prefix of those of `parts`.
+    ///
+    /// # Errors
+    /// A part cannot be tokenised.
+    pub fn tokenize(&self, parts: &[Part]) -> Result<Vec<u32>, Error> {
+        encode(&self.model, parts)
+    }
+
+    /// Text of tokens, control tokens shown; U+FFFD for what is no token or no UTF-8.
+    pub fn detokenize(&self, tokens: &[u32]) -> String {
+        let known = |token: u32| (token as usize) < self.model.n_vocab();
+        let bytes: Vec<u8> = tokens
+            .iter()
+            .flat_map(|&token| {
+                if known(token) { self.model.piece(token, true) } else { "\u{FFFD}".as_bytes().to_vec() }
+            })
+            .collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The chat template in the file, if any.
+    ///
+    /// # Errors
+    /// It does not parse.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, Error> {
+        chat_template(&self.model)
+    }
+
+    /// Token that ends a turn: the first end-of-generation token that the chat template writes behind an
+    /// answer; without one, the vocabulary's end-of-sequence token.
+    pub fn eos(&self) -> u32 {
+        self.end_of_turn
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn n_vocab(&self) -> usize {
+        self.model.n_vocab()
+    }
+}
+
+fn end_of_turn(model: &Model) -> Result<u32, Error> {
+    let default = model.eos().unwrap_or(0);
+    let Some(template) = chat_template(model)? else { return Ok(default) };
+    let message = |role: &str| Message { role: role.to_owned(), content: "x".to_owned() };
+    // A template that fails on this says so when it is used; a vocabulary without one is still useful.
+    let Ok(parts) = template.render(&[message("user"), message("assistant")], false) else {
+        return Ok(default);
+    };
+    let Some(after) = parts.last().filter(|part| part.special) else { return Ok(default) };
+    let tokens = model.tokenize(&after.text, true)?;
+    Ok(tokens.into_iter().find(|&token| model.is_end(token)).unwrap_or(default))
+}
