@@ -1,7 +1,7 @@
 //! Data sets: what goes into a run, and what comes out of it as training data.
 //!
 //! Where in the flow: `evolve` starts from [`Seed`]s; what it kept comes back from the journal as
-//! [`Record`]s, which [`split`] divides and [`export()`] writes; `train` reads
+//! [`Record`]s ([`records`]), which [`split`] divides and [`export()`] writes; `train` reads
 //! [`Example`]s from such files or from anybody else's ([`read_examples`]). `evolve` and `train` never
 //! name each other: they meet here.
 //!
@@ -24,6 +24,8 @@ mod lines;
 mod seeds;
 mod shape;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub use error::{BadLine, Error, Reason};
 pub use export::{ExportOptions, Exported, Format, export};
@@ -32,6 +34,7 @@ pub use seeds::{BUILTIN_SEEDS, Duplicate, OnBadInput, Seeds, builtin_seeds, pars
 pub use split::{Split, split};
 
 use crate::llm::Message;
+use crate::store::{self, Store};
 
 /// One instruction with its answer: where evolve and train meet.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -85,4 +88,26 @@ pub struct Example {
 /// its data was generated from.
 pub fn user_turn(instruction: &str, input: &str) -> String {
     if input.is_empty() { instruction.to_owned() } else { format!("{instruction}\n\n{input}") }
+}
+
+/// Everything a run kept, seeds included, by id.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn records(store: &Store) -> Result<Vec<Record>, store::Error> {
+    let rows = store.training_rows()?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Record {
+            id: row.node.id,
+            root_id: row.node.root_id,
+            instruction: row.node.instruction,
+            input: row.node.input,
+            output: row.output,
+            round: row.node.round,
+            operator: row.node.operator,
+            skill: row.node.skill,
+            difficulty: row.node.difficulty,
+        })
+        .collect())
 }

@@ -6,6 +6,8 @@
 mod gguf_engine;
 mod gguf_model;
 mod golden;
+mod dataset_export;
+mod dataset_seeds;
 mod layout;
 mod llama_cpp;
 mod logits;

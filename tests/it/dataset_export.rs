@@ -1,0 +1,141 @@
+//! From a run's journal to training files and back, on real files.
+
+use evol::dataset::{Error, ExportOptions, Format, export, read_examples, records};
+use evol::llm::{FinishReason, Sampling};
+use evol::store::{Answer, Generation, Node, Status, Store, node_id};
+use std::fs;
+use std::path::Path;
+
+fn generation() -> Generation {
+    Generation {
+        prompt_hash: "0".repeat(32),
+        sampling: Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 },
+        key: 7,
+        prompt_tokens: 10,
+        completion_tokens: 5,
+        finish_reason: FinishReason::EndOfText,
+    }
+}
+
+/// A journal of `n` seeds, each kept, with a child each, of which every third was eliminated.
+fn journal(dir: &Path, n: usize) -> Store {
+    let mut store = Store::create(dir).unwrap();
+    let unit = store.begin().unwrap();
+    for root in 0..n {
+        let root_id = node_id(root, 0, 0);
+        for round in [0, 1] {
+            let eliminated = round == 1 && root % 3 == 0;
+            let id = node_id(root, round, 0);
+            let child = round == 1;
+            unit.insert_node(&Node {
+                id,
+                parent_id: child.then_some(root_id),
+                root_id,
+                round,
+                attempt: 0,
+                operator: child.then(|| "deepening".to_owned()),
+                instruction: format!("Request {root}, round {round}."),
+                input: String::new(),
+                skill: Some("Art".to_owned()),
+                difficulty: Some(4),
+                generation: child.then(generation),
+                status: if eliminated { Status::Eliminated } else { Status::Kept },
+                reason: eliminated.then(|| "equal".to_owned()),
+            })
+            .unwrap();
+            if !eliminated {
+                unit.insert_answer(id, &Answer { text: format!("Reply {id}."), generation: generation() })
+                    .unwrap();
+            }
+        }
+    }
+    unit.commit().unwrap();
+    store
+}
+
+fn options(format: Format) -> ExportOptions {
+    ExportOptions { format, validation_fraction: 0.2, seed: 5 }
+}
+
+#[test]
+fn a_journal_becomes_training_files_that_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = journal(&dir.path().join("run"), 30);
+    let kept = records(&store).unwrap();
+    assert_eq!(kept.len(), 50, "30 seeds and 20 children");
+    let mut by_format = Vec::new();
+    for format in Format::ALL {
+        let exported = export(kept.clone(), &options(format), &dir.path().join(format.name())).unwrap();
+        let validation = exported.validation.expect("30 roots at 0.2 hold something out");
+        let (train, validation) =
+            (read_examples(&exported.train).unwrap(), read_examples(&validation).unwrap());
+        assert_eq!(train.examples.len(), exported.train_records);
+        assert_eq!(train.examples.len() + validation.examples.len(), 50);
+        assert_eq!(train.lines, (1..=train.examples.len()).collect::<Vec<_>>());
+        by_format.push((train.examples, validation.examples));
+    }
+    assert!(by_format.iter().all(|other| *other == by_format[0]), "the formats hold different conversations");
+    let mut replies: Vec<&str> =
+        by_format[0].0.iter().chain(&by_format[0].1).map(|e| e.messages[1].content.as_str()).collect();
+    let mut expected: Vec<String> = kept.iter().map(|record| record.output.clone()).collect();
+    replies.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(replies, expected);
+}
+
+#[test]
+fn exporting_again_replaces_its_own_files_and_forgets_the_past() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = records(&journal(&dir.path().join("run"), 12)).unwrap();
+    let out = dir.path().join("out");
+    export(kept.clone(), &options(Format::Alpaca), &out).unwrap();
+    export(kept.clone(), &options(Format::Messages), &out).unwrap();
+    let fresh = dir.path().join("fresh");
+    export(kept.clone(), &options(Format::Messages), &fresh).unwrap();
+    for name in ["train.jsonl", "validation.jsonl", "export.json"] {
+        assert_eq!(fs::read(out.join(name)).unwrap(), fs::read(fresh.join(name)).unwrap(), "{name}");
+    }
+    let none_held_out = ExportOptions { validation_fraction: 0.0, ..options(Format::Messages) };
+    assert_eq!(export(kept, &none_held_out, &out).unwrap().validation, None);
+    assert!(!out.join("validation.jsonl").exists(), "a stale validation file holds training rows now");
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = records(&journal(&dir.path().join("run"), 12)).unwrap();
+    let out = dir.path().join("out");
+    export(kept.clone(), &options(Format::Alpaca), &out).unwrap();
+    for name in ["validation.jsonl", "train.jsonl", "export.json"] {
+        let before = fs::read(out.join(name)).unwrap();
+        fs::write(out.join(name), b"mine\n").unwrap();
+        let error = export(kept.clone(), &options(Format::Messages), &out).unwrap_err();
+        assert!(matches!(&error, Error::NotOurs { path } if path.ends_with(name)), "{name}: {error:?}");
+        assert_eq!(fs::read(out.join(name)).unwrap(), b"mine\n");
+        fs::write(out.join(name), before).unwrap();
+    }
+    export(kept, &options(Format::Messages), &out).unwrap();
+}
+
+/// What a kill between the list of hashes and the last file leaves: new hashes, old and new files mixed.
+#[test]
+fn an_interrupted_export_can_be_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = records(&journal(&dir.path().join("run"), 12)).unwrap();
+    let (out, fresh) = (dir.path().join("out"), dir.path().join("fresh"));
+    export(kept.clone(), &options(Format::Alpaca), &out).unwrap();
+    export(kept.clone(), &options(Format::Messages), &fresh).unwrap();
+    let read = |folder: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.join("export.json")).unwrap()).unwrap()
+    };
+    let old: Vec<serde_json::Value> =
+        read(&out)["files"].as_array().unwrap().iter().map(|file| file["blake3"].clone()).collect();
+    let mut between = read(&fresh);
+    between["replacing"] = old.into();
+    fs::write(out.join("export.json"), between.to_string()).unwrap();
+    fs::copy(fresh.join("train.jsonl"), out.join("train.jsonl")).unwrap();
+    export(kept, &options(Format::Messages), &out).unwrap();
+    for name in ["train.jsonl", "validation.jsonl", "export.json"] {
+        assert_eq!(fs::read(out.join(name)).unwrap(), fs::read(fresh.join(name)).unwrap(), "{name}");
+    }
+}
