@@ -19,8 +19,8 @@ fn generation() -> Generation {
 
 /// A journal of `n` seeds, each kept, with a child each, of which every third was eliminated.
 fn journal(dir: &Path, n: usize) -> Store {
-    let mut store = Store::create(dir).unwrap();
-    let unit = store.begin().unwrap();
+    let mut store = Store::create(dir).expect("an empty folder takes a journal");
+    let unit = store.begin().expect("a transaction starts");
     for root in 0..n {
         let root_id = node_id(root, 0, 0);
         for round in [0, 1] {
@@ -42,14 +42,14 @@ fn journal(dir: &Path, n: usize) -> Store {
                 status: if eliminated { Status::Eliminated } else { Status::Kept },
                 reason: eliminated.then(|| "equal".to_owned()),
             })
-            .unwrap();
+            .expect("a new id");
             if !eliminated {
                 unit.insert_answer(id, &Answer { text: format!("Reply {id}."), generation: generation() })
-                    .unwrap();
+                    .expect("the first answer");
             }
         }
     }
-    unit.commit().unwrap();
+    unit.commit().expect("the rows are consistent");
     store
 }
 

@@ -3,11 +3,11 @@
 //! One module per subject. Tests that need the model take it from [`model_path`] and fail without it: a
 //! test that skips itself is a test that passes for nothing.
 
+mod dataset_export;
+mod dataset_seeds;
 mod gguf_engine;
 mod gguf_model;
 mod golden;
-mod dataset_export;
-mod dataset_seeds;
 mod layout;
 mod llama_cpp;
 mod logits;
