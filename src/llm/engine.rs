@@ -132,13 +132,20 @@ pub(super) struct Settings {
     /// Tokens that one sequence may have.
     pub(super) max_tokens: usize,
     pub(super) interrupt: Arc<AtomicBool>,
+    /// Within one call: a worker failed, so the others need not go on.
+    pub(super) failed: Arc<AtomicBool>,
     pub(super) progress: Arc<Progress>,
 }
 
 impl Settings {
+    pub(super) fn for_one_call(&self) -> Self {
+        Self { failed: Arc::default(), ..self.clone() }
+    }
+
     /// Called between batches.
     pub(super) fn check_interrupt(&self) -> Result<(), Error> {
-        if self.interrupt.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+        let stop = self.interrupt.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed);
+        if stop { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -172,6 +179,7 @@ impl Engine {
             n_seq: options.n_seq,
             max_tokens: options.n_ctx_seq.map_or(trained, |wanted| wanted.min(trained)),
             interrupt: options.interrupt,
+            failed: Arc::default(),
             progress: options.progress,
         };
         Ok(Self { model, adapter, template, settings })
@@ -195,21 +203,21 @@ impl Engine {
         Ok(tokenizer::encode(&self.model, parts)?.len())
     }
 
-    /// A context for `sequences` of up to `tokens` tokens, with the model that it was made of.
-    pub(super) fn context(
+    /// `count` equal contexts for `sequences` of up to `tokens` tokens, with the model that they borrow.
+    pub(super) fn contexts(
         &mut self,
+        count: usize,
         sequences: usize,
         tokens: usize,
-    ) -> Result<(&Model, Context<'_>), Error> {
-        let shape = ContextShape {
-            sequences,
-            tokens,
-            n_batch: N_BATCH.max(sequences),
-            threads: self.settings.threads,
-            recipe: Recipe::Batch,
-        };
-        let context = Context::new(&self.model, self.adapter.as_mut(), shape)?;
-        Ok((&self.model, context))
+        threads: usize,
+    ) -> Result<(&Model, Vec<Context<'_>>), Error> {
+        let n_batch = N_BATCH.max(sequences);
+        let shape = ContextShape { sequences, tokens, n_batch, threads, recipe: Recipe::Batch };
+        let Self { model, adapter, .. } = self;
+        let model = &*model;
+        let make = |_| Context::new(model, adapter.as_mut(), shape);
+        let contexts = (0..count).map(make).collect::<Result<_, _>>()?;
+        Ok((model, contexts))
     }
 }
 

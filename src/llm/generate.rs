@@ -12,11 +12,12 @@
 
 use std::collections::VecDeque;
 
-use super::engine::{Engine, Progress, Settings};
-use super::llama::{Context, Model, Row};
+use super::engine::{Engine, Progress};
+use super::llama::{Model, Row};
 use super::prefill::{self, Prefill, Tokens};
 use super::sampling::Sampler;
 use super::text::Text;
+use super::workers::{self, Plan, Worker};
 use super::{Completion, Error, FinishReason, Request};
 
 /// A completion in progress.
@@ -66,15 +67,14 @@ impl<'r> Live<'r> {
 
 /// Completes every request, in order.
 pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Completion>, Error> {
-    let settings = engine.settings.clone();
-    settings.check_interrupt()?;
+    engine.settings.check_interrupt()?;
     let tokenize = |request: &Request| prefill::tokenize(&engine.model, request.id, &request.prompt);
     let prompts: Vec<Tokens> = requests.iter().map(tokenize).collect::<Result<_, _>>()?;
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
     let mut longest = 0;
     for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
         let needed = prompt.all.len().saturating_add(request.max_tokens);
-        if needed > settings.max_tokens {
+        if needed > engine.settings.max_tokens {
             done[index] = Some(Live::new(index, request, prompt).finish(FinishReason::PromptTooLong));
         } else if request.max_tokens == 0 {
             done[index] = Some(Live::new(index, request, prompt).finish(FinishReason::Length));
@@ -82,56 +82,49 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
             longest = longest.max(needed);
         }
     }
-    let runnable = prompts.iter().enumerate().filter(|(index, _)| done[*index].is_none());
-    let waiting: VecDeque<usize> = prefill::group(runnable).into();
-    if !waiting.is_empty() {
-        let width = settings.n_seq.min(waiting.len());
-        let (model, context) = engine.context(width + 1, longest)?;
-        let batch = Batch {
-            model,
-            context,
-            settings: &settings,
-            prefill: Prefill::new(width),
-            sampler: Sampler::default(),
-            width,
-            live: Vec::with_capacity(width),
-            done: &mut done,
-        };
-        batch.run(requests, &prompts, waiting)?;
+    let order = prefill::group(prompts.iter().enumerate().filter(|(index, _)| done[*index].is_none()));
+    let plan = Plan::new(engine.settings.threads, engine.settings.n_seq.min(order.len()));
+    let completed = workers::run(engine, plan, &order, longest, |worker, share| {
+        Batch::new(worker).run(requests, &prompts, share.into())
+    })?;
+    for (index, completion) in completed {
+        done[index] = Some(completion);
     }
     Ok(done.into_iter().map(|completion| completion.expect("every request was run")).collect())
 }
 
-/// The state of the loop.
+/// The state of one worker's loop.
 struct Batch<'e, 'r> {
-    model: &'e Model,
-    context: Context<'e>,
-    settings: &'e Settings,
+    worker: Worker<'e>,
     prefill: Prefill,
     sampler: Sampler,
-    /// Most live sequences.
-    width: usize,
     /// By sequence.
     live: Vec<Live<'r>>,
-    /// By request.
-    done: &'e mut [Option<Completion>],
+    /// With the index of the request.
+    done: Vec<(usize, Completion)>,
 }
 
-impl<'r> Batch<'_, 'r> {
+impl<'e, 'r> Batch<'e, 'r> {
+    fn new(worker: Worker<'e>) -> Self {
+        // The sequence behind those in progress.
+        let prefill = Prefill::new(worker.width);
+        Self { worker, prefill, sampler: Sampler::default(), live: Vec::new(), done: Vec::new() }
+    }
+
     fn run(
         mut self,
         requests: &'r [Request],
         prompts: &[Tokens],
         mut waiting: VecDeque<usize>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<(usize, Completion)>, Error> {
         loop {
-            while self.live.len() < self.width
+            while self.live.len() < self.worker.width
                 && let Some(index) = waiting.pop_front()
             {
                 self.admit(Live::new(index, &requests[index], &prompts[index]), &prompts[index])?;
             }
             if self.live.is_empty() {
-                return Ok(());
+                return Ok(self.done);
             }
             self.step()?;
         }
@@ -140,9 +133,10 @@ impl<'r> Batch<'_, 'r> {
     /// Computes a prompt into the next sequence and draws the first token.
     fn admit(&mut self, mut live: Live<'r>, prompt: &Tokens) -> Result<(), Error> {
         let sequence = self.live.len();
-        let row = self.prefill.run(&mut self.context, self.settings, prompt, sequence)?;
-        live.draw(self.model, &mut self.sampler, self.context.logits(row))?;
-        Progress::add(&self.settings.progress.generated_tokens, 1);
+        let Worker { model, context, settings, .. } = &mut self.worker;
+        let row = self.prefill.run(context, settings, prompt, sequence)?;
+        live.draw(model, &mut self.sampler, context.logits(row))?;
+        Progress::add(&settings.progress.generated_tokens, 1);
         self.live.push(live);
         self.remove_ended();
         Ok(())
@@ -150,15 +144,16 @@ impl<'r> Batch<'_, 'r> {
 
     /// Decodes one token of every live sequence.
     fn step(&mut self) -> Result<(), Error> {
-        self.settings.check_interrupt()?;
+        let Worker { model, context, settings, .. } = &mut self.worker;
+        settings.check_interrupt()?;
         let last = |live: &Live<'_>| *live.generated.last().expect("admission draws a token");
         let row = |(sequence, live)| Row { token: last(live), sequence, logits: true };
         let rows: Vec<Row> = self.live.iter().enumerate().map(row).collect();
-        self.context.decode(&rows)?;
-        Progress::add(&self.settings.progress.decode_batches, 1);
-        Progress::add(&self.settings.progress.generated_tokens, rows.len());
+        context.decode(&rows)?;
+        Progress::add(&settings.progress.decode_batches, 1);
+        Progress::add(&settings.progress.generated_tokens, rows.len());
         for (sequence, live) in self.live.iter_mut().enumerate() {
-            live.draw(self.model, &mut self.sampler, self.context.logits(sequence))?;
+            live.draw(model, &mut self.sampler, context.logits(sequence))?;
         }
         self.remove_ended();
         Ok(())
@@ -171,12 +166,11 @@ impl<'r> Batch<'_, 'r> {
             let last = self.live.len() - 1;
             let ended = self.live.swap_remove(sequence);
             if sequence != last {
-                self.context.copy_all(last, sequence);
+                self.worker.context.copy_all(last, sequence);
             }
-            self.context.truncate(last, 0);
-            let index = ended.index;
-            self.done[index] = Some(ended.finish(reason));
-            Progress::add(&self.settings.progress.finished, 1);
+            self.worker.context.truncate(last, 0);
+            self.done.push((ended.index, ended.finish(reason)));
+            Progress::add(&self.worker.settings.progress.finished, 1);
         }
     }
 }

@@ -32,6 +32,7 @@ mod system_info;
 mod template;
 mod text;
 mod tokenizer;
+mod workers;
 
 pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;

@@ -11,12 +11,12 @@
 use super::engine::{Engine, Progress};
 use super::llama::Model;
 use super::prefill::{self, Prefill, Tokens};
+use super::workers::{self, Plan, Worker};
 use super::{Answer, Error, Question, tokenizer};
 
 /// Scores every question, in order.
 pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Answer>, Error> {
-    let settings = engine.settings.clone();
-    settings.check_interrupt()?;
+    engine.settings.check_interrupt()?;
     let tokenize = |question: &Question| prefill::tokenize(&engine.model, question.id, &question.prompt);
     let prompts: Vec<Tokens> = questions.iter().map(tokenize).collect::<Result<_, _>>()?;
     let labels = questions
@@ -26,17 +26,35 @@ pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Ans
         .collect::<Result<Vec<_>, _>>()?;
     let mut answers: Vec<Answer> =
         questions.iter().map(|question| Answer { id: question.id, log_probs: None }).collect();
-    let fits = |prompt: &Tokens| prompt.all.len() <= settings.max_tokens;
+    let max_tokens = engine.settings.max_tokens;
+    let fits = |prompt: &Tokens| prompt.all.len() <= max_tokens;
     let order = prefill::group(prompts.iter().enumerate().filter(|(_, prompt)| fits(prompt)));
-    let Some(longest) = order.iter().map(|&index| prompts[index].all.len()).max() else { return Ok(answers) };
-    let (_, mut context) = engine.context(2, longest)?;
-    let mut prefill = Prefill::new(1);
-    for index in order {
-        let row = prefill.run(&mut context, &settings, &prompts[index], 0)?;
-        answers[index].log_probs = Some(log_probs(context.logits(row), &labels[index])?);
-        Progress::add(&settings.progress.finished, 1);
+    let longest = order.iter().map(|&index| prompts[index].all.len()).max().unwrap_or(0);
+    // Questions are prompts only: nothing is gained from having several in progress.
+    let plan = Plan::one_by_one(engine.settings.threads, order.len());
+    let scored = workers::run(engine, plan, &order, longest, |worker, share| {
+        score_share(worker, &prompts, &labels, share)
+    })?;
+    for (index, log_probs) in scored {
+        answers[index].log_probs = Some(log_probs);
     }
     Ok(answers)
+}
+
+fn score_share(
+    mut worker: Worker<'_>,
+    prompts: &[Tokens],
+    labels: &[Vec<Vec<u32>>],
+    share: Vec<usize>,
+) -> Result<Vec<(usize, Vec<f64>)>, Error> {
+    let mut prefill = Prefill::new(worker.width);
+    let mut scored = Vec::with_capacity(share.len());
+    for index in share {
+        let row = prefill.run(&mut worker.context, worker.settings, &prompts[index], 0)?;
+        scored.push((index, log_probs(worker.context.logits(row), &labels[index])?));
+        Progress::add(&worker.settings.progress.finished, 1);
+    }
+    Ok(scored)
 }
 
 /// For each label the first tokens of its aliases, each once.
