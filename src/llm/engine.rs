@@ -1,12 +1,12 @@
 //! The engine: a loaded model that completes and scores lists of prompts.
 //!
 //! Where in the flow: `evolve` drives it through [`Generate`]; `generate.rs` and `score.rs` hold the two
-//! loops, `chat.rs` the interactive one.
+//! loops over lists, `chat.rs` the interactive one.
 //!
-//! The context with its caches borrows the model, so it is not a field: each call makes a context of just
-//! the size that its list needs and drops it at the end. That costs some tens of milliseconds per call
-//! (calls take lists, so it does not add up), needs neither unsafe code nor a self-referential struct, and
-//! no call can see a cache that another one left.
+//! A context with its caches borrows the model, so it is not a field: each call makes contexts of just the
+//! size that its list needs and drops them at the end. That costs some tens of milliseconds per call (calls
+//! take lists, so it does not add up), needs neither unsafe code nor a self-referential struct, and no call
+//! can see a cache that another one left.
 //!
 //! **Invariant:** the result of a call is a function of the model, the adapter, the options and the list.
 
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::llama::{Adapter, Contents, Context, ContextShape, MAX_SEQUENCES, Model, Recipe};
+use super::llama::{Adapter, Contents, ContextShape, MAX_SEQUENCES, Model, Recipe};
 use super::{
     Answer, ChatTemplate, Completion, Error, Message, ModelInfo, Part, Prompt, Question, Request, adapter,
     generate, score, tokenizer,
@@ -120,7 +120,7 @@ impl Progress {
 pub struct Engine {
     pub(super) model: Model,
     pub(super) adapter: Option<Adapter>,
-    template: Option<ChatTemplate>,
+    pub(super) template: Option<ChatTemplate>,
     pub(super) settings: Settings,
 }
 
@@ -202,23 +202,11 @@ impl Engine {
     pub fn count_tokens(&self, parts: &[Part]) -> Result<usize, Error> {
         Ok(tokenizer::encode(&self.model, parts)?.len())
     }
+}
 
-    /// `count` equal contexts for `sequences` of up to `tokens` tokens, with the model that they borrow.
-    pub(super) fn contexts(
-        &mut self,
-        count: usize,
-        sequences: usize,
-        tokens: usize,
-        threads: usize,
-    ) -> Result<(&Model, Vec<Context<'_>>), Error> {
-        let n_batch = N_BATCH.max(sequences);
-        let shape = ContextShape { sequences, tokens, n_batch, threads, recipe: Recipe::Batch };
-        let Self { model, adapter, .. } = self;
-        let model = &*model;
-        let make = |_| Context::new(model, adapter.as_mut(), shape);
-        let contexts = (0..count).map(make).collect::<Result<_, _>>()?;
-        Ok((model, contexts))
-    }
+/// A context's size for running lists and conversations.
+pub(super) fn shape(sequences: usize, tokens: usize, threads: usize) -> ContextShape {
+    ContextShape { sequences, tokens, n_batch: N_BATCH.max(sequences), threads, recipe: Recipe::Batch }
 }
 
 /// Checks an adapter against the model and loads it.
@@ -227,17 +215,25 @@ pub(super) fn load_adapter(model: &mut Model, path: &Path, scale: f32) -> Result
     model.load_adapter(path, scale)
 }
 
+/// See [`Generate::chat_prompt`].
+pub(super) fn chat_prompt(
+    template: Option<&ChatTemplate>,
+    messages: &[Message],
+    shared_messages: usize,
+) -> Option<Result<Prompt, Error>> {
+    let prompt = template?.render_sourced(messages, true).map(|parts| {
+        // All before the first content that is not shared; what the template writes between two messages
+        // depends on their roles only.
+        let own = |source: &Option<usize>| source.is_some_and(|message| message >= shared_messages);
+        let shared = parts.iter().position(|(_, source)| own(source)).unwrap_or(parts.len());
+        Prompt { parts: parts.into_iter().map(|(part, _)| part).collect(), shared }
+    });
+    Some(prompt)
+}
+
 impl Generate for Engine {
     fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>> {
-        let template = self.template.as_ref()?;
-        let prompt = template.render_sourced(messages, true).map(|parts| {
-            // All before the first content that is not shared; what the template writes between two
-            // messages depends on their roles only.
-            let own = |source: &Option<usize>| source.is_some_and(|message| message >= shared_messages);
-            let shared = parts.iter().position(|(_, source)| own(source)).unwrap_or(parts.len());
-            Prompt { parts: parts.into_iter().map(|(part, _)| part).collect(), shared }
-        });
-        Some(prompt)
+        chat_prompt(self.template.as_ref(), messages, shared_messages)
     }
 
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {

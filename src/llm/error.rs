@@ -40,6 +40,8 @@ pub enum Error {
     Decode { rows: usize, reason: String },
     #[error("the model gave a logit that is not a number for token {token}")]
     NotANumber { token: usize },
+    #[error("the sampling parameter `{field}` is {found}, expected {expected}")]
+    Sampling { field: &'static str, found: f32, expected: &'static str },
     #[error("the prompt of request {id} has no tokens")]
     EmptyPrompt { id: u64 },
     #[error("a text of {bytes} bytes is too long to tokenise, expected at most {max}")]

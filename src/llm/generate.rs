@@ -68,6 +68,7 @@ impl<'r> Live<'r> {
 /// Completes every request, in order.
 pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Completion>, Error> {
     engine.settings.check_interrupt()?;
+    requests.iter().try_for_each(|request| request.sampling.check())?;
     let tokenize = |request: &Request| prefill::tokenize(&engine.model, request.id, &request.prompt);
     let prompts: Vec<Tokens> = requests.iter().map(tokenize).collect::<Result<_, _>>()?;
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];

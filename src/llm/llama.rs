@@ -225,8 +225,8 @@ impl<'m> Context<'m> {
         let n_ctx = u32::try_from(padded * shape.sequences).map_err(|_| failed())?;
         let params = params(model, shape, n_ctx);
         let mut llama = model.llama.new_context(backend()?, params).map_err(|_| failed())?;
-        if let Some(Adapter { llama: adapter, scale }) = adapter {
-            llama.lora_adapter_set(adapter, *scale).map_err(|_| failed())?;
+        if let Some(adapter) = adapter {
+            llama.lora_adapter_set(&mut adapter.llama, adapter.scale).map_err(|_| failed())?;
         }
         let batch = LlamaBatch::new(shape.n_batch, 1);
         let lengths = vec![0; shape.sequences];

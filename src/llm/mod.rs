@@ -10,7 +10,9 @@
 //!   llama.cpp was compiled with
 //! - `tokenizer`, `template`: text to tokens; conversations to text
 //! - `engine`: loading and options
-//! - `prefill`, `generate`, `score`: prompts into caches, the two loops over lists of prompts
+//! - `prefill`, `workers`, `generate`, `score`: prompts into caches, lists onto cores, the two loops over
+//!   lists
+//! - `chat`: one conversation, streamed
 //! - `sampling`, `text`: logits to tokens, tokens to text
 //! - `reference`: logits for comparison with the trainer
 //!
@@ -18,6 +20,7 @@
 //! no prompt makes llama.cpp abort the process.
 
 mod adapter;
+mod chat;
 mod engine;
 mod error;
 mod generate;
@@ -34,6 +37,7 @@ mod text;
 mod tokenizer;
 mod workers;
 
+pub use chat::Conversation;
 pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;
 pub use model_info::ModelInfo;

@@ -40,14 +40,10 @@ impl ModelInfo {
     pub fn read(gguf: &Gguf) -> Result<Self, Error> {
         let architecture = gguf.string("general.architecture")?.to_owned();
         let key = |name: &str| format!("{architecture}.{name}");
-        let head_dim = match gguf.optional_u32(&key("attention.key_length"))? {
-            Some(length) => length,
-            // A per-layer head count is an array; then the head size is always given.
-            None => {
-                let heads = gguf.optional_u32(&key("attention.head_count")).ok().flatten().unwrap_or(1);
-                gguf.optional_u32(&key("embedding_length"))?.unwrap_or(0) / heads.max(1)
-            }
-        };
+        // Where the number of heads differs by layer it is an array, and the head's size is given.
+        let heads = gguf.optional_u32(&key("attention.head_count")).ok().flatten().unwrap_or(1);
+        let width = gguf.optional_u32(&key("embedding_length"))?.unwrap_or(0);
+        let head_dim = gguf.optional_u32(&key("attention.key_length"))?.unwrap_or(width / heads.max(1));
         Ok(Self {
             name: gguf.optional_string("general.name")?.map(str::to_owned),
             license: gguf.optional_string("general.license")?.map(str::to_owned),

@@ -17,6 +17,26 @@
 use super::{Error, Sampling};
 use crate::rng;
 
+impl Sampling {
+    /// Refuses numbers that make no sense.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is accepted.
+    pub fn check(&self) -> Result<(), Error> {
+        // Ranges are written so that NaN is outside.
+        let ranges = [
+            ("temperature", self.temperature, 0.0..=100.0, "0 to 100"),
+            ("top_p", self.top_p, 0.0..=1.0, "0 to 1"),
+            ("min_p", self.min_p, 0.0..=1.0, "0 to 1"),
+            ("repetition_penalty", self.repetition_penalty, 0.01..=100.0, "0.01 to 100"),
+        ];
+        match ranges.into_iter().find(|(_, found, range, _)| !range.contains(found)) {
+            None => Ok(()),
+            Some((field, found, _, expected)) => Err(Error::Sampling { field, found, expected }),
+        }
+    }
+}
+
 /// Draws tokens; holds scratch memory only.
 #[derive(Debug, Default)]
 pub struct Sampler {
@@ -57,9 +77,6 @@ impl Sampler {
     }
 
     fn penalize(&mut self, penalty: f32, generated: &[u32]) {
-        if penalty == 1.0 {
-            return;
-        }
         let mut seen = generated.to_vec();
         seen.sort_unstable();
         seen.dedup();
@@ -123,13 +140,14 @@ impl Sampler {
             (token, f64::from(logit) - (-u.ln()).ln())
         });
         let better = |a: (u32, f64), b: (u32, f64)| {
-            if b.1 > a.1 || (b.1 == a.1 && b.0 < a.0) { b } else { a }
+            if b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)).is_gt() { b } else { a }
         };
         noisy.reduce(better).expect("every filter keeps the likeliest token").0
     }
 }
 
 /// Descending by logit; equal logits ascending by token.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that sorting wants")]
 fn by_likelihood(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }

@@ -12,7 +12,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Error;
-use super::engine::{Engine, Settings};
+use super::engine::{self, Engine, Settings};
 use super::llama::{Context, Model};
 
 /// Sequences per worker below which threads are better spent on one batch.
@@ -65,7 +65,11 @@ pub(super) fn run<T: Send>(
     }
     let settings = engine.settings.for_one_call();
     let Plan { workers, threads, width } = plan;
-    let (model, contexts) = engine.contexts(workers, width + 1, tokens, threads)?;
+    let Engine { model, adapter, .. } = engine;
+    let model = &*model;
+    let shape = engine::shape(width + 1, tokens, threads);
+    let make = |_| Context::new(model, adapter.as_mut(), shape);
+    let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;
     let run_one = |(worker, context): (usize, Context<'_>)| {
         let share = order.iter().copied().skip(worker).step_by(workers).collect();
         let result = work(Worker { model, context, settings: &settings, width }, share);
