@@ -1,1 +1,60 @@
-//! (being written)
+//! The command line: args (as typed) → plan (validated) → one file per command.
+//!
+//! Where in the flow: the top. It reads flags and files, hands them to the modules, and says what came of it.
+//!
+//! - `args`: what can be typed
+//! - `plan`: what it means
+//! - `export`, `train`, `tree`, `doctor`: the commands
+//! - `manifest`: how a model file is described
+//! - `known_models`, `machine`: what is there to work with
+//! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C
+//!
+//! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or `clap`.
+
+mod args;
+mod doctor;
+mod error;
+mod export;
+mod interrupt;
+mod known_models;
+mod machine;
+mod manifest;
+mod output;
+mod plan;
+mod train;
+mod tree;
+
+use args::{Cli, Command};
+use clap::{CommandFactory as _, Parser as _};
+use output::Output;
+use plan::Session;
+use std::process::ExitCode;
+
+/// Runs the command that was typed and returns the process's exit code.
+pub fn main() -> ExitCode {
+    // Prints help and usage errors itself, with exit codes 0 and 2.
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json, cli.global.verbose);
+    output.show_logs();
+    let Err(error) = Session::new(&cli.global, output).and_then(|session| dispatch(&cli.command, &session))
+    else {
+        return ExitCode::SUCCESS;
+    };
+    let Some((code, hint)) = error::ending(&error) else { return ExitCode::SUCCESS };
+    output.error(&error, hint.as_deref());
+    ExitCode::from(code)
+}
+
+/// The grammar of the command line, for tests of its documentation.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
+    match command {
+        Command::Export(args) => export::run(args, session),
+        Command::Train(args) => train::run(args, session),
+        Command::Tree(args) => tree::run(args, session),
+        Command::Doctor(args) => doctor::run(args, session),
+    }
+}

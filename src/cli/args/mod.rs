@@ -1,0 +1,160 @@
+//! The command line as typed: what can be said, and the help that says it.
+//!
+//! First of three steps: args (as typed) → [`super::plan`] (what it means, checked) → one file per command.
+//!
+//! **Invariant:** no file is touched and nothing is decided here; defaults are the modules' own, never a
+//! second copy of a number.
+
+mod train;
+
+pub(crate) use train::TrainArgs;
+
+use crate::dataset::Format;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Evolve instructions with a local model and fine-tune that model on the result, offline.
+///
+/// Seeds are rewritten into harder and rarer instructions by a local LLaMA (Evol-Instruct), bad ones are
+/// eliminated, the rest is answered, and the model is fine-tuned on it with LoRA. Generation is llama.cpp's,
+/// training is this program's own. Nothing ever goes over the network.
+///
+/// Data goes to stdout, everything else to stderr. Exit code: 0 done, 1 the run failed, 2 wrong usage,
+/// configuration or input, 130 interrupted (the same command resumes).
+#[derive(Debug, Parser)]
+#[command(
+    name = "evol",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "Examples:
+  evol doctor --model base.gguf             what would go wrong, before it does
+  evol train --help                         every flag of one command")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// TOML's integers end here, and a run's seed is kept in TOML.
+const SEED_MAX: u64 = i64::MAX as u64;
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GlobalArgs {
+    /// Seed of everything random; equal seed, files and settings give equal results [default: 0]
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options",
+          value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
+    pub(crate) seed: Option<u64>,
+    /// Where the trainer runs
+    #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Auto, help_heading = "Global options")]
+    pub(crate) device: DeviceArg,
+    /// Threads for generation and training [default: one per available core]
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
+    pub(crate) threads: Option<usize>,
+    /// Machine-readable output: results as JSON on stdout, progress as JSON lines on stderr
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// Say more on stderr: -v what is decided and llama.cpp's warnings, -vv all of llama.cpp's log
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+}
+
+/// A device as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    /// The fastest that this version has: the CPU
+    Auto,
+    /// The CPU backend
+    Cpu,
+    /// Not in this version: the trainer runs on the CPU
+    Cuda,
+}
+
+/// The commands. Each says in its `Args` what it does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Export(ExportArgs),
+    Train(Box<TrainArgs>),
+    Tree(TreeArgs),
+    Doctor(DoctorArgs),
+}
+
+/// Training files (JSONL) from a run directory, split into train and validation by seed
+///
+/// Seeds and all rounds are merged and shuffled by the seed. A seed and all its descendants land on the same
+/// side of the split, so that nothing in validation is a rewording of something in training.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  evol export runs/quickstart --out data
+  evol export runs/quickstart --out data --format sharegpt --validation-fraction 0.05")]
+pub(crate) struct ExportArgs {
+    /// Run directory that `evol evolve` or `evol run` made
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Folder for `train.jsonl` and `validation.jsonl`; new, or made by an earlier export
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// How a line looks
+    #[arg(long, value_enum, default_value_t = FormatArg::Messages)]
+    pub(crate) format: FormatArg,
+    /// Share of the seeds whose families go to validation, at least 0 and below 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub(crate) validation_fraction: f64,
+}
+
+/// An export format as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// `{"instruction", "input", "output"}`
+    Alpaca,
+    /// `{"conversations": [{"from": "human", "value"}, {"from": "gpt", "value"}]}`
+    Sharegpt,
+    /// `{"messages": [{"role", "content"}]}`
+    Messages,
+}
+
+impl From<FormatArg> for Format {
+    fn from(typed: FormatArg) -> Self {
+        match typed {
+            FormatArg::Alpaca => Self::Alpaca,
+            FormatArg::Sharegpt => Self::Sharegpt,
+            FormatArg::Messages => Self::Messages,
+        }
+    }
+}
+
+/// What became of one instruction: its seed, every attempt at evolving it, every verdict
+///
+/// Without an id all families are shown. With --json every node is one JSON object with all that is known of it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  evol tree runs/quickstart 420100          the family of node 420100
+  evol tree runs/quickstart --json          one JSON object per node, all families")]
+pub(crate) struct TreeArgs {
+    /// Run directory that `evol evolve` or `evol run` made
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Id of any node of the family, as in `run.db` [default: every family]
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<u64>,
+}
+
+/// Check the machine and a model file: what would go wrong, before it does
+///
+/// Exit code 1 if something would go wrong. Prints the instruction sets of the CPU beside those that llama.cpp was built with, threads, memory, and for
+/// a model: whether the file is sound, its architecture, chat template and tensor formats, the memory that
+/// generation and training would take, and a measured generation speed.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  evol doctor
+  evol doctor --model base.gguf
+  evol doctor --model smollm2-135m-instruct --json")]
+pub(crate) struct DoctorArgs {
+    /// Model to check: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+}

@@ -1,0 +1,242 @@
+//! `evol doctor`: the machine and a model file, checked before they are used.
+//!
+//! Each check is a line: what was looked at, what was found, and whether it is a reason to stop.
+//!
+//! **Invariant:** doctor only reads; what it finds wrong it reports, it does not mend.
+
+use super::args::DoctorArgs;
+use super::error::Error;
+use super::machine::Machine;
+use super::manifest::ModelEntry;
+use super::plan::{self, Session};
+use crate::gguf::Gguf;
+use crate::llm::{self, Engine, EngineOptions, Generate as _, Part, Prompt, Request, Sampling, Tokenizer};
+use crate::lora::LoraWeights;
+use crate::model::{Llama, ModelConfig};
+use crate::train::TrainConfig;
+use anyhow::Result;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Works, but not as well as it could.
+    Warning,
+    /// Would go wrong.
+    Failed,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    found: String,
+}
+
+impl Check {
+    fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
+        Self { name, verdict, found: found.into() }
+    }
+
+    /// Failed with the whole chain of `error`.
+    fn failed(name: &'static str, error: impl Into<anyhow::Error>) -> Self {
+        Self::new(name, Verdict::Failed, format!("{:#}", error.into()))
+    }
+}
+
+/// Everything that was found, for `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    evol_version: &'static str,
+    machine: Machine,
+    llama_cpp: Vec<String>,
+    model: Option<ModelEntry>,
+    checks: Vec<Check>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Error::Doctor`] if a check failed.
+pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
+    let machine = Machine::detect();
+    let mut checks = machine_checks(&machine, session.threads);
+    let mut model = None;
+    if let Some(typed) = &args.model {
+        let path = plan::model(typed)?;
+        model = model_checks(&path, &machine, session, &mut checks);
+    }
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed).count();
+    let all = checks.len();
+    let llama_cpp = llm::system_info();
+    let report = Report { evol_version: env!("CARGO_PKG_VERSION"), machine, llama_cpp, model, checks };
+    if session.output.is_json() {
+        session.output.document(&report)?;
+    } else {
+        session.output.data(&describe(&report))?;
+    }
+    if failed > 0 { Err(Error::Doctor { failed, all }.into()) } else { Ok(()) }
+}
+
+fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {
+    let missing: Vec<&str> =
+        machine.compiled_for.iter().filter(|set| !machine.instruction_sets.contains(set)).copied().collect();
+    let unused: Vec<&str> =
+        machine.instruction_sets.iter().filter(|set| !machine.compiled_for.contains(set)).copied().collect();
+    let sets = if !missing.is_empty() {
+        let found = format!(
+            "this binary needs {}, which the processor does not have: build it here",
+            missing.join(", ")
+        );
+        Check::new("instruction sets", Verdict::Failed, found)
+    } else if !unused.is_empty() {
+        let found = format!("built without {}: a build on this machine is faster", unused.join(", "));
+        Check::new("instruction sets", Verdict::Warning, found)
+    } else {
+        Check::new("instruction sets", Verdict::Ok, machine.compiled_for.join(" "))
+    };
+    let verdict = if threads <= machine.threads { Verdict::Ok } else { Verdict::Warning };
+    let threads = Check::new("threads", verdict, format!("{threads} of {} available", machine.threads));
+    let memory = match (machine.memory_available_bytes, machine.memory_bytes) {
+        (Some(free), Some(all)) => format!("{} of {} available", gib(free), gib(all)),
+        _ => "unknown".to_owned(),
+    };
+    vec![sets, threads, Check::new("memory", Verdict::Ok, memory)]
+}
+
+/// Checks the file with our reader first: llama.cpp aborts on some files instead of refusing them.
+fn model_checks(
+    path: &Path,
+    machine: &Machine,
+    session: &Session,
+    checks: &mut Vec<Check>,
+) -> Option<ModelEntry> {
+    let (gguf, entry) = match open(path) {
+        Ok(opened) => opened,
+        Err(error) => {
+            checks.push(Check::failed("model file", error));
+            return None;
+        }
+    };
+    let known = entry.known_as.as_ref().map_or(String::new(), |name| format!(", known as {name}"));
+    checks.push(Check::new("model file", Verdict::Ok, format!("sound, SHA-256 {}{known}", entry.sha256)));
+    let architecture = entry.architecture.clone().unwrap_or_default();
+    checks.push(match gguf.check_for_llama_cpp() {
+        Ok(()) => {
+            Check::new("metadata", Verdict::Ok, format!("architecture {architecture}, llama.cpp can load it"))
+        }
+        Err(error) => Check::failed("metadata", error),
+    });
+    checks.push(template_check(path));
+    checks.push(match Llama::load(Arc::clone(&gguf)) {
+        Ok(llama) => memory_check(llama.config(), path, machine),
+        Err(error) => Check::failed("training", error),
+    });
+    if checks.iter().all(|check| check.verdict != Verdict::Failed) {
+        checks.push(speed_check(path, session).unwrap_or_else(|error| Check::failed("generation", error)));
+    }
+    Some(entry)
+}
+
+fn open(path: &Path) -> Result<(Arc<Gguf>, ModelEntry)> {
+    let gguf = Gguf::open(path)?;
+    let entry = ModelEntry::new(&gguf, &gguf.sha256()?);
+    Ok((Arc::new(gguf), entry))
+}
+
+fn template_check(path: &Path) -> Check {
+    let name = "chat template";
+    match Tokenizer::load(path).and_then(|tokenizer| tokenizer.chat_template()) {
+        Ok(Some(_)) => Check::new(name, Verdict::Ok, "present, and it parses"),
+        Ok(None) => Check::new(
+            name,
+            Verdict::Failed,
+            "none: the file is a base model; evolving works by completion prompts, answering and training do not",
+        ),
+        Err(error) => Check::failed(name, error),
+    }
+}
+
+/// What training with the default settings takes: the base as it lies in the file, what backward needs of each
+/// token (see `model::Workspace`), and four numbers for each of the adapter's.
+fn memory_check(config: &ModelConfig, path: &Path, machine: &Machine) -> Check {
+    let settings = TrainConfig::default();
+    let heads = (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;
+    let per_token = config.num_hidden_layers * 2 * (config.hidden_size + heads + config.intermediate_size);
+    let adapter = LoraWeights::zeros(&settings.lora(), &config.base_shape()).data.len();
+    let file = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let needed = file + 4 * (settings.max_seq_len * per_token + 4 * adapter) as u64;
+    let found = format!(
+        "the trainer reads every tensor; rows of {} tokens with r = {} take about {}",
+        settings.max_seq_len,
+        settings.r,
+        gib(needed)
+    );
+    let enough = machine.memory_available_bytes.is_none_or(|available| needed <= available);
+    Check::new("training", if enough { Verdict::Ok } else { Verdict::Failed }, found)
+}
+
+/// Generates for a few seconds, as evolve does: many sequences in a batch.
+fn speed_check(path: &Path, session: &Session) -> Result<Check> {
+    const SEQUENCES: u64 = 16;
+    const TOKENS: usize = 24;
+    let mut options = EngineOptions::new(path, session.threads);
+    options.interrupt = Arc::clone(&session.interrupt);
+    let mut engine = Engine::load(options)?;
+    let requests: Vec<Request> = (0..SEQUENCES)
+        .map(|id| Request {
+            id,
+            prompt: Prompt {
+                parts: vec![Part { text: format!("Story {id}. Once"), special: false }],
+                shared: 0,
+            },
+            sampling: Sampling {
+                temperature: 1.0,
+                top_k: 0,
+                top_p: 1.0,
+                min_p: 0.0,
+                repetition_penalty: 1.0,
+            },
+            stop: Vec::new(),
+            max_tokens: TOKENS,
+            key: id,
+        })
+        .collect();
+    let started = Instant::now();
+    let completions = engine.generate(&requests)?;
+    let tokens: usize = completions.iter().map(|completion| completion.completion_tokens).sum();
+    let speed = tokens as f64 / started.elapsed().as_secs_f64();
+    let found =
+        format!("{speed:.0} tokens/s in a batch of {SEQUENCES} (short sequences; long ones are slower)");
+    Ok(Check::new("generation", Verdict::Ok, found))
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+fn describe(report: &Report) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("evol {} on {}", report.evol_version, report.machine.platform);
+    if let Some(cpu) = &report.machine.cpu {
+        let _ = write!(text, ", {cpu}");
+    }
+    let _ = write!(text, "\nprocessor has        {}\n", report.machine.instruction_sets.join(" "));
+    let _ = writeln!(text, "llama.cpp built with {}\n", report.llama_cpp.join(" "));
+    for check in &report.checks {
+        let mark = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "WARNING",
+            Verdict::Failed => "FAILED",
+        };
+        let _ = writeln!(text, "{mark:<8} {:<17} {}", check.name, check.found);
+    }
+    text
+}

@@ -1,0 +1,153 @@
+//! What can be wrong with what was typed, and how any failure becomes an exit code and a hint.
+//!
+//! The other modules return their own errors; commands add context with `anyhow`; here the chain is searched
+//! for the innermost error that knows a hint, and for what decides the exit code.
+//!
+//! **Invariant:** exit 2 means that the same command fails again until the user changes something; exit 1
+//! that it may go better next time.
+
+use super::interrupt::EXIT_INTERRUPTED;
+use super::output::StdoutClosed;
+use crate::{dataset, device, gguf, llm, lora, model, store, train};
+use std::path::PathBuf;
+
+/// Wrong usage, configuration or input.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("`--device cuda` is not available: this version trains on the CPU")]
+    NoCuda,
+    #[error("`--threads` is {found}, expected 1 to {limit}")]
+    Threads { found: usize, limit: usize },
+    #[error("`{flag}` is {found}, expected {expected}")]
+    Flag { flag: &'static str, found: String, expected: &'static str },
+    #[error("model `{name}` is known, but its file `{}` is not there", path.display())]
+    ModelNotFetched { name: String, path: PathBuf },
+    #[error("there is no model file `{}`", path.display())]
+    NoSuchModel { path: PathBuf },
+    #[error("cannot read `{}`", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("directory `{}` is not empty, and this command did not make it", dir.display())]
+    NotOurs { dir: PathBuf },
+    #[error("there is no node {id} in `{}`", run.display())]
+    NoSuchNode { id: u64, run: PathBuf },
+    #[error("{failed} of {all} checks failed")]
+    Doctor { failed: usize, all: usize },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoCuda => "leave `--device` out, or use `--device cpu`".to_owned(),
+            Self::ModelNotFetched { name, .. } => format!("fetch it once: `models/fetch {name}`"),
+            Self::NoSuchModel { .. } => {
+                let names: Vec<String> = known_names();
+                format!("give a GGUF file, or the name of a known model: {}", names.join(", "))
+            }
+            Self::NotOurs { .. } => "choose a new or empty directory with `--out`".to_owned(),
+            Self::NoSuchNode { run, .. } => format!("`evol tree {} --json` lists every node", run.display()),
+            Self::Interrupted => "the same command goes on from here".to_owned(),
+            _ => return None,
+        };
+        Some(hint)
+    }
+}
+
+fn known_names() -> Vec<String> {
+    super::known_models::all().into_iter().map(|m| m.name).collect()
+}
+
+/// What an exit code can be, besides 0.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// How the process ends after `error`: exit code and hint. `None`: it ends quietly, with success.
+pub(crate) fn ending(error: &anyhow::Error) -> Option<(u8, Option<String>)> {
+    if error.chain().any(<dyn std::error::Error>::is::<StdoutClosed>) {
+        return None;
+    }
+    let hint = error.chain().filter_map(hint_of).last();
+    Some((exit_code(error), hint))
+}
+
+fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    None.or_else(|| cause.downcast_ref::<Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<gguf::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<device::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<llm::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<store::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<lora::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<model::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<dataset::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let any = |test: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(test);
+    if any(is_interruption) {
+        EXIT_INTERRUPTED
+    } else if any(is_users_to_change) {
+        USAGE
+    } else {
+        FAILED
+    }
+}
+
+fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref(), Some(Error::Interrupted))
+        || matches!(cause.downcast_ref(), Some(llm::Error::Interrupted))
+}
+
+/// Whether the user has to change something before the same command can work. Everything that is not known to be
+/// so counts as a failure of the run.
+fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let usage = None
+        .or_else(|| cause.downcast_ref().map(own_usage))
+        .or_else(|| cause.downcast_ref().map(gguf_usage))
+        .or_else(|| cause.downcast_ref().map(llm_usage))
+        .or_else(|| cause.downcast_ref().map(store_usage))
+        .or_else(|| cause.downcast_ref().map(dataset_usage))
+        .or_else(|| cause.downcast_ref().map(train_usage))
+        .or_else(|| cause.downcast_ref().map(|error| !matches!(error, lora::Error::Io { .. })))
+        .or_else(|| cause.downcast_ref().map(|_: &model::Error| true));
+    usage.unwrap_or(false)
+}
+
+fn own_usage(error: &Error) -> bool {
+    !matches!(error, Error::Doctor { .. })
+}
+
+fn gguf_usage(error: &gguf::Error) -> bool {
+    !matches!(error, gguf::Error::Io { action, .. } if !is_reading(action))
+}
+
+fn llm_usage(error: &llm::Error) -> bool {
+    use llm::Error as E;
+    match error {
+        E::Gguf(error) => gguf_usage(error),
+        E::Interrupted | E::Backend { .. } | E::Context { .. } | E::Decode { .. } | E::NotANumber { .. } => {
+            false
+        }
+        _ => true,
+    }
+}
+
+fn store_usage(error: &store::Error) -> bool {
+    use store::Error as E;
+    !matches!(error, E::Busy { .. } | E::Directory { .. } | E::Sqlite { .. })
+}
+
+fn dataset_usage(error: &dataset::Error) -> bool {
+    !matches!(error, dataset::Error::Io { action, .. } if !is_reading(action))
+}
+
+fn train_usage(error: &train::Error) -> bool {
+    use train::Error as E;
+    !matches!(error, E::InUse { .. } | E::NotFinite { .. } | E::Io { .. } | E::Llm(_) | E::Lora(_))
+}
+
+/// Input that cannot be opened is wrong input; output that cannot be written is bad luck.
+fn is_reading(action: &str) -> bool {
+    matches!(action, "open" | "read" | "map")
+}

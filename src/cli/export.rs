@@ -1,0 +1,43 @@
+//! `evol export`: a run directory makes training files.
+
+use super::args::ExportArgs;
+use super::plan::{ExportPlan, Session};
+use crate::dataset::{self, Exported};
+use crate::store::Store;
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::path::Path;
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no run, nothing was kept, or the folder is somebody else's.
+pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
+    let plan = ExportPlan::new(args, session)?;
+    let store = Store::open(&plan.run)?;
+    let exported = stage(&store, &plan.options, &plan.out)?;
+    if session.output.is_json() {
+        return session.output.document(&json!({
+            "train": exported.train,
+            "validation": exported.validation,
+            "train_records": exported.train_records,
+            "validation_records": exported.validation_records,
+        }));
+    }
+    session.output.data(&format!("{}: {} rows\n", exported.train.display(), exported.train_records))?;
+    match &exported.validation {
+        Some(path) => {
+            session.output.data(&format!("{}: {} rows\n", path.display(), exported.validation_records))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Exports what `store` kept into `out`. The same bytes every time.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn stage(store: &Store, options: &dataset::ExportOptions, out: &Path) -> Result<Exported> {
+    let records = dataset::records(store)?;
+    dataset::export(records, options, out).with_context(|| format!("cannot export to `{}`", out.display()))
+}
