@@ -161,6 +161,9 @@ impl Error {
                 format!("remove `{}` and the adapter beside it to start afresh", path.display())
             }
             Self::MetricsLost { .. } => "put the file back, or move the folder away to start afresh".into(),
+            Self::Example { .. } => {
+                "remove the example, or use only roles that the model's chat template knows".into()
+            }
             Self::Lora(error) => return error.hint(),
             _ => return None,
         };

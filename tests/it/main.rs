@@ -12,6 +12,8 @@ mod layout;
 mod llama_cpp;
 mod logits;
 mod lora_engine;
+mod train_encode;
+mod train_model;
 
 use std::path::PathBuf;
 
