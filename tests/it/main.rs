@@ -3,6 +3,11 @@
 //! One module per subject. Tests that need the model take it from [`model_path`] and fail without it: a
 //! test that skips itself is a test that passes for nothing.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, `unwrap` is a check; clippy sees that only inside test functions"
+)]
+
 mod dataset_export;
 mod dataset_seeds;
 mod gguf_engine;
