@@ -6,7 +6,7 @@
 //!                              metrics.jsonl ◀──────┘  └──▶ checkpoint.safetensors
 //! ```
 //!
-//! [`encode`] turns conversations into token samples with the loss on the answers, [`plan`] says what a run
+//! [`encode()`] turns conversations into token samples with the loss on the answers, [`plan()`] says what a run
 //! will cost, [`train`] runs it or goes on with it.
 //!
 //! **Invariant:** the adapter is a function of (model bytes, samples, [`TrainConfig`]) on one machine: neither

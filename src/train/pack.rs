@@ -1,6 +1,6 @@
 //! Samples into rows: which samples share a row, in which order rows are trained, and the row itself.
 //!
-//! Where in the flow: after [`super::encode`], before the model. An optimiser step trains a *window* of
+//! Where in the flow: after [`super::encode()`], before the model. An optimiser step trains a *window* of
 //! `micro_batch_size * gradient_accumulation_steps` rows; an epoch's last window may be smaller.
 //!
 //! Packing is first-fit over the epoch's shuffled samples. Rows are as long as what is in them (there is

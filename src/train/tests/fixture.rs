@@ -95,7 +95,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// Eleven samples of different lengths in rows of up to 24 positions, dropout on, six steps in two epochs.
+    /// Eleven samples of different lengths in rows of up to 24 positions, dropout on, six steps in three epochs.
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let train: Vec<Sample> = (0..11).map(|i| sample(i, 2 + i as usize % 4, 3 + i as usize % 5)).collect();
