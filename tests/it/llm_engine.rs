@@ -91,7 +91,9 @@ fn a_completion_depends_on_nothing_but_its_request() {
         assert_eq!(alone, expected[request.id as usize..][..1], "alone");
     }
     let mut unshared = requests.clone();
-    unshared.iter_mut().for_each(|request| request.prompt.shared = 0);
+    for request in &mut unshared {
+        request.prompt.shared = 0;
+    }
     assert_eq!(wide.generate(&unshared).unwrap(), expected, "nothing shared");
 }
 
@@ -128,6 +130,9 @@ fn generation_stops_before_a_stop_string_that_tokens_cut() {
     }
 }
 
+const LENGTH: FinishReason = FinishReason::Length;
+const TOO_LONG: FinishReason = FinishReason::PromptTooLong;
+
 #[test]
 fn answers_end_with_the_end_token_and_limits_are_kept() {
     let mut engine = engine_with(|options| options.n_ctx_seq = Some(120));
@@ -139,8 +144,7 @@ fn answers_end_with_the_end_token_and_limits_are_kept() {
     let just_too_long = request(6, question, GREEDY, 120);
     let done = engine.generate(&[limited, ended, nothing, long, just_too_long]).unwrap();
     let reasons: Vec<FinishReason> = done.iter().map(|c| c.finish_reason).collect();
-    use FinishReason::{EndOfText, Length, PromptTooLong};
-    assert_eq!(reasons, [Length, EndOfText, Length, PromptTooLong, PromptTooLong]);
+    assert_eq!(reasons, [LENGTH, FinishReason::EndOfText, LENGTH, TOO_LONG, TOO_LONG]);
     assert_eq!(done[0].completion_tokens, 3);
     assert!(done[1].text.contains("Hello") && !done[1].text.contains("<|im_end|>"), "{:?}", done[1].text);
     assert!(done[3].prompt_tokens > 200 && done[3].text.is_empty());

@@ -27,8 +27,9 @@ fn run(stop: &[String], pieces: &[&[u8]]) -> (String, Option<usize>, String) {
 
 #[test]
 fn a_stop_string_ends_the_text_wherever_tokens_cut_it() {
+    type Case<'a> = (&'a [&'a [u8]], &'a str, Option<usize>);
     let stop = strings(&["\n\n", "END"]);
-    let cases: [(&[&[u8]], &str, Option<usize>); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&[b"one", b"\n", b"\n", b"two"], "one", Some(2)),
         (&[b"one E", b"N", b"D two"], "one ", Some(2)),
         (&[b"one END two\n\n"], "one ", Some(0)),
