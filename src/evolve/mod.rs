@@ -1,1 +1,168 @@
-//! (being written)
+//! Evolving: seeds become harder and other instructions, bad ones are eliminated, the rest is answered.
+//!
+//! In the flow: after `dataset` (seeds), before `dataset` (export) and `train`; the model comes as
+//! [`Generate`], every result goes to the [`Store`]. Source of the method: `WizardLM` (Xu et al. 2023,
+//! arXiv:2304.12244).
+//!
+//! A run:
+//!
+//! 1. The judge is calibrated ([`Calibration`]); the seeds are answered, by the same model and under the same
+//!    rules as everything else, so that the whole set speaks with one voice. A seed whose answer fails
+//!    stays in the pool, but is not exported.
+//! 2. In each round every root's newest kept instruction gets one [`Operator`], drawn from the run's seed. The
+//!    child meets the rules that need no model, then the judge, then it is answered, then the answer meets
+//!    the rules. A child that passes is *kept*: the next round evolves it. Where it fails, its parent is
+//!    evolved again.
+//!
+//! Each stage of a round works on a list that depends on the journal alone, cut into chunks of a fixed size;
+//! a chunk is generated in one call and committed in one transaction. Resuming makes the same lists and
+//! skips what is done.
+//!
+//! - `config`: what can be chosen; `operator`, `reason`: the vocabulary
+//! - `prompt`, `library`: prompt files, and those that are embedded
+//! - `eliminate`, `judge`, `text`: the rules
+//! - `rounds`: the order of things
+//!
+//! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
+//! resumed run ends with the same rows as an uninterrupted one.
+//! **Invariant:** no child of an eliminated instruction, no answer to one that failed before answering.
+//! **Invariant:** this module decides and owns no file, no clock and no terminal.
+
+mod config;
+mod eliminate;
+mod error;
+mod judge;
+mod library;
+mod operator;
+mod prompt;
+mod reason;
+mod rounds;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
+pub use error::Error;
+pub use judge::Calibration;
+pub use operator::{Operator, OperatorWeights};
+pub use reason::{Reason, Stage};
+
+use crate::dataset::Seed;
+use crate::llm::Generate;
+use crate::store::{Status, Store, TokenTotals};
+use std::collections::BTreeMap;
+
+/// The model that evolves, judges and answers.
+pub struct Model<'a> {
+    /// What generates.
+    pub generate: &'a mut dyn Generate,
+    /// SHA-256 of the model file, in lower-case hexadecimal: part of the run's fingerprint.
+    pub sha256: String,
+    /// Its size, which decides what [`Style::Auto`] means.
+    pub n_params: Option<u64>,
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The journal is open and fits.
+    Begun {
+        /// The style in use, never [`Style::Auto`].
+        style: Style,
+        /// Seeds of the run.
+        seeds: usize,
+    },
+    /// The judge was calibrated, now or before the run was interrupted. If it is not
+    /// [trusted](Calibration::trusted), the user should know.
+    Calibrated(Calibration),
+    /// A chunk was committed, now or before the run was interrupted.
+    Chunk(Chunk),
+}
+
+/// A committed chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// The round; 0 for the answers to the seeds.
+    pub round: u32,
+    /// The attempt within it.
+    pub attempt: u32,
+    /// The stage.
+    pub stage: Stage,
+    /// Nodes of this stage that are done, this chunk included.
+    pub done: usize,
+    /// Nodes of this stage.
+    pub total: usize,
+    /// Whether it was found in the journal.
+    pub replayed: bool,
+}
+
+/// The outcome of a run, as counted from its journal.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Seeds.
+    pub seeds: u64,
+    /// Seeds with a usable answer.
+    pub seeds_kept: u64,
+    /// Attempts at evolving: `kept + eliminated`, unless the run is unfinished.
+    pub attempts: u64,
+    /// Evolved instructions that were kept, each with its answer.
+    pub kept: u64,
+    /// Attempts that were eliminated, by the name of the [`Reason`].
+    pub eliminated: BTreeMap<String, u64>,
+    /// Answers that are exported: of seeds and of evolved instructions.
+    pub answers: u64,
+    /// Tokens that were read and generated.
+    pub tokens: TokenTotals,
+}
+
+impl Summary {
+    /// Counts what is in a journal, finished or not.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if it cannot be read.
+    pub fn of(store: &Store) -> Result<Self, Error> {
+        let mut summary = Self {
+            seeds: 0,
+            seeds_kept: 0,
+            attempts: 0,
+            kept: 0,
+            eliminated: BTreeMap::new(),
+            answers: 0,
+            tokens: store.token_totals()?,
+        };
+        for row in store.funnel()? {
+            let is_kept = row.status == Status::Kept;
+            summary.answers += if is_kept { row.count } else { 0 };
+            if row.round == 0 {
+                summary.seeds += row.count;
+                summary.seeds_kept += if is_kept { row.count } else { 0 };
+                continue;
+            }
+            summary.attempts += row.count;
+            summary.kept += if is_kept { row.count } else { 0 };
+            if let Some(reason) = row.reason {
+                *summary.eliminated.entry(reason).or_insert(0) += row.count;
+            }
+        }
+        Ok(summary)
+    }
+}
+
+/// Runs all rounds, or what the journal lacks of them.
+///
+/// # Errors
+/// [`Error::Llm`] with [`crate::llm::Error::Interrupted`] after Ctrl-C: the journal holds every finished
+/// chunk, and the same call goes on from there. [`Error::Store`] with [`crate::store::Error::Changed`] if the
+/// journal was begun with another model, configuration, prompts or seeds. The others as they say.
+pub fn run(
+    model: Model<'_>,
+    store: &mut Store,
+    seeds: &[Seed],
+    config: &EvolveConfig,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<Summary, Error> {
+    rounds::run(model, store, seeds, config, progress)?;
+    Summary::of(store)
+}

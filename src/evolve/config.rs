@@ -1,0 +1,208 @@
+//! What a user can choose about evolving, with the defaults and their reasons.
+//!
+//! **Invariant:** every field but `min_yield` decides rows of the journal, and is part of its fingerprint.
+
+use super::{Error, OperatorWeights};
+use crate::llm::Sampling;
+use crate::store;
+
+/// Which prompts are used for rewriting and judging.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Style {
+    /// [`Style::Chat`] for a model that is large enough and has a chat template, else
+    /// [`Style::Completion`]: see [`Style::resolve`].
+    #[default]
+    Auto,
+    /// An instruction in the model's chat template; the result stands between tags.
+    Chat,
+    /// A few pairs of tasks which the model continues.
+    Completion,
+}
+
+/// Parameters from which a model is trusted to follow a rewriting request. Small instruct models do
+/// something else: `SmolLM2-135M` answers the task or repeats the request, and 1B models are reported to give
+/// nothing usable, while from 3B on prompts with clear tags work. All of them continue a pattern of pairs.
+const CHAT_MIN_PARAMS: u64 = 3_000_000_000;
+
+impl Style {
+    /// What `Auto` means for a model; the others mean themselves.
+    pub(super) fn resolve(self, n_params: Option<u64>, has_chat_template: bool) -> Result<Self, Error> {
+        match self {
+            Self::Auto if has_chat_template && n_params.is_some_and(|n| n >= CHAT_MIN_PARAMS) => {
+                Ok(Self::Chat)
+            }
+            Self::Auto => Ok(Self::Completion),
+            Self::Chat if !has_chat_template => Err(Error::NoChatTemplate),
+            chosen => Ok(chosen),
+        }
+    }
+
+    /// The word in configurations and the folder of its prompts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Chat => "chat",
+            Self::Completion => "completion",
+        }
+    }
+}
+
+/// Limits on generated tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaxTokens {
+    /// A rewritten instruction: the parent plus 10 to 20 words, with room to spare.
+    pub instruction: usize,
+    /// The same with data (`complicate_input`).
+    pub instruction_with_data: usize,
+    /// An answer. One that reaches the limit is cut, and eliminated.
+    pub answer: usize,
+}
+
+impl Default for MaxTokens {
+    fn default() -> Self {
+        Self { instruction: 96, instruction_with_data: 224, answer: 256 }
+    }
+}
+
+/// When the judge of equality may eliminate (see `judge.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JudgeConfig {
+    /// Share of labelled *different* pairs that the threshold may wrongly call the same.
+    pub max_false_elimination: f64,
+    /// Area under the ROC curve on the labelled pairs below which the judge is not trusted.
+    pub min_auc: f64,
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        Self { max_false_elimination: 0.05, min_auc: 0.75 }
+    }
+}
+
+/// Everything that can be chosen about evolving.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvolveConfig {
+    /// Rounds of evolution. The paper has 4 and a model of 175B; small evolvers over-escalate from the
+    /// third round on, so 2.
+    pub rounds: u32,
+    /// Attempts at an instruction within a round, each with an operator drawn anew. 1 is the paper's: what
+    /// failed waits for the next round.
+    pub attempts: u32,
+    /// Seed of every random choice of the run.
+    pub seed: u64,
+    /// Relative frequencies of the operators.
+    pub operators: OperatorWeights,
+    /// Which prompts.
+    pub style: Style,
+    /// How tokens of instructions are drawn: hot, for variety.
+    pub sampling: Sampling,
+    /// How tokens of answers are drawn: cooler, for correctness; the penalty keeps small models from loops.
+    pub answer_sampling: Sampling,
+    /// Limits by purpose.
+    pub max_tokens: MaxTokens,
+    /// The judge of equality.
+    pub judge: JudgeConfig,
+    /// Generations that are made and committed together. More: fuller batches; fewer: less is lost when
+    /// the process is killed.
+    pub chunk_size: usize,
+    /// The run gives up when, after 50 attempts of a round, a smaller share than this is still alive.
+    pub min_yield: f64,
+}
+
+impl Default for EvolveConfig {
+    fn default() -> Self {
+        Self {
+            rounds: 2,
+            attempts: 1,
+            seed: 0,
+            operators: OperatorWeights::default(),
+            style: Style::Auto,
+            sampling: Sampling {
+                temperature: 0.7,
+                top_k: 0,
+                top_p: 0.95,
+                min_p: 0.05,
+                repetition_penalty: 1.0,
+            },
+            answer_sampling: Sampling {
+                temperature: 0.3,
+                top_k: 0,
+                top_p: 0.95,
+                min_p: 0.05,
+                repetition_penalty: 1.1,
+            },
+            max_tokens: MaxTokens::default(),
+            judge: JudgeConfig::default(),
+            chunk_size: 64,
+            min_yield: 0.1,
+        }
+    }
+}
+
+impl EvolveConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field, what it is and what it may be.
+    pub fn validate(&self) -> Result<(), Error> {
+        let check = |ok: bool, field: &'static str, found: String, expected: String| {
+            if ok { Ok(()) } else { Err(Error::Config { field, found, expected }) }
+        };
+        let below = |field, value: u32, limit: u32| {
+            let expected = format!("1 to {}", limit - 1);
+            check(value >= 1 && value < limit, field, value.to_string(), expected)
+        };
+        let positive = |field, value: usize| check(value >= 1, field, value.to_string(), "at least 1".into());
+        let share = |field, value: f64| {
+            check((0.0..=1.0).contains(&value), field, value.to_string(), "0 to 1".into())
+        };
+        below("rounds", self.rounds, store::MAX_ROUNDS)?;
+        below("attempts", self.attempts, store::MAX_ATTEMPTS)?;
+        positive("chunk_size", self.chunk_size)?;
+        positive("max_tokens.instruction", self.max_tokens.instruction)?;
+        positive("max_tokens.instruction_with_data", self.max_tokens.instruction_with_data)?;
+        positive("max_tokens.answer", self.max_tokens.answer)?;
+        share("judge.max_false_elimination", self.judge.max_false_elimination)?;
+        share("judge.min_auc", self.judge.min_auc)?;
+        share("min_yield", self.min_yield)?;
+        let expected = "finite weights, none negative, one positive".to_owned();
+        check(self.operators.is_drawable(), "operators", format!("{:?}", self.operators), expected)?;
+        for (field, sampling) in [("sampling", &self.sampling), ("answer_sampling", &self.answer_sampling)] {
+            let ok = sampling.temperature >= 0.0
+                && sampling.temperature.is_finite()
+                && (0.0..=1.0).contains(&sampling.top_p)
+                && (0.0..=1.0).contains(&sampling.min_p)
+                && sampling.repetition_penalty > 0.0
+                && sampling.repetition_penalty.is_finite();
+            let expected = "temperature >= 0, top_p and min_p 0 to 1, repetition_penalty > 0".to_owned();
+            check(ok, field, format!("{sampling:?}"), expected)?;
+        }
+        Ok(())
+    }
+
+    /// The configuration as flat (name, value) pairs: `config.operators.mutation` = `1.0`.
+    pub(super) fn fingerprint(&self) -> Vec<(String, String)> {
+        let mut value = serde_json::to_value(self).expect("plain data serialises");
+        // Gives up earlier or later, but changes no row.
+        value.as_object_mut().expect("a struct is an object").remove("min_yield");
+        let mut flat = Vec::new();
+        flatten("config", &value, &mut flat);
+        flat
+    }
+}
+
+fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                flatten(&format!("{name}.{field}"), value, out);
+            }
+        }
+        serde_json::Value::String(text) => out.push((name.to_owned(), text.clone())),
+        other => out.push((name.to_owned(), other.to_string())),
+    }
+}

@@ -1,0 +1,271 @@
+//! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3).
+//!
+//! Source: `WizardLM` (arXiv:2304.12244), section 3, "elimination evolving"; rule 1 is in `judge.rs`. The rules
+//! beyond the four catch what local models do in addition: cut, broken and repeated output.
+//!
+//! **Invariant:** rules are asked in the order of [`Reason`], each leaves a verdict, and the first that fails
+//! is the node's reason.
+
+use super::text::{self, Phrases};
+use super::{Operator, Reason, Style, library};
+use crate::llm::FinishReason;
+use crate::store::{Node, Verdict};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// Words below which an apology makes an answer a refusal (rule 2).
+const REFUSAL_WORDS: usize = 80;
+
+/// The line between the instruction and the data in the output of `complicate_input`.
+const DATA_LINE: &str = "\nData:";
+
+/// What came out of a stage for one node.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) verdicts: Vec<Verdict>,
+    /// `None`: it lives on.
+    pub(super) reason: Option<Reason>,
+}
+
+impl Outcome {
+    fn new() -> Self {
+        Self { verdicts: Vec::new(), reason: None }
+    }
+
+    /// Asks a rule unless one has failed. `look` gives what the rule objects to.
+    fn ask(&mut self, rule: Reason, look: impl FnOnce() -> Option<Value>) {
+        if self.reason.is_none() {
+            let objection = look();
+            self.record(rule, objection.is_none(), objection.unwrap_or(Value::Null));
+        }
+    }
+
+    fn record(&mut self, rule: Reason, passed: bool, detail: Value) {
+        self.verdicts.push(Verdict { rule: rule.name().to_owned(), passed, detail });
+        if !passed {
+            self.reason = Some(rule);
+        }
+    }
+
+    /// The outcome of a single rule.
+    pub(super) fn of(rule: Reason, passed: bool, detail: Value) -> Self {
+        let mut outcome = Self::new();
+        outcome.record(rule, passed, detail);
+        outcome
+    }
+}
+
+/// An instruction and its material, as read from the output of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Child {
+    pub(super) instruction: String,
+    pub(super) input: String,
+    /// Data was asked for and did not come.
+    pub(super) lacks_data: bool,
+}
+
+/// The part of an instruction that the model rewrites, and the rest, which it does not see.
+///
+/// Completion style works on lines, so that further lines of an instruction (code, a list) are carried
+/// verbatim, like an input. Chat style shows everything.
+pub(super) fn split_instruction(style: Style, instruction: &str) -> (&str, &str) {
+    match style {
+        Style::Completion => instruction.find('\n').map_or((instruction, ""), |at| instruction.split_at(at)),
+        Style::Auto | Style::Chat => (instruction, ""),
+    }
+}
+
+/// Reads the output of an operator on `parent`. In depth, what the model did not see is carried over
+/// verbatim; in breadth, nothing is.
+pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output: &str) -> Child {
+    let (head, data) = match output.split_once(DATA_LINE) {
+        Some((head, data)) if operator == Operator::ComplicateInput => {
+            (head.trim(), data.trim_matches('\n').trim_end())
+        }
+        _ => (output.trim(), ""),
+    };
+    if operator.is_in_breadth() {
+        return Child { instruction: head.to_owned(), input: String::new(), lacks_data: false };
+    }
+    let carried = split_instruction(style, &parent.instruction).1;
+    let material = [parent.input.as_str(), data];
+    let material: Vec<&str> = material.into_iter().filter(|part| !part.is_empty()).collect();
+    Child {
+        // A carried rest begins with its line break; without a head there is nothing to carry it for.
+        instruction: if head.is_empty() { String::new() } else { format!("{head}{carried}") },
+        input: material.join("\n\n"),
+        lacks_data: operator == Operator::ComplicateInput && data.is_empty(),
+    }
+}
+
+/// What the rules on children compare with.
+#[derive(Debug)]
+pub(super) struct ChildRules {
+    scaffold: Vec<String>,
+    /// By operator: rows of words of its prompt.
+    phrases: Vec<Phrases>,
+    /// Every instruction that is in the run already, normalised.
+    known: HashSet<String>,
+}
+
+impl ChildRules {
+    pub(super) fn new(prompts: &library::Prompts) -> Self {
+        let phrases = |operator: &Operator| Phrases::of(&prompts.operator(*operator).fixed_text());
+        Self {
+            scaffold: library::scaffold_phrases(),
+            phrases: Operator::ALL.iter().map(phrases).collect(),
+            known: HashSet::new(),
+        }
+    }
+
+    /// Forgets the instructions that are known.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+    }
+
+    /// Adds an instruction that later children must not repeat.
+    pub(super) fn learn(&mut self, instruction: &str, input: &str) {
+        self.known.insert(identity(instruction, input));
+    }
+
+    /// Asks every rule on a child.
+    pub(super) fn check(
+        &self,
+        operator: Operator,
+        parent: &Node,
+        child: &Child,
+        finish: FinishReason,
+    ) -> Outcome {
+        let whole = format!("{}\n{}", child.instruction, child.input);
+        let parent_whole = format!("{}\n{}", parent.instruction, parent.input);
+        let own = identity(&child.instruction, &child.input);
+        let mut outcome = Outcome::new();
+        let simply = |fails: bool| fails.then_some(Value::Null);
+        outcome.ask(Reason::PromptTooLong, || simply(finish == FinishReason::PromptTooLong));
+        outcome.ask(Reason::Truncated, || simply(finish == FinishReason::Length));
+        outcome.ask(Reason::Empty, || simply(text::words(&child.instruction).is_empty()));
+        outcome.ask(Reason::Garbled, || simply(text::is_garbled(&whole)));
+        outcome.ask(Reason::NoData, || simply(child.lacks_data));
+        outcome.ask(Reason::ScaffoldLeak, || self.leak(operator, &whole, &parent_whole));
+        outcome.ask(Reason::Copied, || simply(own == identity(&parent.instruction, &parent.input)));
+        outcome.ask(Reason::Duplicate, || simply(self.known.contains(&own)));
+        outcome
+    }
+
+    /// Rule 4: a scaffold phrase, or a row of words of the prompt and its examples. What the parent has is
+    /// its own.
+    fn leak(&self, operator: Operator, child: &str, parent: &str) -> Option<Value> {
+        let (low_child, low_parent) = (child.to_lowercase(), parent.to_lowercase());
+        let leaks =
+            |phrase: &&String| text::has_phrase(&low_child, phrase) && !text::has_phrase(&low_parent, phrase);
+        let scaffold = self.scaffold.iter().find(leaks);
+        let leak = scaffold.cloned().or_else(|| self.phrases[operator as usize].leaked(child, parent))?;
+        Some(json!({ "leak": leak }))
+    }
+}
+
+/// Equal for instructions that are the same up to case, spacing and punctuation.
+fn identity(instruction: &str, input: &str) -> String {
+    format!("{}\n{}", text::normalise(instruction), text::normalise(input))
+}
+
+/// Asks every rule on an answer.
+pub(super) fn check_answer(answer: &str, finish: FinishReason, stop_words: &HashSet<&str>) -> Outcome {
+    let words = text::words(answer);
+    let mut outcome = Outcome::new();
+    let simply = |fails: bool| fails.then_some(Value::Null);
+    outcome.ask(Reason::AnswerPromptTooLong, || simply(finish == FinishReason::PromptTooLong));
+    outcome.ask(Reason::AnswerTruncated, || simply(finish == FinishReason::Length));
+    outcome.ask(Reason::AnswerGarbled, || simply(text::is_garbled(answer)));
+    outcome.ask(Reason::Refused, || {
+        let sorry = answer.to_lowercase().contains("sorry");
+        (sorry && words.len() < REFUSAL_WORDS).then(|| json!({ "words": words.len() }))
+    });
+    outcome.ask(Reason::AnswerEmpty, || simply(words.iter().all(|word| stop_words.contains(word.as_str()))));
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Status;
+
+    fn parent(instruction: &str, input: &str) -> Node {
+        Node {
+            id: 10_000,
+            parent_id: None,
+            root_id: 10_000,
+            round: 0,
+            attempt: 0,
+            operator: None,
+            instruction: instruction.to_owned(),
+            input: input.to_owned(),
+            skill: None,
+            difficulty: None,
+            generation: None,
+            status: Status::Evolved,
+            reason: None,
+        }
+    }
+
+    fn reason_of(operator: Operator, parent: &Node, output: &str) -> Option<Reason> {
+        let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true));
+        let child = read_child(operator, Style::Completion, parent, output);
+        rules.check(operator, parent, &child, FinishReason::Stop).reason
+    }
+
+    #[test]
+    fn scaffold_words_and_examples_leak_unless_they_are_the_parents_own() {
+        let plain = parent("Name a river.", "");
+        let reason = |output| reason_of(Operator::AddConstraints, &plain, output);
+        assert_eq!(reason("Name a river in Asia. #Rewritten Prompt#"), Some(Reason::ScaffoldLeak));
+        assert_eq!(reason("Name a river. Stricter: name two."), Some(Reason::ScaffoldLeak));
+        let example = "Plan a birthday dinner for six people that costs at most 60 euros.";
+        assert_eq!(reason(example), Some(Reason::ScaffoldLeak));
+        assert_eq!(reason("Name a river in Asia that is longer than 1000 km."), None);
+        let about_prompts = parent("Improve the given prompt.", "");
+        let child = "Improve the given prompt without making it longer.";
+        assert_eq!(reason_of(Operator::AddConstraints, &about_prompts, child), None);
+    }
+
+    #[test]
+    fn a_child_in_depth_carries_what_the_model_did_not_see() {
+        let code = parent("Say what this prints:\nprint(1)", "Python 3");
+        let read = |operator, output| read_child(operator, Style::Completion, &code, output);
+        let child = read(Operator::Deepening, " Say what this prints, and why: ");
+        let expected = "Say what this prints, and why:\nprint(1)";
+        assert_eq!((child.instruction.as_str(), child.input.as_str()), (expected, "Python 3"));
+        let child = read(Operator::ComplicateInput, " Use the table.\nData:\n| a |\n| 1 |");
+        assert_eq!(child.input, "Python 3\n\n| a |\n| 1 |");
+        assert!(!child.lacks_data && read(Operator::ComplicateInput, " Use the table.").lacks_data);
+        let child = read(Operator::Mutation, " Why is C fast? ");
+        assert_eq!((child.instruction.as_str(), child.input.as_str()), ("Why is C fast?", ""));
+        assert_eq!(reason_of(Operator::Deepening, &code, "  \n"), Some(Reason::Empty));
+        assert_eq!(reason_of(Operator::Deepening, &code, "say what this prints"), Some(Reason::Copied));
+    }
+
+    #[test]
+    fn rules_are_asked_in_order_and_the_first_objection_stands() {
+        let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true));
+        let plain = parent("Name a river.", "");
+        let child = read_child(Operator::Deepening, Style::Completion, &plain, "Name a river\u{FFFD}");
+        let outcome = rules.check(Operator::Deepening, &plain, &child, FinishReason::Length);
+        assert_eq!(outcome.reason, Some(Reason::Truncated));
+        assert_eq!(outcome.verdicts.len(), 2);
+        let outcome = rules.check(Operator::Deepening, &plain, &child, FinishReason::Stop);
+        assert_eq!(outcome.reason, Some(Reason::Garbled));
+    }
+
+    #[test]
+    fn answers_are_eliminated_by_the_papers_rules() {
+        let stop_words = library::stop_words();
+        let reason = |answer: &str| check_answer(answer, FinishReason::EndOfText, &stop_words).reason;
+        assert_eq!(reason("I'm SORRY, but I cannot help."), Some(Reason::Refused));
+        assert_eq!(reason(&format!("Sorry to be brief. {}", "word ".repeat(80))), None);
+        assert_eq!(reason("The ... is, and?"), Some(Reason::AnswerEmpty));
+        assert_eq!(reason(""), Some(Reason::AnswerEmpty));
+        assert_eq!(reason("42"), None);
+        let cut = check_answer("A good answer so far", FinishReason::Length, &stop_words);
+        assert_eq!(cut.reason, Some(Reason::AnswerTruncated));
+    }
+}

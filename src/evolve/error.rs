@@ -1,0 +1,87 @@
+//! What stops an evolution run. What goes wrong with one instruction is no error, but a [`super::Reason`].
+
+use crate::{llm, store};
+
+/// Why evolving stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model failed, or the run was interrupted ([`llm::Error::Interrupted`]); the journal holds all
+    /// finished chunks.
+    #[error(transparent)]
+    Llm(#[from] llm::Error),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A field of the configuration is out of range.
+    #[error("`{field}` is `{found}`, expected {expected}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// Nothing to evolve.
+    #[error("there are no seeds")]
+    NoSeeds,
+    /// Chat style was asked for.
+    #[error("style `chat` needs a chat template, and the model has none")]
+    NoChatTemplate,
+    /// A name in the journal that this program does not know.
+    #[error("node {id} of the journal was eliminated for the unknown reason `{reason}`")]
+    UnknownReason {
+        /// The node.
+        id: u64,
+        /// The word.
+        reason: String,
+    },
+    /// The stored calibration of the judge cannot be read.
+    #[error("the journal's calibration of the judge is `{found}`")]
+    BadCalibration {
+        /// The text.
+        found: String,
+    },
+    /// Nearly everything is eliminated: going on would take hours and give nothing.
+    #[error(
+        "in round {round} only {alive} of {attempts} attempts are alive (limit {limit}); most often: `{reason}`, as \
+         in node {example_id}: {example:?}"
+    )]
+    Hopeless {
+        /// The round.
+        round: u32,
+        /// Attempts so far.
+        attempts: usize,
+        /// Of these not eliminated.
+        alive: usize,
+        /// `min_yield`.
+        limit: f64,
+        /// The most frequent reason.
+        reason: String,
+        /// A node that was eliminated for it.
+        example_id: u64,
+        /// Its instruction.
+        example: String,
+    },
+}
+
+impl Error {
+    /// What the user can do, if anything is known to help.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Llm(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::NoSeeds => Some("give `--seeds FILE`, or leave it out for the built-in seeds".to_owned()),
+            Self::NoChatTemplate => Some("use `--style completion`".to_owned()),
+            Self::UnknownReason { .. } | Self::BadCalibration { .. } => {
+                Some("the file was changed by hand or by another version: begin a new run".to_owned())
+            }
+            Self::Hopeless { .. } => Some(
+                "try the other `--style`, a larger model or a lower temperature, in a new directory; \
+                 `min_yield = 0` goes on with this run regardless"
+                    .to_owned(),
+            ),
+            Self::Config { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The prompt files and word lists that are embedded in the binary, by style and purpose.
+//!
+//! All wording and all examples are this project's own.
+//!
+//! **Invariant:** every byte that is embedded here is part of [`hash`].
+
+use super::prompt::PromptFile;
+use super::{Operator, Style};
+
+/// (path below `prompts/`, content).
+type File = (&'static str, &'static str);
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("prompts/", $path)))),*]
+    };
+}
+
+const FILES: &[File] = files![
+    "chat/add_constraints.txt",
+    "chat/answer.txt",
+    "chat/complicate_input.txt",
+    "chat/concretizing.txt",
+    "chat/deepening.txt",
+    "chat/increase_reasoning.txt",
+    "chat/judge.txt",
+    "chat/mutation.txt",
+    "completion/add_constraints.txt",
+    "completion/answer.txt",
+    "completion/complicate_input.txt",
+    "completion/concretizing.txt",
+    "completion/deepening.txt",
+    "completion/increase_reasoning.txt",
+    "completion/judge.txt",
+    "completion/mutation.txt",
+    "judge_pairs.jsonl",
+    "scaffold.txt",
+    "stop_words.txt",
+];
+
+fn file(path: &str) -> &'static str {
+    let found = FILES.iter().find(|(name, _)| *name == path);
+    found.unwrap_or_else(|| panic!("no file `{path}` is embedded")).1
+}
+
+/// The prompts of one run.
+#[derive(Debug, Clone)]
+pub(super) struct Prompts {
+    operators: Vec<PromptFile>,
+    /// Rule 1.
+    pub(super) judge: PromptFile,
+    /// Answers.
+    pub(super) answer: PromptFile,
+}
+
+impl Prompts {
+    /// `style` is resolved. Answers come through the chat template whenever the model has one: that is how
+    /// it was taught to answer, and how it is used after training.
+    pub(super) fn new(style: Style, has_chat_template: bool) -> Self {
+        let load = |style: Style, stem: &str| {
+            let path = format!("{}/{stem}.txt", style.name());
+            PromptFile::parse(&path, file(&path))
+        };
+        let answer_style = if has_chat_template { Style::Chat } else { Style::Completion };
+        Self {
+            operators: Operator::ALL.iter().map(|operator| load(style, operator.name())).collect(),
+            judge: load(style, "judge"),
+            answer: load(answer_style, "answer"),
+        }
+    }
+
+    /// The prompt of an operator.
+    pub(super) fn operator(&self, operator: Operator) -> &PromptFile {
+        &self.operators[operator as usize]
+    }
+}
+
+/// Two tasks, and whether they ask for the same.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LabelledPair {
+    pub(super) first: String,
+    pub(super) second: String,
+    pub(super) same: bool,
+}
+
+/// The pairs that the judge is calibrated on.
+pub(super) fn judge_pairs() -> Vec<LabelledPair> {
+    let parse = |line| serde_json::from_str(line).expect("the embedded pairs are valid");
+    file("judge_pairs.jsonl").lines().map(parse).collect()
+}
+
+/// Rule 4: phrases, in lower case.
+pub(super) fn scaffold_phrases() -> Vec<String> {
+    entries("scaffold.txt").map(str::to_lowercase).collect()
+}
+
+/// Rule 3: words, in lower case.
+pub(super) fn stop_words() -> std::collections::HashSet<&'static str> {
+    entries("stop_words.txt").flat_map(str::split_whitespace).collect()
+}
+
+fn entries(path: &str) -> impl Iterator<Item = &'static str> {
+    file(path).lines().filter(|line| !line.starts_with('#') && !line.is_empty())
+}
+
+/// BLAKE3 over every embedded file, 32 hexadecimal digits.
+pub(super) fn hash() -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (path, content) in FILES {
+        for text in [path, content] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evolve::prompt::Slot;
+    use crate::evolve::scripted::Scripted;
+
+    /// Every file of `prompts/` is embedded: one that is not would be edited without effect.
+    #[test]
+    fn every_prompt_file_is_embedded() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/evolve/prompts");
+        let mut on_disk = Vec::new();
+        for entry in std::fs::read_dir(&root).unwrap() {
+            let path = entry.unwrap().path();
+            let below: Vec<_> = if path.is_dir() {
+                std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect()
+            } else {
+                vec![path]
+            };
+            on_disk.extend(below.iter().map(|p| p.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()));
+        }
+        on_disk.sort();
+        assert_eq!(on_disk, FILES.iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_prompt_shows_the_task_once_after_what_is_shared_and_takes_it_as_text() {
+        let model = Scripted::new(0, 0.0);
+        let task = "Name {{input}} and {{first}}.";
+        for style in [Style::Chat, Style::Completion] {
+            let prompts = Prompts::new(style, style == Style::Chat);
+            let files = Operator::ALL.map(|operator| prompts.operator(operator));
+            for file in files.into_iter().chain([&prompts.answer, &prompts.judge]) {
+                let value = |slot| if slot == Slot::Input { String::new() } else { task.to_owned() };
+                let prompt = file.render(&model, value).unwrap().unwrap();
+                let (shared, own) = prompt.parts.split_at(prompt.shared);
+                assert!(!shared.is_empty() && shared.iter().all(|part| !part.text.contains(task)));
+                let own: String = own.iter().map(|part| part.text.as_str()).collect();
+                let tasks = if file.labels.is_empty() { 1 } else { 2 };
+                assert_eq!(own.matches(task).count(), tasks, "{own}");
+                assert!(!own.ends_with(' '), "a space at the end is no token that a model has learnt");
+            }
+            assert_eq!(prompts.judge.labels.len(), 2);
+        }
+    }
+
+    #[test]
+    fn scaffold_phrases_are_none_of_the_words_of_honest_tasks() {
+        let phrases = scaffold_phrases();
+        assert!(phrases.iter().any(|phrase| phrase == "rewritten prompt"));
+        for seed in crate::dataset::builtin_seeds() {
+            let text = crate::dataset::user_turn(&seed.instruction, &seed.input).to_lowercase();
+            for phrase in &phrases {
+                assert!(!crate::evolve::text::has_phrase(&text, phrase), "`{phrase}` in {text:?}");
+            }
+        }
+    }
+}

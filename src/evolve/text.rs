@@ -1,0 +1,139 @@
+//! Text as the rules see it: what counts as the same, what counts as a word, what leaks.
+//!
+//! **Invariant:** pure functions of their arguments; any UTF-8 is fine.
+
+use std::collections::HashSet;
+
+/// Equal for texts that differ in case, spacing, quotation marks, dashes or closing punctuation only.
+///
+/// Like Unicode's NFKC with case folding, for the forms that models and copied text produce: full-width
+/// letters, typographic quotes and dashes, ligatures. Signs that carry meaning in a task (`+`, `<`, `%`)
+/// stay.
+pub(super) fn normalise(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{FF01}'..='\u{FF5E}' => {
+                let ascii = char::from_u32(c as u32 - 0xFEE0).expect("the block mirrors ASCII");
+                folded.extend(fold(ascii));
+            }
+            '\u{FB01}' => folded.push_str("fi"),
+            '\u{FB02}' => folded.push_str("fl"),
+            '\u{00B2}' => folded.push('2'),
+            '\u{00B3}' => folded.push('3'),
+            '\u{2212}' => folded.push('-'),
+            c => folded.extend(fold(c)),
+        }
+    }
+    folded.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lower case of a character; a space for one that only separates or quotes.
+fn fold(c: char) -> impl Iterator<Item = char> {
+    let separates = matches!(
+        c,
+        '.' | ',' | ';' | ':' | '!' | '?' | '"' | '\'' | '`' | '\u{2010}'..='\u{2015}' | '\u{2018}'..='\u{201F}'
+            | '\u{2026}' | '\u{00AB}' | '\u{00BB}'
+    );
+    (if separates { ' ' } else { c }).to_lowercase()
+}
+
+/// Runs of letters and digits, in lower case.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Whether `phrase` stands in `text`, not as part of a longer word ("here is" in "where is").
+pub(super) fn has_phrase(text: &str, phrase: &str) -> bool {
+    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    text.match_indices(phrase).any(|(at, _)| {
+        let glued_before = is_word(phrase.chars().next()) && is_word(text[..at].chars().next_back());
+        let glued_after =
+            is_word(phrase.chars().next_back()) && is_word(text[at + phrase.len()..].chars().next());
+        !glued_before && !glued_after
+    })
+}
+
+/// Whether a text holds what no task and no answer holds: the mark of broken UTF-8, or control characters
+/// other than those of layout.
+pub(super) fn is_garbled(text: &str) -> bool {
+    text.chars().any(|c| c == '\u{FFFD}' || (c.is_control() && !matches!(c, '\n' | '\r' | '\t')))
+}
+
+/// Words in a row that are taken for a leak. Shorter rows are common in honest tasks ("write a python
+/// function that").
+const LEAK_WORDS: usize = 7;
+
+/// The rows of [`LEAK_WORDS`] words of a text.
+#[derive(Debug, Clone)]
+pub(super) struct Phrases(HashSet<String>);
+
+impl Phrases {
+    pub(super) fn of(text: &str) -> Self {
+        // No row goes over a line's end: what follows there is another example.
+        let rows = text.lines().flat_map(|line| {
+            let words = words(line);
+            words.windows(LEAK_WORDS).map(|row| row.join(" ")).collect::<Vec<_>>()
+        });
+        Self(rows.collect())
+    }
+
+    /// The first row of `child` that stands here, and not in `parent`.
+    pub(super) fn leaked(&self, child: &str, parent: &str) -> Option<String> {
+        let parent = words(parent).join(" ");
+        let words = words(child);
+        words
+            .windows(LEAK_WORDS)
+            .map(|row| row.join(" "))
+            .find(|row| self.0.contains(row) && !parent.contains(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_in_looks_only_are_the_same() {
+        let same = [
+            ("Name a river.", "  name\u{00A0}a \n River!"),
+            ("say \"hi\" - now", "Say \u{201C}hi\u{201D} - now"),
+            ("ABC 12", "\u{FF21}\u{FF22}\u{FF23} \u{FF11}\u{FF12}"),
+            ("find x\u{00B2}", "Find x2"),
+        ];
+        for (a, b) in same {
+            assert_eq!(normalise(a), normalise(b));
+        }
+        for (a, b) in [("a + b", "a - b"), ("x < 3", "x > 3"), ("10%", "10"), ("name a river", "name a lake")]
+        {
+            assert_ne!(normalise(a), normalise(b));
+        }
+    }
+
+    #[test]
+    fn a_phrase_is_whole_words() {
+        assert!(has_phrase("so here is the task", "here is the") && has_phrase("x</task>y", "</task>"));
+        assert!(!has_phrase("where is the task", "here is the") && !has_phrase("as an aid", "as an ai"));
+    }
+
+    #[test]
+    fn broken_and_control_characters_are_garbage_and_layout_is_not() {
+        assert!(is_garbled("a\u{FFFD}") && is_garbled("a\u{0}") && is_garbled("\u{1B}[0m"));
+        assert!(!is_garbled("a\tb\r\nc \u{1F600} \u{202B}"));
+    }
+
+    #[test]
+    fn a_leak_is_a_row_of_words_that_the_parent_does_not_have() {
+        let phrases = Phrases::of(
+            "Plan a dinner for six people that costs little.\nAnother line of this very long text.",
+        );
+        let child = "Please plan a dinner, for six people THAT are tall.";
+        assert_eq!(phrases.leaked(child, "Cook."), Some("plan a dinner for six people that".to_owned()));
+        assert_eq!(phrases.leaked(child, "Plan a dinner for six people that I know."), None);
+        assert_eq!(phrases.leaked("Plan a dinner for six.", "Cook."), None);
+        assert_eq!(phrases.leaked("six people that costs little another line of", "Cook."), None);
+    }
+}
