@@ -33,6 +33,8 @@ mod sampling;
 mod score;
 mod system_info;
 mod template;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tokenizer;
 mod workers;

@@ -59,7 +59,7 @@ fn call_on_text(text: &str, method: &str, args: &[Value]) -> Result<Value, Error
         }
         "upper" => Value::from(text.to_uppercase()),
         "lower" => Value::from(text.to_lowercase()),
-        "title" | "capitalize" => {
+        "capitalize" => {
             let mut chars = text.chars();
             let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
             Value::from(first + &chars.as_str().to_lowercase())

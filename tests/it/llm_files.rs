@@ -1,0 +1,284 @@
+//! Files that are no model, no adapter, or not of this model: an error each, and the process goes on.
+//!
+//! llama.cpp ends the process when it meets what it does not expect, so reaching the end of these tests is
+//! what they are about. The mutations run on a tiny model, because each one is loaded and run.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use evol::gguf::{GgmlType, NewTensor, Value, write};
+use evol::llm::{Engine, EngineOptions, Error, Generate, Part, Prompt, Request, Sampling, Tokenizer};
+use evol::lora::{BaseShape, LoraConfig, LoraWeights, TargetModule};
+use evol::rng;
+
+use crate::model_path;
+
+const HIDDEN: usize = 64;
+const FFN: usize = 96;
+const VOCAB: usize = 260;
+const TINY: BaseShape = BaseShape {
+    num_hidden_layers: 2,
+    hidden_size: HIDDEN,
+    intermediate_size: FFN,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 32,
+};
+
+/// GPT-2's printable stand-in for each byte: printable Latin-1 stays, the rest is moved up.
+fn byte_tokens() -> Vec<String> {
+    let printable = |b: u32| (33..=126).contains(&b) || (161..=172).contains(&b) || (174..=255).contains(&b);
+    let mut moved = 256;
+    let mut stand_in = |b: u32| {
+        let code = if printable(b) { b } else { moved };
+        moved += u32::from(!printable(b));
+        char::from_u32(code).unwrap().to_string()
+    };
+    (0..256).map(&mut stand_in).collect()
+}
+
+fn metadata() -> Vec<(String, Value)> {
+    let number = |key: &str, value: usize| (format!("llama.{key}"), Value::U32(value as u32));
+    let string = |key: &str, value: &str| (key.to_owned(), Value::String(value.to_owned()));
+    let mut tokens = byte_tokens();
+    tokens.extend(["<|end|>", "<|start|>", "th", "he"].map(str::to_owned));
+    let types = (0..VOCAB).map(|i| Value::I32(if (256..258).contains(&i) { 3 } else { 1 })).collect();
+    let merges = ["t h", "h e"].map(|merge| Value::String(merge.to_owned())).to_vec();
+    vec![
+        string("general.architecture", "llama"),
+        number("block_count", 2),
+        number("context_length", 64),
+        number("embedding_length", HIDDEN),
+        number("feed_forward_length", FFN),
+        number("attention.head_count", 2),
+        number("attention.head_count_kv", 1),
+        ("llama.attention.layer_norm_rms_epsilon".to_owned(), Value::F32(1e-5)),
+        ("llama.rope.freq_base".to_owned(), Value::F32(10_000.0)),
+        string("tokenizer.ggml.model", "gpt2"),
+        string("tokenizer.ggml.pre", "smollm"),
+        ("tokenizer.ggml.tokens".to_owned(), Value::Array(tokens.into_iter().map(Value::String).collect())),
+        ("tokenizer.ggml.token_type".to_owned(), Value::Array(types)),
+        ("tokenizer.ggml.merges".to_owned(), Value::Array(merges)),
+        ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(256)),
+        ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(257)),
+        string("tokenizer.chat_template", "{{ messages[0].content }}"),
+    ]
+}
+
+fn tensors() -> Vec<NewTensor<'static>> {
+    let mut shapes = vec![
+        ("token_embd.weight".to_owned(), vec![VOCAB, HIDDEN]),
+        ("output_norm.weight".to_owned(), vec![HIDDEN]),
+    ];
+    for layer in 0..2 {
+        let parts = [
+            ("attn_norm", vec![HIDDEN]),
+            ("attn_q", vec![HIDDEN, HIDDEN]),
+            ("attn_k", vec![32, HIDDEN]),
+            ("attn_v", vec![32, HIDDEN]),
+            ("attn_output", vec![HIDDEN, HIDDEN]),
+            ("ffn_norm", vec![HIDDEN]),
+            ("ffn_gate", vec![FFN, HIDDEN]),
+            ("ffn_up", vec![FFN, HIDDEN]),
+            ("ffn_down", vec![HIDDEN, FFN]),
+        ];
+        shapes.extend(parts.map(|(part, shape)| (format!("blk.{layer}.{part}.weight"), shape)));
+    }
+    let noise = |(key, (name, shape)): (usize, (String, Vec<usize>))| {
+        let count = shape.iter().product::<usize>() as u64;
+        let numbers = (0..count).map(|i| (rng::uniform(key as u64, i, 0) - 0.4) as f32);
+        let data = Cow::Owned(numbers.flat_map(f32::to_le_bytes).collect());
+        NewTensor { name, shape, ggml_type: GgmlType::F32, data }
+    };
+    shapes.into_iter().enumerate().map(noise).collect()
+}
+
+fn tiny(folder: &Path) -> PathBuf {
+    let path = folder.join("tiny.gguf");
+    write(&path, &metadata(), &tensors()).unwrap();
+    path
+}
+
+/// Loads the file as a model and as a vocabulary and generates three tokens.
+fn run(path: &Path, adapter: Option<&Path>) -> Result<String, Error> {
+    Tokenizer::load(path)?.tokenize(&[Part { text: "the end".to_owned(), special: true }])?;
+    let adapter = adapter.map(|adapter| (adapter, 1.0));
+    let mut engine = Engine::load(EngineOptions { adapter, n_seq: 2, ..EngineOptions::new(path, 1) })?;
+    let prompt = Prompt { parts: vec![Part { text: "the end".to_owned(), special: false }], shared: 0 };
+    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
+    let request = Request { id: 1, prompt, sampling, stop: Vec::new(), max_tokens: 3, key: 1 };
+    Ok(engine.generate(&[request.clone(), request])?.remove(0).text)
+}
+
+#[test]
+fn the_tiny_model_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&tiny(folder.path()), None).unwrap();
+}
+
+#[test]
+fn foreign_and_missing_files_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let noise: Vec<u8> = (0..5000).map(|i| (rng::uniform(3, i, 0) * 256.0) as u8).collect();
+    let with_magic = [b"GGUF\x03\0\0\0".as_slice(), &noise].concat();
+    for path in [
+        file("empty", b""),
+        file("text", b"I am not a model.\n"),
+        file("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+        file("noise", &noise),
+        file("noise-with-magic", &with_magic),
+        folder.path().to_owned(),
+        folder.path().join("missing"),
+    ] {
+        assert!(matches!(run(&path, None), Err(Error::Gguf(_))), "{}", path.display());
+    }
+    // An adapter is a GGUF file, but no model.
+    let adapter = folder.path().join("adapter.gguf");
+    lora(&TINY).write_gguf(&adapter, "a").unwrap();
+    let error = run(&adapter, None).unwrap_err().to_string();
+    assert!(error.contains("general.type"), "{error}");
+}
+
+#[test]
+fn a_model_cut_anywhere_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(tiny(folder.path())).unwrap();
+    let cut = folder.path().join("cut.gguf");
+    for step in 0..200 {
+        fs::write(&cut, &bytes[..bytes.len() * step / 200]).unwrap();
+        assert!(run(&cut, None).is_err(), "cut at {step}/200");
+    }
+    // The real one, inside its weights.
+    let real = fs::read(model_path()).unwrap();
+    fs::write(&cut, &real[..real.len() - 1]).unwrap();
+    assert!(matches!(run(&cut, None), Err(Error::Gguf(_))));
+}
+
+/// Mutations of the header: counts, lengths, types, keys, names, shapes, offsets. Some still give a model.
+#[test]
+fn a_model_with_wrong_bytes_never_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(tiny(folder.path())).unwrap();
+    let weights: usize = tensors().iter().map(|tensor| tensor.data.len()).sum();
+    let header = (bytes.len() - weights) as f64;
+    let path = folder.path().join("mutant.gguf");
+    let (mut ran, mut refused) = (0, 0);
+    for mutant in 0..600_u64 {
+        let mut bytes = bytes.clone();
+        for change in 0..=mutant % 3 {
+            let at = (rng::uniform(mutant, change, 0) * header) as usize;
+            bytes[at] = match mutant % 4 {
+                0 => bytes[at] ^ (1 << (mutant / 4 % 8)),
+                1 => 0,
+                2 => 0xFF,
+                _ => (rng::uniform(mutant, change, 1) * 256.0) as u8,
+            };
+        }
+        fs::write(&path, &bytes).unwrap();
+        match run(&path, None) {
+            Ok(_) => ran += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(ran > 20 && refused > 100, "{ran} ran, {refused} were refused: the mutations test too little");
+}
+
+/// Values that are well-formed and wrong.
+#[test]
+fn a_model_with_impossible_sizes_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.gguf");
+    for (key, value) in [
+        ("llama.block_count", Value::U32(0)),
+        ("llama.block_count", Value::U32(600)),
+        ("llama.block_count", Value::U32(3)),
+        ("llama.attention.head_count", Value::U32(0)),
+        ("llama.attention.head_count", Value::U32(5)),
+        ("llama.attention.head_count_kv", Value::U32(0)),
+        ("llama.attention.head_count_kv", Value::U32(7)),
+        ("llama.embedding_length", Value::U32(0)),
+        ("llama.embedding_length", Value::U32(128)),
+        ("llama.feed_forward_length", Value::U32(1)),
+        ("llama.attention.key_length", Value::U32(0)),
+        ("llama.attention.layer_norm_rms_epsilon", Value::F32(f32::NAN)),
+        ("llama.rope.dimension_count", Value::U32(33)),
+        ("llama.expert_count", Value::U32(4)),
+        ("general.architecture", Value::String("gpt99".to_owned())),
+        ("general.architecture", Value::String("bert".to_owned())),
+        ("tokenizer.ggml.tokens", Value::Array(Vec::new())),
+        ("tokenizer.ggml.model", Value::String("unheard-of".to_owned())),
+        ("tokenizer.ggml.pre", Value::String("unheard-of".to_owned())),
+        ("tokenizer.ggml.token_type", Value::Array(vec![Value::I32(1)])),
+        ("tokenizer.chat_template", Value::String("{% if %}".to_owned())),
+    ] {
+        let mut metadata: Vec<_> = metadata().into_iter().filter(|(k, _)| k != key).collect();
+        metadata.push((key.to_owned(), value.clone()));
+        write(&path, &metadata, &tensors()).unwrap();
+        assert!(run(&path, None).is_err(), "{key} = {value:?}");
+    }
+}
+
+fn lora(base: &BaseShape) -> LoraWeights {
+    let config =
+        LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout: 0.0, target_modules: TargetModule::ALL.to_vec() };
+    let mut weights = LoraWeights::init(&config, base, 5);
+    weights.data.iter_mut().enumerate().for_each(|(i, x)| *x += (rng::uniform(9, i as u64, 0) - 0.5) as f32);
+    weights
+}
+
+#[test]
+fn an_adapter_changes_the_text_and_a_wrong_one_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny(folder.path());
+    let write_lora = |name: &str, base: &BaseShape| {
+        let path = folder.path().join(name);
+        lora(base).write_gguf(&path, name).unwrap();
+        path
+    };
+    let right = write_lora("right.gguf", &TINY);
+    assert_ne!(run(&model, Some(&right)).unwrap(), run(&model, None).unwrap());
+    let wider = write_lora("wider.gguf", &BaseShape { intermediate_size: FFN * 2, ..TINY });
+    let deeper = write_lora("deeper.gguf", &BaseShape { num_hidden_layers: 3, ..TINY });
+    for (adapter, said) in
+        [(&wider, "ffn_gate.weight` has shape (96, 64)"), (&deeper, "`blk.2."), (&model, "general.type")]
+    {
+        match run(&model, Some(adapter)) {
+            Err(error @ Error::AdapterMismatch { .. }) => {
+                assert!(error.to_string().contains(said), "{error}");
+            }
+            other => panic!("{}: {other:?}", adapter.display()),
+        }
+    }
+    let bytes = fs::read(&right).unwrap();
+    let cut = folder.path().join("cut.gguf");
+    for step in 0..50 {
+        fs::write(&cut, &bytes[..bytes.len() * step / 50]).unwrap();
+        assert!(matches!(run(&model, Some(&cut)), Err(Error::Gguf(_))), "cut at {step}/50");
+    }
+}
+
+#[test]
+fn an_adapter_with_wrong_bytes_never_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny(folder.path());
+    let right = folder.path().join("right.gguf");
+    lora(&TINY).write_gguf(&right, "right").unwrap();
+    let bytes = fs::read(&right).unwrap();
+    let header = bytes.len() - lora(&TINY).data.len() * 4;
+    let mutant_path = folder.path().join("mutant.gguf");
+    let mut refused = 0;
+    for mutant in 0..200_u64 {
+        let mut bytes = bytes.clone();
+        let at = (rng::uniform(mutant, 7, 0) * header as f64) as usize;
+        bytes[at] = (rng::uniform(mutant, 7, 1) * 256.0) as u8;
+        fs::write(&mutant_path, &bytes).unwrap();
+        refused += u32::from(run(&model, Some(&mutant_path)).is_err());
+    }
+    assert!(refused > 50, "{refused} were refused: the mutations test too little");
+}
