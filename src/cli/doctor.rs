@@ -188,7 +188,7 @@ fn speed_check(path: &Path, session: &Session) -> Result<Check> {
     const SEQUENCES: u64 = 16;
     const TOKENS: usize = 24;
     let mut options = EngineOptions::new(path, session.threads);
-    options.interrupt = Arc::clone(&session.interrupt);
+    options.interrupt = Arc::clone(session.interrupt.flag());
     let mut engine = Engine::load(options)?;
     let requests: Vec<Request> = (0..SEQUENCES)
         .map(|id| Request {

@@ -8,7 +8,7 @@
 
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
-use crate::{dataset, device, gguf, llm, lora, model, store, train};
+use crate::{dataset, device, evolve, gguf, llm, lora, model, store, train};
 use std::path::PathBuf;
 
 /// Wrong usage, configuration or input.
@@ -24,10 +24,22 @@ pub(crate) enum Error {
     ModelNotFetched { name: String, path: PathBuf },
     #[error("there is no model file `{}`", path.display())]
     NoSuchModel { path: PathBuf },
+    #[error("{lines} lines of `{}` cannot be used as seeds", path.display())]
+    BadSeeds { path: PathBuf, lines: usize },
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write `{}`", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("`{}` line {line}, column {column}: {message}", path.display())]
+    Config { path: PathBuf, line: usize, column: usize, message: String },
+    #[error("key `{key}` in `{}` {message}", path.display())]
+    ConfigValue { path: PathBuf, key: String, message: String },
     #[error("directory `{}` is not empty, and this command did not make it", dir.display())]
     NotOurs { dir: PathBuf },
+    #[error("another process is using `{}`", dir.display())]
+    InUse { dir: PathBuf },
+    #[error("the run in `{}` was begun with another configuration: {}", dir.display(), changes.join("; "))]
+    OtherConfig { dir: PathBuf, changes: Vec<String> },
     #[error("there is no node {id} in `{}`", run.display())]
     NoSuchNode { id: u64, run: PathBuf },
     #[error("{failed} of {all} checks failed")]
@@ -45,7 +57,15 @@ impl Error {
                 let names: Vec<String> = known_names();
                 format!("give a GGUF file, or the name of a known model: {}", names.join(", "))
             }
+            Self::Config { .. } | Self::ConfigValue { .. } => {
+                "`examples/quickstart.toml` shows every section and key".to_owned()
+            }
+            Self::BadSeeds { .. } => "mend them, or go on without them: `--on-bad-input skip`".to_owned(),
             Self::NotOurs { .. } => "choose a new or empty directory with `--out`".to_owned(),
+            Self::InUse { .. } => "wait for the other evol to end, or stop it".to_owned(),
+            Self::OtherConfig { .. } => {
+                "undo the change to go on with this run, or begin another with `--out`".to_owned()
+            }
             Self::NoSuchNode { run, .. } => format!("`evol tree {} --json` lists every node", run.display()),
             Self::Interrupted => "the same command goes on from here".to_owned(),
             _ => return None,
@@ -80,6 +100,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<lora::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<model::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<dataset::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
 }
 
@@ -97,6 +118,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(cause.downcast_ref(), Some(Error::Interrupted))
         || matches!(cause.downcast_ref(), Some(llm::Error::Interrupted))
+        || matches!(cause.downcast_ref(), Some(evolve::Error::Llm(llm::Error::Interrupted)))
 }
 
 /// Whether the user has to change something before the same command can work. Everything that is not known to be
@@ -108,14 +130,15 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
         .or_else(|| cause.downcast_ref().map(llm_usage))
         .or_else(|| cause.downcast_ref().map(store_usage))
         .or_else(|| cause.downcast_ref().map(dataset_usage))
+        .or_else(|| cause.downcast_ref().map(evolve_usage))
         .or_else(|| cause.downcast_ref().map(train_usage))
-        .or_else(|| cause.downcast_ref().map(|error| !matches!(error, lora::Error::Io { .. })))
+        .or_else(|| cause.downcast_ref().map(lora_usage))
         .or_else(|| cause.downcast_ref().map(|_: &model::Error| true));
     usage.unwrap_or(false)
 }
 
 fn own_usage(error: &Error) -> bool {
-    !matches!(error, Error::Doctor { .. })
+    !matches!(error, Error::InUse { .. } | Error::Write { .. } | Error::Doctor { .. })
 }
 
 fn gguf_usage(error: &gguf::Error) -> bool {
@@ -138,13 +161,34 @@ fn store_usage(error: &store::Error) -> bool {
     !matches!(error, E::Busy { .. } | E::Directory { .. } | E::Sqlite { .. })
 }
 
+fn lora_usage(error: &lora::Error) -> bool {
+    match error {
+        lora::Error::Gguf(error) => gguf_usage(error),
+        lora::Error::Io { .. } => false,
+        _ => true,
+    }
+}
+
 fn dataset_usage(error: &dataset::Error) -> bool {
     !matches!(error, dataset::Error::Io { action, .. } if !is_reading(action))
 }
 
+fn evolve_usage(error: &evolve::Error) -> bool {
+    match error {
+        evolve::Error::Llm(error) => llm_usage(error),
+        evolve::Error::Store(error) => store_usage(error),
+        evolve::Error::Hopeless { .. } => false,
+        _ => true,
+    }
+}
+
 fn train_usage(error: &train::Error) -> bool {
     use train::Error as E;
-    !matches!(error, E::InUse { .. } | E::NotFinite { .. } | E::Io { .. } | E::Llm(_) | E::Lora(_))
+    match error {
+        E::Llm(error) => llm_usage(error),
+        E::Lora(error) => lora_usage(error),
+        _ => !matches!(error, E::InUse { .. } | E::NotFinite { .. } | E::Io { .. }),
+    }
 }
 
 /// Input that cannot be opened is wrong input; output that cannot be written is bad luck.

@@ -1,11 +1,67 @@
-//! A model file described for a reader: in `evol doctor`'s report.
+//! `RUN/manifest.json`: what a run was made from.
 //!
-//! **Invariant:** only its content decides what is said about a file, besides where it lies.
+//! The journal keeps what decides the results (and refuses to go on with anything else); the manifest says the
+//! same to a reader, with licences and the machine, which decide nothing.
+//!
+//! **Invariant:** no clock and no path decides what it says about content: model, seeds and prompts are hashes.
 
 use super::known_models;
+use super::machine::Machine;
+use crate::dataset::Seed;
 use crate::gguf::{Gguf, Value};
+use crate::llm;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// File name in the run directory.
+pub(crate) const FILE_NAME: &str = "manifest.json";
+
+/// Licence of the built-in seeds: the program's own.
+const BUILTIN_SEEDS_LICENCE: &str = env!("CARGO_PKG_LICENSE");
+
+/// What a run was made from.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Manifest {
+    /// Name of the program: marks the directory as its own.
+    pub(crate) made_by: &'static str,
+    /// Version of the program.
+    pub(crate) evol_version: &'static str,
+    /// Seed of the run.
+    pub(crate) seed: u64,
+    /// The model.
+    pub(crate) model: ModelEntry,
+    /// The seeds.
+    pub(crate) seeds: SeedsEntry,
+    /// What the journal is bound to: settings, and hashes of model, seeds and prompts. Empty until it is.
+    pub(crate) journal: BTreeMap<String, String>,
+    /// Instruction sets and options of the llama.cpp that generates: results are the same bit by bit only with
+    /// the same ones.
+    pub(crate) llama_cpp: Vec<String>,
+    /// Where the run was begun.
+    pub(crate) machine: Machine,
+}
+
+impl Manifest {
+    /// Describes a run on this machine.
+    pub(crate) fn new(
+        seed: u64,
+        model: ModelEntry,
+        seeds: SeedsEntry,
+        journal: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            made_by: env!("CARGO_PKG_NAME"),
+            evol_version: env!("CARGO_PKG_VERSION"),
+            seed,
+            model,
+            seeds,
+            journal,
+            llama_cpp: llm::system_info(),
+            machine: Machine::detect(),
+        }
+    }
+}
 
 /// A model file by its content.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +95,36 @@ impl ModelEntry {
             sha256: sha256.to_owned(),
             licence: known.as_ref().map(|k| k.licence.clone()).or_else(|| text("general.license")),
             known_as: known.map(|k| k.name),
+        }
+    }
+}
+
+/// Seeds by their content.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SeedsEntry {
+    /// `built-in`, or the file.
+    pub(crate) source: String,
+    /// How many are used.
+    pub(crate) count: usize,
+    /// BLAKE3 of those, as JSON lines.
+    pub(crate) blake3: String,
+    /// Of the built-in ones; of a file it is not known.
+    pub(crate) licence: Option<&'static str>,
+}
+
+impl SeedsEntry {
+    /// Describes `seeds` that came from `file`, or were built in.
+    pub(crate) fn new(file: Option<&Path>, seeds: &[Seed]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for seed in seeds {
+            hasher.update(&serde_json::to_vec(seed).expect("text under text keys"));
+            hasher.update(b"\n");
+        }
+        Self {
+            source: file.map_or_else(|| "built-in".to_owned(), |file| file.display().to_string()),
+            count: seeds.len(),
+            blake3: hasher.finalize().to_hex().to_string(),
+            licence: file.is_none().then_some(BUILTIN_SEEDS_LICENCE),
         }
     }
 }

@@ -2,18 +2,21 @@
 //!
 //! Where in the flow: the top. It reads flags and files, hands them to the modules, and says what came of it.
 //!
-//! - `args`: what can be typed
+//! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means
-//! - `export`, `train`, `tree`, `doctor`: the commands
-//! - `manifest`: how a model file is described
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `doctor`: the commands
+//! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C
 //!
 //! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or `clap`.
 
 mod args;
+mod chat;
+mod config;
 mod doctor;
 mod error;
+mod evolve;
 mod export;
 mod interrupt;
 mod known_models;
@@ -21,6 +24,8 @@ mod machine;
 mod manifest;
 mod output;
 mod plan;
+mod run;
+mod run_dir;
 mod train;
 mod tree;
 
@@ -52,8 +57,11 @@ pub fn command() -> clap::Command {
 
 fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
     match command {
+        Command::Run(args) => run::run(args, session),
+        Command::Evolve(args) => evolve::run(args, session),
         Command::Export(args) => export::run(args, session),
         Command::Train(args) => train::run(args, session),
+        Command::Chat(args) => chat::run(args, session),
         Command::Tree(args) => tree::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
     }

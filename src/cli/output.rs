@@ -176,7 +176,7 @@ impl Progress {
         Self { output, label: label.to_owned(), bar, started: now, last_line: now, first_done: None }
     }
 
-    /// `done` of `total` units; `detail` is a short text such as `412 tokens/s`.
+    /// `done` of `total` units (0: not known yet); `detail` is a short text such as `412 tokens/s`.
     pub(crate) fn update(&mut self, done: u64, total: u64, detail: &str) {
         let first = *self.first_done.get_or_insert(done);
         if let Some(bar) = &self.bar {
@@ -190,7 +190,7 @@ impl Progress {
             return;
         }
         let now = Instant::now();
-        if now.duration_since(self.last_line) < PLAIN_INTERVAL && done > first {
+        if now.duration_since(self.last_line) < PLAIN_INTERVAL {
             return;
         }
         self.last_line = now;
@@ -204,8 +204,8 @@ impl Progress {
             self.output.line(&line.to_string());
         } else {
             let eta = eta.map_or_else(String::new, |s| format!(", about {} left", duration(s as f64)));
-            let detail = if detail.is_empty() { String::new() } else { format!(", {detail}") };
-            self.output.line(&format!("{}: {done} of {total}{detail}{eta}", self.label));
+            let count = if total == 0 { String::new() } else { format!("{done} of {total}, ") };
+            self.output.line(format!("{}: {count}{detail}{eta}", self.label).trim_end_matches(", "));
         }
     }
 
@@ -225,9 +225,9 @@ impl Progress {
     }
 }
 
-/// Seconds that `left` units take at the speed of the `done` ones; `None` before there is a speed.
+/// Seconds that `left` units take at the speed of the `done` ones; `None` before there is a speed, and at the end.
 fn remaining_seconds(done: u64, left: u64, elapsed: Duration) -> Option<u64> {
-    (done > 0).then(|| (elapsed.as_secs_f64() / done as f64 * left as f64).round() as u64)
+    (done > 0 && left > 0).then(|| (elapsed.as_secs_f64() / done as f64 * left as f64).round() as u64)
 }
 
 /// `47 s`, `3 min 5 s`, `2 h 10 min`.
@@ -258,7 +258,7 @@ mod tests {
         let elapsed = Duration::from_secs(10);
         assert_eq!(remaining_seconds(0, 50, elapsed), None);
         assert_eq!(remaining_seconds(5, 50, elapsed), Some(100));
-        assert_eq!(remaining_seconds(5, 0, elapsed), Some(0));
+        assert_eq!(remaining_seconds(5, 0, elapsed), None);
     }
 
     #[test]

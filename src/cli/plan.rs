@@ -3,16 +3,16 @@
 //! **Invariant:** what a plan holds is valid on its own terms: numbers in range, model and data files present.
 //! Whether their content is usable shows when they are read.
 
-use super::args::{DeviceArg, ExportArgs, GlobalArgs, TrainArgs};
+use super::args::{ChatArgs, DeviceArg, ExportArgs, GlobalArgs, TrainArgs};
 use super::error::Error;
+use super::interrupt::Interrupt;
 use super::output::Output;
-use super::{interrupt, known_models, machine};
+use super::{known_models, machine};
 use crate::dataset::ExportOptions;
+use crate::llm::Sampling;
 use crate::train::TrainConfig;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// What every command has.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(crate) struct Session {
     pub(crate) seed: Option<u64>,
     /// Threads for generation and training.
     pub(crate) threads: usize,
-    /// True once Ctrl-C was pressed.
-    pub(crate) interrupt: Arc<AtomicBool>,
+    /// What Ctrl-C has said.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Session {
@@ -41,7 +41,15 @@ impl Session {
         if threads > available {
             output.warn(&format!("{threads} threads on {available} cores are slower than {available}"));
         }
-        Ok(Self { output, seed: global.seed, threads, interrupt: interrupt::install(output)? })
+        Ok(Self { output, seed: global.seed, threads, interrupt: Interrupt::install(output)? })
+    }
+
+    /// [`Error::Interrupted`] once Ctrl-C was pressed: asked between stages.
+    ///
+    /// # Errors
+    /// That one.
+    pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
+        if self.interrupt.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -139,5 +147,51 @@ impl ExportPlan {
             seed: session.seed.unwrap_or(0),
         };
         Ok(Self { run: args.run.clone(), out: args.out.clone(), options })
+    }
+}
+
+/// A conversation.
+#[derive(Debug)]
+pub(crate) struct ChatPlan {
+    /// The base.
+    pub(crate) model: PathBuf,
+    /// The adapter on it.
+    pub(crate) adapter: Option<PathBuf>,
+    /// What the system says.
+    pub(crate) system: Option<String>,
+    /// How answers are drawn.
+    pub(crate) sampling: Sampling,
+    /// Longest answer.
+    pub(crate) max_tokens: usize,
+    /// Longest conversation, the answer at hand included.
+    pub(crate) context: usize,
+}
+
+impl ChatPlan {
+    /// Checks `evol chat`.
+    ///
+    /// # Errors
+    /// A number is out of range, or the model is not there.
+    pub(crate) fn new(args: &ChatArgs) -> Result<Self, Error> {
+        let temperature = args.temperature;
+        let out_of_range = |flag, found: String, expected| Err(Error::Flag { flag, found, expected });
+        if !(temperature.is_finite() && temperature >= 0.0) {
+            return out_of_range("--temperature", temperature.to_string(), "a finite number, 0 or more");
+        }
+        if args.max_tokens == 0 {
+            return out_of_range("--max-tokens", args.max_tokens.to_string(), "at least 1");
+        }
+        if args.context <= args.max_tokens {
+            return out_of_range("--context", args.context.to_string(), "more than `--max-tokens`");
+        }
+        Ok(Self {
+            model: model(&args.model)?,
+            adapter: args.adapter.clone(),
+            system: args.system.clone(),
+            // The tail of a small model's distribution is noise; both cuts only take it off.
+            sampling: Sampling { temperature, top_k: 0, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1 },
+            max_tokens: args.max_tokens,
+            context: args.context,
+        })
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
     };
     let mut host = Host {
         clock: &|| started.elapsed(),
-        interrupt: &session.interrupt,
+        interrupt: session.interrupt.flag(),
         on_event: &mut |event| {
             tick();
             report(event, &mut progress);

@@ -8,6 +8,8 @@
     reason = "in a test, `unwrap` is a check; clippy sees that only inside test functions"
 )]
 
+mod cli_files;
+mod cli_usage;
 mod dataset_export;
 mod dataset_seeds;
 mod gguf_engine;
@@ -20,10 +22,11 @@ mod llm_files;
 mod llm_tokens;
 mod logits;
 mod lora_engine;
+mod run_loop;
 mod train_encode;
 mod train_model;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The model that `models/fetch` puts in the cache folder, or what `EVOL_TEST_MODEL` names.
 ///
@@ -42,4 +45,24 @@ fn model_path() -> PathBuf {
     );
     assert!(path.is_file(), "no model at `{}`: run models/fetch", path.display());
     path
+}
+
+/// The binary under test, without colour.
+fn evol() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_evol"));
+    command.env("NO_COLOR", "1");
+    command
+}
+
+/// What `evol` says on stderr when it refuses `arguments` (exit code 2, nothing on stdout), with the paths that
+/// differ from machine to machine replaced.
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = evol().current_dir(folder).args(arguments).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    stderr
+        .replace(&folder.canonicalize().unwrap().display().to_string(), "[FOLDER]")
+        .replace(&folder.display().to_string(), "[FOLDER]")
+        .replace(&model_path().display().to_string(), "[MODEL]")
 }

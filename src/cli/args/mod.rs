@@ -5,10 +5,13 @@
 //! **Invariant:** no file is touched and nothing is decided here; defaults are the modules' own, never a
 //! second copy of a number.
 
+mod evolve;
 mod train;
 
+pub(crate) use evolve::EvolveArgs;
 pub(crate) use train::TrainArgs;
 
+use super::config::VALIDATION_FRACTION;
 use crate::dataset::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -30,14 +33,19 @@ use std::path::PathBuf;
     arg_required_else_help = true
 )]
 #[command(after_help = "Examples:
+  evol run examples/quickstart.toml         the whole loop, resumable
   evol doctor --model base.gguf             what would go wrong, before it does
-  evol train --help                         every flag of one command")]
+  evol evolve --help                        every flag of one command")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// Sequences that evolve decodes in one batch unless another number is asked for: where a CPU stops getting
+/// faster.
+pub(crate) const BATCH_WIDTH: usize = 32;
 
 /// TOML's integers end here, and a run's seed is kept in TOML.
 const SEED_MAX: u64 = i64::MAX as u64;
@@ -77,10 +85,40 @@ pub(crate) enum DeviceArg {
 /// The commands. Each says in its `Args` what it does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(RunArgs),
+    Evolve(EvolveArgs),
     Export(ExportArgs),
     Train(Box<TrainArgs>),
+    Chat(ChatArgs),
     Tree(TreeArgs),
     Doctor(DoctorArgs),
+}
+
+/// The whole loop from a TOML file: evolve, export, train, check; resumable
+///
+/// Every stage resumes: run the same command again after an interruption and it goes on where the last
+/// committed unit of work ended. A finished run says so and does nothing. The last stage loads the adapter in
+/// llama.cpp and answers two held-out instructions with the base and with the adapter.
+///
+/// The run directory gets `run.db` (everything that happened), `config.toml` (as resolved), `manifest.json`
+/// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/` and `summary.json`.
+#[derive(Debug, Args)]
+#[command(after_help = "Paths in CONFIG are relative to the folder that CONFIG is in.
+
+Examples:
+  evol run examples/quickstart.toml
+  evol run examples/quickstart.toml --model ~/models/base.gguf --out runs/base
+  evol run my.toml --json > summary.json")]
+pub(crate) struct RunArgs {
+    /// The experiment, a TOML file; see `examples/quickstart.toml` for every key
+    #[arg(value_name = "CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Model to use instead of the one in CONFIG: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Run directory to use instead of the one in CONFIG (relative to where you are)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Training files (JSONL) from a run directory, split into train and validation by seed
@@ -102,7 +140,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_enum, default_value_t = FormatArg::Messages)]
     pub(crate) format: FormatArg,
     /// Share of the seeds whose families go to validation, at least 0 and below 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "SHARE", default_value_t = VALIDATION_FRACTION)]
     pub(crate) validation_fraction: f64,
 }
 
@@ -125,6 +163,37 @@ impl From<FormatArg> for Format {
             FormatArg::Messages => Self::Messages,
         }
     }
+}
+
+/// Talk to a model in the terminal, with or without an adapter
+///
+/// A line on stdin is a turn, the answer streams to stdout.
+/// In a terminal this is a conversation that ends with Ctrl-D. With stdin from a pipe every line is a turn and
+/// only the answers are printed, one after the other.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  evol chat --model base.gguf
+  evol chat --model base.gguf --adapter runs/quickstart/adapter/adapter.gguf
+  echo 'Name three rivers.' | evol chat --model smollm2-135m-instruct --temperature 0")]
+pub(crate) struct ChatArgs {
+    /// Base model: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// LoRA adapter (GGUF) to use with it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// System message [default: what the model's template puts there]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Randomness of the answers; 0 always takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.7)]
+    pub(crate) temperature: f32,
+    /// Longest answer, in tokens
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) max_tokens: usize,
+    /// Tokens of conversation that the model sees
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    pub(crate) context: usize,
 }
 
 /// What became of one instruction: its seed, every attempt at evolving it, every verdict

@@ -1,0 +1,261 @@
+//! The experiment file of `evol run`: TOML, read strictly.
+//!
+//! Sections are the modules' own configurations, so that a key means here what it means there. Every key but
+//! `model` and `out` has a default; an unknown key is an error, because a misspelt one would silently be the
+//! default.
+//!
+//! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment works
+//! from wherever it is started; after [`read`] they are absolute.
+
+use super::args::BATCH_WIDTH;
+use super::error::Error;
+use crate::dataset::{Format, OnBadInput};
+use crate::evolve::EvolveConfig;
+use crate::train::TrainConfig;
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// An experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunConfig {
+    /// A GGUF file, or the name of a known model.
+    pub(crate) model: String,
+    /// The run directory.
+    pub(crate) out: PathBuf,
+    /// Decides everything random.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// Sequences that evolve decodes in one batch; changes speed and memory, not results.
+    #[serde(default = "default_batch_width")]
+    pub(crate) batch_width: usize,
+    /// What is evolved.
+    #[serde(default)]
+    pub(crate) seeds: SeedsSection,
+    /// How.
+    #[serde(default)]
+    pub(crate) evolve: EvolveConfig,
+    /// What the training data looks like.
+    #[serde(default)]
+    pub(crate) export: ExportSection,
+    /// How the adapter is trained.
+    #[serde(default)]
+    pub(crate) train: TrainConfig,
+}
+
+fn default_batch_width() -> usize {
+    BATCH_WIDTH
+}
+
+/// `[seeds]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SeedsSection {
+    /// A seed file; without it the built-in seeds.
+    pub(crate) file: Option<PathBuf>,
+    /// What to do about a line that cannot be used.
+    pub(crate) on_bad_input: OnBadInput,
+    /// Use that many seeds, drawn by the run's seed; without it all.
+    pub(crate) limit: Option<usize>,
+}
+
+/// `[export]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ExportSection {
+    /// How a line looks.
+    pub(crate) format: Format,
+    /// Share of the seeds that go to validation with all their descendants.
+    pub(crate) validation_fraction: f64,
+}
+
+/// Share of the seeds held out unless another is asked for: enough families to see a loss move, few enough
+/// not to starve the training.
+pub(crate) const VALIDATION_FRACTION: f64 = 0.1;
+
+impl Default for ExportSection {
+    fn default() -> Self {
+        Self { format: Format::default(), validation_fraction: VALIDATION_FRACTION }
+    }
+}
+
+/// Reads an experiment and makes its paths absolute.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Config`] names line and column; [`Error::ConfigValue`] the key.
+pub(crate) fn read(path: &Path) -> Result<RunConfig, Error> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    parse(path, &text, &folder)
+}
+
+/// As [`read`], from `text`; relative paths are in `folder`.
+fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig, Error> {
+    let fail = |e: toml::de::Error| {
+        let (line, column) = position(text, e.span().map_or(0, |s| s.start));
+        Error::Config { path: path.to_owned(), line, column, message: e.message().replace('\n', " ") }
+    };
+    let table: Table = toml::from_str(text).map_err(fail)?;
+    for section in ["evolve", "train"] {
+        if table.get(section).is_some_and(|section| section.get("seed").is_some()) {
+            return Err(Error::ConfigValue {
+                path: path.to_owned(),
+                key: format!("{section}.seed"),
+                message: "is not to be set: the `seed` at the top of the file decides for all stages"
+                    .to_owned(),
+            });
+        }
+    }
+    let mut config: RunConfig = toml::from_str(text).map_err(fail)?;
+    config.set_seed(config.seed);
+    config.out = folder.join(config.out);
+    config.seeds.file = config.seeds.file.map(|file| folder.join(file));
+    if super::known_models::all().iter().all(|known| known.name != config.model) {
+        config.model = folder.join(&config.model).to_string_lossy().into_owned();
+    }
+    Ok(config)
+}
+
+/// Line and column, from 1, of a byte of `text`.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+impl RunConfig {
+    /// One seed for all stages.
+    pub(crate) fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.evolve.seed = seed;
+        self.train.seed = seed;
+    }
+
+    /// Checks what only shows when the sections are taken by their own meaning; `path` names the file.
+    ///
+    /// # Errors
+    /// A setting is out of range.
+    pub(crate) fn validate(&self, path: &Path) -> anyhow::Result<()> {
+        let in_section = |section: &str| format!("section `{section}` of `{}`", path.display());
+        self.evolve.validate().with_context(|| in_section("[evolve]"))?;
+        self.train.validate().with_context(|| in_section("[train]"))?;
+        let share = self.export.validation_fraction;
+        if !(0.0..1.0).contains(&share) {
+            return Err(Error::ConfigValue {
+                path: path.to_owned(),
+                key: "export.validation_fraction".to_owned(),
+                message: format!("is {share}, expected at least 0 and below 1"),
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// As the file in the run directory: every key, defaults written out.
+    pub(crate) fn to_toml(&self) -> String {
+        toml::to_string(self).expect("numbers in TOML's range and text keys")
+    }
+
+    /// What is different in `earlier`, the text of an earlier [`Self::to_toml`], as `key was a, is b`.
+    ///
+    /// Where things lie is left out: runs may be moved, and the content of model and seeds is compared by its
+    /// hash.
+    pub(crate) fn changes(&self, earlier: &str) -> Vec<String> {
+        let flat = |text: &str| -> std::collections::BTreeMap<String, String> {
+            let mut entries = Vec::new();
+            flatten("", &Value::Table(toml::from_str(text).unwrap_or_default()), &mut entries);
+            entries.into_iter().filter(|(key, _)| !NOT_COMPARED.contains(&&**key)).collect()
+        };
+        let (old, new) = (flat(earlier), flat(&self.to_toml()));
+        let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        let show = |value: Option<&String>| value.map_or("absent".to_owned(), Clone::clone);
+        keys.into_iter()
+            .filter(|key| old.get(*key) != new.get(*key))
+            .map(|key| format!("`{key}` was {}, is {}", show(old.get(key)), show(new.get(key))))
+            .collect()
+    }
+}
+
+/// Keys that decide no result, or whose content is compared by its hash.
+const NOT_COMPARED: [&str; 4] = ["model", "out", "seeds.file", "batch_width"];
+
+/// Leaves of a tree of tables, by dotted key.
+fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&key, value, into);
+            }
+        }
+        leaf => into.push((prefix.to_owned(), leaf.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "model = 'm.gguf'\nout = 'run'\n";
+
+    fn parsed(text: &str) -> Result<RunConfig, Error> {
+        parse(Path::new("x.toml"), text, Path::new("/folder"))
+    }
+
+    #[test]
+    fn a_minimal_file_has_absolute_paths_and_defaults() {
+        let config = parsed(&format!("seed = 7\n{MINIMAL}")).unwrap();
+        assert_eq!(
+            (config.model.as_str(), config.out.as_path()),
+            ("/folder/m.gguf", Path::new("/folder/run"))
+        );
+        assert_eq!((config.seed, config.train.seed), (7, 7));
+        assert_eq!(config.evolve, EvolveConfig { seed: 7, ..EvolveConfig::default() });
+    }
+
+    #[test]
+    fn a_known_model_stays_a_name() {
+        let config = parsed("model = 'smollm2-135m-instruct'\nout = 'run'\n").unwrap();
+        assert_eq!(config.model, "smollm2-135m-instruct");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_at_its_line_and_column() {
+        for section in ["", "[seeds]\n", "[evolve]\n", "[export]\n", "[train]\n"] {
+            let text = format!("{MINIMAL}{section}  lerning_rate = 1\n");
+            let Err(Error::Config { line, column, message, .. }) = parsed(&text) else { panic!("{text}") };
+            assert_eq!((line, column), (text.lines().count(), 3), "{message}");
+            assert!(message.contains("lerning_rate"), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_seed_decides_for_all_stages() {
+        for section in ["train", "evolve"] {
+            let found = parsed(&format!("{MINIMAL}[{section}]\nseed = 3\n"));
+            let Err(Error::ConfigValue { key, .. }) = found else { panic!("{found:?}") };
+            assert_eq!(key, format!("{section}.seed"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_shows_changes_but_not_moves() {
+        let config = parsed(MINIMAL).unwrap();
+        let text = config.to_toml();
+        // Written configurations have the trainer's seed in them, which is not typed.
+        assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+        assert_eq!(config.changes(&text), Vec::<String>::new());
+        let mut other = config.clone();
+        other.out = "/elsewhere".into();
+        assert_eq!(other.changes(&text), Vec::<String>::new());
+        other.export.validation_fraction = 0.5;
+        assert_eq!(other.changes(&text), ["`export.validation_fraction` was 0.1, is 0.5"]);
+    }
+}

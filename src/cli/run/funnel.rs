@@ -1,0 +1,96 @@
+//! The journal's counts by round and operator: what was tried, what was kept, and why the rest was not.
+//!
+//! Where in the flow: shown at the end of `evol evolve` and `evol run`, kept in `summary.json`.
+
+use crate::store::{FunnelRow, Status};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What became of the attempts of one operator in one round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FunnelCell {
+    /// 0 for seeds.
+    pub(crate) round: u32,
+    /// `None` for seeds.
+    pub(crate) operator: Option<String>,
+    /// How many.
+    pub(crate) attempts: u64,
+    /// How many passed every rule.
+    pub(crate) kept: u64,
+    /// The others, by rule.
+    pub(crate) eliminated: BTreeMap<String, u64>,
+}
+
+/// Sums the journal's counts, which come ordered by round and operator.
+pub(crate) fn cells(rows: &[FunnelRow]) -> Vec<FunnelCell> {
+    let mut cells: Vec<FunnelCell> = Vec::new();
+    for row in rows {
+        if cells.last().is_none_or(|cell| (cell.round, &cell.operator) != (row.round, &row.operator)) {
+            let (round, operator) = (row.round, row.operator.clone());
+            cells.push(FunnelCell { round, operator, attempts: 0, kept: 0, eliminated: BTreeMap::new() });
+        }
+        let cell = cells.last_mut().expect("one was pushed if there was none");
+        cell.attempts += row.count;
+        match (&row.reason, row.status) {
+            (_, Status::Kept) => cell.kept += row.count,
+            (Some(reason), _) => *cell.eliminated.entry(reason.clone()).or_default() += row.count,
+            (None, _) => {}
+        }
+    }
+    cells
+}
+
+/// A line for each round and operator.
+pub(crate) fn table(cells: &[FunnelCell]) -> String {
+    let mut text = format!("{:<7}{:<22}{:>8}{:>6}  eliminated\n", "round", "operator", "attempts", "kept");
+    for cell in cells {
+        let reasons: Vec<String> =
+            cell.eliminated.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let _ = writeln!(
+            text,
+            "{:<7}{:<22}{:>8}{:>6}  {}",
+            cell.round,
+            cell.operator.as_deref().unwrap_or("(seeds)"),
+            cell.attempts,
+            cell.kept,
+            reasons.join(", ")
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(
+        round: u32,
+        operator: Option<&str>,
+        status: Status,
+        reason: Option<&str>,
+        count: u64,
+    ) -> FunnelRow {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        FunnelRow { round, operator: own(operator), status, reason: own(reason), count }
+    }
+
+    #[test]
+    fn the_journal_s_counts_add_up_by_round_and_operator() {
+        let rows = [
+            row(0, None, Status::Eliminated, Some("empty"), 2),
+            row(0, None, Status::Kept, None, 8),
+            row(1, Some("deepening"), Status::Eliminated, Some("copied"), 1),
+            row(1, Some("deepening"), Status::Eliminated, Some("equal"), 2),
+            row(1, Some("deepening"), Status::Kept, None, 3),
+            row(2, Some("deepening"), Status::Eliminated, Some("copied"), 4),
+        ];
+        let cells = cells(&rows);
+        let counts: Vec<_> = cells.iter().map(|cell| (cell.round, cell.attempts, cell.kept)).collect();
+        assert_eq!(counts, [(0, 10, 8), (1, 6, 3), (2, 4, 0)]);
+        let table = table(&cells);
+        assert_eq!(table.lines().count(), 4);
+        let words: Vec<&str> = table.lines().nth(2).unwrap().split_whitespace().collect();
+        assert_eq!(words, ["1", "deepening", "6", "3", "1", "copied,", "2", "equal"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! `evol run`: the whole loop, stage after stage, each of which resumes by itself.
+//!
+//! evolve → export → train → check → `summary.json`. A stage reads what the one before wrote to the run
+//! directory, and finds out by itself what is left to do: evolve from the journal, export by writing the same
+//! bytes, train from its checkpoint. The summary is written last: where it is, nothing is left to do.
+//!
+//! **Invariant:** a run goes on only with the configuration it was begun with (`config.toml`), the same model
+//! and the same seeds (the journal's fingerprint).
+
+mod check;
+pub(super) mod funnel;
+mod stopwatch;
+mod summary;
+
+use super::args::RunArgs;
+use super::config::{self, RunConfig};
+use super::error::Error;
+use super::evolve::{self, EvolvePlan};
+use super::export;
+use super::known_models;
+use super::plan::{Session, TrainPlan};
+use super::run_dir::RunDir;
+use super::train;
+use crate::dataset::{self, ExportOptions, Exported};
+use crate::store::Store;
+use crate::train::TrainSummary;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use stopwatch::Stopwatch;
+use summary::Summary;
+
+/// The configuration as resolved, in the run directory.
+const CONFIG: &str = "config.toml";
+
+/// Runs the command.
+///
+/// # Errors
+/// The configuration is wrong, a stage fails, or the run was interrupted.
+pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
+    let mut config = config::read(&args.config)?;
+    if let Some(seed) = session.seed {
+        config.set_seed(seed);
+    }
+    // Flags are relative to where the user is, unlike what is in the file.
+    if let Some(out) = &args.out {
+        config.out = std::path::absolute(out).with_context(|| format!("cannot use `{}`", out.display()))?;
+    }
+    config.validate(&args.config)?;
+    let model = known_models::resolve(args.model.as_ref().unwrap_or(&config.model), Path::new(""))?;
+    let model = std::path::absolute(&model).with_context(|| format!("cannot use `{}`", model.display()))?;
+    config.model = model.display().to_string();
+
+    let experiment = Experiment { config, model, session };
+    let summary = experiment.run()?;
+    if session.output.is_json() {
+        return session.output.document(&summary);
+    }
+    session.output.data(&summary.table())?;
+    session.output.note(&summary.next_steps(&experiment.config.out));
+    Ok(())
+}
+
+struct Experiment<'a> {
+    config: RunConfig,
+    model: PathBuf,
+    session: &'a Session,
+}
+
+impl Experiment<'_> {
+    fn run(&self) -> Result<Summary> {
+        let evolve_plan = EvolvePlan::from_config(&self.config, &self.model, self.session)?;
+        let dir = RunDir::claim(&self.config.out)?;
+        let mut store = Store::open_or_create(dir.path())?;
+        self.check_config(&dir)?;
+        if let Some(summary) = dir.read_json::<Summary>(summary::FILE_NAME)? {
+            self.session
+                .output
+                .note(&format!("the run in `{}` is finished; nothing is done again", dir.path().display()));
+            return Ok(summary);
+        }
+        let mut stopwatch = Stopwatch::new(&dir)?;
+
+        stopwatch.start("evolve")?;
+        let evolved = evolve::stage(&evolve_plan, &dir, &mut store, self.session, &mut || stopwatch.tick())?;
+        self.session.check_interrupt()?;
+        stopwatch.start("export")?;
+        let exported = export::stage(&store, &self.export_options(), &dir.path().join("export"))?;
+        stopwatch.start("train")?;
+        let trained = self.train(&exported, &mut || stopwatch.tick())?;
+        self.session.check_interrupt()?;
+        stopwatch.start("check")?;
+        let check = check::run(self, &store, &trained)?;
+        let seconds = stopwatch.stop()?;
+
+        let summary = Summary {
+            evol_version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: self.config.seed,
+            seeds: evolved.seeds,
+            attempts: evolved.attempts,
+            kept: evolved.kept,
+            eliminated: evolved.eliminated,
+            answers: evolved.answers,
+            funnel: funnel::cells(&store.funnel()?),
+            generated_tokens: evolved.tokens.evolve_tokens + evolved.tokens.answer_tokens,
+            train_records: exported.train_records,
+            validation_records: exported.validation_records,
+            train_steps: trained.steps,
+            train_tokens: trained.tokens,
+            train_tokens_per_second: trained.tokens_per_second,
+            validation_loss_before: trained.validation_loss_before,
+            validation_loss_after: trained.validation_loss_after,
+            seconds,
+            model: self.model.clone(),
+            model_sha256: evolve_plan.model_sha256().to_owned(),
+            adapter: trained.adapter_gguf,
+            adapter_peft: trained.adapter_peft,
+            check,
+        };
+        dir.write_json(summary::FILE_NAME, &summary)?;
+        Ok(summary)
+    }
+
+    /// Stores the configuration with a new run, and compares it with that of an old one.
+    fn check_config(&self, dir: &RunDir) -> Result<()> {
+        match dir.read(CONFIG)? {
+            None => Ok(dir.write(CONFIG, &self.config.to_toml())?),
+            Some(earlier) => match self.config.changes(&earlier) {
+                changes if changes.is_empty() => Ok(()),
+                changes => Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into()),
+            },
+        }
+    }
+
+    fn export_options(&self) -> ExportOptions {
+        let section = &self.config.export;
+        ExportOptions {
+            format: section.format,
+            validation_fraction: section.validation_fraction,
+            seed: self.config.seed,
+        }
+    }
+
+    fn train(&self, exported: &Exported, tick: &mut dyn FnMut()) -> Result<TrainSummary> {
+        let plan = TrainPlan {
+            model: self.model.clone(),
+            data: exported.train.clone(),
+            validation: exported.validation.clone(),
+            out: self.config.out.join("adapter"),
+            config: self.config.train.clone(),
+        };
+        train::stage(&plan, self.session, tick)
+    }
+
+    /// Held-out instructions; where nothing is held out, some of those trained on.
+    fn held_out(&self, store: &Store) -> Result<Vec<dataset::Record>> {
+        let options = self.export_options();
+        let split = dataset::split(dataset::records(store)?, options.validation_fraction, options.seed)?;
+        Ok(if split.validation.is_empty() { split.train } else { split.validation })
+    }
+}
