@@ -168,7 +168,7 @@ pub(crate) struct Progress {
 impl Progress {
     fn new(output: Output, label: &str) -> Self {
         let bar = (output.terminal && !output.json).then(|| {
-            let style = ProgressStyle::with_template("{prefix:10} {wide_bar} {pos}/{len}  {msg}  eta {eta}")
+            let style = ProgressStyle::with_template("{prefix} {bar:20} {wide_msg}")
                 .expect("the template is a constant");
             ProgressBar::new(0).with_style(style).with_prefix(label.to_owned())
         });
@@ -179,33 +179,28 @@ impl Progress {
     /// `done` of `total` units (0: not known yet); `detail` is a short text such as `412 tokens/s`.
     pub(crate) fn update(&mut self, done: u64, total: u64, detail: &str) {
         let first = *self.first_done.get_or_insert(done);
-        if let Some(bar) = &self.bar {
-            if bar.length() != Some(total) {
-                bar.set_length(total);
-                // Work of earlier processes must not make this one look fast.
-                bar.reset_eta();
-            }
-            bar.set_message(detail.to_owned());
-            bar.set_position(done);
-            return;
-        }
         let now = Instant::now();
-        if now.duration_since(self.last_line) < PLAIN_INTERVAL {
+        if self.bar.is_none() && now.duration_since(self.last_line) < PLAIN_INTERVAL {
             return;
         }
         self.last_line = now;
-        let eta =
-            remaining_seconds(done - first.min(done), total.saturating_sub(done), self.started.elapsed());
+        let left = total.saturating_sub(done);
+        let eta = remaining_seconds(done.saturating_sub(first), left, self.started.elapsed());
         if self.output.json {
             let line = json!({
                 "event": "progress", "stage": self.label, "done": done, "total": total,
                 "detail": detail, "eta_seconds": eta.map_or(Value::Null, Value::from),
             });
             self.output.line(&line.to_string());
+            return;
+        }
+        let message = describe(done, total, detail, eta);
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(message);
         } else {
-            let eta = eta.map_or_else(String::new, |s| format!(", about {} left", duration(s as f64)));
-            let count = if total == 0 { String::new() } else { format!("{done} of {total}, ") };
-            self.output.line(format!("{}: {count}{detail}{eta}", self.label).trim_end_matches(", "));
+            self.output.line(&format!("{}: {message}", self.label));
         }
     }
 
@@ -223,6 +218,14 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// `3 of 6, 181 tokens/s, about 5 s left`, as far as it is known.
+fn describe(done: u64, total: u64, detail: &str, eta: Option<u64>) -> String {
+    let count = (total > 0).then(|| format!("{done} of {total}"));
+    let detail = (!detail.is_empty()).then(|| detail.to_owned());
+    let eta = eta.map(|seconds| format!("about {} left", duration(seconds as f64)));
+    [count, detail, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Seconds that `left` units take at the speed of the `done` ones; `None` before there is a speed, and at the end.
@@ -259,6 +262,13 @@ mod tests {
         assert_eq!(remaining_seconds(0, 50, elapsed), None);
         assert_eq!(remaining_seconds(5, 50, elapsed), Some(100));
         assert_eq!(remaining_seconds(5, 0, elapsed), None);
+    }
+
+    #[test]
+    fn progress_says_only_what_is_known() {
+        assert_eq!(describe(0, 0, "9 tokens/s", None), "9 tokens/s");
+        assert_eq!(describe(3, 6, "", None), "3 of 6");
+        assert_eq!(describe(3, 6, "9 tokens/s", Some(61)), "3 of 6, 9 tokens/s, about 1 min 1 s left");
     }
 
     #[test]
