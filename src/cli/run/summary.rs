@@ -17,6 +17,9 @@ use std::path::PathBuf;
 /// File name in the run directory.
 pub(crate) const FILE_NAME: &str = "summary.json";
 
+/// The stages in their order.
+const STAGES: [&str; 4] = ["evolve", "export", "train", "check"];
+
 /// A finished run in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Summary {
@@ -85,8 +88,10 @@ impl Summary {
             (Some(before), Some(after)) => format!("{before:.4} → {after:.4} nats per token"),
             _ => "not measured: nothing was held out".to_owned(),
         };
-        let seconds: Vec<String> =
-            self.seconds.iter().map(|(stage, seconds)| format!("{stage} {}", duration(*seconds))).collect();
+        let seconds: Vec<String> = STAGES
+            .iter()
+            .filter_map(|stage| Some(format!("{stage} {}", duration(*self.seconds.get(*stage)?))))
+            .collect();
         let _ = write!(
             text,
             "\n{:<17}{} of {} attempts, from {} seeds; {} instructions with answers\n\
