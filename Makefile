@@ -13,6 +13,7 @@ help: ## Show this list
 
 demo: build model ## Build, fetch the default model, run the quickstart experiment (15 minutes on 2 cores after the build)
 	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
+	@scripts/check-demo $(OUT)/summary.json
 
 test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
 	cargo test --locked --release

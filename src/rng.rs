@@ -19,7 +19,8 @@ pub fn stream(seed: u64, purpose: &str, ids: &[u64]) -> ChaCha8Rng {
 /// stream.
 pub fn key(seed: u64, purpose: &str, ids: &[u64]) -> u64 {
     let digest = digest(seed, purpose, ids);
-    u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a BLAKE3 digest has 32 bytes"))
+    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A uniform number in the open interval (0, 1), a pure function of its arguments: noise for

@@ -153,7 +153,10 @@ pub(crate) fn stage(
     session: &Session,
     tick: &mut (dyn FnMut() + Send),
 ) -> Result<Summary> {
-    write_manifest(plan, dir, store)?;
+    // A journal that is bound already may refuse this plan, and its manifest must not change then.
+    if store.fingerprint()?.is_empty() {
+        write_manifest(plan, dir, store)?;
+    }
     let counters = Arc::new(llm::Progress::default());
     let mut options = EngineOptions::new(&plan.model, session.threads);
     options.n_seq = plan.batch_width;

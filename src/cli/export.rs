@@ -8,13 +8,20 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::Path;
 
+/// Where the journal keeps the run's seed.
+const SEED_KEY: &str = "config.seed";
+
 /// Runs the command.
 ///
 /// # Errors
 /// There is no run, nothing was kept, or the folder is somebody else's.
 pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
-    let plan = ExportPlan::new(args, session)?;
+    let mut plan = ExportPlan::new(args, session)?;
     let store = Store::open(&plan.run)?;
+    if session.seed.is_none() {
+        // The run's own seed, so that the split is the one that its adapter was trained and measured on.
+        plan.options.seed = run_seed(&store)?;
+    }
     let exported = stage(&store, &plan.options, &plan.out)?;
     if session.output.is_json() {
         return session.output.document(&json!({
@@ -31,6 +38,13 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The seed that the run was evolved with, 0 if its journal does not say.
+fn run_seed(store: &Store) -> Result<u64> {
+    let fingerprint = store.fingerprint()?;
+    let seed = fingerprint.iter().find(|(key, _)| key == SEED_KEY);
+    Ok(seed.and_then(|(_, value)| value.parse().ok()).unwrap_or(0))
 }
 
 /// Exports what `store` kept into `out`. The same bytes every time.

@@ -1,7 +1,7 @@
 //! Data sets: what goes into a run, and what comes out of it as training data.
 //!
 //! Where in the flow: `evolve` starts from [`Seed`]s; what it kept comes back from the journal as
-//! [`Record`]s ([`records`]), which [`split`] divides and [`export()`] writes; `train` reads
+//! [`Record`]s ([`records`]), which [`split()`] divides and [`export()`] writes; `train` reads
 //! [`Example`]s from such files or from anybody else's ([`read_examples`]). `evolve` and `train` never
 //! name each other: they meet here.
 //!

@@ -1,6 +1,6 @@
 //! Metadata values: the thirteen types a GGUF key can hold.
 //!
-//! Where in the flow: [`super::parse`] makes them from bytes, [`super::write`] makes bytes from them,
+//! Where in the flow: [`super::parse`] makes them from bytes, [`super::write()`] makes bytes from them,
 //! [`super::metadata`] hands them to callers as plain Rust types.
 //!
 //! **Invariant:** an array that came from a file holds elements of one type and no arrays.

@@ -1,6 +1,6 @@
 //! Prompts into caches: tokenised, grouped by what they share, computed once where shared.
 //!
-//! Where in the flow: `generate.rs` and `score.rs` prepare their prompts with [`prepare`] and run each into
+//! Where in the flow: `generate.rs` and `score.rs` prepare their prompts with `prepare` and run each into
 //! a sequence with [`Prefill::run`].
 //!
 //! A prompt is computed in two steps whether anybody shares its prefix or not: the prefix, then the rest,

@@ -89,7 +89,7 @@ impl Default for TrainConfig {
             adam_epsilon: 1e-8,
             max_grad_norm: 1.0,
             seed: 0,
-            save_steps: 5,
+            save_steps: 1,
             eval_steps: None,
         }
     }

@@ -53,7 +53,8 @@ const SEED_MAX: u64 = i64::MAX as u64;
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
-    /// Seed of everything random; equal seed, files and settings give equal results [default: 0]
+    /// Seed of everything random; equal seed, files and settings give equal results [default: 0; `export`: the
+    /// run's; `run`: the file's]
     #[arg(long, global = true, value_name = "N", help_heading = "Global options",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     pub(crate) seed: Option<u64>,

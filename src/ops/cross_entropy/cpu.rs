@@ -20,7 +20,7 @@ struct Running<T> {
     max: T,
     /// Of exp(z - max).
     sum: T,
-    /// z[target], once its tile has been seen.
+    /// `z[target]`, once its tile has been seen.
     target_logit: T,
 }
 
