@@ -5,7 +5,9 @@
 use super::args::ChatArgs;
 use super::error::Error;
 use super::plan::{ChatPlan, Session};
-use crate::llm::{self, Completion, Conversation, Engine, EngineOptions, FinishReason, Message, Request};
+use crate::llm::{
+    self, Completion, Conversation, Engine, EngineOptions, FinishReason, Message, Request, Restriction,
+};
 use crate::{rng, train};
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -113,6 +115,8 @@ impl Chat<'_> {
             stop: Vec::new(),
             max_tokens: self.plan.max_tokens,
             key: rng::key(seed, "cli.chat", &[self.turns]),
+            sample: 0,
+            restriction: Restriction::None,
         };
         self.turns += 1;
         let output = self.session.output;

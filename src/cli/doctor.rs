@@ -10,7 +10,9 @@ use super::machine::Machine;
 use super::manifest::ModelEntry;
 use super::plan::{self, Session};
 use crate::gguf::Gguf;
-use crate::llm::{self, Engine, EngineOptions, Generate as _, Part, Prompt, Request, Sampling, Tokenizer};
+use crate::llm::{
+    self, Engine, EngineOptions, Generate as _, Part, Prompt, Request, Restriction, Sampling, Tokenizer,
+};
 use crate::lora::LoraWeights;
 use crate::model::{Llama, ModelConfig};
 use crate::train::TrainConfig;
@@ -197,16 +199,12 @@ fn speed_check(path: &Path, session: &Session) -> Result<Check> {
                 parts: vec![Part { text: format!("Story {id}. Once"), special: false }],
                 shared: 0,
             },
-            sampling: Sampling {
-                temperature: 1.0,
-                top_k: 0,
-                top_p: 1.0,
-                min_p: 0.0,
-                repetition_penalty: 1.0,
-            },
+            sampling: Sampling::default(),
             stop: Vec::new(),
             max_tokens: TOKENS,
             key: id,
+            sample: 0,
+            restriction: Restriction::None,
         })
         .collect();
     let started = Instant::now();

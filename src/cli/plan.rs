@@ -189,7 +189,14 @@ impl ChatPlan {
             adapter: args.adapter.clone(),
             system: args.system.clone(),
             // The tail of a small model's distribution is noise; both cuts only take it off.
-            sampling: Sampling { temperature, top_k: 0, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1 },
+            sampling: Sampling {
+                temperature,
+                top_k: 0,
+                top_p: 0.95,
+                min_p: 0.05,
+                repetition_penalty: 1.1,
+                ..Sampling::default()
+            },
             max_tokens: args.max_tokens,
             context: args.context,
         })

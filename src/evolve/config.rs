@@ -127,6 +127,7 @@ impl Default for EvolveConfig {
                 top_p: 0.95,
                 min_p: 0.05,
                 repetition_penalty: 1.0,
+                ..Sampling::default()
             },
             answer_sampling: Sampling {
                 temperature: 0.3,
@@ -134,6 +135,7 @@ impl Default for EvolveConfig {
                 top_p: 0.95,
                 min_p: 0.05,
                 repetition_penalty: 1.1,
+                ..Sampling::default()
             },
             max_tokens: MaxTokens::default(),
             judge: JudgeConfig::default(),

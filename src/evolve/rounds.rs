@@ -11,7 +11,7 @@ use super::library::{self, Prompts};
 use super::prompt::{self, Slot};
 use super::{Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Reason, Stage, Style};
 use crate::dataset::{Seed, user_turn};
-use crate::llm::{Completion, Generate, Request};
+use crate::llm::{Completion, Generate, Request, Restriction};
 use crate::rng;
 use crate::store::{Answer, Generation, Node, Status, Store, Unit, node_id};
 use serde_json::json;
@@ -232,6 +232,8 @@ impl Run<'_> {
             stop: file.stop.clone(),
             max_tokens: if with_data { limits.instruction_with_data } else { limits.instruction },
             key: rng::key(self.config.seed, "evolve.instruction", &[plan.id]),
+            sample: 0,
+            restriction: Restriction::None,
         })
     }
 
@@ -298,6 +300,8 @@ impl Run<'_> {
             stop: file.stop.clone(),
             max_tokens: self.config.max_tokens.answer,
             key: rng::key(self.config.seed, "evolve.answer", &[node.id]),
+            sample: 0,
+            restriction: Restriction::None,
         })
     }
 

@@ -33,7 +33,8 @@ impl Engine {
         let Self { model, adapter, template, settings } = self;
         let max_tokens = max_tokens.min(settings.max_tokens);
         let settings = Settings { max_tokens, ..settings.for_one_call() };
-        let shape = engine::shape(1, max_tokens, settings.threads);
+        // One more for the row that pads a batch of one.
+        let shape = settings.shape(2, max_tokens, settings.threads);
         let context = Context::new(model, adapter.as_mut(), shape)?;
         let (sampler, cached) = (Sampler::default(), Vec::new());
         Ok(Conversation { model, template: template.as_ref(), context, settings, sampler, cached })
@@ -55,7 +56,7 @@ impl Conversation<'_> {
         request: &Request,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Completion, Error> {
-        request.sampling.check()?;
+        request.check()?;
         let prompt = prefill::tokenize(self.model, request.id, &request.prompt)?.all;
         let mut text = Text::new(&request.stop);
         let mut generated: Vec<u32> = Vec::new();
@@ -65,7 +66,8 @@ impl Conversation<'_> {
             FinishReason::Length
         } else {
             let row = self.catch_up(&prompt)?;
-            self.answer(request, row, &mut generated, &mut text, on_text)?
+            let key = request.noise_key(&prompt);
+            self.answer(request, key, row, &mut generated, &mut text, on_text)?
         };
         let rest = text.rest();
         if !rest.is_empty() {
@@ -100,6 +102,7 @@ impl Conversation<'_> {
     fn answer(
         &mut self,
         request: &Request,
+        key: u64,
         mut row: usize,
         generated: &mut Vec<u32>,
         text: &mut Text<'_>,
@@ -108,7 +111,7 @@ impl Conversation<'_> {
         loop {
             let logits = self.context.logits(row);
             let position = generated.len() as u64;
-            let token = self.sampler.draw(logits, &request.sampling, generated, request.key, position)?;
+            let token = self.sampler.draw(logits, request, generated, key, position)?;
             generated.push(token);
             Progress::add(&self.settings.progress.generated_tokens, 1);
             if self.model.is_end(token) {
@@ -126,7 +129,7 @@ impl Conversation<'_> {
                 return Ok(FinishReason::Length);
             }
             self.settings.check_interrupt()?;
-            self.context.decode(&[Row { token, sequence: 0, logits: true }])?;
+            prefill::step(&mut self.context, &mut vec![Row { token, sequence: 0, logits: true }])?;
             self.cached.push(token);
             row = 0;
         }

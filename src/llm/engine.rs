@@ -13,11 +13,13 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::llama::{Adapter, Contents, ContextShape, MAX_SEQUENCES, Model, Recipe};
+use super::prefix::Prefixes;
 use super::{
-    Answer, ChatTemplate, Completion, Error, Message, ModelInfo, Part, Prompt, Question, Request, adapter,
-    generate, score, tokenizer,
+    Answer, ChatTemplate, Completion, Determinism, Error, Message, ModelInfo, Part, Prompt, Question,
+    Request, adapter, generate, prefill, score, tokenizer,
 };
 use crate::gguf::Gguf;
 
@@ -51,6 +53,12 @@ pub struct EngineOptions<'p> {
     pub n_seq: usize,
     /// Most tokens of a prompt with its completion; `None`: as many as the model was trained on.
     pub n_ctx_seq: Option<usize>,
+    /// What decides the bytes of a completion.
+    pub determinism: Determinism,
+    /// Layers that a GPU computes; 0 without the feature `llama-cuda`.
+    pub gpu_layers: u32,
+    /// Most rows of one batch; a prompt is computed in pieces of this size.
+    pub n_batch: usize,
     /// When it becomes true, a running call ends with [`Error::Interrupted`] at the next batch.
     pub interrupt: Arc<AtomicBool>,
     /// Counts while a call runs.
@@ -66,6 +74,9 @@ impl<'p> EngineOptions<'p> {
             threads,
             n_seq: 32,
             n_ctx_seq: None,
+            determinism: Determinism::Exact,
+            gpu_layers: 0,
+            n_batch: N_BATCH,
             interrupt: Arc::default(),
             progress: Arc::default(),
         }
@@ -80,6 +91,10 @@ pub struct Progress {
     pub(super) reused_prompt_tokens: AtomicU64,
     pub(super) decode_batches: AtomicU64,
     pub(super) finished: AtomicU64,
+    pub(super) prefill_ns: AtomicU64,
+    pub(super) decode_ns: AtomicU64,
+    pub(super) sampling_ns: AtomicU64,
+    pub(super) score_ns: AtomicU64,
 }
 
 /// [`Progress`] at one moment, counted since the engine was loaded.
@@ -95,6 +110,14 @@ pub struct EngineStats {
     pub decode_batches: u64,
     /// Requests completed and questions scored.
     pub finished: u64,
+    /// Nanoseconds in llama.cpp on prompts, summed over workers; those of questions included.
+    pub prefill_ns: u64,
+    /// Nanoseconds in llama.cpp on generated tokens, summed over workers.
+    pub decode_ns: u64,
+    /// Nanoseconds of drawing tokens and looking for stop strings, summed over workers.
+    pub sampling_ns: u64,
+    /// Nanoseconds of scoring questions, prompts included, summed over workers.
+    pub score_ns: u64,
 }
 
 impl Progress {
@@ -107,11 +130,23 @@ impl Progress {
             reused_prompt_tokens: read(&self.reused_prompt_tokens),
             decode_batches: read(&self.decode_batches),
             finished: read(&self.finished),
+            prefill_ns: read(&self.prefill_ns),
+            decode_ns: read(&self.decode_ns),
+            sampling_ns: read(&self.sampling_ns),
+            score_ns: read(&self.score_ns),
         }
     }
 
     pub(super) fn add(counter: &AtomicU64, count: usize) {
         counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Adds the time that `work` takes to a counter of nanoseconds.
+    pub(super) fn time<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        counter.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        result
     }
 }
 
@@ -131,6 +166,10 @@ pub(super) struct Settings {
     pub(super) n_seq: usize,
     /// Tokens that one sequence may have.
     pub(super) max_tokens: usize,
+    pub(super) determinism: Determinism,
+    pub(super) n_batch: usize,
+    /// What was computed for prefixes in earlier calls.
+    pub(super) prefixes: Arc<Prefixes>,
     pub(super) interrupt: Arc<AtomicBool>,
     /// Within one call: a worker failed, so the others need not go on.
     pub(super) failed: Arc<AtomicBool>,
@@ -153,7 +192,7 @@ impl Settings {
 const MAX_THREADS: usize = 512;
 
 /// Most rows of one batch.
-const N_BATCH: usize = 512;
+const N_BATCH: usize = 256;
 
 impl Engine {
     /// Validates and loads the model and the adapter.
@@ -161,15 +200,14 @@ impl Engine {
     /// # Errors
     /// Says which file is unusable and why, or which option is out of range.
     pub fn load(options: EngineOptions<'_>) -> Result<Self, Error> {
-        // One more sequence holds the shared prefix.
-        let max = MAX_SEQUENCES - 1;
+        let max = MAX_SEQUENCES - prefill::EXTRA_SEQUENCES;
         if !(1..=max).contains(&options.n_seq) {
             return Err(Error::BatchWidth { found: options.n_seq, max });
         }
         if !(1..=MAX_THREADS).contains(&options.threads) {
             return Err(Error::Threads { found: options.threads, max: MAX_THREADS });
         }
-        let mut model = Model::load(options.model, Contents::Everything)?;
+        let mut model = Model::load(options.model, Contents::Everything { gpu_layers: options.gpu_layers })?;
         let adapter =
             options.adapter.map(|(path, scale)| load_adapter(&mut model, path, scale)).transpose()?;
         let template = tokenizer::chat_template(&model)?;
@@ -178,6 +216,9 @@ impl Engine {
             threads: options.threads,
             n_seq: options.n_seq,
             max_tokens: options.n_ctx_seq.map_or(trained, |wanted| wanted.min(trained)),
+            determinism: options.determinism,
+            n_batch: options.n_batch.max(2),
+            prefixes: Arc::default(),
             interrupt: options.interrupt,
             failed: Arc::default(),
             progress: options.progress,
@@ -204,9 +245,15 @@ impl Engine {
     }
 }
 
-/// A context's size for running lists and conversations.
-pub(super) fn shape(sequences: usize, tokens: usize, threads: usize) -> ContextShape {
-    ContextShape { sequences, tokens, n_batch: N_BATCH.max(sequences), threads, recipe: Recipe::Batch }
+impl Settings {
+    /// A context's size for running lists and conversations.
+    pub(super) fn shape(&self, sequences: usize, tokens: usize, threads: usize) -> ContextShape {
+        let recipe = match self.determinism {
+            Determinism::Exact => Recipe::Exact,
+            Determinism::Scheduled => Recipe::Scheduled,
+        };
+        ContextShape { sequences, tokens, n_batch: self.n_batch.max(sequences), threads, recipe }
+    }
 }
 
 /// Checks an adapter against the model and loads it.

@@ -42,6 +42,8 @@ pub enum Error {
     NotANumber { token: usize },
     #[error("the sampling parameter `{field}` is {found}, expected {expected}")]
     Sampling { field: &'static str, found: f32, expected: &'static str },
+    #[error("the restriction of request {id} leaves no token to draw")]
+    NothingToDraw { id: u64 },
     #[error("the prompt of request {id} has no tokens")]
     EmptyPrompt { id: u64 },
     #[error("a text of {bytes} bytes is too long to tokenise, expected at most {max}")]

@@ -2,22 +2,21 @@
 //!
 //! Where in the flow: [`super::Generate::generate`] of the engine.
 //!
-//! Prompts wait in a fixed order, grouped by shared prefix. Each free sequence takes the next one and
+//! Prompts wait in the order of their prefix tree. Each free sequence takes the next one and
 //! computes it; then one batch decodes a token of every live sequence, and those that ended make room.
 //! Live sequences are kept at the numbers 0..live (llama.cpp splits a batch at gaps): when one in the middle
 //! ends and nobody waits, the last one moves into its place.
 //!
-//! **Invariant:** no clock and no completion order outside of the tokens themselves decides anything: the
-//! schedule, hence every bit of the result, is a function of the request list.
-
-use std::collections::VecDeque;
+//! **Invariant:** a completion is drawn from its own sequence's logits with its own noise; under
+//! `Determinism::Scheduled` the composition of every batch is a function of the request list.
 
 use super::engine::{Engine, Progress};
 use super::llama::{Model, Row};
-use super::prefill::{self, Prefill, Tokens};
+use super::prefill::{self, Prefill};
+use super::prefix::{self, Tokens};
 use super::sampling::Sampler;
 use super::text::Text;
-use super::workers::{self, Plan, Worker};
+use super::workers::{self, Layout, Worker};
 use super::{Completion, Error, FinishReason, Request};
 
 /// A completion in progress.
@@ -26,6 +25,7 @@ struct Live<'r> {
     index: usize,
     request: &'r Request,
     prompt_tokens: usize,
+    key: u64,
     generated: Vec<u32>,
     text: Text<'r>,
     ended: Option<FinishReason>,
@@ -34,19 +34,20 @@ struct Live<'r> {
 impl<'r> Live<'r> {
     fn new(index: usize, request: &'r Request, prompt: &Tokens) -> Self {
         let (prompt_tokens, text) = (prompt.all.len(), Text::new(&request.stop));
-        Self { index, request, prompt_tokens, generated: Vec::new(), text, ended: None }
+        let key = request.noise_key(&prompt.all);
+        Self { index, request, prompt_tokens, key, generated: Vec::new(), text, ended: None }
     }
 
     /// Draws the next token from the logits after the previous one.
     fn draw(&mut self, model: &Model, sampler: &mut Sampler, logits: &[f32]) -> Result<(), Error> {
-        let Request { sampling, key, max_tokens, .. } = self.request;
-        let token = sampler.draw(logits, sampling, &self.generated, *key, self.generated.len() as u64)?;
+        let position = self.generated.len() as u64;
+        let token = sampler.draw(logits, self.request, &self.generated, self.key, position)?;
         self.generated.push(token);
         self.ended = if model.is_end(token) {
             Some(FinishReason::EndOfText)
         } else if self.text.push(&model.piece(token, false)) {
             Some(FinishReason::Stop)
-        } else if self.generated.len() == *max_tokens {
+        } else if self.generated.len() == self.request.max_tokens {
             Some(FinishReason::Length)
         } else {
             None
@@ -68,7 +69,7 @@ impl<'r> Live<'r> {
 /// Completes every request, in order.
 pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Completion>, Error> {
     engine.settings.check_interrupt()?;
-    requests.iter().try_for_each(|request| request.sampling.check())?;
+    requests.iter().try_for_each(Request::check)?;
     let tokenize = |request: &Request| prefill::tokenize(&engine.model, request.id, &request.prompt);
     let prompts: Vec<Tokens> = requests.iter().map(tokenize).collect::<Result<_, _>>()?;
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
@@ -83,10 +84,10 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
             longest = longest.max(needed);
         }
     }
-    let order = prefill::group(prompts.iter().enumerate().filter(|(index, _)| done[*index].is_none()));
-    let plan = Plan::new(engine.settings.threads, engine.settings.n_seq.min(order.len()));
-    let completed = workers::run(engine, plan, &order, longest, |worker, share| {
-        Batch::new(worker).run(requests, &prompts, share.into())
+    let plan = prefix::plan(&prompts, (0..requests.len()).filter(|&index| done[index].is_none()));
+    let layout = Layout::new(engine.settings.threads, engine.settings.n_seq.min(plan.len()));
+    let completed = workers::run(engine, layout, plan, longest, |worker, plan| {
+        Batch::new(worker).run(requests, &prompts, plan)
     })?;
     for (index, completion) in completed {
         done[index] = Some(completion);
@@ -107,7 +108,6 @@ struct Batch<'e, 'r> {
 
 impl<'e, 'r> Batch<'e, 'r> {
     fn new(worker: Worker<'e>) -> Self {
-        // The sequence behind those in progress.
         let prefill = Prefill::new(worker.width);
         Self { worker, prefill, sampler: Sampler::default(), live: Vec::new(), done: Vec::new() }
     }
@@ -116,13 +116,14 @@ impl<'e, 'r> Batch<'e, 'r> {
         mut self,
         requests: &'r [Request],
         prompts: &[Tokens],
-        mut waiting: VecDeque<usize>,
+        plan: &prefix::Plan,
     ) -> Result<Vec<(usize, Completion)>, Error> {
         loop {
             while self.live.len() < self.worker.width
-                && let Some(index) = waiting.pop_front()
+                && let Some(index) = self.worker.next()
             {
-                self.admit(Live::new(index, &requests[index], &prompts[index]), &prompts[index])?;
+                let live = Live::new(index, &requests[index], &prompts[index]);
+                self.admit(live, &prompts[index], &plan.cuts[&index])?;
             }
             if self.live.is_empty() {
                 return Ok(self.done);
@@ -132,11 +133,13 @@ impl<'e, 'r> Batch<'e, 'r> {
     }
 
     /// Computes a prompt into the next sequence and draws the first token.
-    fn admit(&mut self, mut live: Live<'r>, prompt: &Tokens) -> Result<(), Error> {
+    fn admit(&mut self, mut live: Live<'r>, prompt: &Tokens, cuts: &[usize]) -> Result<(), Error> {
         let sequence = self.live.len();
         let Worker { model, context, settings, .. } = &mut self.worker;
-        let row = self.prefill.run(context, settings, prompt, sequence)?;
-        live.draw(model, &mut self.sampler, context.logits(row))?;
+        let row = self.prefill.run(context, settings, prompt, cuts, sequence)?;
+        Progress::time(&settings.progress.sampling_ns, || {
+            live.draw(model, &mut self.sampler, context.logits(row))
+        })?;
         Progress::add(&settings.progress.generated_tokens, 1);
         self.live.push(live);
         self.remove_ended();
@@ -149,13 +152,15 @@ impl<'e, 'r> Batch<'e, 'r> {
         settings.check_interrupt()?;
         let last = |live: &Live<'_>| *live.generated.last().expect("admission draws a token");
         let row = |(sequence, live)| Row { token: last(live), sequence, logits: true };
-        let rows: Vec<Row> = self.live.iter().enumerate().map(row).collect();
-        context.decode(&rows)?;
-        Progress::add(&settings.progress.decode_batches, 1);
-        Progress::add(&settings.progress.generated_tokens, rows.len());
-        for (sequence, live) in self.live.iter_mut().enumerate() {
-            live.draw(model, &mut self.sampler, context.logits(sequence))?;
-        }
+        let mut rows: Vec<Row> = self.live.iter().enumerate().map(row).collect();
+        let progress = &settings.progress;
+        Progress::time(&progress.decode_ns, || prefill::step(context, &mut rows))?;
+        Progress::add(&progress.decode_batches, 1);
+        Progress::add(&progress.generated_tokens, self.live.len());
+        Progress::time(&progress.sampling_ns, || {
+            let mut live = self.live.iter_mut().enumerate();
+            live.try_for_each(|(row, live)| live.draw(model, &mut self.sampler, context.logits(row)))
+        })?;
         self.remove_ended();
         Ok(())
     }

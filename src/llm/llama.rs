@@ -27,7 +27,7 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::{LogOptions, send_logs_to_tracing};
+use llama_cpp_2::{LlamaStateSeqFlags, LogOptions, SeqState, send_logs_to_tracing};
 
 use super::Error;
 use super::model_info::ModelInfo;
@@ -56,8 +56,8 @@ fn backend() -> Result<&'static LlamaBackend, Error> {
 /// What to load of a model file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contents {
-    /// Weights and vocabulary.
-    Everything,
+    /// Weights and vocabulary, with that many layers on a GPU.
+    Everything { gpu_layers: u32 },
     /// The vocabulary only.
     Vocabulary,
 }
@@ -76,16 +76,18 @@ impl Model {
         let gguf = Gguf::open(path)?;
         gguf.check_for_llama_cpp()?;
         let info = ModelInfo::read(&gguf)?;
-        if contents == Contents::Everything {
+        let complete = contents != Contents::Vocabulary;
+        if complete {
             info.check_generative(path)?;
         }
         let usable = path.to_str().is_some_and(|text| !text.contains('\0'));
         if !usable {
             return Err(Error::Path { path: path.to_owned() });
         }
-        let params = LlamaModelParams::default().with_vocab_only(contents == Contents::Vocabulary);
+        let gpu_layers = if let Contents::Everything { gpu_layers } = contents { gpu_layers } else { 0 };
+        let params = LlamaModelParams::default().with_vocab_only(!complete).with_n_gpu_layers(gpu_layers);
         let llama = LlamaModel::load_from_file(backend()?, path, &params).map_err(|_| Error::load(path))?;
-        if contents == Contents::Everything && (llama.is_recurrent() || llama.is_hybrid()) {
+        if complete && (llama.is_recurrent() || llama.is_hybrid()) {
             let reason = "its state cannot be cut back to a prefix";
             return Err(Error::NotGenerative { path: path.to_owned(), reason });
         }
@@ -170,7 +172,9 @@ pub(super) struct Adapter {
 pub(super) enum Recipe {
     /// Flash attention over a `q8_0` cache (`f16` where a head is no whole number of blocks): per row, the
     /// keys are visited one after the other, whatever else is in the batch.
-    Batch,
+    Exact,
+    /// Flash attention over an `f16` cache: kernels that are chosen by how many rows there are.
+    Scheduled,
     /// The textbook computation with an `f32` cache, for comparison with the trainer.
     Reference,
 }
@@ -295,6 +299,28 @@ impl<'m> Context<'m> {
         self.copy(from, to, self.lengths[from]);
     }
 
+    /// What `sequence` has computed, to be put into any sequence of any context of the same model, adapter and
+    /// recipe.
+    pub(super) fn save(&self, sequence: usize) -> Option<Saved> {
+        let state = self.llama.state_seq_get(sequence as i32, LlamaStateSeqFlags::empty()).ok()?;
+        Some(Saved { state, tokens: self.lengths[sequence] })
+    }
+
+    /// Makes `sequence` what was saved; `false` (and an empty sequence) if llama.cpp does not take it.
+    pub(super) fn restore(&mut self, saved: &Saved, sequence: usize) -> bool {
+        self.truncate(sequence, 0);
+        if saved.tokens > self.shape.tokens
+            || self.llama.state_seq_set(&saved.state, sequence as i32).is_err()
+        {
+            self.llama
+                .clear_kv_cache_seq(Some(sequence as u32), None, None)
+                .expect("no positions were given that could be too large");
+            return false;
+        }
+        self.lengths[sequence] = saved.tokens;
+        true
+    }
+
     /// Forgets all but the first `tokens` tokens of `sequence`.
     pub(super) fn truncate(&mut self, sequence: usize, tokens: usize) {
         assert!(tokens <= self.lengths[sequence], "{tokens} of {}", self.lengths[sequence]);
@@ -307,13 +333,29 @@ impl<'m> Context<'m> {
     }
 }
 
+/// The cache of one sequence, outside of any context.
+#[derive(Debug)]
+pub(super) struct Saved {
+    state: SeqState,
+    tokens: usize,
+}
+
+impl Saved {
+    /// Memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.byte_len()
+    }
+}
+
 fn params(model: &Model, shape: ContextShape, n_ctx: u32) -> LlamaContextParams {
     let (attention, cache) = match shape.recipe {
         Recipe::Reference => (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED, KvCacheType::F32),
-        Recipe::Batch if model.info.head_dim.is_multiple_of(32) => {
+        Recipe::Exact if model.info.head_dim.is_multiple_of(32) => {
             (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED, KvCacheType::Q8_0)
         }
-        Recipe::Batch => (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED, KvCacheType::F16),
+        Recipe::Exact | Recipe::Scheduled => {
+            (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED, KvCacheType::F16)
+        }
     };
     LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(n_ctx))

@@ -21,12 +21,14 @@
 
 mod adapter;
 mod chat;
+mod determinism;
 mod engine;
 mod error;
 mod generate;
 mod llama;
 mod model_info;
 mod prefill;
+mod prefix;
 mod reference;
 mod request;
 mod sampling;
@@ -40,11 +42,14 @@ mod tokenizer;
 mod workers;
 
 pub use chat::Conversation;
+pub use determinism::Determinism;
 pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;
 pub use model_info::ModelInfo;
 pub use reference::reference_logits;
-pub use request::{Answer, Completion, FinishReason, Message, Part, Prompt, Question, Request, Sampling};
+pub use request::{
+    Answer, Completion, FinishReason, Message, Part, Prompt, Question, Request, Restriction, Sampling,
+};
 pub use sampling::Sampler;
 pub use system_info::system_info;
 pub use template::ChatTemplate;

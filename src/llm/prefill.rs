@@ -1,28 +1,24 @@
-//! Prompts into caches: tokenised, grouped by what they share, computed once where shared.
+//! Prompts into caches: tokenised, and computed from the longest prefix that is there already.
 //!
-//! Where in the flow: `generate.rs` and `score.rs` prepare their prompts with `prepare` and run each into
-//! a sequence with [`Prefill::run`].
+//! Where in the flow: `generate.rs` and `score.rs` run each prompt into a sequence with [`Prefill::run`], along
+//! the cuts that `prefix.rs` planned.
 //!
-//! A prompt is computed in two steps whether anybody shares its prefix or not: the prefix, then the rest,
-//! each alone in its batches and cut into pieces by a rule that looks at lengths only. So a prompt's cache
-//! never depends on which prompts are its neighbours.
+//! A prompt is computed alone in its batches, piece by piece between its cuts, so its cache never depends on
+//! which prompts are its neighbours.
 //!
-//! **Invariant:** a piece has at least two rows unless the whole prompt has one token (llama.cpp computes
-//! single rows with other kernels, which may round differently).
-
-use std::collections::HashMap;
+//! **Invariant:** no batch has a single row. llama.cpp computes single rows with other kernels, which may round
+//! differently; a row that would be alone is decoded with a copy of itself in an unused sequence.
 
 use super::engine::{Progress, Settings};
 use super::llama::{Context, Model, Row};
-use super::{Error, Prompt, tokenizer};
+use super::prefix::{MAX_CUTS, Tokens};
+use super::{Determinism, Error, Prompt, tokenizer};
 
-/// A tokenised prompt.
-#[derive(Debug)]
-pub(super) struct Tokens {
-    pub(super) all: Vec<u32>,
-    /// How many leading tokens are taken from the shared prefix.
-    shared: usize,
-}
+/// Sequences that a context has beside those in progress: one for the row that pads, the others for prefixes.
+pub(super) const EXTRA_SEQUENCES: usize = 1 + MAX_CUTS;
+
+/// Tokens below which keeping a prefix for later calls is not worth its copy.
+const MIN_KEPT: usize = 32;
 
 /// Tokenises a prompt; `id` is for the error.
 pub(super) fn tokenize(model: &Model, id: u64, prompt: &Prompt) -> Result<Tokens, Error> {
@@ -31,63 +27,97 @@ pub(super) fn tokenize(model: &Model, id: u64, prompt: &Prompt) -> Result<Tokens
         return Err(Error::EmptyPrompt { id });
     }
     let shared = tokenizer::encode(model, &prompt.parts[..prompt.shared.min(prompt.parts.len())])?.len();
-    // The last rows are computed anew even if all is shared: their logits are needed, and one row alone
-    // would be computed by other kernels.
-    let shared = shared.min(all.len().saturating_sub(2));
     Ok(Tokens { all, shared })
 }
 
-/// Indices of `prompts` ordered so that equal prefixes follow each other: groups by first appearance, the
-/// order of the list within a group.
-pub(super) fn group<'t>(prompts: impl Iterator<Item = (usize, &'t Tokens)>) -> Vec<usize> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut by_prefix: HashMap<&[u32], usize> = HashMap::new();
-    for (index, tokens) in prompts {
-        let group = *by_prefix.entry(&tokens.all[..tokens.shared]).or_insert(groups.len());
-        if group == groups.len() {
-            groups.push(Vec::new());
-        }
-        groups[group].push(index);
-    }
-    groups.concat()
-}
-
-/// Runs prompts into sequences, keeping the last shared prefix in a sequence of its own.
+/// Runs prompts into sequences, holding the prefixes on the path to the last one.
 pub(super) struct Prefill {
-    /// The sequence that holds the prefix.
-    holder: usize,
-    /// What it holds.
-    held: Vec<u32>,
+    /// The first of the sequences that hold prefixes.
+    first_holder: usize,
+    /// What they hold, from the shortest to the longest, each a prefix of the next.
+    held: Vec<Vec<u32>>,
 }
 
 impl Prefill {
-    /// `holder` must not be used by anybody else.
-    pub(super) fn new(holder: usize) -> Self {
-        Self { holder, held: Vec::new() }
+    /// For a context of `width + EXTRA_SEQUENCES` sequences.
+    pub(super) fn new(width: usize) -> Self {
+        Self { first_holder: width + 1, held: Vec::new() }
     }
 
-    /// Fills `sequence` with a prompt. The logits after its last token are then those of the row returned.
+    /// Fills `sequence` with a prompt, cutting it at `cuts`. The logits after its last token are then those of
+    /// the row returned. The next sequence must be unused.
     pub(super) fn run(
         &mut self,
         context: &mut Context<'_>,
         settings: &Settings,
         tokens: &Tokens,
+        cuts: &[usize],
         sequence: usize,
     ) -> Result<usize, Error> {
-        let (prefix, rest) = tokens.all.split_at(tokens.shared);
-        context.truncate(sequence, 0);
-        if !prefix.is_empty() {
-            if self.held == prefix {
-                Progress::add(&settings.progress.reused_prompt_tokens, prefix.len());
-            } else {
-                self.held.clear();
-                context.truncate(self.holder, 0);
-                feed(context, settings, prefix, self.holder, false)?;
-                self.held.extend_from_slice(prefix);
-            }
-            context.copy(self.holder, sequence, prefix.len());
+        let reusable = &tokens.all[..tokens.reusable()];
+        while self.held.last().is_some_and(|held| !reusable.starts_with(held)) {
+            self.held.pop();
         }
-        feed(context, settings, rest, sequence, true)
+        // A prefix is in cache if it was so before this prompt.
+        let mut cached = self.held.last().map_or(0, Vec::len);
+        cached = cached.max(self.restore(context, settings, tokens, cuts));
+        for &cut in cuts {
+            let from = self.held.last().map_or(0, Vec::len);
+            if cut > from && self.held.len() < MAX_CUTS {
+                self.hold(context, settings, &tokens.all[..cut])?;
+            }
+        }
+        context.truncate(sequence, 0);
+        let held = self.held.last().map_or(0, Vec::len);
+        if held > 0 {
+            context.copy_all(self.first_holder + self.held.len() - 1, sequence);
+        }
+        Progress::add(&settings.progress.reused_prompt_tokens, cached);
+        feed(context, settings, &tokens.all[held..], sequence, true)
+    }
+
+    /// Takes the longest cut that an earlier call or another worker has computed; its length.
+    fn restore(
+        &mut self,
+        context: &mut Context<'_>,
+        settings: &Settings,
+        tokens: &Tokens,
+        cuts: &[usize],
+    ) -> usize {
+        let held = self.held.last().map_or(0, Vec::len);
+        if settings.determinism != Determinism::Exact || self.held.len() == MAX_CUTS {
+            return 0;
+        }
+        for &cut in cuts.iter().rev().take_while(|&&cut| cut > held) {
+            let Some(saved) = settings.prefixes.get(&tokens.all[..cut]) else { continue };
+            if context.restore(&saved, self.first_holder + self.held.len()) {
+                self.held.push(tokens.all[..cut].to_vec());
+                return cut;
+            }
+        }
+        0
+    }
+
+    /// Computes `prefix` behind what is held, into the next holder.
+    fn hold(&mut self, context: &mut Context<'_>, settings: &Settings, prefix: &[u32]) -> Result<(), Error> {
+        let level = self.held.len();
+        let holder = self.first_holder + level;
+        let from = self.held.last().map_or(0, Vec::len);
+        context.truncate(holder, 0);
+        if level > 0 {
+            context.copy_all(holder - 1, holder);
+        }
+        feed(context, settings, &prefix[from..], holder, false)?;
+        self.held.push(prefix.to_vec());
+        // Elsewhere the cuts, hence the pieces that a prefix is computed in, may be others, which only an exact
+        // recipe does not show.
+        if settings.determinism == Determinism::Exact
+            && prefix.len() - from >= MIN_KEPT
+            && let Some(saved) = context.save(holder)
+        {
+            settings.prefixes.put(prefix, saved);
+        }
+        Ok(())
     }
 }
 
@@ -105,12 +135,22 @@ pub(super) fn feed(
     for piece in 0..pieces {
         settings.check_interrupt()?;
         let (start, end) = (tokens.len() * piece / pieces, tokens.len() * (piece + 1) / pieces);
-        let rows: Vec<Row> = (start..end)
+        let mut rows: Vec<Row> = (start..end)
             .map(|i| Row { token: tokens[i], sequence, logits: logits && i + 1 == tokens.len() })
             .collect();
-        context.decode(&rows)?;
         Progress::add(&settings.progress.prompt_tokens, rows.len());
         last_row = rows.len() - 1;
+        Progress::time(&settings.progress.prefill_ns, || step(context, &mut rows))?;
     }
     Ok(last_row)
+}
+
+/// Runs rows; one that is alone gets company.
+pub(super) fn step(context: &mut Context<'_>, rows: &mut Vec<Row>) -> Result<(), Error> {
+    let [only] = rows.as_slice() else { return context.decode(rows) };
+    let pad = Row { sequence: only.sequence + 1, ..*only };
+    rows.push(pad);
+    context.decode(rows)?;
+    context.truncate(pad.sequence, 0);
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::llama::{Contents, Context, ContextShape, Model, Recipe, Row};
 /// # Errors
 /// The model or the adapter is unusable; there are no tokens, too many for the model, or unknown ones.
 pub fn reference_logits(model: &Path, adapter: Option<&Path>, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-    let mut model = Model::load(model, Contents::Everything)?;
+    let mut model = Model::load(model, Contents::Everything { gpu_layers: 0 })?;
     let mut adapter = adapter.map(|path| load_adapter(&mut model, path, 1.0)).transpose()?;
     let (max, n_vocab) = (model.info().n_ctx_train, model.n_vocab());
     if !(1..=max).contains(&tokens.len()) {

@@ -40,6 +40,39 @@ pub struct Sampling {
     pub min_p: f32,
     /// Tokens already generated get less likely by this factor of their logit; 1 is off.
     pub repetition_penalty: f32,
+    /// Subtracted from a token's logit for each time that it was generated; 0 is off.
+    #[serde(default)]
+    pub frequency_penalty: f32,
+    /// Subtracted from the logit of each token that was generated at all; 0 is off.
+    #[serde(default)]
+    pub presence_penalty: f32,
+}
+
+impl Default for Sampling {
+    /// Draws from the model's own distribution: temperature 1, nothing cut, nothing penalised.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+        }
+    }
+}
+
+/// Which tokens may be drawn, by id (see [`super::Tokenizer::tokenize`]).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Restriction {
+    /// All.
+    #[default]
+    None,
+    /// All but these: an end token in it, for example, makes a completion go on to `max_tokens`.
+    Ban(Vec<u32>),
+    /// None but these: a label out of a fixed set.
+    Only(Vec<u32>),
 }
 
 /// One generation.
@@ -55,8 +88,25 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Limit on generated tokens.
     pub max_tokens: usize,
-    /// Noise is a function of (`key`, position, token): see [`crate::rng::uniform`].
+    /// Noise is a function of (`key`, the prompt's tokens, `sample`, position, token): see
+    /// [`Request::noise_key`].
     pub key: u64,
+    /// Which of several completions of one prompt under one key this is.
+    pub sample: u32,
+    /// Which tokens may be drawn.
+    pub restriction: Restriction,
+}
+
+impl Request {
+    /// The key of this completion's noise, given its prompt's tokens: [`crate::rng::uniform`] takes it with the
+    /// position and the token. Equal keys on different prompts, and different samples of one prompt, are
+    /// independent; nothing else (order, neighbours, restarts) has a part in it.
+    pub(super) fn noise_key(&self, prompt: &[u32]) -> u64 {
+        let digest = blake3::hash(bytemuck::cast_slice(prompt));
+        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+        let prompt = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        crate::rng::key(self.key, "llm.noise", &[prompt, u64::from(self.sample)])
+    }
 }
 
 /// Why a generation ended.

@@ -10,8 +10,9 @@
 
 use super::engine::{Engine, Progress};
 use super::llama::Model;
-use super::prefill::{self, Prefill, Tokens};
-use super::workers::{self, Plan, Worker};
+use super::prefill::{self, Prefill};
+use super::prefix::{self, Tokens};
+use super::workers::{self, Layout, Worker};
 use super::{Answer, Error, Question, tokenizer};
 
 /// Scores every question, in order.
@@ -28,12 +29,13 @@ pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Ans
         questions.iter().map(|question| Answer { id: question.id, log_probs: None }).collect();
     let max_tokens = engine.settings.max_tokens;
     let fits = |prompt: &Tokens| prompt.all.len() <= max_tokens;
-    let order = prefill::group(prompts.iter().enumerate().filter(|(_, prompt)| fits(prompt)));
-    let longest = order.iter().map(|&index| prompts[index].all.len()).max().unwrap_or(0);
+    let longest = prompts.iter().filter(|prompt| fits(prompt)).map(|prompt| prompt.all.len()).max();
+    let plan = prefix::plan(&prompts, (0..prompts.len()).filter(|&index| fits(&prompts[index])));
     // Questions are prompts only: nothing is gained from having several in progress.
-    let plan = Plan::one_by_one(engine.settings.threads, order.len());
-    let scored = workers::run(engine, plan, &order, longest, |worker, share| {
-        score_share(worker, &prompts, &labels, share)
+    let layout = Layout::one_by_one(engine.settings.threads, plan.len());
+    let scored = workers::run(engine, layout, plan, longest.unwrap_or(0), |worker, plan| {
+        let progress = worker.settings.progress.clone();
+        Progress::time(&progress.score_ns, || score_share(worker, &prompts, &labels, plan))
     })?;
     for (index, log_probs) in scored {
         answers[index].log_probs = Some(log_probs);
@@ -45,12 +47,13 @@ fn score_share(
     mut worker: Worker<'_>,
     prompts: &[Tokens],
     labels: &[Vec<Vec<u32>>],
-    share: Vec<usize>,
+    plan: &prefix::Plan,
 ) -> Result<Vec<(usize, Vec<f64>)>, Error> {
     let mut prefill = Prefill::new(worker.width);
-    let mut scored = Vec::with_capacity(share.len());
-    for index in share {
-        let row = prefill.run(&mut worker.context, worker.settings, &prompts[index], 0)?;
+    let mut scored = Vec::new();
+    while let Some(index) = worker.next() {
+        let (prompt, cuts) = (&prompts[index], &plan.cuts[&index]);
+        let row = prefill.run(&mut worker.context, worker.settings, prompt, cuts, 0)?;
         scored.push((index, log_probs(worker.context.logits(row), &labels[index])?));
         Progress::add(&worker.settings.progress.finished, 1);
     }

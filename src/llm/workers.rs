@@ -1,4 +1,4 @@
-//! One call's work on several cores: each worker has a context of its own and a fixed share of the list.
+//! One call's work on several cores: each worker has a context of its own and takes work from a queue.
 //!
 //! Where in the flow: between a call of the engine and its loop (`generate.rs`, `score.rs`).
 //!
@@ -8,13 +8,21 @@
 //! and a few sequences per worker are enough to use the arithmetic of a core (tokens per CPU second with the
 //! default model after a prefix of 256 tokens: 156 at width 4, 188 at 8, 220 at 16, 231 at 32).
 //!
-//! **Invariant:** who works on what is a function of the list and the options, never of time.
+//! Where results do not depend on the schedule (`Determinism::Exact`), a worker takes the next group of
+//! prompts when it is out of work, and half of another's when there is none. Elsewhere who works on what is
+//! settled before anything runs.
+//!
+//! **Invariant:** under `Determinism::Scheduled`, who works on what is a function of the list and the options,
+//! never of time.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
-use super::Error;
-use super::engine::{self, Engine, Settings};
+use super::engine::{Engine, Settings};
 use super::llama::{Context, Model};
+use super::prefill::EXTRA_SEQUENCES;
+use super::{Determinism, Error, prefix};
 
 /// Sequences per worker below which threads are better spent on one batch.
 const SEQUENCES_PER_WORKER: usize = 4;
@@ -24,13 +32,22 @@ pub(super) struct Worker<'e> {
     pub(super) model: &'e Model,
     pub(super) context: Context<'e>,
     pub(super) settings: &'e Settings,
-    /// Sequences that may be in progress at once; one more in the context holds a shared prefix.
+    /// Sequences that may be in progress at once.
     pub(super) width: usize,
+    queue: &'e Queue,
+    number: usize,
+}
+
+impl Worker<'_> {
+    /// The next index to work on.
+    pub(super) fn next(&self) -> Option<usize> {
+        self.queue.next(self.number)
+    }
 }
 
 /// How the work of a call is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Layout {
     workers: usize,
     /// Threads of each worker.
     threads: usize,
@@ -38,7 +55,7 @@ pub(super) struct Plan {
     width: usize,
 }
 
-impl Plan {
+impl Layout {
     /// For `sequences` (at least one) that can be in progress at once.
     pub(super) fn new(threads: usize, sequences: usize) -> Self {
         let workers = threads.min(sequences / SEQUENCES_PER_WORKER).max(1);
@@ -51,29 +68,77 @@ impl Plan {
     }
 }
 
-/// Runs the jobs `order` (indices into the caller's list, in the order to be worked on) in contexts of
-/// `tokens` tokens per sequence. Jobs go to workers by turns, so that each gets its part of every group.
+/// Who works on what.
+struct Queue {
+    state: Mutex<Waiting>,
+    /// Whether a worker without work may take another's.
+    steal: bool,
+}
+
+struct Waiting {
+    /// Nobody's yet.
+    groups: VecDeque<Vec<usize>>,
+    /// By worker.
+    own: Vec<VecDeque<usize>>,
+}
+
+impl Queue {
+    /// Groups are taken as workers come.
+    fn shared(groups: Vec<Vec<usize>>, workers: usize) -> Self {
+        let own = vec![VecDeque::new(); workers];
+        Self { state: Mutex::new(Waiting { groups: groups.into(), own }), steal: true }
+    }
+
+    /// By turns, so that each worker gets its part of every group.
+    fn fixed(groups: &[Vec<usize>], workers: usize) -> Self {
+        let order = groups.concat();
+        let share = |worker| order.iter().copied().skip(worker).step_by(workers).collect();
+        let own = (0..workers).map(share).collect();
+        Self { state: Mutex::new(Waiting { groups: VecDeque::new(), own }), steal: false }
+    }
+
+    fn next(&self, worker: usize) -> Option<usize> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.own[worker].is_empty() {
+            if let Some(group) = state.groups.pop_front() {
+                state.own[worker] = group.into();
+            } else if self.steal {
+                let most = state.own.iter_mut().max_by_key(|own| own.len())?;
+                let half = most.len() / 2;
+                let stolen = most.split_off(most.len() - half);
+                state.own[worker] = stolen;
+            }
+        }
+        state.own[worker].pop_front()
+    }
+}
+
+/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `tokens` tokens per sequence.
 /// Results come with their indices, in no particular order.
 pub(super) fn run<T: Send>(
     engine: &mut Engine,
-    plan: Plan,
-    order: &[usize],
+    layout: Layout,
+    plan: prefix::Plan,
     tokens: usize,
-    work: impl Fn(Worker<'_>, Vec<usize>) -> Result<Vec<(usize, T)>, Error> + Sync,
+    work: impl Fn(Worker<'_>, &prefix::Plan) -> Result<Vec<(usize, T)>, Error> + Sync,
 ) -> Result<Vec<(usize, T)>, Error> {
-    if order.is_empty() {
+    if plan.len() == 0 {
         return Ok(Vec::new());
     }
     let settings = engine.settings.for_one_call();
-    let Plan { workers, threads, width } = plan;
+    let Layout { workers, threads, width } = layout;
+    let queue = match settings.determinism {
+        Determinism::Exact => Queue::shared(plan.groups.clone(), workers),
+        Determinism::Scheduled => Queue::fixed(&plan.groups, workers),
+    };
     let Engine { model, adapter, .. } = engine;
     let model = &*model;
-    let shape = engine::shape(width + 1, tokens, threads);
+    let shape = settings.shape(width + EXTRA_SEQUENCES, tokens, threads);
     let make = |_| Context::new(model, adapter.as_mut(), shape);
     let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;
-    let run_one = |(worker, context): (usize, Context<'_>)| {
-        let share = order.iter().copied().skip(worker).step_by(workers).collect();
-        let result = work(Worker { model, context, settings: &settings, width }, share);
+    let run_one = |(number, context): (usize, Context<'_>)| {
+        let worker = Worker { model, context, settings: &settings, width, queue: &queue, number };
+        let result = work(worker, &plan);
         if result.is_err() {
             settings.failed.store(true, Ordering::Relaxed);
         }
@@ -120,8 +185,29 @@ mod tests {
             ((16, 32), (8, 2, 4)),
             ((3, 1), (1, 3, 1)),
         ] {
-            let Plan { workers, threads: each, width } = Plan::new(threads, sequences);
+            let Layout { workers, threads: each, width } = Layout::new(threads, sequences);
             assert_eq!((workers, each, width), expected, "{threads} threads, {sequences} sequences");
+        }
+    }
+
+    #[test]
+    fn a_worker_without_work_takes_groups_then_half_of_what_another_has() {
+        let queue = Queue::shared(vec![vec![0, 1, 2, 3, 4], vec![5]], 2);
+        let taken: Vec<Option<usize>> = [0, 1, 1, 1, 0, 0, 0, 1].map(|worker| queue.next(worker)).to_vec();
+        // Worker 1 takes the second group, then half of the four that worker 0 has left, then finds none to share.
+        assert_eq!(taken, [Some(0), Some(5), Some(3), Some(4), Some(1), Some(2), None, None]);
+    }
+
+    #[test]
+    fn fixed_shares_do_not_depend_on_who_comes_first() {
+        let groups = [vec![4, 0], vec![2, 3, 1]];
+        for first in [0, 1] {
+            let queue = Queue::fixed(&groups, 2);
+            let mut shares = [Vec::new(), Vec::new()];
+            for worker in [first, 1 - first] {
+                shares[worker].extend(std::iter::from_fn(|| queue.next(worker)));
+            }
+            assert_eq!(shares, [vec![4, 2, 1], vec![0, 3]]);
         }
     }
 

@@ -6,7 +6,15 @@ use serde_json::json;
 fn generation(key: u64) -> Generation {
     Generation {
         prompt_hash: "ab".repeat(16),
-        sampling: Sampling { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, repetition_penalty: 1.1 },
+        sampling: Sampling {
+            temperature: 0.7,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repetition_penalty: 1.1,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+        },
         key,
         prompt_tokens: 120,
         completion_tokens: 17,

@@ -7,15 +7,29 @@ use std::sync::atomic::Ordering;
 
 use evol::llm::{
     Completion, Engine, EngineOptions, Error, FinishReason, Generate, Message, Part, Prompt, Request,
-    Sampling,
+    Restriction, Sampling,
 };
 
 use crate::model_path;
 
-const GREEDY: Sampling =
-    Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
-const WARM: Sampling =
-    Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.02, repetition_penalty: 1.1 };
+const GREEDY: Sampling = Sampling {
+    temperature: 0.0,
+    top_k: 0,
+    top_p: 1.0,
+    min_p: 0.0,
+    repetition_penalty: 1.0,
+    frequency_penalty: 0.0,
+    presence_penalty: 0.0,
+};
+const WARM: Sampling = Sampling {
+    temperature: 0.8,
+    top_k: 40,
+    top_p: 0.95,
+    min_p: 0.02,
+    repetition_penalty: 1.1,
+    frequency_penalty: 0.0,
+    presence_penalty: 0.0,
+};
 
 fn engine_with(change: impl FnOnce(&mut EngineOptions<'_>)) -> Engine {
     let path = model_path();
@@ -42,7 +56,16 @@ fn completion_prompt(shared: &str, own: &str) -> Prompt {
 }
 
 fn request(id: u64, prompt: Prompt, sampling: Sampling, max_tokens: usize) -> Request {
-    Request { id, prompt, sampling, stop: Vec::new(), max_tokens, key: id.wrapping_mul(77) }
+    Request {
+        id,
+        prompt,
+        sampling,
+        stop: Vec::new(),
+        max_tokens,
+        key: id.wrapping_mul(77),
+        sample: 0,
+        restriction: Restriction::None,
+    }
 }
 
 /// Chats and completions with two shared prefixes, of different lengths and limits, some with stop strings.

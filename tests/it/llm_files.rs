@@ -107,7 +107,16 @@ fn run(path: &Path, adapter: Option<&Path>) -> Result<String, Error> {
     let mut engine = Engine::load(EngineOptions { adapter, n_seq: 2, ..EngineOptions::new(path, 1) })?;
     let prompt = Prompt { parts: vec![Part { text: "the end".to_owned(), special: false }], shared: 0 };
     let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
-    let request = Request { id: 1, prompt, sampling, stop: Vec::new(), max_tokens: 3, key: 1 };
+    let request = Request {
+        id: 1,
+        prompt,
+        sampling,
+        stop: Vec::new(),
+        max_tokens: 3,
+        key: 1,
+        sample: 0,
+        restriction: evol::llm::Restriction::None,
+    };
     Ok(engine.generate(&[request.clone(), request])?.remove(0).text)
 }
 

@@ -8,7 +8,7 @@
 use super::Experiment;
 use super::summary::CheckedAnswer;
 use crate::dataset;
-use crate::llm::{Engine, EngineOptions, Generate as _, Message, Request, Sampling};
+use crate::llm::{Engine, EngineOptions, Generate as _, Message, Request, Restriction, Sampling};
 use crate::store::Store;
 use crate::train::{self, TrainSummary};
 use anyhow::{Context, Result};
@@ -69,10 +69,19 @@ fn answer(
             stop: Vec::new(),
             max_tokens: MAX_TOKENS,
             key: 0,
+            sample: 0,
+            restriction: Restriction::None,
         });
     }
     Ok(engine.generate(&requests)?.into_iter().map(|completion| completion.text.trim().to_owned()).collect())
 }
 
-const GREEDY: Sampling =
-    Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
+const GREEDY: Sampling = Sampling {
+    temperature: 0.0,
+    top_k: 0,
+    top_p: 1.0,
+    min_p: 0.0,
+    repetition_penalty: 1.0,
+    frequency_penalty: 0.0,
+    presence_penalty: 0.0,
+};

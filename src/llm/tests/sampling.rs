@@ -1,17 +1,32 @@
 //! Draws against the definitions, written plainly, and against the distribution they must follow.
 
-use crate::llm::{Error, Sampler, Sampling};
+use crate::llm::{Error, Prompt, Request, Restriction, Sampler, Sampling};
 use crate::rng;
 
-const PLAIN: Sampling =
-    Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
+const PLAIN: Sampling = Sampling {
+    temperature: 1.0,
+    top_k: 0,
+    top_p: 1.0,
+    min_p: 0.0,
+    repetition_penalty: 1.0,
+    frequency_penalty: 0.0,
+    presence_penalty: 0.0,
+};
 
 fn logits(key: u64, vocab: u64) -> Vec<f32> {
     (0..vocab).map(|i| (rng::uniform(key, i, 9) * 12.0 - 6.0) as f32).collect()
 }
 
+/// A request of which only the rules of drawing matter.
+fn request(sampling: &Sampling, restriction: Restriction) -> Request {
+    let prompt = Prompt { parts: Vec::new(), shared: 0 };
+    let sampling = sampling.clone();
+    Request { id: 1, prompt, sampling, stop: Vec::new(), max_tokens: 1, key: 1, sample: 0, restriction }
+}
+
 fn draw(logits: &[f32], sampling: &Sampling, generated: &[u32], key: u64) -> u32 {
-    Sampler::default().draw(logits, sampling, generated, key, 0).unwrap()
+    let request = request(sampling, Restriction::None);
+    Sampler::default().draw(logits, &request, generated, key, 0).unwrap()
 }
 
 /// The tokens that 4000 keys draw. A token that the filters leave with a probability of 1 % is missed by all
@@ -123,7 +138,8 @@ fn the_penalty_divides_positive_and_multiplies_other_logits_once_per_token() {
 fn noise_depends_on_key_and_position_and_nothing_else() {
     let logits = logits(1, 300);
     let mut sampler = Sampler::default();
-    let mut at = |key, position| sampler.draw(&logits, &PLAIN, &[], key, position).unwrap();
+    let plain = request(&PLAIN, Restriction::None);
+    let mut at = |key, position| sampler.draw(&logits, &plain, &[], key, position).unwrap();
     let first: Vec<u32> = (0..20).map(|position| at(5, position)).collect();
     let again: Vec<u32> = (0..20).map(|position| at(5, position)).collect();
     let other: Vec<u32> = (0..20).map(|position| at(6, position)).collect();
@@ -134,7 +150,8 @@ fn noise_depends_on_key_and_position_and_nothing_else() {
 
 #[test]
 fn what_is_not_a_number_is_an_error() {
-    let drawn = Sampler::default().draw(&[1.0, f32::NAN, 2.0], &PLAIN, &[], 1, 0);
+    let drawn =
+        Sampler::default().draw(&[1.0, f32::NAN, 2.0], &request(&PLAIN, Restriction::None), &[], 1, 0);
     assert!(matches!(drawn, Err(Error::NotANumber { token: 1 })), "{drawn:?}");
     for bad in [
         Sampling { temperature: f32::NAN, ..PLAIN },
@@ -146,4 +163,47 @@ fn what_is_not_a_number_is_an_error() {
         assert!(matches!(bad.check(), Err(Error::Sampling { .. })), "{bad:?}");
     }
     PLAIN.check().unwrap();
+}
+
+#[test]
+fn frequency_and_presence_are_subtracted() {
+    let greedy = Sampling { temperature: 0.0, ..PLAIN };
+    let present = Sampling { presence_penalty: 1.0, ..greedy.clone() };
+    // 3.0 becomes 2.0, once, however often it came.
+    assert_eq!(draw(&[3.0, 2.5, 1.5], &present, &[0, 0, 0], 1), 1);
+    assert_eq!(draw(&[3.0, 1.9], &present, &[0, 0, 0], 1), 0);
+    let frequent = Sampling { frequency_penalty: 0.4, ..greedy };
+    assert_eq!(draw(&[3.0, 2.5], &frequent, &[0], 1), 0);
+    assert_eq!(draw(&[3.0, 2.5], &frequent, &[0, 0], 1), 1);
+}
+
+#[test]
+fn restrictions_hold_against_any_logit() {
+    let logits = [9.0, 1.0, 1.5, 0.0];
+    let draws = |restriction: Restriction| -> Vec<u32> {
+        let request = request(&PLAIN, restriction);
+        let draw = |key| Sampler::default().draw(&logits, &request, &[], key, 0).unwrap();
+        let mut drawn: Vec<u32> = (0..4000).map(draw).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        drawn
+    };
+    assert_eq!(draws(Restriction::Ban(vec![0, 99])), [1, 2, 3]);
+    assert_eq!(draws(Restriction::Only(vec![3, 1])), [1, 3]);
+    let nothing = request(&PLAIN, Restriction::Ban(vec![0, 1, 2, 3]));
+    let drawn = Sampler::default().draw(&logits, &nothing, &[], 1, 0);
+    assert!(matches!(drawn, Err(Error::NothingToDraw { id: 1 })), "{drawn:?}");
+    assert!(matches!(
+        request(&PLAIN, Restriction::Only(Vec::new())).check(),
+        Err(Error::NothingToDraw { .. })
+    ));
+}
+
+#[test]
+fn noise_keys_differ_by_prompt_and_sample_and_repeat() {
+    let first = request(&PLAIN, Restriction::None);
+    let second = Request { sample: 1, ..first.clone() };
+    let keys = [first.noise_key(&[1, 2]), first.noise_key(&[1, 3]), second.noise_key(&[1, 2])];
+    assert!(keys[0] != keys[1] && keys[0] != keys[2] && keys[1] != keys[2], "{keys:?}");
+    assert_eq!(keys[0], first.noise_key(&[1, 2]));
 }

@@ -1,0 +1,87 @@
+//! What is promised about bytes: [`Determinism`], and which files and options can keep the promise.
+//!
+//! Where in the flow: the CLI resolves what was asked against the model file before the engine is loaded, and
+//! says so when the answer is less; the engine takes its recipe (attention, cache, schedule) from the level.
+//!
+//! llama.cpp's CPU kernels give a row of a batch the same bits whatever the other rows are, but only for some
+//! weight formats, and only with flash attention over a `q8_0` cache, which visits a sequence's own keys one by
+//! one (measured by bitwise comparison of logits over batch widths, threads, chunkings, neighbours and
+//! prefixes; `evol doctor --determinism` repeats the measurement on any machine and model). Other formats
+//! switch kernels with the number of rows.
+//!
+//! **Invariant:** a level is claimed only for what was measured; all else falls to [`Determinism::Scheduled`]
+//! with a reason.
+
+use std::path::Path;
+
+use super::{Error, ModelInfo};
+use crate::gguf::{GgmlType, Gguf};
+
+/// What decides the bytes of a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Determinism {
+    /// The model's bytes and the request, nothing else: not the batch width, the threads, the neighbours, the
+    /// order, what was cached, or restarts. Holds within one machine type and one build.
+    #[default]
+    Exact,
+    /// The list of requests of a call, the batch width and the threads: the same call gives the same bytes.
+    Scheduled,
+}
+
+/// A cache row of `q8_0` is made of blocks of this many numbers.
+const Q8_0_BLOCK: usize = 32;
+
+/// Formats whose matrix products give a row the same bits in every batch of at least two rows.
+const EXACT_TYPES: [GgmlType; 6] =
+    [GgmlType::F32, GgmlType::F16, GgmlType::Q4_0, GgmlType::Q4_1, GgmlType::Q8_0, GgmlType::IQ4_NL];
+
+impl Determinism {
+    /// `exact` or `scheduled`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Scheduled => "scheduled",
+        }
+    }
+
+    /// How the level is reached, for the manifest.
+    pub fn recipe(self) -> &'static str {
+        match self {
+            Self::Exact => {
+                "cpu, flash attention, q8_0 cache, a stream per sequence, at least 2 rows per batch"
+            }
+            Self::Scheduled => "flash attention, f16 cache, a stream per sequence, fixed shares of each list",
+        }
+    }
+
+    /// The level that `model` allows with that many layers on a GPU; when it is less than asked, why.
+    ///
+    /// # Errors
+    /// The file is not a readable GGUF.
+    pub fn resolve(self, model: &Path, gpu_layers: u32) -> Result<(Self, Option<String>), Error> {
+        let gguf = Gguf::open(model)?;
+        let reason = match self {
+            Self::Exact => obstacle(&gguf, &ModelInfo::read(&gguf)?, gpu_layers),
+            Self::Scheduled => None,
+        };
+        Ok(if reason.is_some() { (Self::Scheduled, reason) } else { (self, None) })
+    }
+}
+
+/// Why results would depend on the schedule.
+fn obstacle(gguf: &Gguf, info: &ModelInfo, gpu_layers: u32) -> Option<String> {
+    if gpu_layers > 0 {
+        return Some("a GPU's kernels depend on what else is in the batch".to_owned());
+    }
+    if !info.head_dim.is_multiple_of(Q8_0_BLOCK) {
+        let head = info.head_dim;
+        return Some(format!("heads of {head} numbers do not fit a q8_0 cache (blocks of {Q8_0_BLOCK})"));
+    }
+    let other =
+        gguf.tensors().find(|tensor| tensor.shape.len() > 1 && !EXACT_TYPES.contains(&tensor.ggml_type))?;
+    Some(format!(
+        "`{}` is {:?}, whose kernels depend on the number of rows (`--compute-format q8_0` or `f16` avoids it)",
+        other.name, other.ggml_type
+    ))
+}

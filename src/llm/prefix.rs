@@ -1,0 +1,164 @@
+//! Which prefixes of a list of prompts are computed once, in which order, and what is kept of them.
+//!
+//! Where in the flow: `generate.rs` and `score.rs` plan a list with [`plan`]; `prefill.rs` follows the cuts and
+//! keeps what it computes in [`Prefixes`], where later calls and other workers find it.
+//!
+//! The prompts in lexicographic order are the leaves of their prefix tree in depth-first order: what all of a
+//! range share is what its first and last share. A range is cut where that is longer than where it began by
+//! enough to pay for the copy; then its children are looked at in the same way.
+//!
+//! **Invariant:** a plan is a function of the set of prompts, not of their order; every prompt is computed
+//! after its last cut by at least two rows (single rows take other kernels).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::llama::Saved;
+
+/// Tokens that a cut must save, over all prompts behind it, to be worth its copies. Copying a sequence's cache
+/// costs a few milliseconds, about as much as computing one token.
+const MIN_SAVED: usize = 32;
+
+/// Cuts of one prompt; each needs a sequence to hold it while its range is worked on.
+pub(super) const MAX_CUTS: usize = 3;
+
+/// Bytes of cache kept for prefixes between calls.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// A tokenised prompt.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    pub(super) all: Vec<u32>,
+    /// How many leading tokens the caller says that many share, in this call or later ones.
+    pub(super) shared: usize,
+}
+
+impl Tokens {
+    /// The longest prefix that may be taken from a cache.
+    pub(super) fn reusable(&self) -> usize {
+        self.all.len().saturating_sub(2)
+    }
+}
+
+/// How to work on a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Indices of prompts, in the order to be worked on; those of one group share their last cut.
+    pub(super) groups: Vec<Vec<usize>>,
+    /// By index: lengths of the prefixes to be held, ascending.
+    pub(super) cuts: HashMap<usize, Vec<usize>>,
+}
+
+impl Plan {
+    /// How many prompts there are.
+    pub(super) fn len(&self) -> usize {
+        self.cuts.len()
+    }
+}
+
+/// Plans the prompts `indices` of `prompts`.
+pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>) -> Plan {
+    let mut order: Vec<usize> = indices.collect();
+    order.sort_by(|&a, &b| prompts[a].all.cmp(&prompts[b].all).then(a.cmp(&b)));
+    let mut plan = Plan::default();
+    cut(prompts, &order, &mut Vec::new(), &mut plan);
+    plan
+}
+
+/// Plans a range of prompts that share the prefixes `held` (lengths).
+fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Plan) {
+    let [first, .., last] = range else {
+        plan.groups.extend(range.first().map(|&only| vec![only]));
+        for &only in range {
+            plan.cuts.insert(only, with_declared(&prompts[only], held));
+        }
+        return;
+    };
+    let common = common_prefix(&prompts[*first].all, &prompts[*last].all);
+    let shortest = range.iter().map(|&index| prompts[index].reusable()).min().unwrap_or(0);
+    let length = common.min(shortest);
+    let saved = length.saturating_sub(held.last().copied().unwrap_or(0)) * (range.len() - 1);
+    let pays = saved >= MIN_SAVED && held.len() < MAX_CUTS;
+    if pays {
+        held.push(length);
+    }
+    let children: Vec<&[usize]> =
+        range.chunk_by(|&a, &b| prompts[a].all.get(common) == prompts[b].all.get(common)).collect();
+    // Prompts that nothing more is shared among are worked on together.
+    let mut together = Vec::new();
+    for child in children {
+        let same = child.len() > 1 && prompts[child[0]].all.len() == common;
+        if child.len() > 1 && !same && held.len() < MAX_CUTS {
+            cut(prompts, child, held, plan);
+        } else {
+            for &index in child {
+                plan.cuts.insert(index, with_declared(&prompts[index], held));
+                together.push(index);
+            }
+        }
+    }
+    if !together.is_empty() {
+        plan.groups.push(together);
+    }
+    if pays {
+        held.pop();
+    }
+}
+
+/// The cuts of a prompt: those that the list pays for, and the one that the caller declared.
+fn with_declared(tokens: &Tokens, held: &[usize]) -> Vec<usize> {
+    let mut cuts = held.to_vec();
+    let declared = tokens.shared.min(tokens.reusable());
+    if declared >= MIN_SAVED && cuts.len() < MAX_CUTS && cuts.last().is_none_or(|&last| last < declared) {
+        cuts.push(declared);
+    }
+    cuts
+}
+
+/// How many leading tokens are the same.
+pub(super) fn common_prefix(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// Caches of prefixes that were computed, the least recently used dropped when there are too many bytes.
+#[derive(Debug, Default)]
+pub(super) struct Prefixes {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: HashMap<Vec<u32>, (Arc<Saved>, u64)>,
+    bytes: usize,
+    /// Counts uses.
+    clock: u64,
+}
+
+impl Prefixes {
+    /// The cache after exactly these tokens.
+    pub(super) fn get(&self, tokens: &[u32]) -> Option<Arc<Saved>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clock += 1;
+        let clock = kept.clock;
+        let (saved, used) = kept.entries.get_mut(tokens)?;
+        *used = clock;
+        Some(Arc::clone(saved))
+    }
+
+    /// Keeps the cache after `tokens`.
+    pub(super) fn put(&self, tokens: &[u32], saved: Saved) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if saved.bytes() > KEPT_BYTES || kept.entries.contains_key(tokens) {
+            return;
+        }
+        while kept.bytes + saved.bytes() > KEPT_BYTES {
+            let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            let Some((dropped, _)) = oldest.and_then(|key| kept.entries.remove(&key)) else { return };
+            kept.bytes -= dropped.bytes();
+        }
+        kept.clock += 1;
+        kept.bytes += saved.bytes();
+        let clock = kept.clock;
+        kept.entries.insert(tokens.to_vec(), (Arc::new(saved), clock));
+    }
+}
