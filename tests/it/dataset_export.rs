@@ -9,7 +9,14 @@ use std::path::Path;
 fn generation() -> Generation {
     Generation {
         prompt_hash: "0".repeat(32),
-        sampling: Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 },
+        sampling: Sampling {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            ..Sampling::default()
+        },
         key: 7,
         prompt_tokens: 10,
         completion_tokens: 5,

@@ -106,7 +106,15 @@ fn run(path: &Path, adapter: Option<&Path>) -> Result<String, Error> {
     let adapter = adapter.map(|adapter| (adapter, 1.0));
     let mut engine = Engine::load(EngineOptions { adapter, n_seq: 2, ..EngineOptions::new(path, 1) })?;
     let prompt = Prompt { parts: vec![Part { text: "the end".to_owned(), special: false }], shared: 0 };
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        repetition_penalty: 1.0,
+        frequency_penalty: 0.0,
+        presence_penalty: 0.0,
+    };
     let request = Request {
         id: 1,
         prompt,

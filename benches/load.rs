@@ -1,0 +1,141 @@
+//! The engine under the loads that `docs/performance.md` compares with llama.cpp's own programs.
+//!
+//! Run with `cargo bench --bench load -- LOAD [KEY=VALUE ...]`, where LOAD is
+//! - `decode`: `width` sequences behind one prefix of `prefix` tokens, `out` tokens each (T1);
+//! - `queue`: `requests` prompts in `groups` groups, a prefix of `prefix` tokens for each group, `suffix` tokens
+//!   of their own, `out` tokens out; `order` is `grouped` or `shuffled` (T2, T3);
+//! - `loop`: the same, one at a time, every prompt from its beginning (T4's naive loop);
+//! - `judge`: `requests` yes/no questions behind one prefix (T5).
+//!
+//! Common keys: `model` (a GGUF file), `threads`, `width`, `determinism` (`exact`, `scheduled`). Prints one JSON
+//! object. `benches/peers/server_load.py` sends the same prompts to a server.
+//!
+//! **Invariant:** the prompts are a function of the keys; both sides see the same text.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measuring program: it prints, and stops on bad input"
+)]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use evol::llm::{
+    Determinism, Engine, EngineOptions, Generate, Part, Prompt, Question, Request, Restriction, Sampling,
+    Tokenizer,
+};
+
+/// Each is one token of the default model's vocabulary.
+const WORDS: [&str; 16] = [
+    " time", " year", " people", " way", " day", " man", " thing", " life", " child", " world", " school",
+    " state", " family", " group", " country", " hand",
+];
+
+/// `count` words, a function of `stream` and the place; the same as `words` in `server_load.py`.
+fn words(stream: u64, count: usize) -> String {
+    let mut state = stream.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        WORDS[(state >> 60) as usize]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+struct Keys(HashMap<String, String>);
+
+impl Keys {
+    fn number(&self, key: &str, default: usize) -> usize {
+        self.0.get(key).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{key}={value}")))
+    }
+
+    fn text<'a>(&'a self, key: &str, default: &'a str) -> &'a str {
+        self.0.get(key).map_or(default, String::as_str)
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let load = arguments.first().cloned().unwrap_or_else(|| "queue".to_owned());
+    let pairs = arguments.iter().skip(1).filter_map(|argument| argument.split_once('='));
+    let keys = Keys(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+    let home = std::env::var("HOME").unwrap();
+    let default = format!("{home}/.cache/evol/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = Path::new(keys.text("model", &default));
+    let mut options = EngineOptions::new(model, keys.number("threads", 2));
+    options.n_seq = keys.number("width", 32);
+    if keys.text("determinism", "exact") == "scheduled" {
+        options.determinism = Determinism::Scheduled;
+    }
+    let mut engine = Engine::load(options).unwrap();
+    let requests = requests(&keys, &ends(model), &load);
+    let started = Instant::now();
+    match load.as_str() {
+        "decode" | "queue" => drop(engine.generate(&requests).unwrap()),
+        "loop" => {
+            requests.iter().for_each(|request| drop(engine.generate(std::slice::from_ref(request)).unwrap()))
+        }
+        "judge" => drop(engine.score(&questions(&requests)).unwrap()),
+        other => panic!("no load `{other}`"),
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let stats = engine.stats();
+    let decode = stats.decode_ns as f64 / 1e9;
+    println!(
+        "{}",
+        serde_json::json!({
+            "load": load, "keys": keys.0, "requests": requests.len(), "seconds": seconds,
+            "requests_per_second": requests.len() as f64 / seconds, "stats": stats,
+            "decode_rows_per_worker_second": stats.generated_tokens as f64 / decode,
+            "prefill_tokens_per_worker_second": stats.prompt_tokens as f64 / (stats.prefill_ns as f64 / 1e9),
+        })
+    );
+}
+
+/// Tokens that would end a completion before its last token.
+fn ends(model: &Path) -> Vec<u32> {
+    let tokenizer = Tokenizer::load(model).unwrap();
+    ["<|im_end|>", "<|endoftext|>"]
+        .into_iter()
+        .flat_map(|text| tokenizer.tokenize(&[Part { text: text.to_owned(), special: true }]).unwrap())
+        .collect()
+}
+
+fn requests(keys: &Keys, ends: &[u32], load: &str) -> Vec<Request> {
+    let decode = load == "decode";
+    let count = keys.number("requests", if decode { keys.number("width", 32) } else { 64 });
+    let groups = keys.number("groups", 1);
+    let (prefix, suffix) = (keys.number("prefix", if decode { 256 } else { 768 }), keys.number("suffix", 32));
+    let mut order: Vec<usize> = (0..count).collect();
+    if keys.text("order", "grouped") == "shuffled" {
+        order.sort_by_key(|&index| (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    }
+    let part = |text: String| Part { text, special: false };
+    order
+        .into_iter()
+        .map(|index| {
+            let group = index / count.div_ceil(groups);
+            let parts =
+                vec![part(words(group as u64, prefix)), part(words(1_000_000 + index as u64, suffix))];
+            Request {
+                id: index as u64,
+                prompt: Prompt { parts, shared: if load == "loop" { 0 } else { 1 } },
+                sampling: Sampling { temperature: 0.8, top_k: 40, ..Sampling::default() },
+                stop: Vec::new(),
+                max_tokens: keys.number("out", 64),
+                key: index as u64,
+                sample: 0,
+                restriction: Restriction::Ban(ends.to_vec()),
+            }
+        })
+        .collect()
+}
+
+fn questions(requests: &[Request]) -> Vec<Question> {
+    let labels = vec![vec![" yes".to_owned(), " Yes".to_owned()], vec![" no".to_owned(), " No".to_owned()]];
+    requests
+        .iter()
+        .map(|request| Question { id: request.id, prompt: request.prompt.clone(), labels: labels.clone() })
+        .collect()
+}
