@@ -38,6 +38,8 @@ pub enum Error {
     Context { sequences: usize, tokens: usize },
     #[error("llama.cpp failed on a batch of {rows} tokens: {reason}")]
     Decode { rows: usize, reason: String },
+    #[error("llama.cpp gave no embedding for a text")]
+    Embedding,
     #[error("the model gave a logit that is not a number for token {token}")]
     NotANumber { token: usize },
     #[error("the sampling parameter `{field}` is {found}, expected {expected}")]

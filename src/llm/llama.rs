@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams, LlamaPoolingType};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -175,6 +175,8 @@ pub(super) enum Recipe {
     Exact,
     /// Flash attention over an `f16` cache: kernels that are chosen by how many rows there are.
     Scheduled,
+    /// As `Exact`, with the mean of a sequence's last hidden states instead of logits.
+    Embedding,
     /// The textbook computation with an `f32` cache, for comparison with the trainer.
     Reference,
 }
@@ -279,6 +281,12 @@ impl<'m> Context<'m> {
         self.llama.get_logits_ith(row as i32)
     }
 
+    /// The pooled vector (E) of a sequence of the last batch, under [`Recipe::Embedding`].
+    pub(super) fn embedding(&self, sequence: usize) -> Result<&[f32], Error> {
+        assert!(self.shape.recipe == Recipe::Embedding, "a context for {:?}", self.shape.recipe);
+        self.llama.embeddings_seq_ith(sequence as i32).map_err(|_| Error::Embedding)
+    }
+
     /// Makes sequence `to` a copy of the first `tokens` tokens of `from`.
     pub(super) fn copy(&mut self, from: usize, to: usize, tokens: usize) {
         assert!(
@@ -350,14 +358,18 @@ impl Saved {
 fn params(model: &Model, shape: ContextShape, n_ctx: u32) -> LlamaContextParams {
     let (attention, cache) = match shape.recipe {
         Recipe::Reference => (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED, KvCacheType::F32),
-        Recipe::Exact if model.info.head_dim.is_multiple_of(32) => {
+        Recipe::Exact | Recipe::Embedding if model.info.head_dim.is_multiple_of(32) => {
             (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED, KvCacheType::Q8_0)
         }
-        Recipe::Exact | Recipe::Scheduled => {
+        Recipe::Exact | Recipe::Embedding | Recipe::Scheduled => {
             (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED, KvCacheType::F16)
         }
     };
+    let embedding = shape.recipe == Recipe::Embedding;
+    let pooling = if embedding { LlamaPoolingType::Mean } else { LlamaPoolingType::None };
     LlamaContextParams::default()
+        .with_embeddings(embedding)
+        .with_pooling_type(pooling)
         .with_n_ctx(NonZeroU32::new(n_ctx))
         .with_n_batch(shape.n_batch as u32)
         .with_n_ubatch(shape.n_batch as u32)

@@ -12,6 +12,8 @@
 //! - `engine`: loading and options
 //! - `prefill`, `workers`, `generate`, `score`: prompts into caches, lists onto cores, the two loops over
 //!   lists
+//! - `prefix`: which prefixes are computed once; `embed`: texts as vectors
+//! - `determinism`: what is promised about bytes
 //! - `chat`: one conversation, streamed
 //! - `sampling`, `text`: logits to tokens, tokens to text
 //! - `reference`: logits for comparison with the trainer
@@ -22,6 +24,7 @@
 mod adapter;
 mod chat;
 mod determinism;
+mod embed;
 mod engine;
 mod error;
 mod generate;

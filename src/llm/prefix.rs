@@ -22,6 +22,10 @@ const MIN_SAVED: usize = 32;
 /// Cuts of one prompt; each needs a sequence to hold it while its range is worked on.
 pub(super) const MAX_CUTS: usize = 3;
 
+/// Branchings that are looked at on the way to a prompt: prompts that are prefixes of each other could go on for
+/// as long as a context.
+const MAX_DEPTH: usize = 64;
+
 /// Bytes of cache kept for prefixes between calls.
 const KEPT_BYTES: usize = 256 << 20;
 
@@ -50,6 +54,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Each prompt from its beginning, as one group in the order given.
+    pub(super) fn unshared(indices: impl Iterator<Item = usize>) -> Self {
+        let group: Vec<usize> = indices.collect();
+        let cuts = group.iter().map(|&index| (index, Vec::new())).collect();
+        Self { groups: vec![group], cuts }
+    }
+
     /// How many prompts there are.
     pub(super) fn len(&self) -> usize {
         self.cuts.len()
@@ -61,12 +72,12 @@ pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>) -> 
     let mut order: Vec<usize> = indices.collect();
     order.sort_by(|&a, &b| prompts[a].all.cmp(&prompts[b].all).then(a.cmp(&b)));
     let mut plan = Plan::default();
-    cut(prompts, &order, &mut Vec::new(), &mut plan);
+    cut(prompts, &order, &mut Vec::new(), &mut plan, MAX_DEPTH);
     plan
 }
 
 /// Plans a range of prompts that share the prefixes `held` (lengths).
-fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Plan) {
+fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Plan, depth: usize) {
     let [first, .., last] = range else {
         plan.groups.extend(range.first().map(|&only| vec![only]));
         for &only in range {
@@ -88,8 +99,8 @@ fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Pl
     let mut together = Vec::new();
     for child in children {
         let same = child.len() > 1 && prompts[child[0]].all.len() == common;
-        if child.len() > 1 && !same && held.len() < MAX_CUTS {
-            cut(prompts, child, held, plan);
+        if child.len() > 1 && !same && held.len() < MAX_CUTS && depth > 0 {
+            cut(prompts, child, held, plan, depth - 1);
         } else {
             for &index in child {
                 plan.cuts.insert(index, with_declared(&prompts[index], held));
@@ -160,5 +171,79 @@ impl Prefixes {
         kept.bytes += saved.bytes();
         let clock = kept.clock;
         kept.entries.insert(tokens.to_vec(), (Arc::new(saved), clock));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tokens(all: Vec<u32>) -> Tokens {
+        Tokens { all, shared: 0 }
+    }
+
+    /// `count` prompts behind `prefix`, each with `own` different tokens.
+    fn behind(prefix: &[u32], count: u32, own: u32) -> Vec<Tokens> {
+        let rest = |i: u32| (0..own).map(move |j| 1000 + i * own + j);
+        (0..count).map(|i| tokens(prefix.iter().copied().chain(rest(i)).collect())).collect()
+    }
+
+    #[test]
+    fn what_many_share_is_cut_once_and_nested_cuts_follow() {
+        let outer: Vec<u32> = (0..50).collect();
+        let inner: Vec<u32> = (0..90).collect();
+        let mut prompts = behind(&outer, 3, 5);
+        prompts.extend(behind(&inner, 3, 7));
+        prompts.push(tokens(vec![7, 8, 9]));
+        let plan = plan(&prompts, 0..prompts.len());
+        for index in 0..3 {
+            assert_eq!(plan.cuts[&index], [50], "{plan:?}");
+            assert_eq!(plan.cuts[&(index + 3)], [50, 90], "{plan:?}");
+        }
+        assert_eq!(plan.cuts[&6], Vec::<usize>::new());
+        let mut groups = plan.groups.clone();
+        groups.sort();
+        assert_eq!(groups, [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+    }
+
+    #[test]
+    fn equal_prompts_keep_two_rows_and_short_prefixes_are_not_worth_it() {
+        let equal: Vec<Tokens> = (0..4).map(|_| tokens((0..40).collect())).collect();
+        let plan_of_equal = plan(&equal, 0..4);
+        assert_eq!(plan_of_equal.groups, [vec![0, 1, 2, 3]]);
+        assert!(plan_of_equal.cuts.values().all(|cuts| *cuts == [38]), "{plan_of_equal:?}");
+        let short = behind(&[1, 2, 3], 4, 6);
+        assert!(plan(&short, 0..4).cuts.values().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn a_declared_prefix_is_a_cut_even_for_one_prompt() {
+        let prompt = Tokens { all: (0..60).collect(), shared: 45 };
+        assert_eq!(plan(&[prompt], 0..1).cuts[&0], [45]);
+        let all = Tokens { all: (0..60).collect(), shared: 60 };
+        assert_eq!(plan(&[all], 0..1).cuts[&0], [58]);
+    }
+
+    proptest! {
+        /// Every prompt is planned once, cuts ascend, are shared by whole groups and leave two rows.
+        #[test]
+        fn plans_are_sound(lists in prop::collection::vec(prop::collection::vec(0_u32..3, 1..80), 0..30)) {
+            let prompts: Vec<Tokens> = lists.into_iter().map(tokens).collect();
+            let plan = plan(&prompts, 0..prompts.len());
+            let mut planned: Vec<usize> = plan.groups.concat();
+            planned.sort_unstable();
+            prop_assert_eq!(planned, (0..prompts.len()).collect::<Vec<_>>());
+            for group in &plan.groups {
+                let cuts = &plan.cuts[&group[0]];
+                prop_assert!(cuts.is_sorted_by(|a, b| a < b) && cuts.len() <= MAX_CUTS);
+                for index in group {
+                    prop_assert_eq!(&plan.cuts[index], cuts);
+                    let last = cuts.last().copied().unwrap_or(0);
+                    prop_assert!(last <= prompts[*index].reusable());
+                    prop_assert_eq!(&prompts[*index].all[..last], &prompts[group[0]].all[..last]);
+                }
+            }
+        }
     }
 }

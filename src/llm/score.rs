@@ -33,7 +33,8 @@ pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Ans
     let plan = prefix::plan(&prompts, (0..prompts.len()).filter(|&index| fits(&prompts[index])));
     // Questions are prompts only: nothing is gained from having several in progress.
     let layout = Layout::one_by_one(engine.settings.threads, plan.len());
-    let scored = workers::run(engine, layout, plan, longest.unwrap_or(0), |worker, plan| {
+    let shape = layout.shape(engine.settings.clone(), longest.unwrap_or(0));
+    let scored = workers::run(engine, layout, plan, shape, |worker, plan| {
         let progress = worker.settings.progress.clone();
         Progress::time(&progress.score_ns, || score_share(worker, &prompts, &labels, plan))
     })?;

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use super::engine::{Engine, Settings};
-use super::llama::{Context, Model};
+use super::llama::{Context, ContextShape, Model};
 use super::prefill::EXTRA_SEQUENCES;
 use super::{Determinism, Error, prefix};
 
@@ -60,6 +60,11 @@ impl Layout {
     pub(super) fn new(threads: usize, sequences: usize) -> Self {
         let workers = threads.min(sequences / SEQUENCES_PER_WORKER).max(1);
         Self { workers, threads: threads / workers, width: sequences.div_ceil(workers) }
+    }
+
+    /// Contexts for lists of prompts of `tokens` tokens at most, completions included, by number of threads.
+    pub(super) fn shape(self, settings: Settings, tokens: usize) -> impl Fn(usize) -> ContextShape {
+        move |threads| settings.shape(self.width + EXTRA_SEQUENCES, tokens, threads)
     }
 
     /// For jobs of which a worker does one at a time.
@@ -113,13 +118,13 @@ impl Queue {
     }
 }
 
-/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `tokens` tokens per sequence.
+/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `shape` for their number of threads.
 /// Results come with their indices, in no particular order.
 pub(super) fn run<T: Send>(
     engine: &mut Engine,
     layout: Layout,
     plan: prefix::Plan,
-    tokens: usize,
+    shape: impl Fn(usize) -> ContextShape,
     work: impl Fn(Worker<'_>, &prefix::Plan) -> Result<Vec<(usize, T)>, Error> + Sync,
 ) -> Result<Vec<(usize, T)>, Error> {
     if plan.len() == 0 {
@@ -133,7 +138,7 @@ pub(super) fn run<T: Send>(
     };
     let Engine { model, adapter, .. } = engine;
     let model = &*model;
-    let shape = settings.shape(width + EXTRA_SEQUENCES, tokens, threads);
+    let shape = shape(threads);
     let make = |_| Context::new(model, adapter.as_mut(), shape);
     let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;
     let run_one = |(number, context): (usize, Context<'_>)| {

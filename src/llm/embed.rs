@@ -1,0 +1,69 @@
+//! Texts as vectors: the mean of the model's last hidden states over a text's tokens, scaled to length 1.
+//!
+//! Where in the flow: whoever compares the subjects of texts; cosine similarity is the dot product.
+//!
+//! Embeddings have contexts of their own: a context that pools gives no logits.
+//!
+//! **Invariant:** the vector of a text is a function of the model and the text alone: each is computed in a
+//! batch of its own.
+
+use super::engine::{Engine, Progress};
+use super::llama::{Context, ContextShape, Recipe, Row};
+use super::prefill::tokenize;
+use super::prefix::{self, Tokens};
+use super::workers::{self, Layout, Worker};
+use super::{Error, Prompt};
+
+impl Engine {
+    /// The vector (E) of each prompt, in order; `None` where it is longer than a sequence may be.
+    ///
+    /// # Errors
+    /// The model failed, or the call was interrupted.
+    pub fn embed(&mut self, prompts: &[Prompt]) -> Result<Vec<Option<Vec<f32>>>, Error> {
+        self.settings.check_interrupt()?;
+        let tokenized = prompts.iter().zip(0..).map(|(prompt, id)| tokenize(&self.model, id, prompt));
+        let tokens: Vec<Tokens> = tokenized.collect::<Result<_, _>>()?;
+        let max_tokens = self.settings.max_tokens;
+        let fits = |index: &usize| tokens[*index].all.len() <= max_tokens;
+        let plan = prefix::Plan::unshared((0..tokens.len()).filter(fits));
+        let longest = (0..tokens.len()).filter(fits).map(|index| tokens[index].all.len()).max().unwrap_or(0);
+        let layout = Layout::one_by_one(self.settings.threads, plan.len());
+        let shape = |threads| ContextShape {
+            sequences: 2,
+            tokens: longest,
+            // Pooling wants all tokens of a sequence in one batch.
+            n_batch: longest.max(2),
+            threads,
+            recipe: Recipe::Embedding,
+        };
+        let embedded = workers::run(self, layout, plan, shape, |worker, _| embed_share(worker, &tokens))?;
+        let mut vectors = vec![None; prompts.len()];
+        for (index, vector) in embedded {
+            vectors[index] = Some(vector);
+        }
+        Ok(vectors)
+    }
+}
+
+fn embed_share(mut worker: Worker<'_>, tokens: &[Tokens]) -> Result<Vec<(usize, Vec<f32>)>, Error> {
+    let mut vectors = Vec::new();
+    while let Some(index) = worker.next() {
+        worker.settings.check_interrupt()?;
+        let row = |&token: &u32| Row { token, sequence: 0, logits: true };
+        let rows: Vec<Row> = tokens[index].all.iter().map(row).collect();
+        let context: &mut Context<'_> = &mut worker.context;
+        context.truncate(0, 0);
+        context.decode(&rows)?;
+        vectors.push((index, normalized(context.embedding(0)?)));
+        Progress::add(&worker.settings.progress.prompt_tokens, rows.len());
+        Progress::add(&worker.settings.progress.finished, 1);
+    }
+    Ok(vectors)
+}
+
+/// Scaled to length 1; summed in double precision.
+fn normalized(vector: &[f32]) -> Vec<f32> {
+    let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+    vector.iter().map(|&x| (f64::from(x) * scale) as f32).collect()
+}
