@@ -74,7 +74,9 @@ fn main() {
     match load.as_str() {
         "decode" | "queue" => drop(engine.generate(&requests).unwrap()),
         "loop" => {
-            requests.iter().for_each(|request| drop(engine.generate(std::slice::from_ref(request)).unwrap()))
+            for request in &requests {
+                drop(engine.generate(std::slice::from_ref(request)).unwrap());
+            }
         }
         "judge" => drop(engine.score(&questions(&requests)).unwrap()),
         other => panic!("no load `{other}`"),
@@ -120,7 +122,7 @@ fn requests(keys: &Keys, ends: &[u32], load: &str) -> Vec<Request> {
                 vec![part(words(group as u64, prefix)), part(words(1_000_000 + index as u64, suffix))];
             Request {
                 id: index as u64,
-                prompt: Prompt { parts, shared: if load == "loop" { 0 } else { 1 } },
+                prompt: Prompt { parts, shared: usize::from(load != "loop") },
                 sampling: Sampling { temperature: 0.8, top_k: 40, ..Sampling::default() },
                 stop: Vec::new(),
                 max_tokens: keys.number("out", 64),

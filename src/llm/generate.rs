@@ -87,7 +87,7 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
     let plan = prefix::plan(&prompts, (0..requests.len()).filter(|&index| done[index].is_none()));
     let layout = Layout::new(engine.settings.threads, engine.settings.n_seq.min(plan.len()));
     let shape = layout.shape(engine.settings.clone(), longest);
-    let completed = workers::run(engine, layout, plan, shape, |worker, plan| {
+    let completed = workers::run(engine, layout, &plan, shape, |worker, plan| {
         Batch::new(worker).run(requests, &prompts, plan)
     })?;
     for (index, completion) in completed {

@@ -86,8 +86,9 @@ impl Sampler {
         self.restrict(logits, &request.restriction);
         self.penalize(sampling, generated);
         // Without an early exit these are vector instructions: two passes over the vocabulary for every token.
-        if self.logits.iter().fold(false, |found, logit| found | logit.is_nan()) {
-            let token = self.logits.iter().position(|logit| logit.is_nan()).expect("one was found");
+        if self.logits.iter().fold(false, |found, logit| found | logit.is_nan())
+            && let Some(token) = self.logits.iter().position(|logit| logit.is_nan())
+        {
             return Err(Error::NotANumber { token });
         }
         let max = self.logits.iter().fold(f32::NEG_INFINITY, |max, &logit| max.max(logit));
@@ -95,8 +96,8 @@ impl Sampler {
             return Err(Error::NothingToDraw { id: request.id });
         }
         if sampling.temperature <= 0.0 {
-            let likeliest = self.logits.iter().position(|&logit| logit >= max);
-            return Ok(likeliest.expect("the largest is there") as u32);
+            // Nothing is above the largest, so this counts the smaller ids.
+            return Ok(self.logits.iter().take_while(|logit| **logit < max).count() as u32);
         }
         let total = self.collect(max, sampling);
         self.keep_top_k(sampling.top_k);

@@ -123,7 +123,7 @@ impl Queue {
 pub(super) fn run<T: Send>(
     engine: &mut Engine,
     layout: Layout,
-    plan: prefix::Plan,
+    plan: &prefix::Plan,
     shape: impl Fn(usize) -> ContextShape,
     work: impl Fn(Worker<'_>, &prefix::Plan) -> Result<Vec<(usize, T)>, Error> + Sync,
 ) -> Result<Vec<(usize, T)>, Error> {
@@ -143,7 +143,7 @@ pub(super) fn run<T: Send>(
     let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;
     let run_one = |(number, context): (usize, Context<'_>)| {
         let worker = Worker { model, context, settings: &settings, width, queue: &queue, number };
-        let result = work(worker, &plan);
+        let result = work(worker, plan);
         if result.is_err() {
             settings.failed.store(true, Ordering::Relaxed);
         }

@@ -126,8 +126,10 @@ fn shared_prefixes_are_computed_once() {
     let prefix = "One two three four five six seven eight nine ten eleven twelve.";
     let prefix_tokens =
         engine.count_tokens(&[Part { text: prefix.to_owned(), special: false }]).unwrap() as u64;
-    let requests: Vec<Request> = (0..4)
-        .map(|id| request(id, completion_prompt(prefix, &format!(" Count to {id}")), GREEDY, 1))
+    // The own parts differ from their first token on, so nothing else is shared.
+    let requests: Vec<Request> = (0..)
+        .zip([" Apples", " Rivers", " Music", " Copper"])
+        .map(|(id, own)| request(id, completion_prompt(prefix, own), GREEDY, 1))
         .collect();
     let done = engine.generate(&requests).unwrap();
     let all: u64 = done.iter().map(|completion| completion.prompt_tokens as u64).sum();
@@ -243,4 +245,42 @@ fn a_conversation_streams_what_a_list_would_give_and_keeps_its_cache() {
     let after = engine.stats();
     let computed = (after.prompt_tokens - before.prompt_tokens) as usize;
     assert!(computed < done.prompt_tokens, "{computed} of {} tokens in two turns", done.prompt_tokens);
+}
+
+#[test]
+fn embeddings_are_unit_vectors_that_depend_on_their_text_alone_and_know_subjects() {
+    let mut engine = engine();
+    let texts =
+        ["A recipe for bread with rye flour.", "How to bake a loaf from rye dough.", "The orbit of Mars."];
+    let prompt =
+        |text: &&str| Prompt { parts: vec![Part { text: (*text).to_owned(), special: false }], shared: 0 };
+    let prompts: Vec<Prompt> = texts.iter().map(prompt).collect();
+    let vectors: Vec<Vec<f32>> = engine.embed(&prompts).unwrap().into_iter().map(Option::unwrap).collect();
+    let dot = |a: usize, b: usize| -> f64 {
+        vectors[a].iter().zip(&vectors[b]).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    // Single precision, 576 numbers.
+    assert!((dot(0, 0) - 1.0).abs() <= 1e-5, "{}", dot(0, 0));
+    assert!(dot(0, 1) > dot(0, 2), "bread and bread {}, bread and Mars {}", dot(0, 1), dot(0, 2));
+    let alone = engine.embed(&prompts[2..]).unwrap().remove(0).unwrap();
+    assert_eq!(alone, vectors[2]);
+    let mut short = engine_with(|options| options.n_ctx_seq = Some(4));
+    assert_eq!(short.embed(&prompts[..1]).unwrap(), [None]);
+}
+
+#[test]
+fn banned_tokens_and_samples_change_a_completion_and_nothing_else_does() {
+    let mut engine = engine();
+    let first = request(1, chat(&engine, "Name a colour."), WARM, 12);
+    let other = Request { sample: 1, ..first.clone() };
+    let greedy = request(1, chat(&engine, "Hi"), GREEDY, 40);
+    let end = engine.generate(std::slice::from_ref(&greedy)).unwrap().remove(0);
+    assert_eq!(end.finish_reason, FinishReason::EndOfText);
+    // <|im_end|> and <|endoftext|>.
+    let endless = Request { restriction: Restriction::Ban(vec![0, 2]), ..greedy };
+    let done = engine.generate(&[first.clone(), other, first, endless]).unwrap();
+    assert_ne!(done[0].text, done[1].text, "another sample");
+    assert_eq!(done[0], done[2]);
+    assert_eq!((done[3].finish_reason, done[3].completion_tokens), (LENGTH, 40));
+    assert!(done[3].text.starts_with(&end.text), "{:?} {:?}", done[3].text, end.text);
 }
