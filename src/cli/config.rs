@@ -7,7 +7,8 @@
 //! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment works
 //! from wherever it is started; after [`read`] they are absolute.
 
-use super::args::BATCH_WIDTH;
+use super::args::{BATCH_WIDTH, ComputeFormatArg, DeterminismArg};
+use super::compute::EngineSettings;
 use super::error::Error;
 use crate::dataset::{Format, OnBadInput};
 use crate::evolve::EvolveConfig;
@@ -28,9 +29,18 @@ pub(crate) struct RunConfig {
     /// Decides everything random.
     #[serde(default)]
     pub(crate) seed: u64,
-    /// Sequences that evolve decodes in one batch; changes speed and memory, not results.
+    /// Sequences that evolve decodes in one batch.
     #[serde(default = "default_batch_width")]
     pub(crate) batch_width: usize,
+    /// Format of the weights that evolve computes with.
+    #[serde(default)]
+    pub(crate) compute_format: ComputeFormatArg,
+    /// Layers that a GPU computes.
+    #[serde(default)]
+    pub(crate) gpu_layers: u32,
+    /// What is promised about the bytes of results.
+    #[serde(default)]
+    pub(crate) determinism: DeterminismArg,
     /// What is evolved.
     #[serde(default)]
     pub(crate) seeds: SeedsSection,
@@ -136,6 +146,16 @@ impl RunConfig {
         self.train.seed = seed;
     }
 
+    /// How the engine runs.
+    pub(crate) fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            batch_width: self.batch_width,
+            compute_format: self.compute_format,
+            gpu_layers: self.gpu_layers,
+            determinism: self.determinism,
+        }
+    }
+
     /// Checks what only shows when the sections are taken by their own meaning; `path` names the file.
     ///
     /// # Errors
@@ -183,8 +203,10 @@ impl RunConfig {
     }
 }
 
-/// Keys that decide no result, or whose content is compared by its hash.
-const NOT_COMPARED: [&str; 4] = ["model", "out", "seeds.file", "batch_width"];
+/// Keys that decide no result, or whose content is compared by its hash, or by what came of it (the journal is
+/// bound to that).
+const NOT_COMPARED: [&str; 7] =
+    ["model", "out", "seeds.file", "batch_width", "compute_format", "gpu_layers", "determinism"];
 
 /// Leaves of a tree of tables, by dotted key.
 fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {

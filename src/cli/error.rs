@@ -16,6 +16,8 @@ use std::path::PathBuf;
 pub(crate) enum Error {
     #[error("`--device cuda` is not available: this version trains on the CPU")]
     NoCuda,
+    #[error("`--gpu-layers` is {found}, and this build has no GPU backend: expected 0")]
+    NoGpuLayers { found: u32 },
     #[error("`--threads` is {found}, expected 1 to {limit}")]
     Threads { found: usize, limit: usize },
     #[error("`{flag}` is {found}, expected {expected}")]
@@ -52,6 +54,10 @@ impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoCuda => "leave `--device` out, or use `--device cpu`".to_owned(),
+            Self::NoGpuLayers { .. } => {
+                "build with `cargo build --release --features llama-cuda`, which needs the CUDA toolkit"
+                    .to_owned()
+            }
             Self::ModelNotFetched { name, .. } => format!("fetch it once: `models/fetch {name}`"),
             Self::NoSuchModel { .. } => {
                 let names: Vec<String> = known_names();
@@ -149,9 +155,12 @@ fn llm_usage(error: &llm::Error) -> bool {
     use llm::Error as E;
     match error {
         E::Gguf(error) => gguf_usage(error),
-        E::Interrupted | E::Backend { .. } | E::Context { .. } | E::Decode { .. } | E::NotANumber { .. } => {
-            false
-        }
+        E::Interrupted
+        | E::Backend { .. }
+        | E::Context { .. }
+        | E::Decode { .. }
+        | E::NotANumber { .. }
+        | E::Cache { .. } => false,
         _ => true,
     }
 }

@@ -1,6 +1,7 @@
 //! `evol evolve`: seeds and a model make a run directory.
 
 use super::args::EvolveArgs;
+use super::compute::{Compute, EngineSettings};
 use super::config::{RunConfig, SeedsSection};
 use super::error::Error;
 use super::manifest::{self, Manifest, ModelEntry, SeedsEntry};
@@ -11,7 +12,7 @@ use super::run_dir::RunDir;
 use crate::dataset::{self, BadLine, Seed};
 use crate::evolve::{self, Chunk, Event, EvolveConfig, Summary};
 use crate::gguf::Gguf;
-use crate::llm::{self, Engine, EngineOptions};
+use crate::llm::{self, Engine};
 use crate::rng;
 use crate::store::Store;
 use anyhow::{Context, Result};
@@ -32,7 +33,7 @@ pub(crate) struct EvolvePlan {
     seeds: Vec<Seed>,
     seeds_entry: SeedsEntry,
     config: EvolveConfig,
-    batch_width: usize,
+    engine: EngineSettings,
 }
 
 impl EvolvePlan {
@@ -45,7 +46,7 @@ impl EvolvePlan {
         };
         let config = args.settings.config(session.seed.unwrap_or(0));
         config.validate()?;
-        Self::new(plan::model(&args.model)?, &section, config, args.batch_width, session)
+        Self::new(plan::model(&args.model)?, &section, config, (&args.engine).into(), session)
     }
 
     /// Checks the parts of `evol run` that concern evolving; ranges are checked already.
@@ -53,23 +54,24 @@ impl EvolvePlan {
     /// # Errors
     /// The model or the seeds are unusable.
     pub(crate) fn from_config(config: &RunConfig, model: &Path, session: &Session) -> Result<Self> {
-        Self::new(model.to_owned(), &config.seeds, config.evolve.clone(), config.batch_width, session)
+        Self::new(model.to_owned(), &config.seeds, config.evolve.clone(), config.engine(), session)
     }
 
     fn new(
         model: PathBuf,
         seeds: &SeedsSection,
         config: EvolveConfig,
-        batch_width: usize,
+        engine: EngineSettings,
         session: &Session,
     ) -> Result<Self> {
+        engine.validate()?;
         let gguf = Gguf::open(&model)?;
         gguf.check_for_llama_cpp()?;
         let model_entry = ModelEntry::new(&gguf, &gguf.sha256()?);
         let file = seeds.file.as_deref();
         let seeds = limited(read_seeds(seeds, session.output)?, seeds.limit, config.seed)?;
         let seeds_entry = SeedsEntry::new(file, &seeds);
-        Ok(Self { model, model_entry, seeds, seeds_entry, config, batch_width })
+        Ok(Self { model, model_entry, seeds, seeds_entry, config, engine })
     }
 
     /// Lowercase hex SHA-256 of the model file.
@@ -153,13 +155,15 @@ pub(crate) fn stage(
     session: &Session,
     tick: &mut (dyn FnMut() + Send),
 ) -> Result<Summary> {
+    let begun = store.fingerprint()?;
+    let compute =
+        Compute::prepare(&plan.engine, &plan.model, plan.model_sha256(), &begun, dir.path(), session)?;
     // A journal that is bound already may refuse this plan, and its manifest must not change then.
-    if store.fingerprint()?.is_empty() {
-        write_manifest(plan, dir, store)?;
+    if begun.is_empty() {
+        write_manifest(plan, &compute, dir, store)?;
     }
     let counters = Arc::new(llm::Progress::default());
-    let mut options = EngineOptions::new(&plan.model, session.threads);
-    options.n_seq = plan.batch_width;
+    let mut options = compute.options();
     options.interrupt = Arc::clone(session.interrupt.flag());
     options.progress = Arc::clone(&counters);
     let mut engine = Engine::load(options)?;
@@ -167,6 +171,7 @@ pub(crate) fn stage(
         n_params: Some(engine.info().n_params),
         generate: &mut engine,
         sha256: plan.model_sha256().to_owned(),
+        recipe: compute.recipe(),
     };
     let reporter = Reporter::new(session.output, &counters);
     let reporting = &reporter;
@@ -187,15 +192,19 @@ pub(crate) fn stage(
         Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),
         other => other.with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?,
     };
-    write_manifest(plan, dir, store)?;
+    write_manifest(plan, &compute, dir, store)?;
     Ok(summary)
 }
 
 /// Before the run for whoever looks while it goes on; after it with what the journal was bound to.
-fn write_manifest(plan: &EvolvePlan, dir: &RunDir, store: &Store) -> Result<()> {
-    let fingerprint = store.fingerprint()?.into_iter().collect();
-    let manifest =
-        Manifest::new(plan.config.seed, plan.model_entry.clone(), plan.seeds_entry.clone(), fingerprint);
+fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &Store) -> Result<()> {
+    let manifest = Manifest::new(
+        plan.config.seed,
+        plan.model_entry.clone(),
+        compute.entry().clone(),
+        plan.seeds_entry.clone(),
+        store.fingerprint()?.into_iter().collect(),
+    );
     Ok(dir.write_json(manifest::FILE_NAME, &manifest)?)
 }
 
@@ -316,6 +325,6 @@ mod tests {
         assert_ne!(places, place(&limited(seeds.clone(), Some(20), 2).unwrap()));
         assert_eq!(limited(seeds.clone(), Some(10_000), 1).unwrap(), seeds);
         assert!(matches!(limited(seeds, Some(0), 1), Err(Error::Flag { .. })));
-        assert_eq!(BATCH_WIDTH, EngineOptions::new(Path::new(""), 1).n_seq, "one default");
+        assert_eq!(BATCH_WIDTH, llm::EngineOptions::new(Path::new(""), 1).n_seq, "one default");
     }
 }

@@ -51,13 +51,18 @@ pub(crate) fn resolve(model: &str, base: &Path) -> Result<PathBuf, Error> {
     if path.is_file() { Ok(path) } else { Err(Error::NoSuchModel { path }) }
 }
 
-/// `${XDG_CACHE_HOME:-~/.cache}/evol/models`, as in `models/fetch`.
+/// Where `models/fetch` puts models.
 fn cache_folder() -> PathBuf {
+    cache_root().join("models")
+}
+
+/// `${XDG_CACHE_HOME:-~/.cache}/evol`, as in `models/fetch`.
+pub(crate) fn cache_root() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .unwrap_or_else(|| PathBuf::from(".cache"))
-        .join("evol/models")
+        .join("evol")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** no clock and no path decides what it says about content: model, seeds and prompts are hashes.
 
+use super::compute::ComputeEntry;
 use super::known_models;
 use super::machine::Machine;
 use crate::dataset::Seed;
@@ -31,6 +32,8 @@ pub(crate) struct Manifest {
     pub(crate) seed: u64,
     /// The model.
     pub(crate) model: ModelEntry,
+    /// What the engine computed with, and what that promises.
+    pub(crate) compute: ComputeEntry,
     /// The seeds.
     pub(crate) seeds: SeedsEntry,
     /// What the journal is bound to: settings, and hashes of model, seeds and prompts. Empty until it is.
@@ -47,6 +50,7 @@ impl Manifest {
     pub(crate) fn new(
         seed: u64,
         model: ModelEntry,
+        compute: ComputeEntry,
         seeds: SeedsEntry,
         journal: BTreeMap<String, String>,
     ) -> Self {
@@ -55,6 +59,7 @@ impl Manifest {
             evol_version: env!("CARGO_PKG_VERSION"),
             seed,
             model,
+            compute,
             seeds,
             journal,
             llama_cpp: llm::system_info(),

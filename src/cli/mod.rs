@@ -3,7 +3,7 @@
 //! Where in the flow: the top. It reads flags and files, hands them to the modules, and says what came of it.
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
-//! - `plan`: what it means
+//! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
 //! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `doctor`: the commands
 //! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
@@ -13,6 +13,7 @@
 
 mod args;
 mod chat;
+mod compute;
 mod config;
 mod doctor;
 mod error;

@@ -60,6 +60,8 @@ pub struct Model<'a> {
     pub generate: &'a mut dyn Generate,
     /// SHA-256 of the model file, in lower-case hexadecimal: part of the run's fingerprint.
     pub sha256: String,
+    /// What else about generating decides the bytes, as (name, value): part of the fingerprint too.
+    pub recipe: Vec<(String, String)>,
     /// Its size, which decides what [`Style::Auto`] means.
     pub n_params: Option<u64>,
 }

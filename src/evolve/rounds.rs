@@ -33,10 +33,12 @@ pub(super) fn run(
     if seeds.is_empty() {
         return Err(Error::NoSeeds);
     }
-    let Model { generate: model, sha256, n_params } = model;
+    let Model { generate: model, sha256, recipe, n_params } = model;
     let has_chat_template = model.chat_prompt(&[], 0).is_some();
     let style = config.style.resolve(n_params, has_chat_template)?;
-    store.bind(&fingerprint(&sha256, style, seeds, config))?;
+    let mut bound = fingerprint(&sha256, style, seeds, config);
+    bound.extend(recipe);
+    store.bind(&bound)?;
     progress(&Event::Begun { style, seeds: seeds.len() });
     let prompts = Prompts::new(style, has_chat_template);
     let rules = ChildRules::new(&prompts);

@@ -34,7 +34,12 @@ fn go(
     config: &EvolveConfig,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Summary, Error> {
-    let model = Model { generate: scripted, sha256: "aa".to_owned(), n_params: Some(135_000_000) };
+    let model = Model {
+        generate: scripted,
+        sha256: "aa".to_owned(),
+        recipe: Vec::new(),
+        n_params: Some(135_000_000),
+    };
     run(model, store, seeds, config, progress)
 }
 

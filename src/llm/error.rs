@@ -6,8 +6,10 @@
 //! **Invariant:** what goes wrong with one prompt (too long) is an outcome, not an error; an error ends the
 //! call and leaves nothing behind.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::ComputeFormat;
 use crate::gguf;
 
 /// Why the model cannot be used, or a call of it failed.
@@ -42,6 +44,10 @@ pub enum Error {
     Embedding,
     #[error("the model gave a logit that is not a number for token {token}")]
     NotANumber { token: usize },
+    #[error("the model `{path}` cannot be converted to {format}: {reason}", format = format.name())]
+    Convert { path: PathBuf, format: ComputeFormat, reason: String },
+    #[error("cannot {action} `{path}`, where converted models are kept")]
+    Cache { path: PathBuf, action: &'static str, source: io::Error },
     #[error("the sampling parameter `{field}` is {found}, expected {expected}")]
     Sampling { field: &'static str, found: f32, expected: &'static str },
     #[error("the restriction of request {id} leaves no token to draw")]
@@ -79,6 +85,11 @@ impl Error {
             }
             Self::NotGenerative { .. } => "use a decoder-only language model".to_owned(),
             Self::Context { .. } => "use a smaller batch width or shorter prompts".to_owned(),
+            Self::Convert { .. } => "use the model as it is: `--compute-format as-is`".to_owned(),
+            Self::Cache { .. } => {
+                "make room there, set XDG_CACHE_HOME to another folder, or use `--compute-format as-is`"
+                    .to_owned()
+            }
             Self::LabelOverlap { .. } => {
                 "choose labels that differ in their first token in this vocabulary".to_owned()
             }
@@ -92,6 +103,12 @@ impl Error {
 
     pub(super) fn template(error: &impl ToString) -> Self {
         Self::Template { reason: error.to_string() }
+    }
+
+    /// For a failure of `action` on a file or folder of the conversion cache.
+    pub(super) fn cache(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Cache { path, action, source }
     }
 
     pub(super) fn load(path: &Path) -> Self {

@@ -15,6 +15,7 @@
 //! - `prefix`: which prefixes are computed once; `embed`: texts as vectors
 //! - `determinism`: what is promised about bytes
 //! - `chat`: one conversation, streamed
+//! - `compute_format`, `measure`: weights converted to what runs fastest here; how fast that is
 //! - `sampling`, `text`: logits to tokens, tokens to text
 //! - `reference`: logits for comparison with the trainer
 //!
@@ -23,12 +24,14 @@
 
 mod adapter;
 mod chat;
+mod compute_format;
 mod determinism;
 mod embed;
 mod engine;
 mod error;
 mod generate;
 mod llama;
+mod measure;
 mod model_info;
 mod prefill;
 mod prefix;
@@ -45,15 +48,17 @@ mod tokenizer;
 mod workers;
 
 pub use chat::Conversation;
+pub use compute_format::{ComputeFile, ComputeFormat, ConversionCache, ConversionStep};
 pub use determinism::Determinism;
 pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;
+pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, measure};
 pub use model_info::ModelInfo;
 pub use reference::reference_logits;
 pub use request::{
     Answer, Completion, FinishReason, Message, Part, Prompt, Question, Request, Restriction, Sampling,
 };
 pub use sampling::Sampler;
-pub use system_info::system_info;
+pub use system_info::{BINDINGS, system_info};
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

@@ -3,9 +3,12 @@
 //! Where in the flow: `evol doctor` prints it, the manifest of a run records it, because results are
 //! reproducible bit by bit only with the same instruction sets.
 //!
-//! **Invariant:** the one unsafe call of `llm` is here; it takes nothing and returns a static string.
+//! **Invariant:** the one unsafe call here takes nothing and returns a static string.
 
 use std::ffi::CStr;
+
+/// Versions of `llama-cpp-2` and of `llama-cpp-sys-2`, which carries llama.cpp's source.
+pub const BINDINGS: (&str, &str) = ("0.1.160", "0.1.161");
 
 /// Instruction sets and options that are compiled in and usable here (`AVX2`, `AVX512`, `AMX_INT8`, ...).
 pub fn system_info() -> Vec<String> {
@@ -36,6 +39,15 @@ mod tests {
     fn only_what_is_on_is_listed() {
         let text = "CPU : SSE3 = 1 | AVX = 0 | AVX512 = 1 | OPENMP = 1 | ";
         assert_eq!(parse(text), ["SSE3", "AVX512", "OPENMP"]);
+    }
+
+    #[test]
+    fn the_versions_are_those_of_the_manifest() {
+        let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+        let version = |name: &str| manifest["dependencies"][name]["version"].as_str().unwrap().to_owned();
+        let (safe, sys) = BINDINGS;
+        assert_eq!(version("llama-cpp-2"), format!("={safe}"));
+        assert_eq!(version("llama-cpp-sys-2"), format!("={sys}"));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod cli_files;
 mod cli_usage;
+mod compute_format;
 mod dataset_export;
 mod dataset_seeds;
 mod gguf_engine;

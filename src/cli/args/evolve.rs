@@ -33,9 +33,8 @@ pub(crate) struct EvolveArgs {
     /// Run directory; new, or made by an earlier `evol evolve` with the same settings
     #[arg(long, value_name = "RUN")]
     pub(crate) out: PathBuf,
-    /// Sequences decoded in one batch; changes speed and memory, not results
-    #[arg(long, value_name = "N", default_value_t = super::BATCH_WIDTH)]
-    pub(crate) batch_width: usize,
+    #[command(flatten)]
+    pub(crate) engine: super::EngineArgs,
     #[command(flatten)]
     pub(crate) settings: EvolveSettings,
 }

@@ -5,9 +5,11 @@
 //! **Invariant:** no file is touched and nothing is decided here; defaults are the modules' own, never a
 //! second copy of a number.
 
+mod engine;
 mod evolve;
 mod train;
 
+pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use evolve::EvolveArgs;
 pub(crate) use train::TrainArgs;
 

@@ -1,0 +1,67 @@
+//! How the engine runs, as typed: in flags of `evol evolve` and in the same words in an experiment file.
+
+use crate::llm::Determinism;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// How the engine runs.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub(crate) struct EngineArgs {
+    /// Sequences decoded in one batch; with `--determinism exact` it changes speed and memory, not results
+    #[arg(long, value_name = "N", default_value_t = super::BATCH_WIDTH)]
+    pub(crate) batch_width: usize,
+    /// Format of the weights that are computed with; another one than the file's is converted once and kept
+    ///
+    /// Some formats have no fast kernels on some processors, and the same weights run up to twice as fast in
+    /// another one. The result depends on the format, so a run goes on with the one that it was begun with.
+    /// Converted models are in `$XDG_CACHE_HOME/evol/converted` (or `~/.cache/evol/converted`), and may be deleted.
+    #[arg(long, value_enum, default_value_t = ComputeFormatArg::AsIs)]
+    pub(crate) compute_format: ComputeFormatArg,
+    /// Layers of the model that a GPU computes; needs a build with `--features llama-cuda`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) gpu_layers: u32,
+    /// What is promised about the bytes of results
+    #[arg(long, value_enum, default_value_t = DeterminismArg::Exact)]
+    pub(crate) determinism: DeterminismArg,
+}
+
+/// A compute format as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum ComputeFormatArg {
+    /// Measures the others for some seconds, the first time on a machine, and takes the fastest; which one that is,
+    /// and with it the result, depends on the machine
+    #[serde(rename = "auto")]
+    Auto,
+    /// The file's own
+    #[default]
+    #[serde(rename = "as-is")]
+    AsIs,
+    /// 8 bits per weight
+    #[value(name = "q8_0")]
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    /// 16 bits per weight
+    #[serde(rename = "f16")]
+    F16,
+}
+
+/// A level of determinism as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeterminismArg {
+    /// Model, prompt and seed decide a result, and nothing else; where the model's format does not allow it, says
+    /// so and is `scheduled`
+    #[default]
+    Exact,
+    /// Threads and batch width have a part in it: the same command on the same machine gives the same bytes
+    Scheduled,
+}
+
+impl From<DeterminismArg> for Determinism {
+    fn from(typed: DeterminismArg) -> Self {
+        match typed {
+            DeterminismArg::Exact => Self::Exact,
+            DeterminismArg::Scheduled => Self::Scheduled,
+        }
+    }
+}

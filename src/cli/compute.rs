@@ -1,0 +1,269 @@
+//! Which file the engine computes with, and what that promises: from the flags, the model and the journal.
+//!
+//! Where in the flow: `evolve` asks before it loads the engine; what comes out is bound in the journal
+//! ([`Compute::recipe`]) and told to readers in the manifest ([`ComputeEntry`]).
+//!
+//! **Invariant:** a run goes on with the format that its journal names. `auto` follows it without measuring
+//! anything; another one is refused before anything is converted.
+
+use super::args::{BATCH_WIDTH, ComputeFormatArg, DeterminismArg, EngineArgs};
+use super::error::Error;
+use super::known_models;
+use super::machine::Machine;
+use super::output::Output;
+use super::plan::Session;
+use crate::llm::{
+    self, Choice, ComputeFormat, ConversionCache, ConversionStep, Determinism, EngineOptions, MeasureOptions,
+};
+use crate::store::{self, Change};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the engine is to run, checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct EngineSettings {
+    /// Sequences decoded in one batch.
+    pub(crate) batch_width: usize,
+    /// Format of the weights.
+    pub(crate) compute_format: ComputeFormatArg,
+    /// Layers on a GPU.
+    pub(crate) gpu_layers: u32,
+    /// What is promised.
+    pub(crate) determinism: DeterminismArg,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            batch_width: BATCH_WIDTH,
+            compute_format: ComputeFormatArg::default(),
+            gpu_layers: 0,
+            determinism: DeterminismArg::default(),
+        }
+    }
+}
+
+impl From<&EngineArgs> for EngineSettings {
+    fn from(typed: &EngineArgs) -> Self {
+        let &EngineArgs { batch_width, compute_format, gpu_layers, determinism } = typed;
+        Self { batch_width, compute_format, gpu_layers, determinism }
+    }
+}
+
+impl EngineSettings {
+    /// Refuses what this build cannot do.
+    ///
+    /// # Errors
+    /// [`Error::NoGpuLayers`].
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        if self.gpu_layers > 0 && !cfg!(feature = "llama-cuda") {
+            return Err(Error::NoGpuLayers { found: self.gpu_layers });
+        }
+        Ok(())
+    }
+}
+
+/// What the engine computes with.
+#[derive(Debug, Clone)]
+pub(crate) struct Compute {
+    settings: EngineSettings,
+    threads: usize,
+    /// Never more than was asked for.
+    determinism: Determinism,
+    entry: ComputeEntry,
+}
+
+/// What the engine computed with, for the manifest.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ComputeEntry {
+    /// Format of the weights.
+    pub(crate) format: ComputeFormat,
+    /// Where they lay: the model itself, or converted from it.
+    pub(crate) path: PathBuf,
+    /// Lowercase hex, of that file.
+    pub(crate) sha256: String,
+    /// What `auto` measured to choose the format, if it did so for this run.
+    pub(crate) measured: Option<Choice>,
+    /// What is promised.
+    pub(crate) determinism: Determinism,
+    /// Why it is less than was asked for.
+    pub(crate) reason: Option<String>,
+    /// How it is reached.
+    pub(crate) recipe: &'static str,
+    /// Versions of the bindings, which carry llama.cpp.
+    pub(crate) llama_cpp_2: &'static str,
+    /// The same.
+    pub(crate) llama_cpp_sys_2: &'static str,
+    /// Threads; they have a part in the results of `scheduled` only.
+    pub(crate) threads: usize,
+    /// The same.
+    pub(crate) batch_width: usize,
+    /// The same.
+    pub(crate) gpu_layers: u32,
+}
+
+/// What is measured must fit beside the caches and everything else.
+const MEMORY_SHARE: f64 = 0.6;
+
+/// Time for each format's prompts, generated tokens, and turn.
+const MEASURE_BUDGET: Duration = Duration::from_millis(600);
+
+const FORMAT: &str = "compute.format";
+const SHA256: &str = "compute.sha256";
+
+impl Compute {
+    /// Chooses, converts where that is needed, and says on stderr what takes time or is less than was asked for.
+    /// `journal` is the fingerprint of a run that goes on; empty for a new one.
+    ///
+    /// # Errors
+    /// The journal names another format; the model cannot be converted; the run was interrupted.
+    pub(crate) fn prepare(
+        settings: &EngineSettings,
+        model: &Path,
+        model_sha256: &str,
+        journal: &[(String, String)],
+        run: &Path,
+        session: &Session,
+    ) -> Result<Self> {
+        let threads = session.threads;
+        let folder = known_models::cache_root().join("converted");
+        let cache = ConversionCache { folder, threads };
+        let output = session.output;
+        let begun = journal.iter().find(|(name, _)| name == FORMAT).map(|(_, value)| value.as_str());
+        let (format, measured) = match (fixed(settings.compute_format), begun.and_then(ComputeFormat::parse))
+        {
+            (Some(asked), Some(begun)) if asked != begun => return Err(changed(run, begun, asked).into()),
+            (Some(format), _) | (None, Some(format)) => (format, None),
+            (None, None) => {
+                let choice = measure(settings, model, model_sha256, &cache, session)?;
+                output.detail(&describe(&choice));
+                (choice.format, Some(choice))
+            }
+        };
+        let interrupt = session.interrupt.flag();
+        let file =
+            cache.get(model, model_sha256, format, interrupt, &mut |step| tell(output, format, step))?;
+        let (determinism, reason) =
+            Determinism::from(settings.determinism).resolve(&file.path, settings.gpu_layers)?;
+        if let Some(reason) = &reason {
+            output.warn(&format!("results depend on threads and batch width (`scheduled`): {reason}"));
+        }
+        let entry = ComputeEntry {
+            format,
+            path: file.path,
+            sha256: file.sha256,
+            measured,
+            determinism,
+            reason,
+            recipe: determinism.recipe(),
+            llama_cpp_2: llm::BINDINGS.0,
+            llama_cpp_sys_2: llm::BINDINGS.1,
+            threads,
+            batch_width: settings.batch_width,
+            gpu_layers: settings.gpu_layers,
+        };
+        Ok(Self { settings: settings.clone(), threads, determinism, entry })
+    }
+
+    /// For the manifest.
+    pub(crate) fn entry(&self) -> &ComputeEntry {
+        &self.entry
+    }
+
+    /// For the engine; who runs it adds counters and the interrupt.
+    pub(crate) fn options(&self) -> EngineOptions<'_> {
+        EngineOptions {
+            n_seq: self.settings.batch_width,
+            gpu_layers: self.settings.gpu_layers,
+            determinism: self.determinism,
+            ..EngineOptions::new(&self.entry.path, self.threads)
+        }
+    }
+
+    /// What decides the bytes that are generated, by name: bound in the journal. Threads and batch width are in it
+    /// only where they have a part in the results.
+    pub(crate) fn recipe(&self) -> Vec<(String, String)> {
+        let pair = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+        let mut recipe = vec![
+            pair(FORMAT, &self.entry.format.name()),
+            pair(SHA256, &self.entry.sha256),
+            pair("engine.determinism", &self.determinism.name()),
+        ];
+        if self.determinism == Determinism::Scheduled {
+            recipe.push(pair("engine.threads", &self.threads));
+            recipe.push(pair("engine.batch_width", &self.settings.batch_width));
+            recipe.push(pair("engine.gpu_layers", &self.settings.gpu_layers));
+        }
+        recipe
+    }
+}
+
+/// `None`: to be measured.
+fn fixed(typed: ComputeFormatArg) -> Option<ComputeFormat> {
+    match typed {
+        ComputeFormatArg::Auto => None,
+        ComputeFormatArg::AsIs => Some(ComputeFormat::AsIs),
+        ComputeFormatArg::Q8_0 => Some(ComputeFormat::Q8_0),
+        ComputeFormatArg::F16 => Some(ComputeFormat::F16),
+    }
+}
+
+/// As the journal itself would refuse it, before any work.
+fn changed(run: &Path, begun: ComputeFormat, asked: ComputeFormat) -> store::Error {
+    let name = |format: ComputeFormat| Some(format.name().to_owned());
+    let change = Change { name: FORMAT.to_owned(), old: name(begun), new: name(asked) };
+    store::Error::Changed { path: run.to_owned(), changes: vec![change] }
+}
+
+fn measure(
+    settings: &EngineSettings,
+    model: &Path,
+    sha256: &str,
+    cache: &ConversionCache,
+    session: &Session,
+) -> Result<Choice> {
+    let output = session.output;
+    output.note("choosing the compute format: measured once on this machine, then remembered");
+    let options = MeasureOptions {
+        model,
+        threads: session.threads,
+        gpu_layers: settings.gpu_layers,
+        // The formats differ in speed, not in how well they keep the promise.
+        determinism: settings.determinism.into(),
+        budget: MEASURE_BUDGET,
+        interrupt: Arc::clone(session.interrupt.flag()),
+    };
+    let memory = Machine::detect().memory_available_bytes.map(|bytes| (bytes as f64 * MEMORY_SHARE) as u64);
+    let mut tell = |step| {
+        if step == ConversionStep::Waiting {
+            output.note("waiting for another evol that converts the same model");
+        }
+    };
+    Ok(llm::choose(&options, sha256, settings.batch_width, memory, cache, &mut tell)?)
+}
+
+fn tell(output: Output, format: ComputeFormat, step: ConversionStep) {
+    output.note(&match step {
+        ConversionStep::Waiting => "waiting for another evol that converts the same model".to_owned(),
+        ConversionStep::Converting => format!("converting the model to {}, once", format.name()),
+    });
+}
+
+fn describe(choice: &Choice) -> String {
+    let speeds: Vec<String> = choice
+        .candidates
+        .iter()
+        .map(|candidate| {
+            let llm::Rates { prefill_tokens_per_second, decode_rows_per_second, .. } = candidate.rates;
+            let name = candidate.format.name();
+            format!(
+                "{name} reads {prefill_tokens_per_second:.0} and writes {decode_rows_per_second:.0} tokens/s"
+            )
+        })
+        .collect();
+    format!("compute format {}: {}", choice.format.name(), speeds.join(", "))
+}
