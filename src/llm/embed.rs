@@ -2,7 +2,7 @@
 //!
 //! Where in the flow: whoever compares the subjects of texts; cosine similarity is the dot product.
 //!
-//! Embeddings have contexts of their own: a context that pools gives no logits.
+//! Embeddings have contexts of their own: the others need no hidden states.
 //!
 //! **Invariant:** the vector of a text is a function of the model and the text alone: each is computed in a
 //! batch of its own.
@@ -31,7 +31,7 @@ impl Engine {
         let shape = |threads| ContextShape {
             sequences: 2,
             tokens: longest,
-            // Pooling wants all tokens of a sequence in one batch.
+            // All hidden states of a text are read at once.
             n_batch: longest.max(2),
             threads,
             recipe: Recipe::Embedding,
@@ -54,16 +54,22 @@ fn embed_share(mut worker: Worker<'_>, tokens: &[Tokens]) -> Result<Vec<(usize, 
         let context: &mut Context<'_> = &mut worker.context;
         context.truncate(0, 0);
         context.decode(&rows)?;
-        vectors.push((index, normalized(context.embedding(0)?)));
+        vectors.push((index, mean_direction(context, rows.len())?));
         Progress::add(&worker.settings.progress.prompt_tokens, rows.len());
         Progress::add(&worker.settings.progress.finished, 1);
     }
     Ok(vectors)
 }
 
-/// Scaled to length 1; summed in double precision.
-fn normalized(vector: &[f32]) -> Vec<f32> {
-    let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+/// The mean of the hidden states of the first `rows` rows, scaled to length 1; summed in double precision.
+fn mean_direction(context: &Context<'_>, rows: usize) -> Result<Vec<f32>, Error> {
+    let mut sum = context.hidden_state(0)?.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    for row in 1..rows {
+        for (sum, &x) in sum.iter_mut().zip(context.hidden_state(row)?) {
+            *sum += f64::from(x);
+        }
+    }
+    let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
     let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-    vector.iter().map(|&x| (f64::from(x) * scale) as f32).collect()
+    Ok(sum.iter().map(|x| (x * scale) as f32).collect())
 }

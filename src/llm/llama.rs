@@ -175,7 +175,7 @@ pub(super) enum Recipe {
     Exact,
     /// Flash attention over an `f16` cache: kernels that are chosen by how many rows there are.
     Scheduled,
-    /// As `Exact`, with the mean of a sequence's last hidden states instead of logits.
+    /// As `Exact`, with last hidden states beside logits.
     Embedding,
     /// The textbook computation with an `f32` cache, for comparison with the trainer.
     Reference,
@@ -281,10 +281,11 @@ impl<'m> Context<'m> {
         self.llama.get_logits_ith(row as i32)
     }
 
-    /// The pooled vector (E) of a sequence of the last batch, under [`Recipe::Embedding`].
-    pub(super) fn embedding(&self, sequence: usize) -> Result<&[f32], Error> {
+    /// The last hidden state (E) of row `row` of the last batch, under [`Recipe::Embedding`].
+    pub(super) fn hidden_state(&self, row: usize) -> Result<&[f32], Error> {
         assert!(self.shape.recipe == Recipe::Embedding, "a context for {:?}", self.shape.recipe);
-        self.llama.embeddings_seq_ith(sequence as i32).map_err(|_| Error::Embedding)
+        assert!(self.has_logits[row], "row {row} of {} was run without output", self.has_logits.len());
+        self.llama.embeddings_ith(row as i32).map_err(|_| Error::Embedding)
     }
 
     /// Makes sequence `to` a copy of the first `tokens` tokens of `from`.
@@ -365,11 +366,10 @@ fn params(model: &Model, shape: ContextShape, n_ctx: u32) -> LlamaContextParams 
             (llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED, KvCacheType::F16)
         }
     };
-    let embedding = shape.recipe == Recipe::Embedding;
-    let pooling = if embedding { LlamaPoolingType::Mean } else { LlamaPoolingType::None };
     LlamaContextParams::default()
-        .with_embeddings(embedding)
-        .with_pooling_type(pooling)
+        .with_embeddings(shape.recipe == Recipe::Embedding)
+        // llama.cpp asserts in its own mean pooling of a decoder's graph.
+        .with_pooling_type(LlamaPoolingType::None)
         .with_n_ctx(NonZeroU32::new(n_ctx))
         .with_n_batch(shape.n_batch as u32)
         .with_n_ubatch(shape.n_batch as u32)
