@@ -8,7 +8,7 @@
 
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
-use crate::{dataset, device, evolve, gguf, llm, lora, model, store, train};
+use crate::{bench, dataset, device, evolve, gguf, llm, lora, model, store, train};
 use std::path::PathBuf;
 
 /// Wrong usage, configuration or input.
@@ -107,6 +107,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<model::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<dataset::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
 }
 
@@ -137,6 +138,7 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
         .or_else(|| cause.downcast_ref().map(store_usage))
         .or_else(|| cause.downcast_ref().map(dataset_usage))
         .or_else(|| cause.downcast_ref().map(evolve_usage))
+        .or_else(|| cause.downcast_ref().map(bench_usage))
         .or_else(|| cause.downcast_ref().map(train_usage))
         .or_else(|| cause.downcast_ref().map(lora_usage))
         .or_else(|| cause.downcast_ref().map(|_: &model::Error| true));
@@ -188,6 +190,15 @@ fn evolve_usage(error: &evolve::Error) -> bool {
         evolve::Error::Store(error) => store_usage(error),
         evolve::Error::Hopeless { .. } => false,
         _ => true,
+    }
+}
+
+fn bench_usage(error: &bench::Error) -> bool {
+    match error {
+        bench::Error::Llm(error) => llm_usage(error),
+        bench::Error::Evolve(error) => evolve_usage(error),
+        bench::Error::Store(error) => store_usage(error),
+        _ => error.is_users_to_change(),
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `doctor`: the commands
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C
@@ -12,6 +12,7 @@
 //! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or `clap`.
 
 mod args;
+mod bench;
 mod chat;
 mod compute;
 mod config;
@@ -65,5 +66,6 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Chat(args) => chat::run(args, session),
         Command::Tree(args) => tree::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
+        Command::Bench(args) => bench::run(args, session),
     }
 }

@@ -21,12 +21,12 @@
 //! - `config`: what can be chosen; `operator`, `reason`: the vocabulary
 //! - `prompt`, `library`: prompt files, and those that are embedded
 //! - `eliminate`, `judge`, `text`: the rules
-//! - `rounds`: the order of things
+//! - `rounds`: the order of things; `times`: how long they took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
 //! resumed run ends with the same rows as an uninterrupted one.
 //! **Invariant:** no child of an eliminated instruction, no answer to one that failed before answering.
-//! **Invariant:** this module decides and owns no file, no clock and no terminal.
+//! **Invariant:** this module decides, and owns no file and no terminal; no clock decides anything.
 
 mod config;
 mod eliminate;
@@ -42,12 +42,14 @@ mod scripted;
 #[cfg(test)]
 mod tests;
 mod text;
+mod times;
 
 pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
 pub use error::Error;
 pub use judge::Calibration;
 pub use operator::{Operator, OperatorWeights};
 pub use reason::{Reason, Stage};
+pub use times::Times;
 
 use crate::dataset::Seed;
 use crate::llm::Generate;
@@ -165,6 +167,20 @@ pub fn run(
     config: &EvolveConfig,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Summary, Error> {
-    rounds::run(model, store, seeds, config, progress)?;
-    Summary::of(store)
+    run_timed(model, store, seeds, config, progress).map(|(summary, _)| summary)
+}
+
+/// As [`run`], and says where the time went that the model did not take.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_timed(
+    model: Model<'_>,
+    store: &mut Store,
+    seeds: &[Seed],
+    config: &EvolveConfig,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<(Summary, Times), Error> {
+    let times = rounds::run(model, store, seeds, config, progress)?;
+    Ok((Summary::of(store)?, times))
 }

@@ -9,6 +9,7 @@ use super::eliminate::{self, ChildRules, Outcome};
 use super::judge::{self, Margin};
 use super::library::{self, Prompts};
 use super::prompt::{self, Slot};
+use super::times::{Stopwatch, Times};
 use super::{Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Reason, Stage, Style};
 use crate::dataset::{Seed, user_turn};
 use crate::llm::{Completion, Generate, Request, Restriction};
@@ -28,7 +29,7 @@ pub(super) fn run(
     seeds: &[Seed],
     config: &EvolveConfig,
     progress: &mut dyn FnMut(&Event),
-) -> Result<(), Error> {
+) -> Result<Times, Error> {
     config.validate()?;
     if seeds.is_empty() {
         return Err(Error::NoSeeds);
@@ -42,7 +43,8 @@ pub(super) fn run(
     progress(&Event::Begun { style, seeds: seeds.len() });
     let prompts = Prompts::new(style, has_chat_template);
     let rules = ChildRules::new(&prompts);
-    let mut run = Run { model, store, config, style, prompts, rules, progress };
+    let watch = Stopwatch::default();
+    let mut run = Run { model, store, config, style, prompts, rules, progress, watch };
     run.plant(seeds)?;
     let calibration = run.calibrate()?;
     run.answer(0, 0)?;
@@ -54,7 +56,7 @@ pub(super) fn run(
             run.check_yield(round, attempt)?;
         }
     }
-    Ok(())
+    Ok(run.watch.times())
 }
 
 /// What decides the journal's rows, by name.
@@ -89,6 +91,7 @@ struct Run<'a> {
     prompts: Prompts,
     rules: ChildRules,
     progress: &'a mut dyn FnMut(&Event),
+    watch: Stopwatch,
 }
 
 impl Run<'_> {
@@ -138,7 +141,7 @@ impl Run<'_> {
     fn evolve(&mut self, round: u32, attempt: u32) -> Result<(), Error> {
         let plans = self.plan(round, attempt)?;
         self.learn_known(round, attempt)?;
-        let there: HashSet<u64> = self.store.attempts(round, attempt)?.iter().map(|node| node.id).collect();
+        let there: HashSet<u64> = self.attempts(round, attempt)?.iter().map(|node| node.id).collect();
         let place = (round, attempt, Stage::Evolve);
         self.in_chunks(
             place,
@@ -155,7 +158,7 @@ impl Run<'_> {
     fn plan(&self, round: u32, attempt: u32) -> Result<Vec<Plan>, Error> {
         let mut evolved = HashSet::new();
         for earlier in 0..attempt {
-            let nodes = self.store.attempts(round, earlier)?;
+            let nodes = self.attempts(round, earlier)?;
             evolved.extend(nodes.iter().filter(|node| node.status == Status::Kept).map(|node| node.root_id));
         }
         let (seed, weights) = (self.config.seed, self.config.operators);
@@ -164,7 +167,7 @@ impl Run<'_> {
             let operator = weights.draw(seed, parent.root_id, round, attempt);
             Plan { id: node_id(root_index, round, attempt), operator, parent }
         };
-        let pool = self.store.pool(round)?;
+        let pool = self.watch.store(|| self.store.pool(round))?;
         Ok(pool.into_iter().filter(|node| !evolved.contains(&node.root_id)).map(plan).collect())
     }
 
@@ -174,7 +177,7 @@ impl Run<'_> {
         for earlier_round in 0..=round {
             for earlier_attempt in 0..self.config.attempts {
                 if (earlier_round, earlier_attempt) <= (round, attempt) {
-                    for node in self.store.attempts(earlier_round, earlier_attempt)? {
+                    for node in self.attempts(earlier_round, earlier_attempt)? {
                         if failed_at(&node)? != Some(Stage::Evolve) {
                             self.rules.learn(&node.instruction, &node.input);
                         }
@@ -188,33 +191,43 @@ impl Run<'_> {
     fn evolve_chunk(&mut self, round: u32, attempt: u32, plans: &[Plan]) -> Result<(), Error> {
         let requests = plans.iter().map(|plan| self.evolve_request(plan)).collect::<Result<Vec<_>, _>>()?;
         let completions = complete(self.model, &requests)?;
-        let unit = self.store.begin()?;
-        for ((plan, request), completion) in plans.iter().zip(&requests).zip(completions) {
-            let child = eliminate::read_child(plan.operator, self.style, &plan.parent, &completion.text);
-            let outcome = self.rules.check(plan.operator, &plan.parent, &child, completion.finish_reason);
+        let (style, rules) = (self.style, &mut self.rules);
+        let read = |(plan, completion): (&Plan, &Completion)| {
+            let child = eliminate::read_child(plan.operator, style, &plan.parent, &completion.text);
+            let outcome = rules.check(plan.operator, &plan.parent, &child, completion.finish_reason);
             if outcome.reason.is_none() {
-                self.rules.learn(&child.instruction, &child.input);
+                rules.learn(&child.instruction, &child.input);
             }
-            let in_breadth = plan.operator.is_in_breadth();
-            unit.insert_node(&Node {
-                id: plan.id,
-                parent_id: Some(plan.parent.id),
-                root_id: plan.parent.root_id,
-                round,
-                attempt,
-                operator: Some(plan.operator.name().to_owned()),
-                instruction: child.instruction,
-                input: child.input,
-                skill: plan.parent.skill.clone(),
-                // A seed's difficulty says nothing about a harder version of it.
-                difficulty: plan.parent.difficulty.filter(|_| in_breadth),
-                generation: Some(generation(request, &completion)),
-                status: Status::Evolved,
-                reason: None,
-            })?;
-            record(&unit, plan.id, &outcome, Status::Evolved)?;
-        }
-        Ok(unit.commit()?)
+            (child, outcome)
+        };
+        let children: Vec<_> = self.watch.filters(|| plans.iter().zip(&completions).map(read).collect());
+        let store = &mut *self.store;
+        self.watch.store(|| {
+            let unit = store.begin()?;
+            let generations = requests.iter().zip(&completions);
+            for ((plan, (request, completion)), (child, outcome)) in plans.iter().zip(generations).zip(children)
+            {
+                let in_breadth = plan.operator.is_in_breadth();
+                unit.insert_node(&Node {
+                    id: plan.id,
+                    parent_id: Some(plan.parent.id),
+                    root_id: plan.parent.root_id,
+                    round,
+                    attempt,
+                    operator: Some(plan.operator.name().to_owned()),
+                    instruction: child.instruction,
+                    input: child.input,
+                    skill: plan.parent.skill.clone(),
+                    // A seed's difficulty says nothing about a harder version of it.
+                    difficulty: plan.parent.difficulty.filter(|_| in_breadth),
+                    generation: Some(generation(request, completion)),
+                    status: Status::Evolved,
+                    reason: None,
+                })?;
+                record(&unit, plan.id, &outcome, Status::Evolved)?;
+            }
+            Ok(unit.commit()?)
+        })
     }
 
     fn evolve_request(&self, plan: &Plan) -> Result<Request, Error> {
@@ -250,11 +263,13 @@ impl Run<'_> {
             |run, nodes| {
                 let pairs = nodes.iter().map(|node| run.pair(node)).collect::<Result<Vec<_>, _>>()?;
                 let margins = judge::margins(run.model, &run.prompts.judge, &pairs)?;
-                let unit = run.store.begin()?;
-                for (node, margin) in nodes.iter().zip(margins) {
-                    record(&unit, node.id, &judgement(margin, line), Status::Judged)?;
-                }
-                Ok(unit.commit()?)
+                run.watch.store(|| {
+                    let unit = run.store.begin()?;
+                    for (node, margin) in nodes.iter().zip(margins) {
+                        record(&unit, node.id, &judgement(margin, line), Status::Judged)?;
+                    }
+                    Ok(unit.commit()?)
+                })
             },
         )
     }
@@ -263,7 +278,7 @@ impl Run<'_> {
     /// sides: it cannot make a difference, and it can be long.
     fn pair(&self, node: &Node) -> Result<(String, String), Error> {
         let parent = node.parent_id.expect("only children are judged");
-        let parent = self.store.node(parent)?.expect("the journal's foreign keys hold");
+        let parent = self.watch.store(|| self.store.node(parent))?.expect("the journal's foreign keys hold");
         if parent.input == node.input {
             return Ok((parent.instruction, node.instruction.clone()));
         }
@@ -280,15 +295,21 @@ impl Run<'_> {
             let requests =
                 nodes.iter().map(|node| run.answer_request(node)).collect::<Result<Vec<_>, _>>()?;
             let completions = complete(run.model, &requests)?;
-            let unit = run.store.begin()?;
-            for ((node, request), completion) in nodes.iter().zip(&requests).zip(completions) {
-                let text = completion.text.trim().to_owned();
-                let outcome = eliminate::check_answer(&text, completion.finish_reason, &stop_words);
-                let answer = Answer { text, generation: generation(request, &completion) };
-                unit.insert_answer(node.id, &answer)?;
-                record(&unit, node.id, &outcome, Status::Kept)?;
-            }
-            Ok(unit.commit()?)
+            let check = |completion: &Completion| {
+                eliminate::check_answer(completion.text.trim(), completion.finish_reason, &stop_words)
+            };
+            let outcomes: Vec<_> = run.watch.filters(|| completions.iter().map(check).collect());
+            run.watch.store(|| {
+                let unit = run.store.begin()?;
+                let generations = requests.iter().zip(&completions);
+                for ((node, (request, completion)), outcome) in nodes.iter().zip(generations).zip(outcomes) {
+                    let text = completion.text.trim().to_owned();
+                    let answer = Answer { text, generation: generation(request, completion) };
+                    unit.insert_answer(node.id, &answer)?;
+                    record(&unit, node.id, &outcome, Status::Kept)?;
+                }
+                Ok(unit.commit()?)
+            })
         })
     }
 
@@ -307,10 +328,15 @@ impl Run<'_> {
         })
     }
 
+    /// The nodes of an attempt, by id.
+    fn attempts(&self, round: u32, attempt: u32) -> Result<Vec<Node>, Error> {
+        Ok(self.watch.store(|| self.store.attempts(round, attempt))?)
+    }
+
     /// The nodes of an attempt that no stage before `stage` eliminated, by id.
     fn reached(&self, round: u32, attempt: u32, stage: Stage) -> Result<Vec<Node>, Error> {
         let mut reached = Vec::new();
-        for node in self.store.attempts(round, attempt)? {
+        for node in self.attempts(round, attempt)? {
             if failed_at(&node)?.is_none_or(|failed| failed >= stage) {
                 reached.push(node);
             }
@@ -342,7 +368,7 @@ impl Run<'_> {
 
     /// Gives up when nearly all attempts so far are eliminated.
     fn check_yield(&self, round: u32, attempt: u32) -> Result<(), Error> {
-        let nodes = self.store.attempts(round, attempt)?;
+        let nodes = self.attempts(round, attempt)?;
         let dead: Vec<&Node> = nodes.iter().filter(|node| node.status == Status::Eliminated).collect();
         let (attempts, alive) = (nodes.len(), nodes.len() - dead.len());
         if attempts < YIELD_WINDOW || alive as f64 >= self.config.min_yield * attempts as f64 {

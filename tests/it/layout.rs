@@ -11,9 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Low to high: a module names only those before it (and itself).
-const MODULES: [&str; 13] = [
-    "rng", "tensor", "gguf", "device", "llm", "ops", "store", "lora", "model", "dataset", "evolve", "train",
-    "cli",
+const MODULES: [&str; 14] = [
+    "rng", "tensor", "gguf", "device", "llm", "ops", "store", "lora", "model", "dataset", "evolve", "bench",
+    "train", "cli",
 ];
 
 /// Outside crates that one place owns, and the paths that may name them.

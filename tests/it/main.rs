@@ -8,6 +8,7 @@
     reason = "in a test, `unwrap` is a check; clippy sees that only inside test functions"
 )]
 
+mod bench;
 mod cli_files;
 mod cli_usage;
 mod compute_format;

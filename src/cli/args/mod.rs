@@ -5,10 +5,12 @@
 //! **Invariant:** no file is touched and nothing is decided here; defaults are the modules' own, never a
 //! second copy of a number.
 
+mod bench;
 mod engine;
 mod evolve;
 mod train;
 
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use evolve::EvolveArgs;
 pub(crate) use train::TrainArgs;
@@ -95,6 +97,7 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     Tree(TreeArgs),
     Doctor(DoctorArgs),
+    Bench(BenchArgs),
 }
 
 /// The whole loop from a TOML file: evolve, export, train, check; resumable

@@ -1,0 +1,95 @@
+//! What can go wrong while measuring, and with the history of measurements.
+
+use crate::{evolve, llm, store};
+use std::path::PathBuf;
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model failed, or the measurement was interrupted.
+    #[error(transparent)]
+    Llm(#[from] llm::Error),
+    /// The evolution failed.
+    #[error(transparent)]
+    Evolve(#[from] evolve::Error),
+    /// The journal of the evolution cannot be made.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A setting is out of range.
+    #[error("`{field}` is {found}, expected {expected}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The history cannot be read or written.
+    #[error("cannot {action} the history `{}`", path.display())]
+    History {
+        /// `open`, `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line of the history is no record.
+    #[error("line {line} of the history `{}` is no record of `evol bench evolve`: {reason}", path.display())]
+    BadRecord {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A record that is not there was asked for.
+    #[error("there is no record {found} in the history `{}`, which has {count}", path.display())]
+    NoSuchRecord {
+        /// The file.
+        path: PathBuf,
+        /// As asked, from 1.
+        found: usize,
+        /// Records in the file.
+        count: usize,
+    },
+    /// There is nothing to compare.
+    #[error("the history `{}` has no two records of one model: {reason}", path.display())]
+    NoPair {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Llm(error) => error.hint(),
+            Self::Evolve(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::BadRecord { .. } => Some("remove the line, or name another file with `--history`".to_owned()),
+            Self::NoSuchRecord { count, .. } if *count > 0 => Some(format!("records are numbered 1 to {count}")),
+            Self::NoSuchRecord { .. } | Self::NoPair { .. } => {
+                Some("`evol bench evolve --model MODEL` appends a record".to_owned())
+            }
+            Self::History { action: "read", source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some("`evol bench evolve --model MODEL` makes it".to_owned())
+            }
+            Self::Setting { .. } | Self::History { .. } => None,
+        }
+    }
+
+    /// Whether the same call fails until the user changes something.
+    pub fn is_users_to_change(&self) -> bool {
+        match self {
+            Self::Setting { .. } | Self::BadRecord { .. } | Self::NoSuchRecord { .. } | Self::NoPair { .. } => true,
+            Self::History { action, .. } => *action == "read",
+            Self::Llm(_) | Self::Evolve(_) | Self::Store(_) => false,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `evol bench` as typed.
+
+use crate::evolve::MaxTokens;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Throughput of a model on this machine, and how it changed
+///
+/// `evol bench evolve` measures: a real evolution over built-in seeds, the model's rates by batch width, and what
+/// reproducible bytes cost. It appends a record to a history file, of which `evol bench compare` puts two side by
+/// side.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  evol bench evolve --model base.gguf
+  evol bench compare")]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    Evolve(BenchEvolveArgs),
+    Compare(BenchCompareArgs),
+}
+
+/// Measure how fast a model evolves instructions here
+///
+/// Prints a table, or with --json the record that is appended to the history: instructions kept per hour, tokens
+/// per kept instruction, shares of time by stage, share of prompt tokens that were not computed again, peak memory;
+/// prefill and decode rates by batch width; and the time of a token at `exact` reproducibility beside the
+/// engine's fastest level, on the same requests, by turns. Nothing of the run is kept.
+#[derive(Debug, Args)]
+#[command(after_help = "The journal of the run is made in the folder for temporary files ($TMPDIR): if that is in memory, \
+the share of the store is smaller than on a disk.
+
+Examples:
+  evol bench evolve --model base.gguf
+  evol bench evolve --model smollm2-135m-instruct --seeds 175 --threads 2
+  evol bench evolve --model base.gguf --json --history speeds.jsonl")]
+pub(crate) struct BenchEvolveArgs {
+    /// Model to measure: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Built-in seeds to evolve
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) seeds: usize,
+    /// Rounds of evolution
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) rounds: u32,
+    /// Sequences decoded in one batch
+    #[arg(long, value_name = "N", default_value_t = super::BATCH_WIDTH)]
+    pub(crate) batch_width: usize,
+    /// Batch widths to measure rates at, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,8,32")]
+    pub(crate) widths: Vec<usize>,
+    /// Times that rates and levels are measured; medians are reported
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) repeats: usize,
+    /// Longest answer, in tokens
+    #[arg(long, value_name = "N", default_value_t = MaxTokens::default().answer)]
+    pub(crate) max_answer_tokens: usize,
+    /// File to append the record to [default: $XDG_STATE_HOME/evol/bench.jsonl, or that under ~/.local/state]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history: Option<PathBuf>,
+}
+
+/// Two measurements side by side, with ratios
+///
+/// Without numbers: the last record, and the one before it of the same model. Says what else differs (machine,
+/// version, settings), because then the ratios are due to that too. A ratio is the second in times of the first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  evol bench compare
+  evol bench compare 3 7                    the third and the seventh line of the history")]
+pub(crate) struct BenchCompareArgs {
+    /// Number of the first record, from 1, the oldest
+    #[arg(value_name = "A", requires = "second")]
+    pub(crate) first: Option<usize>,
+    /// Number of the second record
+    #[arg(value_name = "B")]
+    pub(crate) second: Option<usize>,
+    /// History file [default: $XDG_STATE_HOME/evol/bench.jsonl, or that under ~/.local/state]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history: Option<PathBuf>,
+}

@@ -1,0 +1,230 @@
+//! `evol bench`: throughput measured, kept, compared.
+//!
+//! **Invariant:** what the table shows is what the record holds; the clock is read for the record only.
+
+use super::args::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
+use super::error::Error;
+use super::machine::Machine;
+use super::output::Output;
+use super::plan::{self, Session};
+use crate::bench::{
+    self, Comparison, Evolution, Figures, History, Line, MachineEntry, ModelEntry, Record, Settings, Step, Workload,
+};
+use crate::evolve::MaxTokens;
+use crate::gguf::Gguf;
+use crate::llm;
+use anyhow::{Context, Result};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Runs the command.
+///
+/// # Errors
+/// Model, settings or history are unusable, llama.cpp fails, or the measurement was interrupted.
+pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<()> {
+    match &args.command {
+        BenchCommand::Evolve(args) => evolve(args, session),
+        BenchCommand::Compare(args) => compare(args, session),
+    }
+}
+
+fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
+    let model = plan::model(&args.model)?;
+    let gguf = Gguf::open(&model)?;
+    gguf.check_for_llama_cpp()?;
+    let settings = Settings {
+        seeds: args.seeds,
+        rounds: args.rounds,
+        seed: session.seed.unwrap_or(0),
+        max_tokens: MaxTokens { answer: args.max_answer_tokens, ..MaxTokens::default() },
+        batch_width: args.batch_width,
+        threads: session.threads,
+        widths: args.widths.clone(),
+        repeats: args.repeats,
+    };
+    let interrupt = Arc::clone(session.interrupt.flag());
+    let workload = Workload { model: &model, sha256: gguf.sha256()?, settings, interrupt };
+    workload.check()?;
+    let path = history_path(args.history.as_deref());
+    let mut history = History::open(&path)?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
+    let figures = measure(&workload, scratch.path(), session.output)?;
+    let record = record(&workload, figures);
+    history.append(&record)?;
+    if session.output.is_json() {
+        session.output.document(&record)?;
+    } else {
+        session.output.data(&table(&record))?;
+    }
+    session.output.note(&format!("appended to `{}`", path.display()));
+    Ok(())
+}
+
+fn measure(workload: &Workload<'_>, scratch: &Path, output: Output) -> Result<Figures> {
+    let mut progress = output.progress("evolution");
+    let result = bench::run(workload, scratch, &mut |step| match step {
+        Step::Evolution { round, done, total } => {
+            progress.update(done as u64, total as u64, &format!("round {round}"));
+        }
+        Step::Rates { width } => progress.say(&format!("rates at batch width {width}")),
+        Step::Exact { done, total } => {
+            progress.say(&format!("cost of exact: pass {} of {total}", done + 1));
+        }
+    });
+    progress.finish();
+    match result {
+        Err(bench::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted.into()),
+        Err(bench::Error::Evolve(crate::evolve::Error::Llm(llm::Error::Interrupted))) => {
+            Err(Error::Interrupted.into())
+        }
+        other => Ok(other?),
+    }
+}
+
+fn record(workload: &Workload<'_>, figures: Figures) -> Record {
+    let machine = Machine::detect();
+    Record {
+        format: bench::FORMAT,
+        time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        evol_version: env!("CARGO_PKG_VERSION").to_owned(),
+        model: ModelEntry {
+            file: workload.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            sha256: workload.sha256.clone(),
+        },
+        machine: MachineEntry {
+            platform: machine.platform,
+            cpu: machine.cpu,
+            available_threads: machine.threads,
+            llama_cpp: llm::system_info(),
+        },
+        settings: workload.settings.clone(),
+        figures,
+    }
+}
+
+fn table(record: &Record) -> String {
+    let Record { settings, figures, .. } = record;
+    let mut text = format!("{}, {} threads", record.model.file, settings.threads);
+    if let Some(cpu) = &record.machine.cpu {
+        let _ = write!(text, ", {cpu}");
+    }
+    let _ = writeln!(
+        text,
+        "\nevolution of {} seeds, rounds: {}, batch width {}, {}\n",
+        settings.seeds,
+        settings.rounds,
+        settings.batch_width,
+        figures.evolution.determinism.name()
+    );
+    evolution_table(&figures.evolution, &mut text);
+    let _ = writeln!(text, "\n{:<12}{:>20}{:>18}", "batch width", "prefill tokens/s", "decode rows/s");
+    for rate in &figures.rates {
+        let (prefill, decode) = (rate.prefill_tokens_per_second, rate.decode_rows_per_second);
+        let _ = writeln!(text, "{:<12}{prefill:>20.1}{decode:>18.1}", rate.width);
+    }
+    if let Some(exact) = &figures.exact {
+        let _ = writeln!(
+            text,
+            "\nexact         {:.1} tokens/s\nscheduled     {:.1} tokens/s\ncost of exact {:.2} times scheduled \
+             ({} requests, medians of {})",
+            exact.exact_tokens_per_second,
+            exact.scheduled_tokens_per_second,
+            exact.cost,
+            exact.requests,
+            exact.passes
+        );
+    }
+    if let Some(reason) = &figures.not_exact_because {
+        let _ = writeln!(text, "\nno exact reproducibility: {reason}");
+    }
+    text
+}
+
+fn evolution_table(evolution: &Evolution, text: &mut String) {
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<30}{value:>12}");
+    };
+    line("attempts", evolution.attempts.to_string());
+    line("kept", evolution.kept.to_string());
+    line("wall time, s", format!("{:.1}", evolution.wall_seconds));
+    line("instructions kept per hour", format!("{:.0}", evolution.kept_per_hour));
+    line("answers per hour, with seeds'", format!("{:.0}", evolution.answers_per_hour));
+    line("tokens generated per second", format!("{:.1}", evolution.tokens_per_second));
+    line("tokens per kept instruction", evolution.tokens_per_kept.map_or("-".to_owned(), |n| format!("{n:.0}")));
+    line("judgements per second", format!("{:.1}", evolution.judgements_per_second));
+    line("prefix reuse", percent(evolution.prefix_reuse));
+    if let Some(bytes) = evolution.peak_memory_bytes {
+        line("peak memory, MiB", (bytes >> 20).to_string());
+    }
+    for (name, share) in evolution.shares.named() {
+        line(&format!("time: {name}"), percent(share));
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn compare(args: &BenchCompareArgs, session: &Session) -> Result<()> {
+    let path = history_path(args.history.as_deref());
+    let asked = args.first.zip(args.second).map(|(first, second)| [first, second]);
+    let comparison = bench::compare(&History::read(&path)?, asked, &path)?;
+    if session.output.is_json() {
+        session.output.document(&comparison)?;
+    } else {
+        session.output.data(&side_by_side(&comparison))?;
+    }
+    for difference in &comparison.differences {
+        session.output.warn(&format!("the two differ in more than their figures: {difference}"));
+    }
+    Ok(())
+}
+
+fn side_by_side(comparison: &Comparison) -> String {
+    let Comparison { numbers, times, lines, .. } = comparison;
+    let head = |k: usize| format!("{}: {}", numbers[k], times[k]);
+    let mut text = format!("{:<32}{:>26}{:>26}{:>8}\n", "", head(0), head(1), "ratio");
+    for Line { name, values, ratio } in lines {
+        let [first, second] = values.map(|value| value.map_or("-".to_owned(), figure));
+        let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let _ = writeln!(text, "{name:<32}{first:>26}{second:>26}{ratio:>8}");
+    }
+    text
+}
+
+/// With as many decimals as it takes to see a difference.
+fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        0.0..10.0 => 3,
+        10.0..1000.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// As typed, or `${XDG_STATE_HOME:-~/.local/state}/evol/bench.jsonl`.
+fn history_path(typed: Option<&Path>) -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    typed.map_or_else(
+        || {
+            set("XDG_STATE_HOME")
+                .or_else(|| set("HOME").map(|home| home.join(".local/state")))
+                .unwrap_or_else(|| PathBuf::from(".local/state"))
+                .join("evol/bench.jsonl")
+        },
+        Path::to_owned,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_decimals_where_they_matter() {
+        let shown = [0.0, 0.1234, 9.9999, 123.45, 3600.4].map(figure);
+        assert_eq!(shown, ["0.000", "0.123", "10.000", "123.5", "3600"]);
+    }
+}
