@@ -54,7 +54,7 @@ impl Workload<'_> {
     /// [`Error::Setting`].
     pub fn check(&self) -> Result<(), Error> {
         let Settings { seeds, rounds, repeats, ref widths, .. } = self.settings;
-        let limit = crate::dataset::BUILTIN_SEEDS;
+        let limit = crate::dataset::builtin_seeds().len();
         let in_range = [
             ("seeds", (1..=limit).contains(&seeds), seeds.to_string(), format!("1 to {limit} built-in seeds")),
             ("rounds", rounds >= 1, rounds.to_string(), "at least 1".to_owned()),

@@ -54,6 +54,7 @@ pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;
 pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, measure};
 pub use model_info::ModelInfo;
+pub use prefix::work_order;
 pub use reference::reference_logits;
 pub use request::{
     Answer, Completion, FinishReason, Message, Part, Prompt, Question, Request, Restriction, Sampling,

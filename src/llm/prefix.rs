@@ -76,6 +76,12 @@ pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>) -> 
     plan
 }
 
+/// The order in which a list of tokenised prompts is worked on, as indices: for measuring the planner.
+pub fn work_order(prompts: Vec<Vec<u32>>) -> Vec<usize> {
+    let prompts: Vec<Tokens> = prompts.into_iter().map(|all| Tokens { all, shared: 0 }).collect();
+    plan(&prompts, 0..prompts.len()).groups.concat()
+}
+
 /// Plans a range of prompts that share the prefixes `held` (lengths).
 fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Plan, depth: usize) {
     let [first, .., last] = range else {
