@@ -78,7 +78,11 @@ fn planning(c: &mut Criterion) {
         let prompts = prompts(count, groups);
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(format!("{count} prompts, {groups} prefixes"), |b| {
-            b.iter_batched(|| prompts.clone(), |prompts| black_box(work_order(prompts)), BatchSize::LargeInput);
+            b.iter_batched(
+                || prompts.clone(),
+                |prompts| black_box(work_order(prompts)),
+                BatchSize::LargeInput,
+            );
         });
     }
 }

@@ -108,7 +108,8 @@ fn differences(pair: [&Record; 2]) -> Vec<String> {
 
 fn lines(pair: [&Record; 2]) -> Vec<Line> {
     let evolution = pair.map(|record| &record.figures.evolution);
-    let of_both = |name: &str, read: fn(&super::Evolution) -> Option<f64>| Line::new(name, evolution.map(read));
+    let of_both =
+        |name: &str, read: fn(&super::Evolution) -> Option<f64>| Line::new(name, evolution.map(read));
     let mut lines = vec![
         of_both("instructions kept per hour", |e| Some(e.kept_per_hour)),
         of_both("answers per hour", |e| Some(e.answers_per_hour)),
@@ -123,7 +124,8 @@ fn lines(pair: [&Record; 2]) -> Vec<Line> {
     for ((name, first), (_, second)) in shares[0].into_iter().zip(shares[1]) {
         lines.push(Line::new(format!("share of {name}"), [Some(first), Some(second)]));
     }
-    let mut widths: Vec<usize> = pair.iter().flat_map(|r| r.figures.rates.iter().map(|rate| rate.width)).collect();
+    let mut widths: Vec<usize> =
+        pair.iter().flat_map(|r| r.figures.rates.iter().map(|rate| rate.width)).collect();
     widths.sort_unstable();
     widths.dedup();
     for width in widths {

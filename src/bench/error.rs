@@ -72,8 +72,12 @@ impl Error {
             Self::Llm(error) => error.hint(),
             Self::Evolve(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::BadRecord { .. } => Some("remove the line, or name another file with `--history`".to_owned()),
-            Self::NoSuchRecord { count, .. } if *count > 0 => Some(format!("records are numbered 1 to {count}")),
+            Self::BadRecord { .. } => {
+                Some("remove the line, or name another file with `--history`".to_owned())
+            }
+            Self::NoSuchRecord { count, .. } if *count > 0 => {
+                Some(format!("records are numbered 1 to {count}"))
+            }
             Self::NoSuchRecord { .. } | Self::NoPair { .. } => {
                 Some("`evol bench evolve --model MODEL` appends a record".to_owned())
             }
@@ -87,7 +91,10 @@ impl Error {
     /// Whether the same call fails until the user changes something.
     pub fn is_users_to_change(&self) -> bool {
         match self {
-            Self::Setting { .. } | Self::BadRecord { .. } | Self::NoSuchRecord { .. } | Self::NoPair { .. } => true,
+            Self::Setting { .. }
+            | Self::BadRecord { .. }
+            | Self::NoSuchRecord { .. }
+            | Self::NoPair { .. } => true,
             Self::History { action, .. } => *action == "read",
             Self::Llm(_) | Self::Evolve(_) | Self::Store(_) => false,
         }

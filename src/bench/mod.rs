@@ -56,7 +56,12 @@ impl Workload<'_> {
         let Settings { seeds, rounds, repeats, ref widths, .. } = self.settings;
         let limit = crate::dataset::builtin_seeds().len();
         let in_range = [
-            ("seeds", (1..=limit).contains(&seeds), seeds.to_string(), format!("1 to {limit} built-in seeds")),
+            (
+                "seeds",
+                (1..=limit).contains(&seeds),
+                seeds.to_string(),
+                format!("1 to {limit} built-in seeds"),
+            ),
             ("rounds", rounds >= 1, rounds.to_string(), "at least 1".to_owned()),
             ("repeats", repeats >= 1, repeats.to_string(), "at least 1".to_owned()),
             (

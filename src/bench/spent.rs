@@ -98,7 +98,8 @@ mod tests {
             sampling_ns: ns(sampling),
             ..EngineStats::default()
         };
-        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        let close =
+            |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         let mut one = Spent::default();
         one.add_completions(10.0, &before, &stats(3.0, 5.0, 1.0));
         close(one.prefill, 3.0);

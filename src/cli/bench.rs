@@ -8,7 +8,8 @@ use super::machine::Machine;
 use super::output::Output;
 use super::plan::{self, Session};
 use crate::bench::{
-    self, Comparison, Evolution, Figures, History, Line, MachineEntry, ModelEntry, Record, Settings, Step, Workload,
+    self, Comparison, Evolution, Figures, History, Line, MachineEntry, ModelEntry, Record, Settings, Step,
+    Workload,
 };
 use crate::evolve::MaxTokens;
 use crate::gguf::Gguf;
@@ -152,7 +153,10 @@ fn evolution_table(evolution: &Evolution, text: &mut String) {
     line("instructions kept per hour", format!("{:.0}", evolution.kept_per_hour));
     line("answers per hour, with seeds'", format!("{:.0}", evolution.answers_per_hour));
     line("tokens generated per second", format!("{:.1}", evolution.tokens_per_second));
-    line("tokens per kept instruction", evolution.tokens_per_kept.map_or("-".to_owned(), |n| format!("{n:.0}")));
+    line(
+        "tokens per kept instruction",
+        evolution.tokens_per_kept.map_or("-".to_owned(), |n| format!("{n:.0}")),
+    );
     line("judgements per second", format!("{:.1}", evolution.judgements_per_second));
     line("prefix reuse", percent(evolution.prefix_reuse));
     if let Some(bytes) = evolution.peak_memory_bytes {

@@ -205,7 +205,8 @@ impl Run<'_> {
         self.watch.store(|| {
             let unit = store.begin()?;
             let generations = requests.iter().zip(&completions);
-            for ((plan, (request, completion)), (child, outcome)) in plans.iter().zip(generations).zip(children)
+            for ((plan, (request, completion)), (child, outcome)) in
+                plans.iter().zip(generations).zip(children)
             {
                 let in_breadth = plan.operator.is_in_breadth();
                 unit.insert_node(&Node {

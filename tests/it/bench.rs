@@ -1,8 +1,8 @@
 //! `evol bench` on two layers of the real model, and on histories that cannot be used.
 
 use crate::{evol, model_path, refused};
-use serde_json::Value;
 use evol::gguf::{Gguf, NewTensor, Value as Metadata, write};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,8 @@ fn compare(history: &Path, arguments: &[&str]) -> (String, String) {
 }
 
 fn at_least(figures: &Value, pointer: &str, least: f64) -> f64 {
-    let number = figures.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer}: {figures}"));
+    let number =
+        figures.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer}: {figures}"));
     assert!(number.is_finite() && number >= least, "{pointer} is {number}");
     number
 }
@@ -76,7 +77,8 @@ fn write_changed(record: &Value, history: &Path, change: impl FnOnce(&mut Value)
 fn a_measurement_has_every_figure_and_is_kept_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let history = folder.path().join("state/bench.jsonl");
-    let printed: Value = serde_json::from_str(&measure(&two_layers(folder.path()), &history, &["--json"])).unwrap();
+    let printed: Value =
+        serde_json::from_str(&measure(&two_layers(folder.path()), &history, &["--json"])).unwrap();
     let lines = fs::read_to_string(&history).unwrap();
     assert_eq!(lines.lines().count(), 1);
     assert_eq!(serde_json::from_str::<Value>(&lines).unwrap(), printed, "what is printed is what is kept");
@@ -130,7 +132,8 @@ fn two_records(folder: &Path, record: &Value) {
     let (stdout, _) = compare(&history, &["2", "1", "--json"]);
     let comparison: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(comparison["numbers"], serde_json::json!([2, 1]));
-    let line = comparison["lines"].as_array().unwrap().iter().find(|l| l["name"] == "tokens generated per second");
+    let line =
+        comparison["lines"].as_array().unwrap().iter().find(|l| l["name"] == "tokens generated per second");
     assert_eq!(line.unwrap()["ratio"], 0.5);
     let (_, stderr) = compare(&history, &["1", "1"]);
     assert_eq!(stderr, "", "a record does not differ from itself");
@@ -157,7 +160,10 @@ fn histories_and_settings_that_cannot_be_used() {
     assert!(compare("empty.jsonl").contains("no two records of one model: it is empty"));
     fs::write(folder.path().join("bad.jsonl"), "{\"format\": 1}\n").unwrap();
     let refusal = compare("bad.jsonl");
-    assert!(refusal.contains("line 1 of the history `bad.jsonl`") && refusal.contains("missing field"), "{refusal}");
+    assert!(
+        refusal.contains("line 1 of the history `bad.jsonl`") && refusal.contains("missing field"),
+        "{refusal}"
+    );
     fs::write(folder.path().join("bytes.jsonl"), b"\xff\xfe\n").unwrap();
     assert!(compare("bytes.jsonl").contains("cannot read the history `bytes.jsonl`"));
 

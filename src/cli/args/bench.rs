@@ -32,13 +32,15 @@ pub(crate) enum BenchCommand {
 /// prefill and decode rates by batch width; and the time of a token at `exact` reproducibility beside the
 /// engine's fastest level, on the same requests, by turns. Nothing of the run is kept.
 #[derive(Debug, Args)]
-#[command(after_help = "The journal of the run is made in the folder for temporary files ($TMPDIR): if that is in memory, \
+#[command(
+    after_help = "The journal of the run is made in the folder for temporary files ($TMPDIR): if that is in memory, \
 the share of the store is smaller than on a disk.
 
 Examples:
   evol bench evolve --model base.gguf
   evol bench evolve --model smollm2-135m-instruct --seeds 175 --threads 2
-  evol bench evolve --model base.gguf --json --history speeds.jsonl")]
+  evol bench evolve --model base.gguf --json --history speeds.jsonl"
+)]
 pub(crate) struct BenchEvolveArgs {
     /// Model to measure: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
