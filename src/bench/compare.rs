@@ -101,6 +101,8 @@ fn differences(pair: [&Record; 2]) -> Vec<String> {
     setting("seed of the run", |s| s.seed.to_string());
     setting("limits on tokens", |s| format!("{:?}", s.max_tokens));
     setting("batch width", |s| s.batch_width.to_string());
+    setting("compute format", |s| s.compute_format.clone());
+    setting("layers on a GPU", |s| s.gpu_layers.to_string());
     setting("threads", |s| s.threads.to_string());
     setting("repeats", |s| s.repeats.to_string());
     found

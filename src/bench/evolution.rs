@@ -21,7 +21,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evolution {
-    /// Level of reproducibility of the run: `exact` unless the model cannot have it.
+    /// Level of reproducibility of the run.
     pub determinism: Determinism,
     /// Attempts at evolving.
     pub attempts: u64,
@@ -128,7 +128,8 @@ pub(super) fn measure(
     let mut engine = Engine::load(workload.options(determinism))?;
     let n_params = Some(engine.info().n_params);
     let mut stopped = Stopped::new(&mut engine);
-    let model = evolve::Model { generate: &mut stopped, sha256: workload.sha256.clone(), n_params };
+    let (sha256, recipe) = (workload.sha256.clone(), Vec::new());
+    let model = evolve::Model { generate: &mut stopped, sha256, recipe, n_params };
     let mut report = |event: &Event| {
         if let Event::Chunk(chunk) = event {
             step(Step::Evolution { round: chunk.round, done: chunk.done, total: chunk.total });

@@ -5,6 +5,7 @@
 //! **Invariant:** a record is appended whole or not at all, and nothing that is in the file is ever rewritten.
 
 use super::{Error, Figures};
+use crate::dataset::builtin_seeds;
 use crate::evolve::MaxTokens;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -72,12 +73,47 @@ pub struct Settings {
     pub max_tokens: MaxTokens,
     /// Sequences decoded in one batch.
     pub batch_width: usize,
+    /// Format of the weights that were computed with, as `--compute-format` names it.
+    pub compute_format: String,
+    /// Layers on a GPU.
+    pub gpu_layers: u32,
     /// Threads of the engine.
     pub threads: usize,
     /// Widths that rates are measured at.
     pub widths: Vec<usize>,
     /// Times that rates and levels are measured.
     pub repeats: usize,
+}
+
+impl Settings {
+    /// Says which setting is out of range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(&self) -> Result<(), Error> {
+        let &Self { seeds, rounds, repeats, ref widths, .. } = self;
+        let limit = builtin_seeds().len();
+        let in_range = [
+            (
+                "seeds",
+                (1..=limit).contains(&seeds),
+                seeds.to_string(),
+                format!("1 to {limit} built-in seeds"),
+            ),
+            ("rounds", rounds >= 1, rounds.to_string(), "at least 1".to_owned()),
+            ("repeats", repeats >= 1, repeats.to_string(), "at least 1".to_owned()),
+            (
+                "widths",
+                !widths.is_empty() && widths.iter().all(|&width| width >= 1),
+                format!("{widths:?}"),
+                "at least one width, none 0".to_owned(),
+            ),
+        ];
+        match in_range.into_iter().find(|(_, ok, ..)| !ok) {
+            Some((field, _, found, expected)) => Err(Error::Setting { field, found, expected }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The file, open for appending.
@@ -106,8 +142,8 @@ impl History {
     /// # Errors
     /// [`Error::History`].
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
-        let line = serde_json::to_string(record).expect("a record has string keys and plain numbers") + "\n";
         let failed = |source| Error::History { action: "write", path: self.path.clone(), source };
+        let line = serde_json::to_string(record).map_err(|error| failed(error.into()))? + "\n";
         // One call, so that two programs that append at once do not mix their lines.
         self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
     }

@@ -37,10 +37,12 @@ use std::sync::atomic::AtomicBool;
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct Workload<'p> {
-    /// The model, a GGUF file.
+    /// The model's file that the engine computes with: as it was given, or converted.
     pub model: &'p Path,
-    /// Its SHA-256, lowercase hexadecimal.
+    /// SHA-256 of the model as it was given, lowercase hexadecimal.
     pub sha256: String,
+    /// Level of the evolution and the rates, which the model can have.
+    pub determinism: Determinism,
     /// What the figures depend on, and what is kept beside them.
     pub settings: Settings,
     /// When it becomes true, measuring ends with [`crate::llm::Error::Interrupted`].
@@ -48,38 +50,10 @@ pub struct Workload<'p> {
 }
 
 impl Workload<'_> {
-    /// Says which setting is out of range.
-    ///
-    /// # Errors
-    /// [`Error::Setting`].
-    pub fn check(&self) -> Result<(), Error> {
-        let Settings { seeds, rounds, repeats, ref widths, .. } = self.settings;
-        let limit = crate::dataset::builtin_seeds().len();
-        let in_range = [
-            (
-                "seeds",
-                (1..=limit).contains(&seeds),
-                seeds.to_string(),
-                format!("1 to {limit} built-in seeds"),
-            ),
-            ("rounds", rounds >= 1, rounds.to_string(), "at least 1".to_owned()),
-            ("repeats", repeats >= 1, repeats.to_string(), "at least 1".to_owned()),
-            (
-                "widths",
-                !widths.is_empty() && widths.iter().all(|&width| width >= 1),
-                format!("{widths:?}"),
-                "at least one width, none 0".to_owned(),
-            ),
-        ];
-        match in_range.into_iter().find(|(_, ok, ..)| !ok) {
-            Some((field, _, found, expected)) => Err(Error::Setting { field, found, expected }),
-            None => Ok(()),
-        }
-    }
-
     fn options(&self, determinism: Determinism) -> EngineOptions<'_> {
         let mut options = EngineOptions::new(self.model, self.settings.threads);
         options.n_seq = self.settings.batch_width;
+        options.gpu_layers = self.settings.gpu_layers;
         options.determinism = determinism;
         options.interrupt = Arc::clone(&self.interrupt);
         options
@@ -132,11 +106,13 @@ pub enum Step {
 /// # Errors
 /// A setting is out of range, the model or the directory is unusable, or the measurement was interrupted.
 pub fn run(workload: &Workload<'_>, scratch: &Path, step: &mut dyn FnMut(Step)) -> Result<Figures, Error> {
-    workload.check()?;
-    let (level, not_exact_because) = Determinism::Exact.resolve(workload.model, 0)?;
+    workload.settings.check()?;
+    let level = workload.determinism;
+    let (best, not_exact_because) =
+        Determinism::Exact.resolve(workload.model, workload.settings.gpu_layers)?;
     let (evolution, requests) = evolution::measure(workload, level, scratch, step)?;
     let rates = rates::measure(workload, level, step)?;
-    let exact = match level {
+    let exact = match best {
         Determinism::Exact => exact::measure(workload, &requests, step)?,
         Determinism::Scheduled => None,
     };
@@ -171,9 +147,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Settings)| {
             let mut settings = settings.clone();
             change(&mut settings);
-            let interrupt = Arc::default();
-            let workload = Workload { model: Path::new("m"), sha256: String::new(), settings, interrupt };
-            workload.check().map_err(|error| error.to_string())
+            settings.check().map_err(|error| error.to_string())
         };
         assert_eq!(refused(&|_| ()), Ok(()));
         assert!(refused(&|s| s.seeds = 0).unwrap_err().contains("`seeds` is 0"));

@@ -3,6 +3,7 @@
 //! **Invariant:** what the table shows is what the record holds; the clock is read for the record only.
 
 use super::args::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
+use super::compute::{Compute, EngineSettings};
 use super::error::Error;
 use super::machine::Machine;
 use super::output::Output;
@@ -35,24 +36,32 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     let model = plan::model(&args.model)?;
     let gguf = Gguf::open(&model)?;
     gguf.check_for_llama_cpp()?;
-    let settings = Settings {
+    let sha256 = gguf.sha256()?;
+    let engine = EngineSettings::from(&args.engine);
+    engine.validate()?;
+    let mut settings = Settings {
         seeds: args.seeds,
         rounds: args.rounds,
         seed: session.seed.unwrap_or(0),
         max_tokens: MaxTokens { answer: args.max_answer_tokens, ..MaxTokens::default() },
-        batch_width: args.batch_width,
+        batch_width: engine.batch_width,
+        compute_format: String::new(),
+        gpu_layers: engine.gpu_layers,
         threads: session.threads,
         widths: args.widths.clone(),
         repeats: args.repeats,
     };
-    let interrupt = Arc::clone(session.interrupt.flag());
-    let workload = Workload { model: &model, sha256: gguf.sha256()?, settings, interrupt };
-    workload.check()?;
+    settings.check()?;
     let path = history_path(args.history.as_deref());
     let mut history = History::open(&path)?;
+    let compute = Compute::prepare(&engine, &model, &sha256, &[], Path::new(""), session)?;
+    compute.entry().format.name().clone_into(&mut settings.compute_format);
+    let interrupt = Arc::clone(session.interrupt.flag());
+    let determinism = compute.entry().determinism;
+    let workload = Workload { model: &compute.entry().path, sha256, determinism, settings, interrupt };
     let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
     let figures = measure(&workload, scratch.path(), session.output)?;
-    let record = record(&workload, figures);
+    let record = record(&model, &workload, figures);
     history.append(&record)?;
     if session.output.is_json() {
         session.output.document(&record)?;
@@ -84,14 +93,14 @@ fn measure(workload: &Workload<'_>, scratch: &Path, output: Output) -> Result<Fi
     }
 }
 
-fn record(workload: &Workload<'_>, figures: Figures) -> Record {
+fn record(model: &Path, workload: &Workload<'_>, figures: Figures) -> Record {
     let machine = Machine::detect();
     Record {
         format: bench::FORMAT,
         time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         evol_version: env!("CARGO_PKG_VERSION").to_owned(),
         model: ModelEntry {
-            file: workload.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            file: model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             sha256: workload.sha256.clone(),
         },
         machine: MachineEntry {
@@ -113,11 +122,12 @@ fn table(record: &Record) -> String {
     }
     let _ = writeln!(
         text,
-        "\nevolution of {} seeds, rounds: {}, batch width {}, {}\n",
+        "\nevolution of {} seeds, rounds: {}, batch width {}, {}, weights {}\n",
         settings.seeds,
         settings.rounds,
         settings.batch_width,
-        figures.evolution.determinism.name()
+        figures.evolution.determinism.name(),
+        settings.compute_format
     );
     evolution_table(&figures.evolution, &mut text);
     let _ = writeln!(text, "\n{:<12}{:>20}{:>18}", "batch width", "prefill tokens/s", "decode rows/s");

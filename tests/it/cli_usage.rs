@@ -28,7 +28,7 @@ fn every_command_is_documented() {
 #[test]
 fn every_flag_says_what_it_does() {
     let grammar = evol::cli::command();
-    let nested = grammar.get_subcommands().flat_map(|command| command.get_subcommands());
+    let nested = grammar.get_subcommands().flat_map(clap::Command::get_subcommands);
     for command in grammar.get_subcommands().chain(nested) {
         assert!(
             command.get_about().is_some() && command.get_long_about().is_some(),

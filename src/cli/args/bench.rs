@@ -1,5 +1,6 @@
 //! `evol bench` as typed.
 
+use super::EngineArgs;
 use crate::evolve::MaxTokens;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ the share of the store is smaller than on a disk.
 
 Examples:
   evol bench evolve --model base.gguf
-  evol bench evolve --model smollm2-135m-instruct --seeds 175 --threads 2
+  evol bench evolve --model smollm2-135m-instruct --seeds 175 --compute-format auto
   evol bench evolve --model base.gguf --json --history speeds.jsonl"
 )]
 pub(crate) struct BenchEvolveArgs {
@@ -51,9 +52,6 @@ pub(crate) struct BenchEvolveArgs {
     /// Rounds of evolution
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) rounds: u32,
-    /// Sequences decoded in one batch
-    #[arg(long, value_name = "N", default_value_t = super::BATCH_WIDTH)]
-    pub(crate) batch_width: usize,
     /// Batch widths to measure rates at, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,8,32")]
     pub(crate) widths: Vec<usize>,
@@ -63,9 +61,11 @@ pub(crate) struct BenchEvolveArgs {
     /// Longest answer, in tokens
     #[arg(long, value_name = "N", default_value_t = MaxTokens::default().answer)]
     pub(crate) max_answer_tokens: usize,
-    /// File to append the record to [default: $XDG_STATE_HOME/evol/bench.jsonl, or that under ~/.local/state]
+    /// File to append the record to [default: `evol/bench.jsonl` under `$XDG_STATE_HOME` or ~/.local/state]
     #[arg(long, value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 /// Two measurements side by side, with ratios
@@ -83,7 +83,7 @@ pub(crate) struct BenchCompareArgs {
     /// Number of the second record
     #[arg(value_name = "B")]
     pub(crate) second: Option<usize>,
-    /// History file [default: $XDG_STATE_HOME/evol/bench.jsonl, or that under ~/.local/state]
+    /// History file [default: `evol/bench.jsonl` under `$XDG_STATE_HOME` or ~/.local/state]
     #[arg(long, value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,
 }
