@@ -232,7 +232,6 @@ fn measure(
         model,
         threads: session.threads,
         gpu_layers: settings.gpu_layers,
-        // The formats differ in speed, not in how well they keep the promise.
         determinism: settings.determinism.into(),
         budget: MEASURE_BUDGET,
         interrupt: Arc::clone(session.interrupt.flag()),

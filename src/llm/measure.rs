@@ -33,7 +33,7 @@ pub struct MeasureOptions<'p> {
     pub threads: usize,
     /// As [`EngineOptions::gpu_layers`].
     pub gpu_layers: u32,
-    /// As [`EngineOptions::determinism`].
+    /// As [`EngineOptions::determinism`], as far as the file allows it.
     pub determinism: Determinism,
     /// Time for prompts and again for generated tokens, at each width. A slow model takes a batch of each,
     /// however long that is.
@@ -94,10 +94,12 @@ struct Bench<'o> {
 impl<'o> Bench<'o> {
     fn new(options: &'o MeasureOptions<'o>, width: usize, end: u32) -> Result<Self, Error> {
         let (stop, progress) = (Arc::<AtomicBool>::default(), Arc::<Progress>::default());
+        // As a run would: the level that the file allows.
+        let (determinism, _) = options.determinism.resolve(options.model, options.gpu_layers)?;
         let engine = Engine::load(EngineOptions {
             n_seq: width,
             gpu_layers: options.gpu_layers,
-            determinism: options.determinism,
+            determinism,
             interrupt: Arc::clone(&stop),
             progress: Arc::clone(&progress),
             ..EngineOptions::new(options.model, options.threads)
@@ -110,7 +112,7 @@ impl<'o> Bench<'o> {
         self.time(1, 2, Duration::ZERO, |stats| stats.prompt_tokens)?;
         let budget = self.options.budget;
         let prefill = self.time(PROMPT_WORDS, 1, budget, |stats| stats.prompt_tokens)?;
-        let decode = self.time(1, DECODE_TOKENS, budget, |stats| stats.generated_tokens)?;
+        let decode = self.time(1, DECODE_TOKENS, budget, |stats| stats.decode_batches)?;
         Ok(Rates {
             width: self.width,
             prefill_tokens_per_second: prefill.0,
@@ -142,7 +144,9 @@ impl<'o> Bench<'o> {
             prefill
                 .add(after.prompt_tokens - before.prompt_tokens, share(after.prefill_ns - before.prefill_ns));
             let decoding = after.decode_ns + after.sampling_ns - before.decode_ns - before.sampling_ns;
-            decode.add(after.generated_tokens - before.generated_tokens, share(decoding));
+            // The first token of each sequence comes with its prompt.
+            let drawn = after.generated_tokens - before.generated_tokens;
+            decode.add(drawn.saturating_sub(requests.len() as u64), share(decoding));
             if spent >= budget {
                 return Ok((prefill.per_second(), decode.per_second()));
             }

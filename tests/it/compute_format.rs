@@ -56,11 +56,11 @@ fn a_converted_model_says_what_its_source_says() {
     let parts = [Part { text: text.to_owned(), special: false }];
     let tokens = Tokenizer::load(&model_path()).unwrap().tokenize(&parts).unwrap();
     let source = reference_logits(&model_path(), None, &tokens).unwrap();
-    // The weights are what the source says, rounded (below). The logits are further apart (0.97 was measured for
-    // `f16`, with logits up to 30), because llama.cpp rounds activations to 8 bits before it multiplies them with
-    // Q4_1 and Q8_0, and to 11 before `f16`.
+    // The weights are what the source says, rounded (below). The logits are further apart, because llama.cpp
+    // rounds activations to 8 bits before it multiplies them with Q4_1 and Q8_0, and to 11 before `f16`: at most
+    // 0.97 was measured for `f16` and 2.01 for `q8_0`. Twice that is allowed.
     for (format, weights, tolerance) in
-        [(ComputeFormat::F16, GgmlType::F16, 2.0), (ComputeFormat::Q8_0, GgmlType::Q8_0, 2.0)]
+        [(ComputeFormat::F16, GgmlType::F16, 2.0), (ComputeFormat::Q8_0, GgmlType::Q8_0, 4.0)]
     {
         let (file, converting) = get(folder.path(), &sha256, format);
         assert!(converting && file.converted);
@@ -216,7 +216,8 @@ fn a_cache_without_room_is_named_with_the_reason_and_left_clean() {
         assert!(stderr.contains(part), "no `{part}` in {stderr}");
     }
     let left = names(&folder.path().join("cache/evol/converted"));
-    assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
+    let is_lock = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "lock");
+    assert!(left.iter().all(is_lock), "{left:?}");
 }
 
 /// A small run in another format; `more` are flags.

@@ -24,6 +24,7 @@ mod llm_files;
 mod llm_tokens;
 mod logits;
 mod lora_engine;
+mod measure;
 mod run_loop;
 mod train_encode;
 mod train_model;
