@@ -128,7 +128,7 @@ fn shared_prefixes_are_computed_once() {
         engine.count_tokens(&[Part { text: prefix.to_owned(), special: false }]).unwrap() as u64;
     // The own parts differ from their first token on, so nothing else is shared.
     let requests: Vec<Request> = (0..)
-        .zip([" Apples", " Rivers", " Music", " Copper"])
+        .zip([" Apples grow", " Rivers run", " Music plays", " Copper bends"])
         .map(|(id, own)| request(id, completion_prompt(prefix, own), GREEDY, 1))
         .collect();
     let done = engine.generate(&requests).unwrap();
