@@ -192,10 +192,39 @@ impl EvolveConfig {
         // Gives up earlier or later, but changes no row.
         value.as_object_mut().expect("a struct is an object").remove("min_yield");
         let mut flat = Vec::new();
-        flatten("config", &value, &mut flat);
+        flatten(FINGERPRINT, &value, &mut flat);
         flat
     }
+
+    /// The configuration of which `fingerprint` is the fingerprint (other entries are left aside). What is not in
+    /// it has its default.
+    pub(super) fn from_fingerprint(fingerprint: &[(String, String)]) -> Result<Self, Error> {
+        let mut root = serde_json::Map::new();
+        for (name, value) in fingerprint {
+            let mut path = name.split('.');
+            if path.next() != Some(FINGERPRINT) {
+                continue;
+            }
+            let mut keys: Vec<&str> = path.collect();
+            let Some(last) = keys.pop() else { continue };
+            let object = keys.into_iter().fold(Some(&mut root), |object, key| {
+                let empty = || serde_json::Value::Object(serde_json::Map::new());
+                object?.entry(key).or_insert_with(empty).as_object_mut()
+            });
+            // Numbers are written as in JSON, words without quotes.
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.clone().into());
+            let twice = || Error::BadFingerprint { reason: format!("`{name}` is a part of a value") };
+            object.ok_or_else(twice)?.insert(last.to_owned(), value);
+        }
+        let config: Self = serde_json::from_value(root.into())
+            .map_err(|error| Error::BadFingerprint { reason: error.to_string() })?;
+        config.validate()?;
+        Ok(config)
+    }
 }
+
+/// What the names of the configuration's entries begin with.
+const FINGERPRINT: &str = "config";
 
 fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
     match value {
@@ -206,5 +235,33 @@ fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, String)
         }
         serde_json::Value::String(text) => out.push((name.to_owned(), text.clone())),
         other => out.push((name.to_owned(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_gives_the_configuration_back() {
+        let mut config =
+            EvolveConfig { seed: u64::MAX, rounds: 7, style: Style::Chat, ..EvolveConfig::default() };
+        config.sampling.temperature = 0.1;
+        config.judge.min_auc = 1.0 / 3.0;
+        config.max_tokens.answer = 33;
+        config.operators.set(super::super::Operator::Mutation, 0.25);
+        let mut fingerprint = config.fingerprint();
+        fingerprint.push(("model.sha256".to_owned(), "aa".to_owned()));
+        assert_eq!(EvolveConfig::from_fingerprint(&fingerprint).unwrap(), config);
+
+        let other = |name: &str, value: &str| {
+            let mut fingerprint = fingerprint.clone();
+            fingerprint.push((name.to_owned(), value.to_owned()));
+            EvolveConfig::from_fingerprint(&fingerprint)
+        };
+        for (name, value) in [("config.rounds", "many"), ("config.color", "1"), ("config.style.x", "1")] {
+            assert!(matches!(other(name, value), Err(Error::BadFingerprint { .. })), "{name} = {value}");
+        }
+        assert!(matches!(other("config.rounds", "0"), Err(Error::Config { field: "rounds", .. })));
     }
 }

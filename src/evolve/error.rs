@@ -42,6 +42,31 @@ pub enum Error {
         /// The text.
         found: String,
     },
+    /// The journal does not say what a replay needs to know.
+    #[error("the journal's record of its configuration cannot be used: {reason}")]
+    BadFingerprint {
+        /// Which entry, and why.
+        reason: String,
+    },
+    /// The journal has no generations.
+    #[error("the journal holds nothing that was generated")]
+    NothingToVerify,
+    /// The run was made with other prompt files than this program has.
+    #[error("the run was made with other prompts (BLAKE3 `{recorded}`, this program's: `{own}`)")]
+    OtherPrompts {
+        /// The run's.
+        recorded: String,
+        /// Those embedded here.
+        own: String,
+    },
+    /// An evolved node whose parent or operator is not there.
+    #[error("node {id} of the journal has no parent there, or an unknown operator ({operator:?})")]
+    NoOrigin {
+        /// The node.
+        id: u64,
+        /// What is said to have made it.
+        operator: Option<String>,
+    },
     /// Nearly everything is eliminated: going on would take hours and give nothing.
     #[error(
         "in round {round} only {alive} of {attempts} attempts are alive (limit {limit}); most often: `{reason}`, as \
@@ -76,12 +101,16 @@ impl Error {
             Self::UnknownReason { .. } | Self::BadCalibration { .. } => {
                 Some("the file was changed by hand or by another version: begin a new run".to_owned())
             }
+            Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
+                Some("the file was changed by hand or by another version, and cannot be replayed".to_owned())
+            }
+            Self::OtherPrompts { .. } => Some("replay it with the version of evol that made it".to_owned()),
             Self::Hopeless { .. } => Some(
                 "try the other `--style`, a larger model or a lower temperature, in a new directory; \
                  `min_yield = 0` goes on with this run regardless"
                     .to_owned(),
             ),
-            Self::Config { .. } => None,
+            Self::Config { .. } | Self::NothingToVerify => None,
         }
     }
 }

@@ -21,6 +21,7 @@
 //! - `config`: what can be chosen; `operator`, `reason`: the vocabulary
 //! - `prompt`, `library`: prompt files, and those that are embedded
 //! - `eliminate`, `judge`, `text`: the rules
+//! - `requests`: what is asked of the model; `verify`: asking again, and comparing
 //! - `rounds`: the order of things; `times`: how long they took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
@@ -36,6 +37,7 @@ mod library;
 mod operator;
 mod prompt;
 mod reason;
+mod requests;
 mod rounds;
 #[cfg(test)]
 mod scripted;
@@ -43,6 +45,7 @@ mod scripted;
 mod tests;
 mod text;
 mod times;
+mod verify;
 
 pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
 pub use error::Error;
@@ -50,6 +53,7 @@ pub use judge::Calibration;
 pub use operator::{Operator, OperatorWeights};
 pub use reason::{Reason, Stage};
 pub use times::Times;
+pub use verify::{Difference, Field, Selection, Verification, verify};
 
 use crate::dataset::Seed;
 use crate::llm::Generate;

@@ -7,13 +7,13 @@
 
 use super::eliminate::{self, ChildRules, Outcome};
 use super::judge::{self, Margin};
-use super::library::{self, Prompts};
-use super::prompt::{self, Slot};
+use super::library;
+use super::prompt;
+use super::requests::{self, Requests};
 use super::times::{Stopwatch, Times};
 use super::{Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Reason, Stage, Style};
 use crate::dataset::{Seed, user_turn};
-use crate::llm::{Completion, Generate, Request, Restriction};
-use crate::rng;
+use crate::llm::{Completion, Generate, Request};
 use crate::store::{Answer, Generation, Node, Status, Store, Unit, node_id};
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
@@ -41,10 +41,10 @@ pub(super) fn run(
     bound.extend(recipe);
     store.bind(&bound)?;
     progress(&Event::Begun { style, seeds: seeds.len() });
-    let prompts = Prompts::new(style, has_chat_template);
-    let rules = ChildRules::new(&prompts);
+    let requests = Requests::new(config, style, has_chat_template);
+    let rules = ChildRules::new(&requests.prompts);
     let watch = Stopwatch::default();
-    let mut run = Run { model, store, config, style, prompts, rules, progress, watch };
+    let mut run = Run { model, store, config, requests, rules, progress, watch };
     run.plant(seeds)?;
     let calibration = run.calibrate()?;
     run.answer(0, 0)?;
@@ -87,8 +87,7 @@ struct Run<'a> {
     model: &'a mut dyn Generate,
     store: &'a mut Store,
     config: &'a EvolveConfig,
-    style: Style,
-    prompts: Prompts,
+    requests: Requests,
     rules: ChildRules,
     progress: &'a mut dyn FnMut(&Event),
     watch: Stopwatch,
@@ -127,7 +126,7 @@ impl Run<'_> {
         let calibration = if let Some(stored) = self.store.meta(CALIBRATION)? {
             serde_json::from_str(&stored).map_err(|_| Error::BadCalibration { found: stored })?
         } else {
-            let made = judge::calibrate(self.model, &self.prompts.judge, self.config.judge)?;
+            let made = judge::calibrate(self.model, &self.requests.prompts.judge, self.config.judge)?;
             let unit = self.store.begin()?;
             unit.set_meta(CALIBRATION, &serde_json::to_string(&made).expect("plain numbers serialise"))?;
             unit.commit()?;
@@ -178,7 +177,7 @@ impl Run<'_> {
             for earlier_attempt in 0..self.config.attempts {
                 if (earlier_round, earlier_attempt) <= (round, attempt) {
                     for node in self.attempts(earlier_round, earlier_attempt)? {
-                        if failed_at(&node)? != Some(Stage::Evolve) {
+                        if requests::failed_at(&node)? != Some(Stage::Evolve) {
                             self.rules.learn(&node.instruction, &node.input);
                         }
                     }
@@ -189,11 +188,11 @@ impl Run<'_> {
     }
 
     fn evolve_chunk(&mut self, round: u32, attempt: u32, plans: &[Plan]) -> Result<(), Error> {
-        let requests = plans.iter().map(|plan| self.evolve_request(plan)).collect::<Result<Vec<_>, _>>()?;
-        let completions = complete(self.model, &requests)?;
-        let (style, rules) = (self.style, &mut self.rules);
+        let requests = plans.iter().map(|plan| self.request(plan)).collect::<Result<Vec<_>, _>>()?;
+        let completions = requests::complete(self.model, &requests)?;
+        let (asking, rules) = (&self.requests, &mut self.rules);
         let read = |(plan, completion): (&Plan, &Completion)| {
-            let child = eliminate::read_child(plan.operator, style, &plan.parent, &completion.text);
+            let child = asking.read_instruction(plan.operator, &plan.parent, completion);
             let outcome = rules.check(plan.operator, &plan.parent, &child, completion.finish_reason);
             if outcome.reason.is_none() {
                 rules.learn(&child.instruction, &child.input);
@@ -231,31 +230,13 @@ impl Run<'_> {
         })
     }
 
-    fn evolve_request(&self, plan: &Plan) -> Result<Request, Error> {
-        let file = self.prompts.operator(plan.operator);
-        let (shown, _) = eliminate::split_instruction(self.style, &plan.parent.instruction);
-        let value = |slot| match slot {
-            Slot::Instruction => shown.to_owned(),
-            Slot::Input => plan.parent.input.clone(),
-            Slot::First | Slot::Second => unreachable!("an operator's prompt has slots for one task"),
-        };
-        let with_data = plan.operator == Operator::ComplicateInput;
-        let limits = self.config.max_tokens;
-        Ok(Request {
-            id: plan.id,
-            prompt: file.render(self.model, value).ok_or(Error::NoChatTemplate)??,
-            sampling: self.config.sampling.clone(),
-            stop: file.stop.clone(),
-            max_tokens: if with_data { limits.instruction_with_data } else { limits.instruction },
-            key: rng::key(self.config.seed, "evolve.instruction", &[plan.id]),
-            sample: 0,
-            restriction: Restriction::None,
-        })
+    fn request(&self, plan: &Plan) -> Result<Request, Error> {
+        self.requests.instruction(self.model, plan.id, plan.operator, &plan.parent)
     }
 
     /// Asks rule 1 of the children that came through the first stage.
     fn judge(&mut self, round: u32, attempt: u32, line: &Calibration) -> Result<(), Error> {
-        let nodes = self.reached(round, attempt, Stage::Judge)?;
+        let nodes = requests::reached(self.attempts(round, attempt)?, Stage::Judge)?;
         let place = (round, attempt, Stage::Judge);
         self.in_chunks(
             place,
@@ -263,7 +244,7 @@ impl Run<'_> {
             |node| node.status != Status::Evolved,
             |run, nodes| {
                 let pairs = nodes.iter().map(|node| run.pair(node)).collect::<Result<Vec<_>, _>>()?;
-                let margins = judge::margins(run.model, &run.prompts.judge, &pairs)?;
+                let margins = judge::margins(run.model, &run.requests.prompts.judge, &pairs)?;
                 run.watch.store(|| {
                     let unit = run.store.begin()?;
                     for (node, margin) in nodes.iter().zip(margins) {
@@ -288,14 +269,14 @@ impl Run<'_> {
 
     /// Answers what came through the judge (the seeds: all), and asks the rules on answers.
     fn answer(&mut self, round: u32, attempt: u32) -> Result<(), Error> {
-        let nodes = self.reached(round, attempt, Stage::Answer)?;
+        let nodes = requests::reached(self.attempts(round, attempt)?, Stage::Answer)?;
         let stop_words = library::stop_words();
         let place = (round, attempt, Stage::Answer);
         let is_done = |node: &Node| matches!(node.status, Status::Kept | Status::Eliminated);
         self.in_chunks(place, &nodes, is_done, |run, nodes| {
             let requests =
-                nodes.iter().map(|node| run.answer_request(node)).collect::<Result<Vec<_>, _>>()?;
-            let completions = complete(run.model, &requests)?;
+                nodes.iter().map(|node| run.requests.answer(run.model, node)).collect::<Result<Vec<_>, _>>()?;
+            let completions = requests::complete(run.model, &requests)?;
             let check = |completion: &Completion| {
                 eliminate::check_answer(completion.text.trim(), completion.finish_reason, &stop_words)
             };
@@ -304,7 +285,7 @@ impl Run<'_> {
                 let unit = run.store.begin()?;
                 let generations = requests.iter().zip(&completions);
                 for ((node, (request, completion)), outcome) in nodes.iter().zip(generations).zip(outcomes) {
-                    let text = completion.text.trim().to_owned();
+                    let text = requests::read_answer(completion);
                     let answer = Answer { text, generation: generation(request, completion) };
                     unit.insert_answer(node.id, &answer)?;
                     record(&unit, node.id, &outcome, Status::Kept)?;
@@ -312,37 +293,6 @@ impl Run<'_> {
                 Ok(unit.commit()?)
             })
         })
-    }
-
-    fn answer_request(&self, node: &Node) -> Result<Request, Error> {
-        let file = &self.prompts.answer;
-        let value = |_slot| user_turn(&node.instruction, &node.input);
-        Ok(Request {
-            id: node.id,
-            prompt: file.render(self.model, value).ok_or(Error::NoChatTemplate)??,
-            sampling: self.config.answer_sampling.clone(),
-            stop: file.stop.clone(),
-            max_tokens: self.config.max_tokens.answer,
-            key: rng::key(self.config.seed, "evolve.answer", &[node.id]),
-            sample: 0,
-            restriction: Restriction::None,
-        })
-    }
-
-    /// The nodes of an attempt, by id.
-    fn attempts(&self, round: u32, attempt: u32) -> Result<Vec<Node>, Error> {
-        Ok(self.watch.store(|| self.store.attempts(round, attempt))?)
-    }
-
-    /// The nodes of an attempt that no stage before `stage` eliminated, by id.
-    fn reached(&self, round: u32, attempt: u32, stage: Stage) -> Result<Vec<Node>, Error> {
-        let mut reached = Vec::new();
-        for node in self.attempts(round, attempt)? {
-            if failed_at(&node)?.is_none_or(|failed| failed >= stage) {
-                reached.push(node);
-            }
-        }
-        Ok(reached)
     }
 
     /// Does the chunks of a stage that are not done, in order. A chunk is committed whole, so its first item
@@ -393,15 +343,6 @@ impl Run<'_> {
     }
 }
 
-/// The stage whose rules eliminated a node.
-fn failed_at(node: &Node) -> Result<Option<Stage>, Error> {
-    let stage = |reason: &String| {
-        let unknown = || Error::UnknownReason { id: node.id, reason: reason.clone() };
-        Reason::parse(reason).map(Reason::stage).ok_or_else(unknown)
-    };
-    node.reason.as_ref().map(stage).transpose()
-}
-
 /// Rule 1 on the margin of a pair.
 fn judgement(margin: Option<Margin>, line: &Calibration) -> Outcome {
     let Some(margin) = margin else { return Outcome::of(Reason::NotJudged, false, json!(null)) };
@@ -424,18 +365,6 @@ fn record(unit: &Unit<'_>, id: u64, outcome: &Outcome, passed: Status) -> Result
         None => unit.set_status(id, passed, None)?,
     }
     Ok(())
-}
-
-/// Completes requests and checks that the model kept its contract.
-fn complete(model: &mut dyn Generate, requests: &[Request]) -> Result<Vec<Completion>, Error> {
-    let completions = model.generate(requests)?;
-    assert!(
-        completions.iter().map(|completion| completion.id).eq(requests.iter().map(|request| request.id)),
-        "{} completions do not follow the order of {} requests",
-        completions.len(),
-        requests.len()
-    );
-    Ok(completions)
 }
 
 fn generation(request: &Request, completion: &Completion) -> Generation {

@@ -1,0 +1,323 @@
+//! Asking the model again what a run has asked it, and comparing the replies with the journal byte by byte.
+//!
+//! In the flow: `cli` loads the run's model and hands it over with the journal; requests come from `requests`,
+//! where the run's own came from.
+//!
+//! What is compared of a generation: the request (hash of the prompt, key, sampling), the text as the run read
+//! it, and what ended it after how many tokens. Where results depend on the list that a request stands in, the
+//! run's own lists are made again and replayed whole.
+//!
+//! **Invariant:** the journal is only read. A difference is a finding, not an error.
+
+use super::library;
+use super::prompt;
+use super::requests::{self, Requests};
+use super::{Error, EvolveConfig, Operator, Stage, Style};
+use crate::llm::{Completion, Generate, Request};
+use crate::rng;
+use crate::store::{Generation, Node, Store};
+use std::collections::HashSet;
+
+/// Which generations are replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// All.
+    All,
+    /// Those of that many nodes, drawn by a seed.
+    Sample {
+        /// How many.
+        nodes: usize,
+        /// Which.
+        seed: u64,
+    },
+}
+
+/// What of a generation is not as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The program asks something else now.
+    Request,
+    /// The rewritten instruction.
+    Instruction,
+    /// Its material.
+    Input,
+    /// The answer.
+    Answer,
+    /// The texts are equal, but not the number of tokens or the reason of the end.
+    End,
+}
+
+/// A generation that came out differently.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// The node.
+    pub node_id: u64,
+    /// [`Stage::Evolve`] for its instruction, [`Stage::Answer`] for its answer.
+    pub stage: Stage,
+    /// What differs first.
+    pub field: Field,
+    /// Where in it, in bytes.
+    pub byte: usize,
+    /// What the journal has around there.
+    pub recorded: String,
+    /// What came now.
+    pub replayed: String,
+}
+
+/// What a replay found.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Verification {
+    /// Generations in the journal: instructions and answers.
+    pub generations: usize,
+    /// Of these replayed and compared.
+    pub compared: usize,
+    /// Bytes of text that were compared.
+    pub bytes: u64,
+    /// Of the compared ones, those that differ.
+    pub differing: usize,
+    /// Each of them, in the order of the run.
+    pub differences: Vec<Difference>,
+}
+
+/// A generation of the journal.
+struct Recorded {
+    node: Node,
+    /// Of an instruction: how it was made.
+    origin: Option<(Operator, Node)>,
+    /// (field, text) in the order of comparison.
+    texts: Vec<(Field, String)>,
+    generation: Generation,
+}
+
+/// Replays generations of the journal. `whole_lists`: the bytes depend on the list that a request stands in
+/// ([`crate::llm::Determinism::Scheduled`]), so the run's own lists are replayed, as many as hold the sample.
+/// `progress` is told how many of how many are done.
+///
+/// # Errors
+/// [`Error::NothingToVerify`], [`Error::OtherPrompts`], [`Error::BadFingerprint`] where the journal cannot be
+/// replayed by this program; [`Error::Llm`] when the model fails or is interrupted.
+pub fn verify(
+    model: &mut dyn Generate,
+    store: &Store,
+    selection: Selection,
+    whole_lists: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Verification, Error> {
+    let fingerprint = store.fingerprint()?;
+    if fingerprint.is_empty() {
+        return Err(Error::NothingToVerify);
+    }
+    let (config, style) = settings(&fingerprint)?;
+    let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
+    let lists = recorded_lists(store, &config)?;
+    let generations: usize = lists.iter().map(Vec::len).sum();
+    if generations == 0 {
+        return Err(Error::NothingToVerify);
+    }
+    let lists = match selection {
+        Selection::All => lists,
+        Selection::Sample { nodes, seed } if whole_lists => sample_lists(lists, nodes, seed),
+        Selection::Sample { nodes, seed } => sample_nodes(lists, nodes, seed, config.chunk_size),
+    };
+    let total = lists.iter().map(Vec::len).sum();
+    let mut found =
+        Verification { generations, compared: 0, bytes: 0, differing: 0, differences: Vec::new() };
+    progress(0, total);
+    for list in lists {
+        let asked =
+            list.iter().map(|recorded| recorded.request(&requests, model)).collect::<Result<Vec<_>, _>>()?;
+        let completions = requests::complete(model, &asked)?;
+        for ((recorded, request), completion) in list.iter().zip(&asked).zip(&completions) {
+            found.bytes += recorded.texts.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
+            found.differences.extend(recorded.compare(&requests, request, completion));
+        }
+        found.compared += list.len();
+        progress(found.compared, total);
+    }
+    found.differing = found.differences.len();
+    Ok(found)
+}
+
+/// Configuration and style from the journal, if this program still has the prompts.
+fn settings(fingerprint: &[(String, String)]) -> Result<(EvolveConfig, Style), Error> {
+    let entry = |name: &str| {
+        let found = fingerprint.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        found.ok_or_else(|| Error::BadFingerprint { reason: format!("`{name}` is missing") })
+    };
+    let (recorded, own) = (entry("prompts.blake3")?, library::hash());
+    if recorded != own {
+        return Err(Error::OtherPrompts { recorded, own });
+    }
+    let name = entry("prompts.style")?;
+    let style = [Style::Chat, Style::Completion].into_iter().find(|style| style.name() == name);
+    let style =
+        style.ok_or_else(|| Error::BadFingerprint { reason: format!("`prompts.style` is `{name}`") })?;
+    Ok((EvolveConfig::from_fingerprint(fingerprint)?, style))
+}
+
+/// All generations as the run made them: a list for each call, in the order of the calls.
+fn recorded_lists(store: &Store, config: &EvolveConfig) -> Result<Vec<Vec<Recorded>>, Error> {
+    let mut lists = Vec::new();
+    for round in 0..=config.rounds {
+        for attempt in 0..if round == 0 { 1 } else { config.attempts } {
+            for stage in [Stage::Evolve, Stage::Answer] {
+                let nodes = requests::reached(store.attempts(round, attempt)?, stage)?;
+                for chunk in nodes.chunks(config.chunk_size) {
+                    let read = |node: &Node| match stage {
+                        Stage::Evolve => Recorded::instruction(store, node),
+                        _ => Recorded::answer(store, node),
+                    };
+                    // A chunk is committed whole; where one is not there yet, no later one is.
+                    let list: Option<Vec<Recorded>> =
+                        chunk.iter().map(read).collect::<Result<Option<_>, Error>>()?;
+                    lists.extend(list);
+                }
+            }
+        }
+    }
+    Ok(lists)
+}
+
+/// The generations of `nodes` nodes, in lists of `length`.
+fn sample_nodes(lists: Vec<Vec<Recorded>>, nodes: usize, seed: u64, length: usize) -> Vec<Vec<Recorded>> {
+    let mut ids: Vec<u64> = lists.iter().flatten().map(|recorded| recorded.node.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.sort_by_key(|&id| rng::key(seed, "verify.nodes", &[id]));
+    let drawn: HashSet<u64> = ids.into_iter().take(nodes).collect();
+    let mut rest: Vec<Recorded> =
+        lists.into_iter().flatten().filter(|recorded| drawn.contains(&recorded.node.id)).collect();
+    let mut lists = Vec::new();
+    while !rest.is_empty() {
+        let behind = rest.split_off(length.min(rest.len()));
+        lists.push(std::mem::replace(&mut rest, behind));
+    }
+    lists
+}
+
+/// Whole lists, as many as it takes to have that many nodes.
+fn sample_lists(lists: Vec<Vec<Recorded>>, nodes: usize, seed: u64) -> Vec<Vec<Recorded>> {
+    let mut order: Vec<usize> = (0..lists.len()).collect();
+    order.sort_by_key(|&index| rng::key(seed, "verify.lists", &[index as u64]));
+    let mut held = HashSet::new();
+    let mut drawn = HashSet::new();
+    for index in order {
+        if held.len() >= nodes {
+            break;
+        }
+        held.extend(lists[index].iter().map(|recorded| recorded.node.id));
+        drawn.insert(index);
+    }
+    let picked = lists.into_iter().enumerate().filter(|(index, _)| drawn.contains(index));
+    picked.map(|(_, list)| list).collect()
+}
+
+impl Recorded {
+    /// `None`: it was not generated (a seed).
+    fn instruction(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
+        let Some(generation) = node.generation.clone() else { return Ok(None) };
+        let parent = node.parent_id.map(|id| store.node(id)).transpose()?.flatten();
+        let operator = node.operator.as_deref().and_then(Operator::parse);
+        let (Some(parent), Some(operator)) = (parent, operator) else {
+            return Err(Error::NoOrigin { id: node.id, operator: node.operator.clone() });
+        };
+        let texts = vec![(Field::Instruction, node.instruction.clone()), (Field::Input, node.input.clone())];
+        Ok(Some(Self { node: node.clone(), origin: Some((operator, parent)), texts, generation }))
+    }
+
+    /// `None`: it has no answer yet.
+    fn answer(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
+        let recorded = |answer: crate::store::Answer| Self {
+            node: node.clone(),
+            origin: None,
+            texts: vec![(Field::Answer, answer.text)],
+            generation: answer.generation,
+        };
+        Ok(store.answer(node.id)?.map(recorded))
+    }
+
+    fn stage(&self) -> Stage {
+        if self.origin.is_some() { Stage::Evolve } else { Stage::Answer }
+    }
+
+    fn request(&self, requests: &Requests, model: &dyn Generate) -> Result<Request, Error> {
+        match &self.origin {
+            Some((operator, parent)) => requests.instruction(model, self.node.id, *operator, parent),
+            None => requests.answer(model, &self.node),
+        }
+    }
+
+    /// The first difference, if there is one.
+    fn compare(&self, requests: &Requests, request: &Request, completion: &Completion) -> Option<Difference> {
+        let Generation { prompt_hash, sampling, key, .. } = &self.generation;
+        let recorded = format!("{prompt_hash} {key:016x} {sampling:?}");
+        let now = format!("{} {:016x} {:?}", prompt::hash(&request.prompt), request.key, request.sampling);
+        let mut pairs = vec![(Field::Request, recorded, now)];
+        let texts = match &self.origin {
+            Some((operator, parent)) => {
+                let child = requests.read_instruction(*operator, parent, completion);
+                vec![child.instruction, child.input]
+            }
+            None => vec![requests::read_answer(completion)],
+        };
+        pairs.extend(self.texts.iter().zip(texts).map(|((field, text), now)| (*field, text.clone(), now)));
+        let end = |finish, tokens| format!("{finish:?} after {tokens} tokens");
+        pairs.push((
+            Field::End,
+            end(self.generation.finish_reason, self.generation.completion_tokens),
+            end(completion.finish_reason, completion.completion_tokens),
+        ));
+        let (field, recorded, now) = pairs.into_iter().find(|(_, recorded, now)| recorded != now)?;
+        let byte = first_difference(&recorded, &now);
+        Some(Difference {
+            node_id: self.node.id,
+            stage: self.stage(),
+            field,
+            byte,
+            recorded: excerpt(&recorded, byte),
+            replayed: excerpt(&now, byte),
+        })
+    }
+}
+
+fn first_difference(a: &str, b: &str) -> usize {
+    a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
+}
+
+/// Characters shown on each side of a difference.
+const AROUND: usize = 32;
+
+/// What stands around byte `at`, cut at characters.
+fn excerpt(text: &str, at: usize) -> String {
+    let at = (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let before: Vec<char> = text[..at].chars().rev().take(AROUND + 1).collect();
+    let after: Vec<char> = text[at..].chars().take(AROUND + 1).collect();
+    let mut shown = String::new();
+    if before.len() > AROUND {
+        shown.push('…');
+    }
+    shown.extend(before.iter().take(AROUND).rev());
+    shown.extend(after.iter().take(AROUND));
+    if after.len() > AROUND {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_shows_the_difference_and_cuts_between_characters() {
+        let (a, b) = ("ä".repeat(50), format!("{}x{}", "ä".repeat(40), "ä".repeat(40)));
+        let at = first_difference(&a, &b);
+        assert_eq!(at, 80);
+        assert_eq!(excerpt(&a, at), format!("…{}", "ä".repeat(42)));
+        assert_eq!(excerpt(&b, at), format!("…{}x{}…", "ä".repeat(32), "ä".repeat(31)));
+        // `é` and `è` share their first byte.
+        assert_eq!(excerpt("caf\u{e9}", first_difference("caf\u{e9}", "caf\u{e8}")), "caf\u{e9}");
+        assert_eq!(excerpt("", 0), "");
+    }
+}
