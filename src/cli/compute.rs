@@ -55,6 +55,21 @@ impl From<&EngineArgs> for EngineSettings {
 }
 
 impl EngineSettings {
+    /// How the engine ran, by the fingerprint of a run; the threads too where they have a part in the results.
+    pub(crate) fn of_journal(journal: &[(String, String)]) -> (Self, Option<usize>) {
+        let entry = |name: &str| journal.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let number = |name: &str| entry(name)?.parse().ok();
+        let scheduled = entry(DETERMINISM) == Some(Determinism::Scheduled.name());
+        let settings = Self {
+            batch_width: number(BATCH_WIDTH_ENTRY).unwrap_or(BATCH_WIDTH),
+            // The journal names the format, and `prepare` follows it.
+            compute_format: ComputeFormatArg::Auto,
+            gpu_layers: number(GPU_LAYERS).unwrap_or(0) as u32,
+            determinism: if scheduled { DeterminismArg::Scheduled } else { DeterminismArg::Exact },
+        };
+        (settings, number(THREADS))
+    }
+
     /// Refuses what this build cannot do.
     ///
     /// # Errors
@@ -114,6 +129,10 @@ const MEASURE_BUDGET: Duration = Duration::from_millis(600);
 
 const FORMAT: &str = "compute.format";
 const SHA256: &str = "compute.sha256";
+const DETERMINISM: &str = "engine.determinism";
+const THREADS: &str = "engine.threads";
+const BATCH_WIDTH_ENTRY: &str = "engine.batch_width";
+const GPU_LAYERS: &str = "engine.gpu_layers";
 
 impl Compute {
     /// Chooses, converts where that is needed, and says on stderr what takes time or is less than was asked for.
@@ -191,12 +210,12 @@ impl Compute {
         let mut recipe = vec![
             pair(FORMAT, &self.entry.format.name()),
             pair(SHA256, &self.entry.sha256),
-            pair("engine.determinism", &self.determinism.name()),
+            pair(DETERMINISM, &self.determinism.name()),
         ];
         if self.determinism == Determinism::Scheduled {
-            recipe.push(pair("engine.threads", &self.threads));
-            recipe.push(pair("engine.batch_width", &self.settings.batch_width));
-            recipe.push(pair("engine.gpu_layers", &self.settings.gpu_layers));
+            recipe.push(pair(THREADS, &self.threads));
+            recipe.push(pair(BATCH_WIDTH_ENTRY, &self.settings.batch_width));
+            recipe.push(pair(GPU_LAYERS, &self.settings.gpu_layers));
         }
         recipe
     }

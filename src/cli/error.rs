@@ -44,6 +44,14 @@ pub(crate) enum Error {
     OtherConfig { dir: PathBuf, changes: Vec<String> },
     #[error("there is no node {id} in `{}`", run.display())]
     NoSuchNode { id: u64, run: PathBuf },
+    #[error("the model of this run is no longer at `{}`", path.display())]
+    ModelMoved { path: PathBuf },
+    #[error("there is no `{}`, which says where the model of this run is", path.display())]
+    NoManifest { path: PathBuf },
+    #[error("`{}` has SHA-256 `{found}`, the run was made with `{expected}`", path.display())]
+    OtherModel { path: PathBuf, found: String, expected: String },
+    #[error("{differing} of {compared} replayed generations are not as recorded")]
+    Verify { differing: usize, compared: usize, elsewhere: bool },
     #[error("{failed} of {all} checks failed")]
     Doctor { failed: usize, all: usize },
     #[error("interrupted")]
@@ -73,6 +81,15 @@ impl Error {
                 "undo the change to go on with this run, or begin another with `--out`".to_owned()
             }
             Self::NoSuchNode { run, .. } => format!("`evol tree {} --json` lists every node", run.display()),
+            Self::ModelMoved { .. } | Self::NoManifest { .. } | Self::OtherModel { .. } => {
+                "give the file that the run was made with: `--model FILE`".to_owned()
+            }
+            Self::Verify { elsewhere: true, .. } => {
+                "machine or build are others than the run's (see the warnings), which explains it".to_owned()
+            }
+            Self::Verify { elsewhere: false, .. } => {
+                "`evol doctor --determinism --model FILE` shows what the bytes depend on here".to_owned()
+            }
             Self::Interrupted => "the same command goes on from here".to_owned(),
             _ => return None,
         };
@@ -146,7 +163,7 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn own_usage(error: &Error) -> bool {
-    !matches!(error, Error::InUse { .. } | Error::Write { .. } | Error::Doctor { .. })
+    !matches!(error, Error::InUse { .. } | Error::Write { .. } | Error::Doctor { .. } | Error::Verify { .. })
 }
 
 fn gguf_usage(error: &gguf::Error) -> bool {

@@ -6,12 +6,13 @@
 //! **Invariant:** no clock and no path decides what it says about content: model, seeds and prompts are hashes.
 
 use super::compute::ComputeEntry;
+use super::error::Error;
 use super::known_models;
 use super::machine::Machine;
 use crate::dataset::Seed;
 use crate::gguf::{Gguf, Value};
 use crate::llm;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,69 @@ impl Manifest {
             llama_cpp: llm::system_info(),
             machine: Machine::detect(),
         }
+    }
+}
+
+/// What a manifest says about where a run was begun, as far as bytes can depend on it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Begun {
+    evol_version: String,
+    model: BegunModel,
+    compute: BegunCompute,
+    llama_cpp: Vec<String>,
+    machine: BegunMachine,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct BegunModel {
+    path: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct BegunCompute {
+    llama_cpp_2: String,
+    llama_cpp_sys_2: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct BegunMachine {
+    platform: String,
+    cpu: Option<String>,
+}
+
+impl Begun {
+    /// Reads the manifest of the run in `dir`; `None`: there is none, or it is of another version of this program.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, Error> {
+        let path = dir.join(FILE_NAME);
+        match std::fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Read { path, source }),
+        }
+    }
+
+    /// Where the model lay.
+    pub(crate) fn model(&self) -> &Path {
+        &self.model.path
+    }
+
+    /// What is different here and now, as `what: then, now`.
+    pub(crate) fn differences(&self) -> Vec<String> {
+        let machine = Machine::detect();
+        let cpu = |name: Option<&String>| name.cloned().unwrap_or_else(|| "unknown".to_owned());
+        let pairs = [
+            ("evol", self.evol_version.clone(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("llama-cpp-2", self.compute.llama_cpp_2.clone(), llm::BINDINGS.0.to_owned()),
+            ("llama-cpp-sys-2", self.compute.llama_cpp_sys_2.clone(), llm::BINDINGS.1.to_owned()),
+            ("llama.cpp's build", self.llama_cpp.join(" "), llm::system_info().join(" ")),
+            ("platform", self.machine.platform.clone(), machine.platform),
+            ("processor", cpu(self.machine.cpu.as_ref()), cpu(machine.cpu.as_ref())),
+        ];
+        let differ = pairs.into_iter().filter(|(_, then, now)| then != now);
+        differ.map(|(what, then, now)| format!("{what} was `{then}`, is `{now}`")).collect()
     }
 }
 

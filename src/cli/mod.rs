@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `doctor`, `bench`: the commands
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `verify`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C
@@ -30,6 +30,7 @@ mod run;
 mod run_dir;
 mod train;
 mod tree;
+mod verify;
 
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
@@ -65,6 +66,7 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Train(args) => train::run(args, session),
         Command::Chat(args) => chat::run(args, session),
         Command::Tree(args) => tree::run(args, session),
+        Command::Verify(args) => verify::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
         Command::Bench(args) => bench::run(args, session),
     }

@@ -15,7 +15,7 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// What every command has.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     /// How to speak.
     pub(crate) output: Output,

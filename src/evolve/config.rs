@@ -207,9 +207,9 @@ impl EvolveConfig {
             }
             let mut keys: Vec<&str> = path.collect();
             let Some(last) = keys.pop() else { continue };
-            let object = keys.into_iter().fold(Some(&mut root), |object, key| {
+            let object = keys.into_iter().try_fold(&mut root, |object, key| {
                 let empty = || serde_json::Value::Object(serde_json::Map::new());
-                object?.entry(key).or_insert_with(empty).as_object_mut()
+                object.entry(key).or_insert_with(empty).as_object_mut()
             });
             // Numbers are written as in JSON, words without quotes.
             let value = serde_json::from_str(value).unwrap_or_else(|_| value.clone().into());

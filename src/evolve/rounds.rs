@@ -274,11 +274,17 @@ impl Run<'_> {
         let place = (round, attempt, Stage::Answer);
         let is_done = |node: &Node| matches!(node.status, Status::Kept | Status::Eliminated);
         self.in_chunks(place, &nodes, is_done, |run, nodes| {
-            let requests =
-                nodes.iter().map(|node| run.requests.answer(run.model, node)).collect::<Result<Vec<_>, _>>()?;
+            let requests = nodes
+                .iter()
+                .map(|node| run.requests.answer(run.model, node))
+                .collect::<Result<Vec<_>, _>>()?;
             let completions = requests::complete(run.model, &requests)?;
             let check = |completion: &Completion| {
-                eliminate::check_answer(completion.text.trim(), completion.finish_reason, &stop_words)
+                eliminate::check_answer(
+                    &requests::read_answer(completion),
+                    completion.finish_reason,
+                    &stop_words,
+                )
             };
             let outcomes: Vec<_> = run.watch.filters(|| completions.iter().map(check).collect());
             run.watch.store(|| {
@@ -293,6 +299,11 @@ impl Run<'_> {
                 Ok(unit.commit()?)
             })
         })
+    }
+
+    /// The nodes of an attempt, by id.
+    fn attempts(&self, round: u32, attempt: u32) -> Result<Vec<Node>, Error> {
+        Ok(self.watch.store(|| self.store.attempts(round, attempt))?)
     }
 
     /// Does the chunks of a stage that are not done, in order. A chunk is committed whole, so its first item

@@ -332,3 +332,74 @@ fn a_configuration_out_of_range_is_named() {
     let text = serde_json::to_string(&config(0)).unwrap();
     assert_eq!(serde_json::from_str::<EvolveConfig>(&text).unwrap(), config(0));
 }
+
+/// Replays with another generator of the same script.
+fn replay(
+    scripted: &mut Scripted,
+    store: &Store,
+    selection: Selection,
+    whole_lists: bool,
+) -> Result<Verification, Error> {
+    verify(scripted, store, selection, whole_lists, &mut |_, _| ())
+}
+
+/// The scripted replies depend on the whole list, so that equal bytes mean equal lists of equal requests.
+#[test]
+fn a_replay_asks_exactly_what_the_run_asked() {
+    let seeds = seeds(50);
+    let config = EvolveConfig { attempts: 2, ..config(9) };
+    let (_dir, store, summary) = finished(9, &seeds, &config);
+    let found = replay(&mut Scripted::new(9, 0.5), &store, Selection::All, true).unwrap();
+    assert_eq!((found.differing, found.compared), (0, found.generations), "{:?}", found.differences.first());
+    let generated = |history: &History| {
+        usize::from(history.node.generation.is_some()) + usize::from(history.answer.is_some())
+    };
+    let all: usize = families(&store, seeds.len()).iter().flatten().map(generated).sum();
+    assert_eq!(found.generations, all);
+    assert!(all as u64 > summary.attempts && found.bytes > 1000);
+
+    let sample = Selection::Sample { nodes: 20, seed: 1 };
+    let found = replay(&mut Scripted::new(9, 0.5), &store, sample, true).unwrap();
+    assert!(found.differing == 0 && (20..all).contains(&found.compared), "{found:?}");
+    // One by one, everything has other neighbours than it had, and this generator shows it.
+    let mut other = Scripted::new(9, 0.5);
+    let found = replay(&mut other, &store, sample, false).unwrap();
+    let nodes: HashSet<u64> = other.requested.iter().copied().collect();
+    assert_eq!((nodes.len(), other.requested.len()), (20, found.compared));
+    assert!(found.differing > 10, "{found:?}");
+}
+
+#[test]
+fn a_replay_finds_what_was_changed_by_hand() {
+    let seeds = seeds(20);
+    let (dir, store, _) = finished(4, &seeds, &config(4));
+    // Some of the script's texts are all the same; those with a number are not.
+    let unique = |row: &store::TrainingRow| row.output.starts_with("Do this");
+    let changed = store.training_rows().unwrap().into_iter().find(unique).unwrap();
+    drop(store);
+    // One byte of the answer, in the file.
+    let path = dir.path().join(store::FILE_NAME);
+    let mut file = std::fs::read(&path).unwrap();
+    let answer = changed.output.as_bytes();
+    let at = file.windows(answer.len()).position(|bytes| bytes == answer).unwrap();
+    file[at + 3] ^= 1;
+    std::fs::write(&path, file).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let found = replay(&mut Scripted::new(4, 0.5), &store, Selection::All, true).unwrap();
+    assert_eq!(found.differing, 1, "{found:?}");
+    let Difference { node_id, stage, field, byte, .. } = &found.differences[0];
+    assert_eq!((*node_id, *stage, *field, *byte), (changed.node.id, Stage::Answer, Field::Answer, 3));
+}
+
+#[test]
+fn a_journal_that_cannot_be_replayed_is_refused() {
+    let go = |store: &Store| replay(&mut Scripted::new(1, 0.0), store, Selection::All, true);
+    let (_dir, mut store) = new_store();
+    assert!(matches!(go(&store), Err(Error::NothingToVerify)));
+    let entry = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    store.bind(&[entry("prompts.blake3", "others"), entry("prompts.style", "chat")]).unwrap();
+    assert!(matches!(go(&store), Err(Error::OtherPrompts { .. })));
+    let (_dir, mut store) = new_store();
+    store.bind(&[entry("config.rounds", "2")]).unwrap();
+    assert!(matches!(go(&store), Err(Error::BadFingerprint { .. })));
+}

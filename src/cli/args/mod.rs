@@ -9,11 +9,13 @@ mod bench;
 mod engine;
 mod evolve;
 mod train;
+mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use evolve::EvolveArgs;
 pub(crate) use train::TrainArgs;
+pub(crate) use verify::VerifyArgs;
 
 use super::config::VALIDATION_FRACTION;
 use crate::dataset::Format;
@@ -96,6 +98,7 @@ pub(crate) enum Command {
     Train(Box<TrainArgs>),
     Chat(ChatArgs),
     Tree(TreeArgs),
+    Verify(VerifyArgs),
     Doctor(DoctorArgs),
     Bench(BenchArgs),
 }
