@@ -44,7 +44,7 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
         rounds: args.rounds,
         seed: session.seed.unwrap_or(0),
         max_tokens: MaxTokens { answer: args.max_answer_tokens, ..MaxTokens::default() },
-        batch_width: engine.batch_width,
+        batch_width: 0,
         compute_format: String::new(),
         gpu_layers: engine.gpu_layers,
         threads: session.threads,
@@ -56,6 +56,7 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     let mut history = History::open(&path)?;
     let compute = Compute::prepare(&engine, &model, &sha256, &[], Path::new(""), session)?;
     compute.entry().format.name().clone_into(&mut settings.compute_format);
+    settings.batch_width = compute.entry().batch_width;
     let interrupt = Arc::clone(session.interrupt.flag());
     let determinism = compute.entry().determinism;
     let workload = Workload { model: &compute.entry().path, sha256, determinism, settings, interrupt };

@@ -13,7 +13,8 @@ use super::machine::Machine;
 use super::output::Output;
 use super::plan::Session;
 use crate::llm::{
-    self, Choice, ComputeFormat, ConversionCache, ConversionStep, Determinism, EngineOptions, MeasureOptions,
+    self, Choice, ComputeFile, ComputeFormat, ConversionCache, ConversionStep, Determinism, EngineOptions,
+    MeasureOptions,
 };
 use crate::store::{self, Change};
 use anyhow::Result;
@@ -23,28 +24,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How the engine is to run, checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct EngineSettings {
-    /// Sequences decoded in one batch.
-    pub(crate) batch_width: usize,
+    /// Sequences decoded in one batch; `None`: as the journal says, or as measured.
+    pub(crate) batch_width: Option<usize>,
     /// Format of the weights.
     pub(crate) compute_format: ComputeFormatArg,
     /// Layers on a GPU.
     pub(crate) gpu_layers: u32,
     /// What is promised.
     pub(crate) determinism: DeterminismArg,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            batch_width: BATCH_WIDTH,
-            compute_format: ComputeFormatArg::default(),
-            gpu_layers: 0,
-            determinism: DeterminismArg::default(),
-        }
-    }
 }
 
 impl From<&EngineArgs> for EngineSettings {
@@ -61,7 +51,7 @@ impl EngineSettings {
         let number = |name: &str| entry(name)?.parse().ok();
         let scheduled = entry(DETERMINISM) == Some(Determinism::Scheduled.name());
         let settings = Self {
-            batch_width: number(BATCH_WIDTH_ENTRY).unwrap_or(BATCH_WIDTH),
+            batch_width: number(BATCH_WIDTH_ENTRY),
             // The journal names the format, and `prepare` follows it.
             compute_format: ComputeFormatArg::Auto,
             gpu_layers: number(GPU_LAYERS).unwrap_or(0) as u32,
@@ -85,7 +75,6 @@ impl EngineSettings {
 /// What the engine computes with.
 #[derive(Debug, Clone)]
 pub(crate) struct Compute {
-    settings: EngineSettings,
     threads: usize,
     /// Never more than was asked for.
     determinism: Determinism,
@@ -171,6 +160,12 @@ impl Compute {
         if let Some(reason) = &reason {
             output.warn(&format!("results depend on threads and batch width (`scheduled`): {reason}"));
         }
+        let begun = journal.iter().find(|(name, _)| name == BATCH_WIDTH_ENTRY);
+        let batch_width =
+            match settings.batch_width.or_else(|| begun.and_then(|(_, width)| width.parse().ok())) {
+                Some(width) => width,
+                None => measure_width(&file, determinism, settings.gpu_layers, &cache.folder, session)?,
+            };
         let entry = ComputeEntry {
             format,
             path: file.path,
@@ -182,10 +177,10 @@ impl Compute {
             llama_cpp_2: llm::BINDINGS.0,
             llama_cpp_sys_2: llm::BINDINGS.1,
             threads,
-            batch_width: settings.batch_width,
+            batch_width,
             gpu_layers: settings.gpu_layers,
         };
-        Ok(Self { settings: settings.clone(), threads, determinism, entry })
+        Ok(Self { threads, determinism, entry })
     }
 
     /// For the manifest.
@@ -196,8 +191,8 @@ impl Compute {
     /// For the engine; who runs it adds counters and the interrupt.
     pub(crate) fn options(&self) -> EngineOptions<'_> {
         EngineOptions {
-            n_seq: self.settings.batch_width,
-            gpu_layers: self.settings.gpu_layers,
+            n_seq: self.entry.batch_width,
+            gpu_layers: self.entry.gpu_layers,
             determinism: self.determinism,
             ..EngineOptions::new(&self.entry.path, self.threads)
         }
@@ -214,8 +209,8 @@ impl Compute {
         ];
         if self.determinism == Determinism::Scheduled {
             recipe.push(pair(THREADS, &self.threads));
-            recipe.push(pair(BATCH_WIDTH_ENTRY, &self.settings.batch_width));
-            recipe.push(pair(GPU_LAYERS, &self.settings.gpu_layers));
+            recipe.push(pair(BATCH_WIDTH_ENTRY, &self.entry.batch_width));
+            recipe.push(pair(GPU_LAYERS, &self.entry.gpu_layers));
         }
         recipe
     }
@@ -236,6 +231,30 @@ fn changed(run: &Path, begun: ComputeFormat, asked: ComputeFormat) -> store::Err
     let name = |format: ComputeFormat| Some(format.name().to_owned());
     let change = Change { name: FORMAT.to_owned(), old: name(begun), new: name(asked) };
     store::Error::Changed { path: run.to_owned(), changes: vec![change] }
+}
+
+/// What a cache may take of the memory that is free, beside weights and everything else.
+const CACHE_SHARE: f64 = 0.3;
+
+fn measure_width(
+    file: &ComputeFile,
+    determinism: Determinism,
+    gpu_layers: u32,
+    folder: &Path,
+    session: &Session,
+) -> Result<usize> {
+    let options = MeasureOptions {
+        model: &file.path,
+        threads: session.threads,
+        gpu_layers,
+        determinism,
+        budget: MEASURE_BUDGET,
+        interrupt: Arc::clone(session.interrupt.flag()),
+    };
+    let memory = Machine::detect().memory_available_bytes.map(|bytes| (bytes as f64 * CACHE_SHARE) as u64);
+    let width = llm::choose_width(&options, &file.sha256, memory, folder)?;
+    session.output.detail(&format!("batch width {width}, measured on this machine"));
+    Ok(width)
 }
 
 fn measure(
@@ -261,7 +280,8 @@ fn measure(
             output.note("waiting for another evol that converts the same model");
         }
     };
-    Ok(llm::choose(&options, sha256, settings.batch_width, memory, cache, &mut tell)?)
+    let width = settings.batch_width.unwrap_or(BATCH_WIDTH);
+    Ok(llm::choose(&options, sha256, width, memory, cache, &mut tell)?)
 }
 
 fn tell(output: Output, format: ComputeFormat, step: ConversionStep) {

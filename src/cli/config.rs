@@ -7,7 +7,7 @@
 //! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment works
 //! from wherever it is started; after [`read`] they are absolute.
 
-use super::args::{BATCH_WIDTH, ComputeFormatArg, DeterminismArg};
+use super::args::{ComputeFormatArg, DeterminismArg};
 use super::compute::EngineSettings;
 use super::error::Error;
 use crate::dataset::{Format, OnBadInput};
@@ -29,9 +29,9 @@ pub(crate) struct RunConfig {
     /// Decides everything random.
     #[serde(default)]
     pub(crate) seed: u64,
-    /// Sequences that evolve decodes in one batch.
-    #[serde(default = "default_batch_width")]
-    pub(crate) batch_width: usize,
+    /// Sequences that evolve decodes in one batch; without it, what is fastest here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) batch_width: Option<usize>,
     /// Format of the weights that evolve computes with.
     #[serde(default)]
     pub(crate) compute_format: ComputeFormatArg,
@@ -53,10 +53,6 @@ pub(crate) struct RunConfig {
     /// How the adapter is trained.
     #[serde(default)]
     pub(crate) train: TrainConfig,
-}
-
-fn default_batch_width() -> usize {
-    BATCH_WIDTH
 }
 
 /// `[seeds]`.

@@ -5,13 +5,15 @@
 //! **Invariant:** doctor only reads; what it finds wrong it reports, it does not mend.
 
 use super::args::DoctorArgs;
+use super::determinism;
 use super::error::Error;
 use super::machine::Machine;
 use super::manifest::ModelEntry;
 use super::plan::{self, Session};
 use crate::gguf::Gguf;
 use crate::llm::{
-    self, Engine, EngineOptions, Generate as _, Part, Prompt, Request, Restriction, Sampling, Tokenizer,
+    self, Engine, EngineOptions, Generate as _, Part, Perturbed, Prompt, Request, Restriction, Sampling,
+    Tokenizer,
 };
 use crate::lora::LoraWeights;
 use crate::model::{Llama, ModelConfig};
@@ -25,7 +27,7 @@ use std::time::Instant;
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+pub(super) enum Verdict {
     /// As it should be.
     Ok,
     /// Works, but not as well as it could.
@@ -36,14 +38,14 @@ enum Verdict {
 
 /// One line of the report.
 #[derive(Debug, Serialize)]
-struct Check {
+pub(super) struct Check {
     name: &'static str,
-    verdict: Verdict,
-    found: String,
+    pub(super) verdict: Verdict,
+    pub(super) found: String,
 }
 
 impl Check {
-    fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
+    pub(super) fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
         Self { name, verdict, found: found.into() }
     }
 
@@ -61,6 +63,9 @@ struct Report {
     llama_cpp: Vec<String>,
     model: Option<ModelEntry>,
     checks: Vec<Check>,
+    /// What each change did, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    determinism: Option<Vec<Perturbed>>,
 }
 
 /// Runs the command.
@@ -70,15 +75,21 @@ struct Report {
 pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     let machine = Machine::detect();
     let mut checks = machine_checks(&machine, session.threads);
-    let mut model = None;
+    let (mut model, mut matrix) = (None, None);
     if let Some(typed) = &args.model {
         let path = plan::model(typed)?;
         model = model_checks(&path, &machine, session, &mut checks);
+        if args.determinism && checks.iter().all(|check| check.verdict != Verdict::Failed) {
+            let (found, check) = determinism::matrix(&path, session)?;
+            checks.push(check);
+            matrix = Some(found);
+        }
     }
     let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed).count();
     let all = checks.len();
     let llama_cpp = llm::system_info();
-    let report = Report { evol_version: env!("CARGO_PKG_VERSION"), machine, llama_cpp, model, checks };
+    let (evol_version, determinism) = (env!("CARGO_PKG_VERSION"), matrix);
+    let report = Report { evol_version, machine, llama_cpp, model, checks, determinism };
     if session.output.is_json() {
         session.output.document(&report)?;
     } else {
@@ -235,6 +246,9 @@ fn describe(report: &Report) -> String {
             Verdict::Failed => "FAILED",
         };
         let _ = writeln!(text, "{mark:<8} {:<17} {}", check.name, check.found);
+    }
+    if let Some(found) = &report.determinism {
+        text += &determinism::describe(found);
     }
     text
 }

@@ -16,6 +16,7 @@ mod bench;
 mod chat;
 mod compute;
 mod config;
+mod determinism;
 mod doctor;
 mod error;
 mod evolve;

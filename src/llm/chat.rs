@@ -110,6 +110,9 @@ impl Conversation<'_> {
     ) -> Result<FinishReason, Error> {
         loop {
             let logits = self.context.logits(row);
+            if let Some(trace) = &self.settings.trace {
+                trace.note(request.id, logits);
+            }
             let position = generated.len() as u64;
             let token = self.sampler.draw(logits, request, generated, key, position)?;
             generated.push(token);
@@ -129,7 +132,8 @@ impl Conversation<'_> {
                 return Ok(FinishReason::Length);
             }
             self.settings.check_interrupt()?;
-            prefill::step(&mut self.context, &mut vec![Row { token, sequence: 0, logits: true }])?;
+            let mut rows = vec![Row { token, sequence: 0, logits: true }];
+            prefill::step(&mut self.context, &self.settings, &mut rows)?;
             self.cached.push(token);
             row = 0;
         }

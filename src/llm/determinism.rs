@@ -14,7 +14,7 @@
 
 use std::path::Path;
 
-use super::{Error, ModelInfo};
+use super::{Error, ModelInfo, system_info};
 use crate::gguf::{GgmlType, Gguf};
 
 /// What decides the bytes of a completion.
@@ -49,10 +49,20 @@ impl Determinism {
     pub fn recipe(self) -> &'static str {
         match self {
             Self::Exact => {
-                "cpu, flash attention, q8_0 cache, a stream per sequence, at least 2 rows per batch"
+                "cpu, flash attention, q8_0 cache, a stream per sequence, no lone row where kernels differ for it"
             }
             Self::Scheduled => "flash attention, f16 cache, a stream per sequence, fixed shares of each list",
         }
+    }
+
+    /// Whether a batch of one row takes other kernels than a batch of several: where rows are floating-point
+    /// numbers (measured), and where llama.cpp was built for AMX, whose tiles are for several rows. The quantized
+    /// types among [`EXACT_TYPES`] otherwise give a row the same bits alone.
+    pub(super) fn pads_single_rows(self, gguf: &Gguf) -> bool {
+        let is_float = |kind| matches!(kind, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16);
+        self == Self::Exact
+            && (system_info().iter().any(|set| set.starts_with("AMX"))
+                || gguf.tensors().any(|tensor| tensor.shape.len() > 1 && is_float(tensor.ggml_type)))
     }
 
     /// The level that `model` allows with that many layers on a GPU; when it is less than asked, why.

@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::llama::{Adapter, Contents, ContextShape, MAX_SEQUENCES, Model, Recipe};
+use super::perturb::Trace;
 use super::prefix::Prefixes;
 use super::{
-    Answer, ChatTemplate, Completion, Determinism, Error, Message, ModelInfo, Part, Prompt, Question,
-    Request, adapter, generate, prefill, score, tokenizer,
+    Answer, ChatTemplate, Completion, Determinism, DraftPolicy, Error, Message, ModelInfo, Part, Prompt,
+    Question, Request, adapter, generate, prefill, score, tokenizer,
 };
 use crate::gguf::Gguf;
 
@@ -59,6 +60,8 @@ pub struct EngineOptions<'p> {
     pub gpu_layers: u32,
     /// Most rows of one batch; a prompt is computed in pieces of this size.
     pub n_batch: usize,
+    /// Whether tokens are guessed.
+    pub drafts: DraftPolicy,
     /// When it becomes true, a running call ends with [`Error::Interrupted`] at the next batch.
     pub interrupt: Arc<AtomicBool>,
     /// Counts while a call runs.
@@ -77,6 +80,7 @@ impl<'p> EngineOptions<'p> {
             determinism: Determinism::Exact,
             gpu_layers: 0,
             n_batch: N_BATCH,
+            drafts: DraftPolicy::default(),
             interrupt: Arc::default(),
             progress: Arc::default(),
         }
@@ -90,6 +94,8 @@ pub struct Progress {
     pub(super) prompt_tokens: AtomicU64,
     pub(super) reused_prompt_tokens: AtomicU64,
     pub(super) decode_batches: AtomicU64,
+    pub(super) drafted_tokens: AtomicU64,
+    pub(super) accepted_tokens: AtomicU64,
     pub(super) finished: AtomicU64,
     pub(super) prefill_ns: AtomicU64,
     pub(super) decode_ns: AtomicU64,
@@ -108,6 +114,10 @@ pub struct EngineStats {
     pub reused_prompt_tokens: u64,
     /// Batches that the generated tokens were decoded in.
     pub decode_batches: u64,
+    /// Tokens that were guessed, and decoded on that guess.
+    pub drafted_tokens: u64,
+    /// Of these the ones that were drawn: each saved a batch.
+    pub accepted_tokens: u64,
     /// Requests completed and questions scored.
     pub finished: u64,
     /// Nanoseconds in llama.cpp on prompts, summed over workers; those of questions included.
@@ -129,6 +139,8 @@ impl Progress {
             prompt_tokens: read(&self.prompt_tokens),
             reused_prompt_tokens: read(&self.reused_prompt_tokens),
             decode_batches: read(&self.decode_batches),
+            drafted_tokens: read(&self.drafted_tokens),
+            accepted_tokens: read(&self.accepted_tokens),
             finished: read(&self.finished),
             prefill_ns: read(&self.prefill_ns),
             decode_ns: read(&self.decode_ns),
@@ -168,6 +180,13 @@ pub(super) struct Settings {
     pub(super) max_tokens: usize,
     pub(super) determinism: Determinism,
     pub(super) n_batch: usize,
+    /// Whether a row that is alone in a batch is decoded with a copy of itself.
+    pub(super) pad_single_rows: bool,
+    pub(super) drafts: DraftPolicy,
+    /// Whether what prompts share is computed once; off only to find out what that changes (nothing).
+    pub(super) share_prefixes: bool,
+    /// Hashes of logits, where somebody compares them.
+    pub(super) trace: Option<Arc<Trace>>,
     /// What was computed for prefixes in earlier calls.
     pub(super) prefixes: Arc<Prefixes>,
     pub(super) interrupt: Arc<AtomicBool>,
@@ -212,12 +231,17 @@ impl Engine {
             options.adapter.map(|(path, scale)| load_adapter(&mut model, path, scale)).transpose()?;
         let template = tokenizer::chat_template(&model)?;
         let trained = model.info().n_ctx_train;
+        let pad_single_rows = options.determinism.pads_single_rows(model.gguf());
         let settings = Settings {
             threads: options.threads,
             n_seq: options.n_seq,
             max_tokens: options.n_ctx_seq.map_or(trained, |wanted| wanted.min(trained)),
             determinism: options.determinism,
             n_batch: options.n_batch.max(2),
+            pad_single_rows,
+            drafts: options.drafts,
+            share_prefixes: true,
+            trace: None,
             prefixes: Arc::default(),
             interrupt: options.interrupt,
             failed: Arc::default(),

@@ -5,19 +5,22 @@
 //! Prompts wait in the order of their prefix tree. Each free sequence takes the next one and
 //! computes it; then one batch decodes a token of every live sequence, and those that ended make room.
 //! Live sequences are kept at the numbers 0..live (llama.cpp splits a batch at gaps): when one in the middle
-//! ends and nobody waits, the last one moves into its place.
+//! ends and nobody waits, the last one moves into its place. Where it pays, a batch also has rows for tokens that
+//! are only guessed (`draft.rs`).
 //!
 //! **Invariant:** a completion is drawn from its own sequence's logits with its own noise; under
 //! `Determinism::Scheduled` the composition of every batch is a function of the request list.
 
-use super::engine::{Engine, Progress};
-use super::llama::{Model, Row};
+use super::draft::{DraftPolicy, Drafts, Lookup};
+use super::engine::{Engine, Progress, Settings};
+use super::llama::{Context, Model, Row};
 use super::prefill::{self, Prefill};
 use super::prefix::{self, Tokens};
 use super::sampling::Sampler;
 use super::text::Text;
 use super::workers::{self, Layout, Worker};
-use super::{Completion, Error, FinishReason, Request};
+use super::{Completion, Determinism, Error, FinishReason, Request};
+use std::time::Instant;
 
 /// A completion in progress.
 struct Live<'r> {
@@ -29,20 +32,29 @@ struct Live<'r> {
     generated: Vec<u32>,
     text: Text<'r>,
     ended: Option<FinishReason>,
+    /// What is guessed from, where anything is.
+    lookup: Option<Lookup>,
 }
 
 impl<'r> Live<'r> {
     fn new(index: usize, request: &'r Request, prompt: &Tokens) -> Self {
         let (prompt_tokens, text) = (prompt.all.len(), Text::new(&request.stop));
         let key = request.noise_key(&prompt.all);
-        Self { index, request, prompt_tokens, key, generated: Vec::new(), text, ended: None }
+        Self { index, request, prompt_tokens, key, generated: Vec::new(), text, ended: None, lookup: None }
     }
 
     /// Draws the next token from the logits after the previous one.
-    fn draw(&mut self, model: &Model, sampler: &mut Sampler, logits: &[f32]) -> Result<(), Error> {
+    fn draw(&mut self, drawing: &mut Drawing<'_>, logits: &[f32]) -> Result<u32, Error> {
+        let Drawing { model, sampler, settings } = drawing;
         let position = self.generated.len() as u64;
+        if let Some(trace) = &settings.trace {
+            trace.note(self.request.id, logits);
+        }
         let token = sampler.draw(logits, self.request, &self.generated, self.key, position)?;
         self.generated.push(token);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.push(token);
+        }
         self.ended = if model.is_end(token) {
             Some(FinishReason::EndOfText)
         } else if self.text.push(&model.piece(token, false)) {
@@ -52,7 +64,16 @@ impl<'r> Live<'r> {
         } else {
             None
         };
-        Ok(())
+        Ok(token)
+    }
+
+    /// The last token and `length` guesses of what follows it: what the next batch has of this sequence.
+    fn next_tokens(&self, length: usize) -> Vec<u32> {
+        let last = *self.generated.last().expect("admission draws a token");
+        let guess = self.lookup.as_ref().map_or(&[][..], |lookup| lookup.guess(length));
+        // Who has no guess repeats itself, so that all have as many rows.
+        let filling = std::iter::repeat(last);
+        std::iter::once(last).chain(guess.iter().copied().chain(filling).take(length)).collect()
     }
 
     fn finish(self, reason: FinishReason) -> Completion {
@@ -84,9 +105,10 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
             longest = longest.max(needed);
         }
     }
-    let plan = prefix::plan(&prompts, (0..requests.len()).filter(|&index| done[index].is_none()));
+    let waiting = (0..requests.len()).filter(|&index| done[index].is_none());
+    let plan = prefix::plan(&prompts, waiting, engine.settings.share_prefixes);
     let layout = Layout::new(engine.settings.threads, engine.settings.n_seq.min(plan.len()));
-    let shape = layout.shape(engine.settings.clone(), longest);
+    let shape = layout.shape(engine.settings.clone(), longest + draft_policy(&engine.settings).room());
     let completed = workers::run(engine, layout, &plan, shape, |worker, plan| {
         Batch::new(worker).run(requests, &prompts, plan)
     })?;
@@ -96,11 +118,28 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
     Ok(done.into_iter().map(|completion| completion.expect("every request was run")).collect())
 }
 
+/// What is done about guesses under these settings.
+fn draft_policy(settings: &Settings) -> DraftPolicy {
+    match settings.determinism {
+        Determinism::Exact => settings.drafts,
+        // The number of rows would decide the bytes, and the clock the number of rows.
+        Determinism::Scheduled => DraftPolicy::Off,
+    }
+}
+
+/// What drawing takes beside the logits.
+struct Drawing<'d> {
+    model: &'d Model,
+    sampler: &'d mut Sampler,
+    settings: &'d Settings,
+}
+
 /// The state of one worker's loop.
 struct Batch<'e, 'r> {
     worker: Worker<'e>,
     prefill: Prefill,
     sampler: Sampler,
+    drafts: Drafts,
     /// By sequence.
     live: Vec<Live<'r>>,
     /// With the index of the request.
@@ -110,7 +149,8 @@ struct Batch<'e, 'r> {
 impl<'e, 'r> Batch<'e, 'r> {
     fn new(worker: Worker<'e>) -> Self {
         let prefill = Prefill::new(worker.width);
-        Self { worker, prefill, sampler: Sampler::default(), live: Vec::new(), done: Vec::new() }
+        let (sampler, drafts) = (Sampler::default(), Drafts::new(draft_policy(worker.settings)));
+        Self { worker, prefill, sampler, drafts, live: Vec::new(), done: Vec::new() }
     }
 
     fn run(
@@ -138,29 +178,38 @@ impl<'e, 'r> Batch<'e, 'r> {
         let sequence = self.live.len();
         let Worker { model, context, settings, .. } = &mut self.worker;
         let row = self.prefill.run(context, settings, prompt, cuts, sequence)?;
-        Progress::time(&settings.progress.sampling_ns, || {
-            live.draw(model, &mut self.sampler, context.logits(row))
-        })?;
+        let mut drawing = Drawing { model, sampler: &mut self.sampler, settings };
+        let draw = || live.draw(&mut drawing, context.logits(row));
+        Progress::time(&settings.progress.sampling_ns, draw)?;
         Progress::add(&settings.progress.generated_tokens, 1);
+        if !self.drafts.is_off() {
+            live.lookup = Some(Lookup::new(&prompt.all, &live.generated));
+        }
         self.live.push(live);
         self.remove_ended();
         Ok(())
     }
 
-    /// Decodes one token of every live sequence.
+    /// Decodes the next token of every live sequence, and those that are guessed to follow it.
     fn step(&mut self) -> Result<(), Error> {
         let Worker { model, context, settings, .. } = &mut self.worker;
         settings.check_interrupt()?;
-        let last = |live: &Live<'_>| *live.generated.last().expect("admission draws a token");
-        let row = |(sequence, live)| Row { token: last(live), sequence, logits: true };
-        let mut rows: Vec<Row> = self.live.iter().enumerate().map(row).collect();
-        let progress = &settings.progress;
-        Progress::time(&progress.decode_ns, || prefill::step(context, &mut rows))?;
+        let lookups = self.live.iter().filter_map(|live| live.lookup.as_ref());
+        let guesses = self.drafts.length(lookups, context.shape().n_batch);
+        let tokens: Vec<Vec<u32>> = self.live.iter().map(|live| live.next_tokens(guesses)).collect();
+        let row = |sequence| move |&token: &u32| Row { token, sequence, logits: true };
+        let mut rows: Vec<Row> =
+            tokens.iter().enumerate().flat_map(|(sequence, own)| own.iter().map(row(sequence))).collect();
+        let (progress, started) = (&settings.progress, Instant::now());
+        Progress::time(&progress.decode_ns, || prefill::step(context, settings, &mut rows))?;
         Progress::add(&progress.decode_batches, 1);
-        Progress::add(&progress.generated_tokens, self.live.len());
+        self.drafts.took(rows.len(), started.elapsed());
         Progress::time(&progress.sampling_ns, || {
-            let mut live = self.live.iter_mut().enumerate();
-            live.try_for_each(|(row, live)| live.draw(model, &mut self.sampler, context.logits(row)))
+            let mut drawing = Drawing { model, sampler: &mut self.sampler, settings };
+            let mut live = self.live.iter_mut().zip(&tokens).enumerate();
+            live.try_for_each(|(sequence, (live, own))| {
+                draw_row_by_row(live, &mut self.drafts, &mut drawing, context, sequence, own)
+            })
         })?;
         self.remove_ended();
         Ok(())
@@ -180,4 +229,36 @@ impl<'e, 'r> Batch<'e, 'r> {
             Progress::add(&self.worker.settings.progress.finished, 1);
         }
     }
+}
+
+/// Draws from the rows of a sequence that were decoded, as long as what is drawn is what the next row was decoded
+/// for, and cuts off the rows behind that. `tokens`: those of the rows.
+fn draw_row_by_row(
+    live: &mut Live<'_>,
+    drafts: &mut Drafts,
+    drawing: &mut Drawing<'_>,
+    context: &mut Context<'_>,
+    sequence: usize,
+    tokens: &[u32],
+) -> Result<(), Error> {
+    let (first_row, guessed) = (sequence * tokens.len(), tokens.len() - 1);
+    // Before drawing: what is drawn changes what is guessed. Rows that only fill up are no guesses.
+    let tried = live.lookup.as_ref().map_or(0, |lookup| lookup.guess(guessed).len());
+    let mut used = 0;
+    loop {
+        let token = live.draw(drawing, context.logits(first_row + used))?;
+        used += 1;
+        if live.ended.is_some() || tokens.get(used) != Some(&token) {
+            break;
+        }
+    }
+    let progress = &drawing.settings.progress;
+    Progress::add(&progress.generated_tokens, used);
+    Progress::add(&progress.drafted_tokens, guessed);
+    Progress::add(&progress.accepted_tokens, used - 1);
+    context.truncate(sequence, context.tokens(sequence) - (tokens.len() - used));
+    if let Some(lookup) = live.lookup.as_mut().filter(|_| tried > 0) {
+        drafts.saw(lookup, tried, (used - 1).min(tried));
+    }
+    Ok(())
 }

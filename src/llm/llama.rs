@@ -244,6 +244,11 @@ impl<'m> Context<'m> {
         self.shape
     }
 
+    /// Tokens in `sequence`.
+    pub(super) fn tokens(&self, sequence: usize) -> usize {
+        self.lengths[sequence]
+    }
+
     /// Runs rows, each at the end of its sequence, in the order given.
     pub(super) fn decode(&mut self, rows: &[Row]) -> Result<(), Error> {
         assert!(

@@ -1,7 +1,7 @@
-//! How fast a model file runs on this machine, and which compute format is fastest.
+//! How fast a model file runs on this machine, which compute format is fastest, and which batch width.
 //!
-//! Where in the flow: the CLI asks [`choose`] for `--compute-format auto`; whoever reports speeds asks
-//! [`measure`]. It is the engine itself that is timed, with its own batches, workers and sampling, so that
+//! Where in the flow: the CLI asks [`choose`] for `--compute-format auto` and [`choose_width`] where no
+//! `--batch-width` is given; whoever reports speeds asks [`measure`]. It is the engine itself that is timed, with its own batches, workers and sampling, so that
 //! the figures are those that a run will see.
 //!
 //! A choice depends on a clock, so it is made once: it is kept beside the converted models, under a name made
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::compute_format::{ComputeFormat, ConversionCache, ConversionStep, write_json};
 use super::{
-    BINDINGS, Determinism, Engine, EngineOptions, EngineStats, Error, Generate as _, Part, Progress, Prompt,
-    Request, Restriction, Sampling, Tokenizer, system_info,
+    BINDINGS, Determinism, Engine, EngineOptions, EngineStats, Error, Generate as _, ModelInfo, Part,
+    Progress, Prompt, Request, Restriction, Sampling, Tokenizer, system_info,
 };
 use crate::gguf::Gguf;
 
@@ -107,9 +107,13 @@ impl<'o> Bench<'o> {
         Ok(Self { options, width, end, engine, stop, progress, made: 0 })
     }
 
+    /// Reads the weights from the disk and fills the caches.
+    fn warm_up(&mut self) -> Result<(), Error> {
+        self.time(1, 2, Duration::ZERO, |stats| stats.prompt_tokens).map(drop)
+    }
+
     fn rates(&mut self) -> Result<Rates, Error> {
-        // Reads the weights from the disk and fills the caches.
-        self.time(1, 2, Duration::ZERO, |stats| stats.prompt_tokens)?;
+        self.warm_up()?;
         let budget = self.options.budget;
         let prefill = self.time(PROMPT_WORDS, 1, budget, |stats| stats.prompt_tokens)?;
         let decode = self.time(1, DECODE_TOKENS, budget, |stats| stats.decode_batches)?;
@@ -329,7 +333,78 @@ fn fastest(candidates: &[Candidate]) -> ComputeFormat {
     }
 }
 
+/// Batch widths to choose from, ascending.
+const WIDTHS: [usize; 6] = [8, 16, 32, 64, 128, 240];
+
+/// How much faster a batch of twice the width must be: what twice the memory for caches is worth.
+const WIDTH_MARGIN: f64 = 1.05;
+
+/// Tokens of a sequence that memory is reckoned with: a long prompt with a long answer.
+const USUAL_TOKENS: usize = 2048;
+
+/// The batch width from which on a wider batch is not faster by more than a twentieth, among those whose caches fit
+/// into `max_bytes`. Measured the first time, remembered in `folder` later.
+///
+/// # Errors
+/// As [`measure`].
+pub fn choose_width(
+    options: &MeasureOptions<'_>,
+    sha256: &str,
+    max_bytes: Option<u64>,
+    folder: &Path,
+) -> Result<usize, Error> {
+    let info = ModelInfo::read(&Gguf::open(options.model)?)?;
+    let sequence_bytes = info.cache_bytes_per_token * info.n_ctx_train.min(USUAL_TOKENS) as u64;
+    let fits = |width: usize| max_bytes.is_none_or(|max| width as u64 * sequence_bytes <= max);
+    let widths: Vec<usize> = WIDTHS.into_iter().filter(|&width| width == WIDTHS[0] || fits(width)).collect();
+    let place = remembered(options, sha256, "width", &format!("{widths:?}"), folder);
+    let known = fs::read_to_string(&place).ok().and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(width) = known.filter(|width| widths.contains(width)) {
+        return Ok(width);
+    }
+    let end = Tokenizer::load(options.model)?.eos();
+    let width = saturation(&widths, |width| {
+        let mut bench = Bench::new(options, width, end)?;
+        bench.warm_up()?;
+        let (_, rate) = bench.time(1, DECODE_TOKENS, options.budget, |stats| stats.decode_batches)?;
+        Ok(rate)
+    })?;
+    // A folder that cannot be written costs some seconds of measuring again, and is no reason not to run.
+    let _ = fs::create_dir_all(folder).map(|()| write_json(&place, &width));
+    Ok(width)
+}
+
+/// The first of `widths` after which the next one is not clearly faster.
+fn saturation(widths: &[usize], mut rate: impl FnMut(usize) -> Result<f64, Error>) -> Result<usize, Error> {
+    let (&first, wider) = widths.split_first().expect("there is always one width");
+    if wider.is_empty() {
+        return Ok(first);
+    }
+    let mut best = (first, rate(first)?);
+    for &width in wider {
+        let faster = rate(width)?;
+        if faster >= WIDTH_MARGIN * best.1 {
+            best = (width, faster);
+        } else {
+            break;
+        }
+    }
+    Ok(best.0)
+}
+
 /// Where a choice is kept: the name has everything in it that the choice depends on.
+fn remembered(options: &MeasureOptions<'_>, sha256: &str, what: &str, among: &str, folder: &Path) -> PathBuf {
+    let MeasureOptions { threads, gpu_layers, determinism, .. } = options;
+    let conditions = format!(
+        "{sha256} {} {BINDINGS:?} {threads} {gpu_layers} {} {among}",
+        system_info().join(" "),
+        determinism.name()
+    );
+    let digest = blake3::hash(conditions.as_bytes()).to_hex();
+    folder.join(format!("{}-{what}-{}.json", &sha256[..16.min(sha256.len())], &digest[..16]))
+}
+
+/// Where the choice of a format is kept.
 fn choice_path(
     options: &MeasureOptions<'_>,
     sha256: &str,
@@ -337,19 +412,12 @@ fn choice_path(
     max_bytes: Option<u64>,
     folder: &Path,
 ) -> PathBuf {
-    let MeasureOptions { threads, gpu_layers, determinism, .. } = options;
     // Free memory is different each time; what matters is which formats fit.
     let fitting = Gguf::open(options.model).map_or(0, |gguf| {
         let fits = |format: &ComputeFormat| max_bytes.is_none_or(|max| format.bytes(&gguf) <= max);
         ComputeFormat::ALL.iter().filter(|format| fits(format)).count()
     });
-    let conditions = format!(
-        "{sha256} {} {BINDINGS:?} {threads} {gpu_layers} {} {width} {fitting}",
-        system_info().join(" "),
-        determinism.name()
-    );
-    let digest = blake3::hash(conditions.as_bytes()).to_hex();
-    folder.join(format!("{}-auto-{}.json", &sha256[..16.min(sha256.len())], &digest[..16]))
+    remembered(options, sha256, "auto", &format!("{width} {fitting}"), folder)
 }
 
 #[cfg(test)]
@@ -372,6 +440,20 @@ mod tests {
         assert_eq!(fastest(&[base, candidate(Q8_0, 150.0, 150.0), candidate(F16, 160.0, 170.0)]), F16);
         // Fast on prompts and slow on the rest is slow.
         assert_eq!(fastest(&[base, candidate(F16, 10_000.0, 50.0)]), AsIs);
+    }
+
+    #[test]
+    fn a_batch_is_as_wide_as_it_gets_clearly_faster() {
+        let rates = |widths: &[usize], rates: &[f64]| {
+            let mut rates = rates.iter();
+            saturation(widths, |_| Ok(*rates.next().expect("no more than needed is measured"))).unwrap()
+        };
+        assert_eq!(rates(&[8], &[]), 8, "nothing to compare");
+        assert_eq!(rates(&[8, 16, 32], &[100.0, 104.0]), 8);
+        assert_eq!(rates(&[8, 16, 32, 64], &[100.0, 120.0, 130.0, 131.0]), 32);
+        assert_eq!(rates(&[8, 16], &[100.0, 120.0]), 16);
+        // A rate that is no number is not faster.
+        assert_eq!(rates(&[8, 16, 32], &[100.0, f64::NAN, 500.0]), 8);
     }
 
     #[test]

@@ -12,8 +12,8 @@
 //! - `engine`: loading and options
 //! - `prefill`, `workers`, `generate`, `score`: prompts into caches, lists onto cores, the two loops over
 //!   lists
-//! - `prefix`: which prefixes are computed once; `embed`: texts as vectors
-//! - `determinism`: what is promised about bytes
+//! - `prefix`: which prefixes are computed once; `draft`: tokens that are guessed; `embed`: texts as vectors
+//! - `determinism`: what is promised about bytes; `perturb`: whether it is kept
 //! - `chat`: one conversation, streamed
 //! - `compute_format`, `measure`: weights converted to what runs fastest here; how fast that is
 //! - `sampling`, `text`: logits to tokens, tokens to text
@@ -26,6 +26,7 @@ mod adapter;
 mod chat;
 mod compute_format;
 mod determinism;
+mod draft;
 mod embed;
 mod engine;
 mod error;
@@ -33,6 +34,7 @@ mod generate;
 mod llama;
 mod measure;
 mod model_info;
+mod perturb;
 mod prefill;
 mod prefix;
 mod reference;
@@ -50,10 +52,12 @@ mod workers;
 pub use chat::Conversation;
 pub use compute_format::{ComputeFile, ComputeFormat, ConversionCache, ConversionStep};
 pub use determinism::Determinism;
+pub use draft::DraftPolicy;
 pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;
-pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, measure};
+pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, choose_width, measure};
 pub use model_info::ModelInfo;
+pub use perturb::{Extent, Perturbed, perturb};
 pub use prefix::work_order;
 pub use reference::reference_logits;
 pub use request::{

@@ -24,6 +24,8 @@ pub struct ModelInfo {
     pub n_ctx_train: usize,
     /// Size of one attention head.
     pub head_dim: usize,
+    /// Bytes that the cache of one token takes, at most (as `f16`).
+    pub cache_bytes_per_token: u64,
     /// Tokens in the vocabulary.
     pub n_vocab: usize,
     /// Whether the file carries a chat template.
@@ -50,6 +52,13 @@ impl ModelInfo {
             n_params: gguf.tensors().map(|tensor| tensor.weights() as u64).sum(),
             n_ctx_train: gguf.u32(&key("context_length"))? as usize,
             head_dim: head_dim as usize,
+            // Keys and values of two bytes each. Unknown numbers of heads are those of the queries.
+            cache_bytes_per_token: 4
+                * u64::from(gguf.optional_u32(&key("block_count"))?.unwrap_or(1))
+                * u64::from(
+                    gguf.optional_u32(&key("attention.head_count_kv")).ok().flatten().unwrap_or(heads),
+                )
+                * u64::from(head_dim),
             n_vocab: gguf.optional_strings("tokenizer.ggml.tokens")?.map_or(0, |tokens| tokens.len()),
             has_chat_template: gguf.optional_string("tokenizer.chat_template")?.is_some(),
             causal: gguf.optional_bool(&key("attention.causal"))?.unwrap_or(true),

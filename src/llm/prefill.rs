@@ -6,8 +6,9 @@
 //! A prompt is computed alone in its batches, piece by piece between its cuts, so its cache never depends on
 //! which prompts are its neighbours.
 //!
-//! **Invariant:** no batch has a single row. llama.cpp computes single rows with other kernels, which may round
-//! differently; a row that would be alone is decoded with a copy of itself in an unused sequence.
+//! **Invariant:** where llama.cpp computes single rows with other kernels, which may round differently
+//! ([`Determinism::pads_single_rows`]), no batch has a single row: it is decoded with a copy of itself in an unused
+//! sequence.
 
 use super::engine::{Progress, Settings};
 use super::llama::{Context, Model, Row};
@@ -140,14 +141,14 @@ pub(super) fn feed(
             .collect();
         Progress::add(&settings.progress.prompt_tokens, rows.len());
         last_row = rows.len() - 1;
-        Progress::time(&settings.progress.prefill_ns, || step(context, &mut rows))?;
+        Progress::time(&settings.progress.prefill_ns, || step(context, settings, &mut rows))?;
     }
     Ok(last_row)
 }
 
-/// Runs rows; one that is alone gets company.
-pub(super) fn step(context: &mut Context<'_>, rows: &mut Vec<Row>) -> Result<(), Error> {
-    let [only] = rows.as_slice() else { return context.decode(rows) };
+/// Runs rows; one that is alone gets company where it needs it, as one more row.
+pub(super) fn step(context: &mut Context<'_>, settings: &Settings, rows: &mut Vec<Row>) -> Result<(), Error> {
+    let ([only], true) = (rows.as_slice(), settings.pad_single_rows) else { return context.decode(rows) };
     let pad = Row { sequence: only.sequence + 1, ..*only };
     rows.push(pad);
     context.decode(rows)?;

@@ -67,8 +67,11 @@ impl Plan {
     }
 }
 
-/// Plans the prompts `indices` of `prompts`.
-pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>) -> Plan {
+/// Plans the prompts `indices` of `prompts`; `share`: whether anything is computed once for several.
+pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>, share: bool) -> Plan {
+    if !share {
+        return Plan::unshared(indices);
+    }
     let mut order: Vec<usize> = indices.collect();
     order.sort_by(|&a, &b| prompts[a].all.cmp(&prompts[b].all).then(a.cmp(&b)));
     let mut plan = Plan::default();
@@ -79,7 +82,7 @@ pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>) -> 
 /// The order in which a list of tokenised prompts is worked on, as indices: for measuring the planner.
 pub fn work_order(prompts: Vec<Vec<u32>>) -> Vec<usize> {
     let prompts: Vec<Tokens> = prompts.into_iter().map(|all| Tokens { all, shared: 0 }).collect();
-    plan(&prompts, 0..prompts.len()).groups.concat()
+    plan(&prompts, 0..prompts.len(), true).groups.concat()
 }
 
 /// Plans a range of prompts that share the prefixes `held` (lengths).
@@ -202,7 +205,7 @@ mod tests {
         let mut prompts = behind(&outer, 3, 5);
         prompts.extend(behind(&inner, 3, 7));
         prompts.push(tokens(vec![7, 8, 9]));
-        let plan = plan(&prompts, 0..prompts.len());
+        let plan = plan(&prompts, 0..prompts.len(), true);
         for index in 0..3 {
             assert_eq!(plan.cuts[&index], [50], "{plan:?}");
             assert_eq!(plan.cuts[&(index + 3)], [50, 90], "{plan:?}");
@@ -216,19 +219,19 @@ mod tests {
     #[test]
     fn equal_prompts_keep_two_rows_and_short_prefixes_are_not_worth_it() {
         let equal: Vec<Tokens> = (0..4).map(|_| tokens((0..40).collect())).collect();
-        let plan_of_equal = plan(&equal, 0..4);
+        let plan_of_equal = plan(&equal, 0..4, true);
         assert_eq!(plan_of_equal.groups, [vec![0, 1, 2, 3]]);
         assert!(plan_of_equal.cuts.values().all(|cuts| *cuts == [38]), "{plan_of_equal:?}");
         let short = behind(&[1, 2, 3], 4, 6);
-        assert!(plan(&short, 0..4).cuts.values().all(Vec::is_empty));
+        assert!(plan(&short, 0..4, true).cuts.values().all(Vec::is_empty));
     }
 
     #[test]
     fn a_declared_prefix_is_a_cut_even_for_one_prompt() {
         let prompt = Tokens { all: (0..60).collect(), shared: 45 };
-        assert_eq!(plan(&[prompt], 0..1).cuts[&0], [45]);
+        assert_eq!(plan(&[prompt], 0..1, true).cuts[&0], [45]);
         let all = Tokens { all: (0..60).collect(), shared: 60 };
-        assert_eq!(plan(&[all], 0..1).cuts[&0], [58]);
+        assert_eq!(plan(&[all], 0..1, true).cuts[&0], [58]);
     }
 
     proptest! {
@@ -236,7 +239,7 @@ mod tests {
         #[test]
         fn plans_are_sound(lists in prop::collection::vec(prop::collection::vec(0_u32..3, 1..80), 0..30)) {
             let prompts: Vec<Tokens> = lists.into_iter().map(tokens).collect();
-            let plan = plan(&prompts, 0..prompts.len());
+            let plan = plan(&prompts, 0..prompts.len(), true);
             let mut planned: Vec<usize> = plan.groups.concat();
             planned.sort_unstable();
             prop_assert_eq!(planned, (0..prompts.len()).collect::<Vec<_>>());

@@ -30,13 +30,14 @@ pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Ans
     let max_tokens = engine.settings.max_tokens;
     let fits = |prompt: &Tokens| prompt.all.len() <= max_tokens;
     let longest = prompts.iter().filter(|prompt| fits(prompt)).map(|prompt| prompt.all.len()).max();
-    let plan = prefix::plan(&prompts, (0..prompts.len()).filter(|&index| fits(&prompts[index])));
+    let fitting = (0..prompts.len()).filter(|&index| fits(&prompts[index]));
+    let plan = prefix::plan(&prompts, fitting, engine.settings.share_prefixes);
     // Questions are prompts only: nothing is gained from having several in progress.
     let layout = Layout::one_by_one(engine.settings.threads, plan.len());
     let shape = layout.shape(engine.settings.clone(), longest.unwrap_or(0));
     let scored = workers::run(engine, layout, &plan, shape, |worker, plan| {
         let progress = worker.settings.progress.clone();
-        Progress::time(&progress.score_ns, || score_share(worker, &prompts, &labels, plan))
+        Progress::time(&progress.score_ns, || score_share(worker, questions, &prompts, &labels, plan))
     })?;
     for (index, log_probs) in scored {
         answers[index].log_probs = Some(log_probs);
@@ -46,6 +47,7 @@ pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Ans
 
 fn score_share(
     mut worker: Worker<'_>,
+    questions: &[Question],
     prompts: &[Tokens],
     labels: &[Vec<Vec<u32>>],
     plan: &prefix::Plan,
@@ -55,7 +57,11 @@ fn score_share(
     while let Some(index) = worker.next() {
         let (prompt, cuts) = (&prompts[index], &plan.cuts[&index]);
         let row = prefill.run(&mut worker.context, worker.settings, prompt, cuts, 0)?;
-        scored.push((index, log_probs(worker.context.logits(row), &labels[index])?));
+        let logits = worker.context.logits(row);
+        if let Some(trace) = &worker.settings.trace {
+            trace.note(questions[index].id, logits);
+        }
+        scored.push((index, log_probs(logits, &labels[index])?));
         Progress::add(&worker.settings.progress.finished, 1);
     }
     Ok(scored)

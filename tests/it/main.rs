@@ -14,6 +14,7 @@ mod cli_usage;
 mod compute_format;
 mod dataset_export;
 mod dataset_seeds;
+mod determinism;
 mod gguf_engine;
 mod gguf_model;
 mod golden;

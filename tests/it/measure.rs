@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evol::gguf::Gguf;
 use evol::llm::{
-    Choice, ComputeFormat, ConversionCache, Determinism, Error, MeasureOptions, choose, measure,
+    Choice, ComputeFormat, ConversionCache, Determinism, Error, MeasureOptions, choose, choose_width, measure,
 };
 
 use crate::model_path;
@@ -87,4 +87,36 @@ fn a_choice_is_made_among_what_fits_and_remembered() {
         fs::write(path, "{ cut").unwrap();
     }
     assert_eq!(formats(&choose(room_for_8_bits)), formats(&choice));
+}
+
+#[test]
+fn a_width_is_chosen_among_what_fits_and_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_path();
+    let choose = |max_bytes| choose_width(&options(&model), "abc", max_bytes, folder.path()).unwrap();
+    let kept = || {
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    assert_eq!(choose(Some(1)), 8, "the least is never too much");
+    // 30 layers of 3 heads of 64 numbers: 23,040 bytes for the keys and values of a token, 2048 tokens.
+    let sixteen = choose(Some(16 * 2048 * 23_040));
+    assert!([8, 16].contains(&sixteen), "{sixteen}");
+    assert_eq!(kept().len(), 2, "one for each set of widths");
+    let last = kept().pop().unwrap();
+    assert!(last.to_str().unwrap().contains("abc-width-"), "{last:?}");
+    // What is kept is believed, unless it is none of the widths.
+    for (written, expected) in [("8", vec![8]), ("16", vec![16]), ("7", vec![8, 16]), ("{", vec![8, 16])] {
+        for path in kept() {
+            fs::write(path, written).unwrap();
+        }
+        let chosen = choose(Some(16 * 2048 * 23_040));
+        assert!(expected.contains(&chosen), "{written}: {chosen}");
+    }
+    // A folder that cannot be made is no reason to fail.
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert_eq!(choose_width(&options(&model), "abc", Some(1), &file).unwrap(), 8);
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct EngineArgs {
     /// Sequences decoded in one batch; with `--determinism exact` it changes speed and memory, not results
-    #[arg(long, value_name = "N", default_value_t = super::BATCH_WIDTH)]
-    pub(crate) batch_width: usize,
+    /// [default: what is fastest here, measured once for a model]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_width: Option<usize>,
     /// Format of the weights that are computed with; another one than the file's is converted once and kept
     ///
     /// Some formats have no fast kernels on some processors, and the same weights run up to twice as fast in

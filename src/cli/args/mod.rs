@@ -230,9 +230,14 @@ pub(crate) struct TreeArgs {
 #[command(after_help = "Examples:
   evol doctor
   evol doctor --model base.gguf
+  evol doctor --model base.gguf --determinism
   evol doctor --model smollm2-135m-instruct --json")]
 pub(crate) struct DoctorArgs {
     /// Model to check: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Also generate the same again and again with everything changed that must not matter (threads, batch width,
+    /// order, neighbours, restarts, …) and compare bits; minutes for a small model
+    #[arg(long, requires = "model")]
+    pub(crate) determinism: bool,
 }

@@ -1,0 +1,421 @@
+//! Whether results are what they are promised to be: the same requests again and again, with everything changed
+//! that must not matter.
+//!
+//! Where in the flow: `evol doctor --determinism` runs all of it on the user's machine and model and prints it; a
+//! shorter form is among the tests. What llama.cpp's kernels do to the bits of a row was measured on some
+//! machines, and changes from version to version: this is how anybody measures it on theirs.
+//!
+//! Compared are the logits of every row that a token was drawn from, by hash, which is far stricter than to
+//! compare texts; those that a question was judged by; and the numbers of embeddings.
+//!
+//! **Invariant:** the list of requests is a constant, and what is run is the engine that everybody runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::engine::{Engine, EngineOptions, Generate as _};
+use super::{DraftPolicy, Error, Part, Prompt, Question, Request, Restriction, Sampling};
+
+/// Hashes of logits by request, in the order in which its tokens were drawn.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    rows: Mutex<Rows>,
+}
+
+type Rows = BTreeMap<u64, Vec<blake3::Hash>>;
+
+impl Trace {
+    /// Notes one row of request or question `id`.
+    pub(super) fn note(&self, id: u64, row: &[f32]) {
+        let hash = blake3::hash(bytemuck::cast_slice(row));
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().push(hash);
+    }
+
+    fn take(&self) -> Rows {
+        std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How much to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    Full,
+    /// One of each kind.
+    Short,
+}
+
+/// What one change did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Perturbed {
+    /// What was changed.
+    pub change: String,
+    /// Rows that were compared.
+    pub rows: usize,
+    /// Of these, rows with other bits.
+    pub differing_rows: usize,
+    /// Completions that were compared.
+    pub texts: usize,
+    /// Of these, completions with other text.
+    pub differing_texts: usize,
+}
+
+/// Runs the requests as usual, then once for each change; `tell` gets each as it is done, with how many there are.
+///
+/// # Errors
+/// The model is unusable, or `interrupt` became true.
+pub fn perturb(
+    model: &Path,
+    threads: usize,
+    extent: Extent,
+    interrupt: &Arc<AtomicBool>,
+    tell: &mut dyn FnMut(&Perturbed, usize),
+) -> Result<Vec<Perturbed>, Error> {
+    let base = Base { model, threads, interrupt };
+    let expected = Change::Nothing.run(&base)?;
+    let changes = Change::all(extent);
+    let mut found = Vec::with_capacity(changes.len());
+    for change in &changes {
+        let perturbed = expected.compare(change.name(), &change.run(&base)?);
+        tell(&perturbed, changes.len());
+        found.push(perturbed);
+    }
+    Ok(found)
+}
+
+/// What is changed.
+#[derive(Debug, Clone, Copy)]
+struct Base<'b> {
+    model: &'b Path,
+    threads: usize,
+    interrupt: &'b Arc<AtomicBool>,
+}
+
+/// One thing that must not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    /// By an engine that has its prefixes already.
+    Again,
+    Threads(usize),
+    Width(usize),
+    /// Rows of a batch, hence the pieces that prompts are computed in.
+    Pieces(usize),
+    Reversed,
+    Shuffled,
+    /// Each in a call of its own.
+    Alone,
+    /// Two calls, the first of which stops in the middle of the list.
+    Halves,
+    /// Others in front, behind and between.
+    Neighbours,
+    /// Every prompt from its beginning.
+    Unshared,
+    NoDrafts,
+    Drafts(usize),
+    /// Streamed, as `evol chat` does.
+    Conversation,
+}
+
+impl Change {
+    fn all(extent: Extent) -> Vec<Self> {
+        use Change::{
+            Again, Alone, Conversation, Drafts, Halves, Neighbours, NoDrafts, Nothing, Pieces, Reversed,
+            Shuffled, Threads, Unshared, Width,
+        };
+        if extent == Extent::Short {
+            return vec![
+                Again,
+                Threads(2),
+                Width(1),
+                Pieces(33),
+                Alone,
+                Neighbours,
+                Unshared,
+                Drafts(3),
+                Conversation,
+            ];
+        }
+        let mut all = vec![Nothing, Again];
+        all.extend([1, 2, 3].map(Threads));
+        all.extend([1, 2, 3, 4, 7, 8, 9, 16, 33].map(Width));
+        all.extend([2, 33, 64, 100, 128, 512, 1024].map(Pieces));
+        all.extend([Reversed, Shuffled, Alone, Halves, Neighbours, Unshared, NoDrafts]);
+        all.extend([1, 2, 4, 7].map(Drafts));
+        all.push(Conversation);
+        all
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Nothing => "nothing, another engine".to_owned(),
+            Self::Again => "again, prefixes kept from before".to_owned(),
+            Self::Threads(count) => format!("threads: {count}"),
+            Self::Width(width) => format!("batch width: {width}"),
+            Self::Pieces(rows) => format!("rows per batch: {rows}"),
+            Self::Reversed => "order: reversed".to_owned(),
+            Self::Shuffled => "order: shuffled".to_owned(),
+            Self::Alone => "each alone".to_owned(),
+            Self::Halves => "stopped in the middle, resumed".to_owned(),
+            Self::Neighbours => "among others".to_owned(),
+            Self::Unshared => "no prefix shared".to_owned(),
+            Self::NoDrafts => "drafts: none".to_owned(),
+            Self::Drafts(length) => format!("drafts: {length} in every batch"),
+            Self::Conversation => "streamed as a conversation".to_owned(),
+        }
+    }
+
+    fn run(self, base: &Base<'_>) -> Result<Outcome, Error> {
+        let trace = Arc::<Trace>::default();
+        let mut engine = Engine::load(self.options(base))?;
+        engine.settings.trace = Some(Arc::clone(&trace));
+        engine.settings.share_prefixes = self != Self::Unshared;
+        let requests = requests();
+        if self == Self::Again {
+            engine.generate(&requests)?;
+            trace.take();
+        }
+        let mut texts = BTreeMap::new();
+        if self == Self::Conversation {
+            for request in &requests {
+                let completion = engine.conversation(usize::MAX)?.complete(request, &mut |_| ())?;
+                texts.insert(completion.id, completion.text);
+            }
+        } else {
+            for list in self.lists(requests) {
+                let completions = engine.generate(&list)?;
+                texts.extend(completions.into_iter().map(|completion| (completion.id, completion.text)));
+            }
+        }
+        for list in self.lists(questions()) {
+            engine.score(&list)?;
+        }
+        for list in self.lists((0..).zip(texts_to_embed()).collect()) {
+            let prompts: Vec<Prompt> = list.iter().map(|(_, prompt)| prompt.clone()).collect();
+            for ((id, _), vector) in list.iter().zip(engine.embed(&prompts)?) {
+                trace.note(EMBEDDINGS + id, &vector.unwrap_or_default());
+            }
+        }
+        Ok(Outcome { rows: trace.take(), texts })
+    }
+
+    fn options<'b>(self, base: &Base<'b>) -> EngineOptions<'b> {
+        let mut options = EngineOptions::new(base.model, base.threads);
+        options.interrupt = Arc::clone(base.interrupt);
+        match self {
+            Self::Threads(count) => options.threads = count,
+            Self::Width(width) => options.n_seq = width,
+            Self::Pieces(rows) => options.n_batch = rows,
+            Self::NoDrafts => options.drafts = DraftPolicy::Off,
+            Self::Drafts(length) => options.drafts = DraftPolicy::Always(length),
+            _ => {}
+        }
+        options
+    }
+
+    /// The calls that a list is asked in.
+    fn lists<T: Ask>(self, mut list: Vec<T>) -> Vec<Vec<T>> {
+        match self {
+            Self::Reversed => list.reverse(),
+            Self::Shuffled => list.sort_by_key(|item| crate::rng::key(item.id(), "llm.perturb", &[])),
+            Self::Alone => return list.into_iter().map(|item| vec![item]).collect(),
+            Self::Halves => {
+                let rest = list.split_off(list.len() / 2);
+                return vec![list, rest];
+            }
+            Self::Neighbours => {
+                let with_a_stranger = |(n, item): (u64, T)| [item.stranger(STRANGERS + n), item];
+                list = (0..).zip(list).flat_map(with_a_stranger).collect();
+            }
+            _ => {}
+        }
+        vec![list]
+    }
+}
+
+/// What came out.
+#[derive(Debug)]
+struct Outcome {
+    rows: Rows,
+    texts: BTreeMap<u64, String>,
+}
+
+impl Outcome {
+    /// What of `self` is not the same in `other`; what only `other` has does not count.
+    fn compare(&self, change: String, other: &Self) -> Perturbed {
+        let of_id = |(id, rows): (&u64, &Vec<blake3::Hash>)| {
+            let others = other.rows.get(id).map_or(&[][..], Vec::as_slice);
+            let same = rows.iter().zip(others).filter(|(a, b)| a == b).count();
+            // Rows too many are as wrong as rows too few.
+            rows.len().max(others.len()) - same
+        };
+        let differs = |(id, text): &(&u64, &String)| other.texts.get(*id) != Some(*text);
+        Perturbed {
+            change,
+            rows: self.rows.values().map(Vec::len).sum(),
+            differing_rows: self.rows.iter().map(of_id).sum(),
+            texts: self.texts.len(),
+            differing_texts: self.texts.iter().filter(differs).count(),
+        }
+    }
+}
+
+/// Ids of questions, embeddings and strangers begin there.
+const QUESTIONS: u64 = 1 << 16;
+const EMBEDDINGS: u64 = 1 << 17;
+const STRANGERS: u64 = 1 << 18;
+
+/// What has an id and can be made into something else of its kind.
+trait Ask: Sized {
+    fn id(&self) -> u64;
+    /// Another one, under the id `id`.
+    fn stranger(&self, id: u64) -> Self;
+}
+
+impl Ask for Request {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn stranger(&self, id: u64) -> Self {
+        Self { id, key: id, prompt: stranger(id), max_tokens: 3 + id as usize % 5, ..self.clone() }
+    }
+}
+
+impl Ask for Question {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn stranger(&self, id: u64) -> Self {
+        Self { id, prompt: stranger(id), ..self.clone() }
+    }
+}
+
+impl Ask for (u64, Prompt) {
+    fn id(&self) -> u64 {
+        self.0
+    }
+
+    fn stranger(&self, id: u64) -> Self {
+        (id, stranger(id))
+    }
+}
+
+/// Prompts of many lengths.
+fn stranger(id: u64) -> Prompt {
+    plain(&["Stranger", &" things happen".repeat(1 + (id as usize * 7) % 40)], 0)
+}
+
+fn plain(parts: &[&str], shared: usize) -> Prompt {
+    let part = |text: &&str| Part { text: (*text).to_owned(), special: false };
+    Prompt { parts: parts.iter().map(part).collect(), shared }
+}
+
+/// About 60 tokens.
+const RULES: &str = "Rewrite the task so that it asks for more. Keep its subject, add one requirement, and write \
+nothing but the new task.\n\nTask: Name three rivers.\nNew task: Name three rivers of Asia and say for each into \
+which sea it flows.\n\nTask:";
+
+/// About 16 tokens; forty of them are more than 512, where llama.cpp begins to split the keys of a single row.
+const LINE: &str = " The ferry leaves the harbour at seven and comes back before the market closes.";
+
+/// Prompts that share much, little and nothing, short and long; drawn cold and warm.
+fn requests() -> Vec<Request> {
+    let long = LINE.repeat(40);
+    let mut prompts: Vec<Prompt> =
+        ["Describe a clock.", "List four tools.", "Add 17 and 25.", "Explain rain."]
+            .iter()
+            .map(|task| plain(&[RULES, " ", task, "\nNew task:"], 1))
+            .collect();
+    prompts.push(plain(&[&long, " Because of the wind"], 1));
+    prompts.push(plain(&[&long, " Nobody asked why"], 1));
+    prompts.push(plain(&["Once upon a time"], 0));
+    prompts.push(plain(&["1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 3,"], 0));
+    prompts.push(plain(&["The capital of France is"], 0));
+    // Twice the same prompt, each with noise of its own.
+    prompts.push(plain(&["The capital of France is"], 0));
+    let warm = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.02, ..Sampling::default() };
+    let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+    (0..)
+        .zip(prompts)
+        .map(|(id, prompt)| Request {
+            id,
+            prompt,
+            sampling: if id % 3 == 1 { greedy.clone() } else { warm.clone() },
+            stop: if id == 6 { vec!["\n\n".to_owned()] } else { Vec::new() },
+            max_tokens: 6 + id as usize % 7,
+            key: 11,
+            sample: id as u32,
+            restriction: Restriction::None,
+        })
+        .collect()
+}
+
+fn questions() -> Vec<Question> {
+    let labels = vec![vec![" yes".to_owned(), " Yes".to_owned()], vec![" no".to_owned(), " No".to_owned()]];
+    (QUESTIONS..)
+        .zip(["Is water wet?", "Is two more than three?", "Do rivers flow uphill?"])
+        .map(|(id, question)| {
+            let prompt = plain(&[RULES, " ", question, "\nAnswer:"], 1);
+            Question { id, prompt, labels: labels.clone() }
+        })
+        .collect()
+}
+
+fn texts_to_embed() -> impl Iterator<Item = Prompt> {
+    ["A recipe for bread.", "The orbit of Mars.", LINE].into_iter().map(|text| plain(&[text], 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_difference_is_counted() {
+        let outcome = |rows: &[(u64, &[f32])], texts: &[(u64, &str)]| {
+            let trace = Trace::default();
+            for (id, values) in rows {
+                values.iter().for_each(|&value| trace.note(*id, &[value]));
+            }
+            Outcome {
+                rows: trace.take(),
+                texts: texts.iter().map(|(id, text)| (*id, (*text).to_owned())).collect(),
+            }
+        };
+        let expected = outcome(&[(1, &[1.0, 2.0]), (2, &[3.0])], &[(1, "a"), (2, "b")]);
+        let found = |other: &Outcome| {
+            let Perturbed { rows, differing_rows, texts, differing_texts, .. } =
+                expected.compare(String::new(), other);
+            assert_eq!((rows, texts), (3, 2));
+            (differing_rows, differing_texts)
+        };
+        assert_eq!(found(&expected), (0, 0));
+        assert_eq!(
+            found(&outcome(&[(1, &[1.0, 2.0]), (2, &[3.0]), (9, &[0.0])], &[(1, "a"), (2, "b")])),
+            (0, 0)
+        );
+        assert_eq!(found(&outcome(&[(1, &[1.0, -2.0]), (2, &[3.0])], &[(1, "a"), (2, "c")])), (1, 1));
+        assert_eq!(found(&outcome(&[(1, &[1.0]), (2, &[3.0, 4.0])], &[(1, "a")])), (2, 1));
+        assert_eq!(found(&outcome(&[], &[])), (3, 2));
+        // Bits, not values.
+        let zero = outcome(&[(1, &[0.0])], &[]);
+        assert_eq!(zero.compare(String::new(), &outcome(&[(1, &[-0.0])], &[])).differing_rows, 1);
+    }
+
+    #[test]
+    fn a_change_asks_everything_in_some_order() {
+        let ids = |list: &[Request]| list.iter().map(|request| request.id).collect::<Vec<_>>();
+        let usual = ids(&requests());
+        for change in Change::all(Extent::Full) {
+            let mut asked: Vec<u64> = change.lists(requests()).iter().flat_map(|list| ids(list)).collect();
+            asked.retain(|&id| id < STRANGERS);
+            asked.sort_unstable();
+            assert_eq!(asked, usual, "{change:?}");
+        }
+        assert_eq!(Change::Alone.lists(requests()).len(), usual.len());
+        assert_ne!(ids(&Change::Shuffled.lists(requests())[0]), usual);
+    }
+}
