@@ -15,7 +15,7 @@
 //! - [`model`]: the LLaMA forward and backward passes over [`ops`].
 //! - [`dataset`]: records, seeds, import and export formats, splitting.
 //! - [`evolve`]: operators, prompts, eliminator, rounds, answering. Decides; owns no files.
-//! - [`bench`]: throughput of a model in a real evolution, in figures.
+//! - [`mod@bench`]: throughput of a model in a real evolution, in figures.
 //! - [`train`]: tokenise, mask, pack, step, schedule, checkpoint, metrics.
 //! - [`cli`]: what was typed, what it means, one file per command.
 

@@ -1,6 +1,6 @@
 //! Measurements over time: a file with a JSON record per line.
 //!
-//! Where in the flow: `cli` makes a [`Record`] of the figures and appends it; [`super::compare`] reads two.
+//! Where in the flow: `cli` makes a [`Record`] of the figures and appends it; [`super::compare()`] reads two.
 //!
 //! **Invariant:** a record is appended whole or not at all, and nothing that is in the file is ever rewritten.
 
