@@ -127,7 +127,8 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
     let plan = EvolvePlan::from_args(args, session)?;
     let dir = RunDir::claim(&args.out)?;
     let mut store = Store::open_or_create(dir.path())?;
-    let summary = stage(&plan, &dir, &mut store, session, &mut || ())?;
+    let compute = compute(&plan, &dir, &store, session)?;
+    let summary = stage(&plan, &compute, &dir, &mut store, session, &mut || ())?;
     let cells = funnel::cells(&store.funnel()?);
     if session.output.is_json() {
         return session.output.document(&json!({"summary": summary, "funnel": cells}));
@@ -144,23 +145,35 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// What the engine computes with. A run that was begun with another plan is refused here, whether it is finished
+/// or not, before anything is loaded or written.
+///
+/// # Errors
+/// As [`run`]; [`crate::store::Error::Changed`] names what is different.
+pub(crate) fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<Compute> {
+    let begun = store.fingerprint()?;
+    let sha256 = plan.model_sha256();
+    let compute = Compute::prepare(&plan.engine, &plan.model, sha256, &begun, dir.path(), session)?;
+    evolve::check(store, sha256, &compute.recipe(), &plan.seeds, &plan.config)
+        .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?;
+    Ok(compute)
+}
+
 /// Evolves, or goes on where an earlier process stopped, and keeps the manifest. `tick` is called every second.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn stage(
     plan: &EvolvePlan,
+    compute: &Compute,
     dir: &RunDir,
     store: &mut Store,
     session: &Session,
     tick: &mut (dyn FnMut() + Send),
 ) -> Result<Summary> {
-    let begun = store.fingerprint()?;
-    let compute =
-        Compute::prepare(&plan.engine, &plan.model, plan.model_sha256(), &begun, dir.path(), session)?;
-    // A journal that is bound already may refuse this plan, and its manifest must not change then.
-    if begun.is_empty() {
-        write_manifest(plan, &compute, dir, store)?;
+    // That of a run that goes on is there already.
+    if store.fingerprint()?.is_empty() {
+        write_manifest(plan, compute, dir, store)?;
     }
     let counters = Arc::new(llm::Progress::default());
     let mut options = compute.options();
@@ -192,7 +205,7 @@ pub(crate) fn stage(
         Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),
         other => other.with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?,
     };
-    write_manifest(plan, &compute, dir, store)?;
+    write_manifest(plan, compute, dir, store)?;
     Ok(summary)
 }
 

@@ -22,7 +22,7 @@
 //! - `prompt`, `library`: prompt files, and those that are embedded
 //! - `eliminate`, `judge`, `text`: the rules
 //! - `requests`: what is asked of the model; `verify`: asking again, and comparing
-//! - `rounds`: the order of things; `times`: how long they took
+//! - `rounds`: the order of things; `fingerprint`: what decides them; `times`: how long they took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
 //! resumed run ends with the same rows as an uninterrupted one.
@@ -32,6 +32,7 @@
 mod config;
 mod eliminate;
 mod error;
+mod fingerprint;
 mod judge;
 mod library;
 mod operator;
@@ -156,6 +157,21 @@ impl Summary {
         }
         Ok(summary)
     }
+}
+
+/// Refuses a journal that was begun with something else, as [`run`] does, but before the model is loaded.
+/// `sha256` and `recipe` are those of [`Model`].
+///
+/// # Errors
+/// [`Error::Store`] with [`crate::store::Error::Changed`].
+pub fn check(
+    store: &Store,
+    sha256: &str,
+    recipe: &[(String, String)],
+    seeds: &[Seed],
+    config: &EvolveConfig,
+) -> Result<(), Error> {
+    fingerprint::check(store, sha256, recipe, seeds, config)
 }
 
 /// Runs all rounds, or what the journal lacks of them.

@@ -6,12 +6,13 @@
 //! is done if its rows are there, and it is never done twice.
 
 use super::eliminate::{self, ChildRules, Outcome};
+use super::fingerprint;
 use super::judge::{self, Margin};
 use super::library;
 use super::prompt;
 use super::requests::{self, Requests};
 use super::times::{Stopwatch, Times};
-use super::{Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Reason, Stage, Style};
+use super::{Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Reason, Stage};
 use crate::dataset::{Seed, user_turn};
 use crate::llm::{Completion, Generate, Request};
 use crate::store::{Answer, Generation, Node, Status, Store, Unit, node_id};
@@ -37,8 +38,7 @@ pub(super) fn run(
     let Model { generate: model, sha256, recipe, n_params } = model;
     let has_chat_template = model.chat_prompt(&[], 0).is_some();
     let style = config.style.resolve(n_params, has_chat_template)?;
-    let mut bound = fingerprint(&sha256, style, seeds, config);
-    bound.extend(recipe);
+    let bound = fingerprint::new(&sha256, style.name(), &recipe, seeds, config);
     store.bind(&bound)?;
     progress(&Event::Begun { style, seeds: seeds.len() });
     let requests = Requests::new(config, style, has_chat_template);
@@ -57,23 +57,6 @@ pub(super) fn run(
         }
     }
     Ok(run.watch.times())
-}
-
-/// What decides the journal's rows, by name.
-fn fingerprint(sha256: &str, style: Style, seeds: &[Seed], config: &EvolveConfig) -> Vec<(String, String)> {
-    let mut hasher = blake3::Hasher::new();
-    for seed in seeds {
-        hasher.update(serde_json::to_string(seed).expect("plain data serialises").as_bytes());
-        hasher.update(b"\n");
-    }
-    let mut fingerprint = vec![
-        ("model.sha256".to_owned(), sha256.to_owned()),
-        ("seeds.blake3".to_owned(), hasher.finalize().to_hex()[..32].to_owned()),
-        ("prompts.blake3".to_owned(), library::hash()),
-        ("prompts.style".to_owned(), style.name().to_owned()),
-    ];
-    fingerprint.extend(config.fingerprint());
-    fingerprint
 }
 
 /// One operator on one parent.

@@ -178,13 +178,24 @@ impl Store {
     /// # Errors
     /// [`Error::Changed`] names every entry that is not what the journal was begun with.
     pub fn bind(&mut self, fingerprint: &[(String, String)]) -> Result<(), Error> {
-        let bound = self.fingerprint()?;
-        if bound.is_empty() {
+        if self.fingerprint()?.is_empty() {
             let unit = self.begin()?;
             for (name, value) in fingerprint {
                 unit.set_meta(&format!("{}{name}", schema::FINGERPRINT), value)?;
             }
             return unit.commit();
+        }
+        self.compare(fingerprint)
+    }
+
+    /// The second half of [`Self::bind`]: compares, and writes nothing. A journal that is not bound yet fits.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn compare(&self, fingerprint: &[(String, String)]) -> Result<(), Error> {
+        let bound = self.fingerprint()?;
+        if bound.is_empty() {
+            return Ok(());
         }
         let find = |list: &[(String, String)], name: &str| {
             list.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())

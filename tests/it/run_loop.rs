@@ -206,6 +206,28 @@ fn a_finished_run_is_not_done_again_and_takes_no_other_configuration() {
 }
 
 #[test]
+fn a_finished_run_takes_no_other_model_seeds_or_format() {
+    let (experiment, _) = Experiment::undisturbed();
+    let folder = experiment.folder.path();
+    let refused = |arguments: &[&str]| crate::refused(folder, &[&["run"], arguments].concat());
+    // The same weights in a file that is longer by a byte: another model, as far as anybody can know.
+    let mut model = fs::read(model_path()).unwrap();
+    model.push(0);
+    fs::write(folder.join("other.gguf"), model).unwrap();
+    let message = refused(&["x.toml", "--model", "other.gguf"]);
+    assert!(message.contains("was begun differently") && message.contains("`model.sha256` was"), "{message}");
+
+    let config = fs::read_to_string(folder.join("x.toml")).unwrap();
+    fs::write(folder.join("seeds.txt"), "Name a river.\n").unwrap();
+    fs::write(folder.join("seeds.toml"), config.replace("[seeds]", "[seeds]\nfile = 'seeds.txt'")).unwrap();
+    let message = refused(&["seeds.toml"]);
+    assert!(message.contains("`seeds.blake3` was"), "{message}");
+    fs::write(folder.join("format.toml"), format!("compute_format = 'f16'\n{config}")).unwrap();
+    let message = refused(&["format.toml"]);
+    assert!(message.contains("`compute.format` was `as-is`, is `f16`"), "{message}");
+}
+
+#[test]
 fn the_adapter_can_be_talked_to() {
     let (experiment, summary) = Experiment::undisturbed();
     let chat = |extra: &[&str]| {

@@ -4,8 +4,8 @@
 //! directory, and finds out by itself what is left to do: evolve from the journal, export by writing the same
 //! bytes, train from its checkpoint. The summary is written last: where it is, nothing is left to do.
 //!
-//! **Invariant:** a run goes on only with the configuration it was begun with (`config.toml`), the same model
-//! and the same seeds (the journal's fingerprint).
+//! **Invariant:** a run goes on, and a finished one is shown, only with the configuration it was begun with
+//! (`config.toml`), the same model and the same seeds (the journal's fingerprint).
 
 mod check;
 pub(super) mod funnel;
@@ -72,6 +72,7 @@ impl Experiment<'_> {
         let dir = RunDir::claim(&self.config.out)?;
         let mut store = Store::open_or_create(dir.path())?;
         self.check_config(&dir)?;
+        let compute = evolve::compute(&evolve_plan, &dir, &store, self.session)?;
         if let Some(summary) = dir.read_json::<Summary>(summary::FILE_NAME)? {
             self.session
                 .output
@@ -81,7 +82,8 @@ impl Experiment<'_> {
         let mut stopwatch = Stopwatch::new(&dir)?;
 
         stopwatch.start("evolve")?;
-        let evolved = evolve::stage(&evolve_plan, &dir, &mut store, self.session, &mut || stopwatch.tick())?;
+        let tick = &mut || stopwatch.tick();
+        let evolved = evolve::stage(&evolve_plan, &compute, &dir, &mut store, self.session, tick)?;
         self.session.check_interrupt()?;
         stopwatch.start("export")?;
         let exported = export::stage(&store, &self.export_options(), &dir.path().join("export"))?;
