@@ -206,6 +206,27 @@ fn a_finished_run_is_not_done_again_and_takes_no_other_configuration() {
 }
 
 #[test]
+fn the_stored_configuration_makes_the_run_again() {
+    let (experiment, summary) = Experiment::undisturbed();
+    let run = |out: &[&str]| {
+        let mut command = evol();
+        command.current_dir(experiment.folder.path());
+        command.args(["run", "run/config.toml", "--json", "--threads", "1"]).args(out);
+        let output = command.timeout(PATIENCE).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(&run(&[]), summary);
+    let again = run(&["--out", "again"]);
+    assert_eq!(without_seconds(again), without_seconds(summary.clone()));
+    let config =
+        |run: &str| fs::read_to_string(experiment.folder.path().join(run).join("config.toml")).unwrap();
+    let (first, second) = (config("run"), config("again"));
+    let differ: Vec<_> = first.lines().zip(second.lines()).filter(|(a, b)| a != b).collect();
+    assert!(matches!(differ[..], [(a, _)] if a.starts_with("out = ")), "{differ:?}");
+}
+
+#[test]
 fn a_finished_run_takes_no_other_model_seeds_or_format() {
     let (experiment, _) = Experiment::undisturbed();
     let folder = experiment.folder.path();
