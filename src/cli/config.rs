@@ -187,8 +187,8 @@ impl RunConfig {
 
     /// What is different in `earlier`, the text of an earlier [`Self::to_toml`], as `key was a, is b`.
     ///
-    /// Where things lie is left out: runs may be moved, and the content of model and seeds is compared by its
-    /// hash.
+    /// What decides no result is left out: runs may be moved, and the content of model and seeds is compared by
+    /// its hash.
     pub(crate) fn changes(&self, earlier: &str) -> Vec<String> {
         let flat = |text: &str| -> std::collections::BTreeMap<String, String> {
             let mut entries = Vec::new();
@@ -207,10 +207,20 @@ impl RunConfig {
     }
 }
 
-/// Keys that decide no result, or whose content is compared by its hash, or by what came of it (the journal is
-/// bound to that).
-const NOT_COMPARED: [&str; 7] =
-    ["model", "out", "seeds.file", "batch_width", "compute_format", "gpu_layers", "determinism"];
+/// Keys that decide no result (where things lie, when to give up, how often to save), or whose content is compared
+/// by its hash, or by what came of it (the journal is bound to that).
+const NOT_COMPARED: [&str; 10] = [
+    "model",
+    "out",
+    "seeds.file",
+    "seeds.on_bad_input",
+    "batch_width",
+    "compute_format",
+    "gpu_layers",
+    "determinism",
+    "evolve.min_yield",
+    "train.save_steps",
+];
 
 /// Leaves of a tree of tables, by dotted key.
 fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
@@ -279,6 +289,10 @@ mod tests {
         assert_eq!(config.changes(&text), Vec::<String>::new());
         let mut other = config.clone();
         other.out = "/elsewhere".into();
+        assert_eq!(other.changes(&text), Vec::<String>::new());
+        other.evolve.min_yield = 0.0;
+        other.train.save_steps = 9;
+        other.seeds.on_bad_input = OnBadInput::Skip;
         assert_eq!(other.changes(&text), Vec::<String>::new());
         other.export.validation_fraction = 0.5;
         assert_eq!(other.changes(&text), ["`export.validation_fraction` was 0.1, is 0.5"]);

@@ -107,7 +107,7 @@ impl Error {
             Self::OtherPrompts { .. } => Some("replay it with the version of evol that made it".to_owned()),
             Self::Hopeless { .. } => Some(
                 "try the other `--style`, a larger model or a lower temperature, in a new directory; \
-                 `min_yield = 0` goes on with this run regardless"
+                 `min_yield = 0` under `[evolve]` (`--min-yield 0`) goes on with this run regardless"
                     .to_owned(),
             ),
             Self::Config { .. } | Self::NothingToVerify => None,

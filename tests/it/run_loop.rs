@@ -372,6 +372,24 @@ fn killed_in_evolve_and_in_train_it_ends_as_if_nothing_had_happened() {
 }
 
 #[test]
+fn when_to_give_up_may_change_in_a_run_that_goes_on() {
+    let experiment = Experiment::new();
+    let stored = |run: &Path, line: &str| {
+        fs::read_to_string(run.join("config.toml")).is_ok_and(|text| text.lines().any(|l| l == line))
+    };
+    experiment.kill_when(|run| stored(run, "min_yield = 0.1"));
+    let path = experiment.folder.path().join("x.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    // Words of the hint that a run gives up with.
+    fs::write(&path, config.replace("[evolve]", "[evolve]\nmin_yield = 0")).unwrap();
+    experiment.kill_when(|run| stored(run, "min_yield = 0.0"));
+    fs::write(&path, config.replace("rounds = 1", "rounds = 2")).unwrap();
+    let refused = crate::refused(experiment.folder.path(), &["run", "x.toml"]);
+    assert!(refused.contains("`evolve.rounds` was 1, is 2"), "{refused}");
+    assert!(!refused.contains("min_yield"), "{refused}");
+}
+
+#[test]
 fn two_processes_do_not_share_a_run() {
     let experiment = Experiment::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_evol"))

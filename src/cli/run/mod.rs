@@ -79,6 +79,8 @@ impl Experiment<'_> {
                 .note(&format!("the run in `{}` is finished; nothing is done again", dir.path().display()));
             return Ok(summary);
         }
+        // What may change in a run that goes on, such as `min_yield`, is kept as it was last.
+        dir.write(CONFIG, &self.config.to_toml())?;
         let mut stopwatch = Stopwatch::new(&dir)?;
 
         stopwatch.start("evolve")?;
@@ -122,14 +124,12 @@ impl Experiment<'_> {
         Ok(summary)
     }
 
-    /// Stores the configuration with a new run, and compares it with that of an old one.
-    fn check_config(&self, dir: &RunDir) -> Result<()> {
-        match dir.read(CONFIG)? {
-            None => Ok(dir.write(CONFIG, &self.config.to_toml())?),
-            Some(earlier) => match self.config.changes(&earlier) {
-                changes if changes.is_empty() => Ok(()),
-                changes => Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into()),
-            },
+    /// Compares the configuration with that of a run that was begun.
+    fn check_config(&self, dir: &RunDir) -> Result<(), Error> {
+        let Some(earlier) = dir.read(CONFIG)? else { return Ok(()) };
+        match self.config.changes(&earlier) {
+            changes if changes.is_empty() => Ok(()),
+            changes => Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }),
         }
     }
 
