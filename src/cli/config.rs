@@ -10,13 +10,16 @@
 use super::args::{ComputeFormatArg, DeterminismArg};
 use super::compute::EngineSettings;
 use super::error::Error;
-use crate::dataset::{Format, OnBadInput};
+use crate::dataset::{Format, OnBadInput, VALIDATION_FRACTION};
 use crate::evolve::EvolveConfig;
 use crate::train::TrainConfig;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
+
+/// The configuration of a run as resolved, in its directory.
+pub(crate) const FILE_NAME: &str = "config.toml";
 
 /// An experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,10 +87,6 @@ pub(crate) struct ExportSection {
     pub(crate) validation_fraction: f64,
 }
 
-/// Share of the seeds held out unless another is asked for: enough families to see a loss move, few enough
-/// not to starve the training.
-pub(crate) const VALIDATION_FRACTION: f64 = 0.1;
-
 impl Default for ExportSection {
     fn default() -> Self {
         Self { format: Format::default(), validation_fraction: VALIDATION_FRACTION }
@@ -105,6 +104,15 @@ pub(crate) fn read(path: &Path) -> Result<RunConfig, Error> {
     let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     parse(path, &text, &folder)
+}
+
+/// What the run in `dir` was configured with; `None`: it was made by `evol evolve`, which needs no such file.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn of_run(dir: &Path) -> Result<Option<RunConfig>, Error> {
+    let path = dir.join(FILE_NAME);
+    if path.exists() { read(&path).map(Some) } else { Ok(None) }
 }
 
 /// As [`read`], from `text`; relative paths are in `folder`.

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::{known_models, machine};
-use crate::dataset::ExportOptions;
+use crate::dataset::Format;
 use crate::llm::Sampling;
 use crate::train::TrainConfig;
 use anyhow::Result;
@@ -123,8 +123,12 @@ pub(crate) struct ExportPlan {
     pub(crate) run: PathBuf,
     /// Folder for the files; the export itself refuses files that it did not make.
     pub(crate) out: PathBuf,
-    /// Form, split and seed.
-    pub(crate) options: ExportOptions,
+    /// How a line looks.
+    pub(crate) format: Format,
+    /// Share that is held out; without it the run's.
+    pub(crate) validation_fraction: Option<f64>,
+    /// Decides order and sides; without it the run's.
+    pub(crate) seed: Option<u64>,
 }
 
 impl ExportPlan {
@@ -133,20 +137,22 @@ impl ExportPlan {
     /// # Errors
     /// The share is out of range.
     pub(crate) fn new(args: &ExportArgs, session: &Session) -> Result<Self, Error> {
-        let share = args.validation_fraction;
-        if !(0.0..1.0).contains(&share) {
+        if let Some(share) = args.validation_fraction
+            && !(0.0..1.0).contains(&share)
+        {
             return Err(Error::Flag {
                 flag: "--validation-fraction",
                 found: share.to_string(),
                 expected: "at least 0 and below 1",
             });
         }
-        let options = ExportOptions {
+        Ok(Self {
+            run: args.run.clone(),
+            out: args.out.clone(),
             format: args.format.into(),
-            validation_fraction: share,
-            seed: session.seed.unwrap_or(0),
-        };
-        Ok(Self { run: args.run.clone(), out: args.out.clone(), options })
+            validation_fraction: args.validation_fraction,
+            seed: session.seed,
+        })
     }
 }
 

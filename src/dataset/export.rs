@@ -107,6 +107,10 @@ struct Turn {
     content: String,
 }
 
+/// Share of the roots that is held out unless another is asked for: enough families to see a loss move, few enough
+/// not to starve the training.
+pub const VALIDATION_FRACTION: f64 = 0.1;
+
 /// What decides an export, besides the records.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ExportOptions {

@@ -28,7 +28,7 @@ mod split;
 mod tests;
 
 pub use error::{BadLine, Error, Reason};
-pub use export::{ExportOptions, Exported, Format, export};
+pub use export::{ExportOptions, Exported, Format, VALIDATION_FRACTION, export};
 pub use import::{Examples, parse_examples, read_examples};
 pub use seeds::{BUILTIN_SEEDS, Duplicate, OnBadInput, Seeds, builtin_seeds, parse_seeds, read_seeds};
 pub use split::{Split, split};

@@ -249,6 +249,22 @@ fn a_finished_run_takes_no_other_model_seeds_or_format() {
 }
 
 #[test]
+fn an_export_splits_as_the_run_did_unless_it_is_told_otherwise() {
+    let (experiment, _) = Experiment::undisturbed();
+    let export = |out: &str, extra: &[&str]| {
+        let mut command = evol();
+        command.current_dir(experiment.folder.path()).args(["export", "run", "--out", out]).args(extra);
+        command.assert().success();
+        let rows = |name: &str| fs::read(experiment.folder.path().join(out).join(name)).unwrap_or_default();
+        [rows("train.jsonl"), rows("validation.jsonl")]
+    };
+    let of_run = ["train.jsonl", "validation.jsonl"]
+        .map(|name| fs::read(experiment.run_dir().join("export").join(name)).unwrap());
+    assert!(export("as-run", &[]) == of_run, "half is held out, in the file and not by default");
+    assert!(export("all", &["--validation-fraction", "0"])[1].is_empty());
+}
+
+#[test]
 fn the_adapter_can_be_talked_to() {
     let (experiment, summary) = Experiment::undisturbed();
     let chat = |extra: &[&str]| {

@@ -17,7 +17,6 @@ pub(crate) use evolve::EvolveArgs;
 pub(crate) use train::TrainArgs;
 pub(crate) use verify::VerifyArgs;
 
-use super::config::VALIDATION_FRACTION;
 use crate::dataset::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -148,9 +147,10 @@ pub(crate) struct ExportArgs {
     /// How a line looks
     #[arg(long, value_enum, default_value_t = FormatArg::Messages)]
     pub(crate) format: FormatArg,
-    /// Share of the seeds whose families go to validation, at least 0 and below 1
-    #[arg(long, value_name = "SHARE", default_value_t = VALIDATION_FRACTION)]
-    pub(crate) validation_fraction: f64,
+    /// Share of the seeds whose families go to validation, at least 0 and below 1 [default: the run's, 0.1 for one
+    /// that `evol evolve` made]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) validation_fraction: Option<f64>,
 }
 
 /// An export format as typed.

@@ -29,9 +29,6 @@ use std::path::{Path, PathBuf};
 use stopwatch::Stopwatch;
 use summary::Summary;
 
-/// The configuration as resolved, in the run directory.
-const CONFIG: &str = "config.toml";
-
 /// Runs the command.
 ///
 /// # Errors
@@ -80,7 +77,7 @@ impl Experiment<'_> {
             return Ok(summary);
         }
         // What may change in a run that goes on, such as `min_yield`, is kept as it was last.
-        dir.write(CONFIG, &self.config.to_toml())?;
+        dir.write(config::FILE_NAME, &self.config.to_toml())?;
         let mut stopwatch = Stopwatch::new(&dir)?;
 
         stopwatch.start("evolve")?;
@@ -126,7 +123,7 @@ impl Experiment<'_> {
 
     /// Compares the configuration with that of a run that was begun.
     fn check_config(&self, dir: &RunDir) -> Result<(), Error> {
-        let Some(earlier) = dir.read(CONFIG)? else { return Ok(()) };
+        let Some(earlier) = dir.read(config::FILE_NAME)? else { return Ok(()) };
         match self.config.changes(&earlier) {
             changes if changes.is_empty() => Ok(()),
             changes => Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }),
