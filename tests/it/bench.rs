@@ -1,39 +1,10 @@
 //! `evol bench` on two layers of the real model, and on histories that cannot be used.
 
+use crate::models::two_layers;
 use crate::{evol, model_path, refused};
-use evol::gguf::{Gguf, NewTensor, Value as Metadata, write};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// The default model with its first two layers only: it writes nonsense, but all that is measured is there (the
-/// tokenizer, the template, a vocabulary of 49,152), and the whole model would take minutes.
-fn two_layers(folder: &Path) -> PathBuf {
-    let whole = Gguf::open(&model_path()).unwrap();
-    let metadata: Vec<(String, Metadata)> = whole
-        .metadata()
-        .iter()
-        .map(|(key, value)| {
-            let value = if key == "llama.block_count" { Metadata::U32(2) } else { value.clone() };
-            (key.clone(), value)
-        })
-        .collect();
-    let layer = |name: &str| name.strip_prefix("blk.").map(|rest| rest.split('.').next().unwrap().to_owned());
-    let tensors: Vec<NewTensor<'_>> = whole
-        .tensors()
-        .filter(|tensor| layer(tensor.name).is_none_or(|layer| ["0", "1"].contains(&layer.as_str())))
-        .map(|tensor| NewTensor {
-            name: tensor.name.to_owned(),
-            shape: tensor.shape.to_vec(),
-            ggml_type: tensor.ggml_type,
-            data: Cow::Borrowed(tensor.data),
-        })
-        .collect();
-    let path = folder.join("two-layers.gguf");
-    write(&path, &metadata, &tensors).unwrap();
-    path
-}
+use std::path::Path;
 
 /// One measurement, appended to `history`; what was printed on stdout.
 fn measure(model: &Path, history: &Path, more: &[&str]) -> String {

@@ -18,6 +18,7 @@ mod determinism;
 mod gguf_engine;
 mod gguf_model;
 mod golden;
+mod kills;
 mod layout;
 mod llama_cpp;
 mod llm_engine;
@@ -26,7 +27,9 @@ mod llm_tokens;
 mod logits;
 mod lora_engine;
 mod measure;
+mod models;
 mod run_loop;
+mod runs;
 mod train_encode;
 mod train_model;
 
