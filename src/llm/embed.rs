@@ -36,7 +36,8 @@ impl Engine {
             threads,
             recipe: Recipe::Embedding,
         };
-        let embedded = workers::run(self, layout, &plan, shape, |worker, _| embed_share(worker, &tokens))?;
+        let embedded =
+            workers::run(self, layout, &plan, &[], shape, |worker, _| embed_share(worker, &tokens))?;
         let mut vectors = vec![None; prompts.len()];
         for (index, vector) in embedded {
             vectors[index] = Some(vector);

@@ -109,7 +109,7 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
     let plan = prefix::plan(&prompts, waiting, engine.settings.share_prefixes);
     let layout = Layout::new(engine.settings.threads, engine.settings.n_seq.min(plan.len()));
     let shape = layout.shape(engine.settings.clone(), longest + draft_policy(&engine.settings).room());
-    let completed = workers::run(engine, layout, &plan, shape, |worker, plan| {
+    let completed = workers::run(engine, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
         Batch::new(worker).run(requests, &prompts, plan)
     })?;
     for (index, completion) in completed {

@@ -11,7 +11,7 @@
 //! sequence.
 
 use super::engine::{Progress, Settings};
-use super::llama::{Context, Model, Row};
+use super::llama::{Adapter, Context, Model, Row};
 use super::prefix::{MAX_CUTS, Tokens};
 use super::{Determinism, Error, Prompt, tokenizer};
 
@@ -29,6 +29,26 @@ pub(super) fn tokenize(model: &Model, id: u64, prompt: &Prompt) -> Result<Tokens
     }
     let shared = tokenizer::encode(model, &prompt.parts[..prompt.shared.min(prompt.parts.len())])?.len();
     Ok(Tokens { all, shared })
+}
+
+/// Computes a prefix that all workers will need, once and with all threads, and keeps it where they look for it.
+/// They would otherwise all begin by computing it, each with one thread.
+pub(super) fn prepare(
+    model: &Model,
+    adapter: Option<&mut Adapter>,
+    settings: &Settings,
+    prefix: &[u32],
+) -> Result<(), Error> {
+    if prefix.len() < MIN_KEPT || settings.prefixes.get(prefix).is_some() {
+        return Ok(());
+    }
+    // One more for the row that pads.
+    let mut context = Context::new(model, adapter, settings.shape(2, prefix.len(), settings.threads))?;
+    feed(&mut context, settings, prefix, 0, false)?;
+    if let Some(saved) = context.save(0) {
+        settings.prefixes.put(prefix, saved);
+    }
+    Ok(())
 }
 
 /// Runs prompts into sequences, holding the prefixes on the path to the last one.

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) groups: Vec<Vec<usize>>,
     /// By index: lengths of the prefixes to be held, ascending.
     pub(super) cuts: HashMap<usize, Vec<usize>>,
+    /// Length of the prefix that is held for all prompts; 0 if there is none.
+    pub(super) common: usize,
 }
 
 impl Plan {
@@ -58,7 +60,12 @@ impl Plan {
     pub(super) fn unshared(indices: impl Iterator<Item = usize>) -> Self {
         let group: Vec<usize> = indices.collect();
         let cuts = group.iter().map(|&index| (index, Vec::new())).collect();
-        Self { groups: vec![group], cuts }
+        Self { groups: vec![group], cuts, common: 0 }
+    }
+
+    /// The tokens that are held for all of `prompts`, for which the plan was made.
+    pub(super) fn common<'p>(&self, prompts: &'p [Tokens]) -> &'p [u32] {
+        self.cuts.keys().next().map_or(&[], |&index| &prompts[index].all[..self.common])
     }
 
     /// How many prompts there are.
@@ -76,6 +83,14 @@ pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>, sha
     order.sort_by(|&a, &b| prompts[a].all.cmp(&prompts[b].all).then(a.cmp(&b)));
     let mut plan = Plan::default();
     cut(prompts, &order, &mut Vec::new(), &mut plan, MAX_DEPTH);
+    // What is cut at the root is the first cut of every prompt, and the same tokens in all.
+    let first = |index: &usize| plan.cuts[index].first().copied().unwrap_or(0);
+    if let [one, .., other] = order[..] {
+        let (length, same) = (first(&one), common_prefix(&prompts[one].all, &prompts[other].all));
+        if length <= same && order.iter().all(|index| first(index) == length) {
+            plan.common = length;
+        }
+    }
     plan
 }
 
@@ -205,7 +220,9 @@ mod tests {
         let mut prompts = behind(&outer, 3, 5);
         prompts.extend(behind(&inner, 3, 7));
         prompts.push(tokens(vec![7, 8, 9]));
+        assert_eq!(plan(&prompts, 0..6, true).common, 50);
         let plan = plan(&prompts, 0..prompts.len(), true);
+        assert_eq!(plan.common, 0, "the last one shares nothing");
         for index in 0..3 {
             assert_eq!(plan.cuts[&index], [50], "{plan:?}");
             assert_eq!(plan.cuts[&(index + 3)], [50, 90], "{plan:?}");
@@ -242,6 +259,9 @@ mod tests {
             let plan = plan(&prompts, 0..prompts.len(), true);
             let mut planned: Vec<usize> = plan.groups.concat();
             planned.sort_unstable();
+            for prompt in &prompts {
+                prop_assert_eq!(&prompt.all[..plan.common], &prompts[0].all[..plan.common]);
+            }
             prop_assert_eq!(planned, (0..prompts.len()).collect::<Vec<_>>());
             for group in &plan.groups {
                 let cuts = &plan.cuts[&group[0]];

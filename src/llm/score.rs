@@ -35,7 +35,7 @@ pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Ans
     // Questions are prompts only: nothing is gained from having several in progress.
     let layout = Layout::one_by_one(engine.settings.threads, plan.len());
     let shape = layout.shape(engine.settings.clone(), longest.unwrap_or(0));
-    let scored = workers::run(engine, layout, &plan, shape, |worker, plan| {
+    let scored = workers::run(engine, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
         let progress = worker.settings.progress.clone();
         Progress::time(&progress.score_ns, || score_share(worker, questions, &prompts, &labels, plan))
     })?;

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::engine::{Engine, Settings};
 use super::llama::{Context, ContextShape, Model};
-use super::prefill::EXTRA_SEQUENCES;
+use super::prefill::{self, EXTRA_SEQUENCES};
 use super::{Determinism, Error, prefix};
 
 /// Sequences per worker below which threads are better spent on one batch.
@@ -118,12 +118,14 @@ impl Queue {
     }
 }
 
-/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `shape` for their number of threads.
+/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `shape` for their number of threads;
+/// `common`: the tokens that all of them begin with and that the plan holds.
 /// Results come with their indices, in no particular order.
 pub(super) fn run<T: Send>(
     engine: &mut Engine,
     layout: Layout,
     plan: &prefix::Plan,
+    common: &[u32],
     shape: impl Fn(usize) -> ContextShape,
     work: impl Fn(Worker<'_>, &prefix::Plan) -> Result<Vec<(usize, T)>, Error> + Sync,
 ) -> Result<Vec<(usize, T)>, Error> {
@@ -138,6 +140,10 @@ pub(super) fn run<T: Send>(
     };
     let Engine { model, adapter, .. } = engine;
     let model = &*model;
+    // Elsewhere workers find nothing that others have computed.
+    if workers > 1 && settings.determinism == Determinism::Exact {
+        prefill::prepare(model, adapter.as_mut(), &settings, common)?;
+    }
     let shape = shape(threads);
     let make = |_| Context::new(model, adapter.as_mut(), shape);
     let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;

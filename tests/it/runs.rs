@@ -214,7 +214,13 @@ pub(crate) fn assert_kept(before: &[History], after: &[History]) {
         let mut node = old.node.clone();
         (node.status, node.reason) = (status, reason);
         assert_eq!(new.node, node);
-        assert!(old.answer.is_none() || new.answer == old.answer, "the answer of node {id} was written again");
-        assert!(old.verdicts.iter().all(|verdict| new.verdicts.contains(verdict)), "node {id} lost a verdict");
+        assert!(
+            old.answer.is_none() || new.answer == old.answer,
+            "the answer of node {id} was written again"
+        );
+        assert!(
+            old.verdicts.iter().all(|verdict| new.verdicts.contains(verdict)),
+            "node {id} lost a verdict"
+        );
     }
 }
