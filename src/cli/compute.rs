@@ -119,6 +119,8 @@ const MEASURE_BUDGET: Duration = Duration::from_millis(600);
 const FORMAT: &str = "compute.format";
 const SHA256: &str = "compute.sha256";
 const DETERMINISM: &str = "engine.determinism";
+/// What llama.cpp is, and what it was compiled for: another build computes other numbers from the same file.
+pub(crate) const BUILD: [&str; 2] = ["engine.llama_cpp", "engine.instruction_sets"];
 const THREADS: &str = "engine.threads";
 const BATCH_WIDTH_ENTRY: &str = "engine.batch_width";
 const GPU_LAYERS: &str = "engine.gpu_layers";
@@ -206,6 +208,8 @@ impl Compute {
             pair(FORMAT, &self.entry.format.name()),
             pair(SHA256, &self.entry.sha256),
             pair(DETERMINISM, &self.determinism.name()),
+            pair(BUILD[0], &format!("llama-cpp-2 {}, llama-cpp-sys-2 {}", llm::BINDINGS.0, llm::BINDINGS.1)),
+            pair(BUILD[1], &llm::system_info().join(" ")),
         ];
         if self.determinism == Determinism::Scheduled {
             recipe.push(pair(THREADS, &self.threads));

@@ -6,6 +6,7 @@
 //! **Invariant:** exit 2 means that the same command fails again until the user changes something; exit 1
 //! that it may go better next time.
 
+use super::compute::BUILD;
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
 use crate::{bench, dataset, device, evolve, gguf, llm, lora, model, store, train};
@@ -115,7 +116,8 @@ pub(crate) fn ending(error: &anyhow::Error) -> Option<(u8, Option<String>)> {
 }
 
 fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    None.or_else(|| cause.downcast_ref::<Error>()?.hint())
+    None.or_else(|| other_build(cause))
+        .or_else(|| cause.downcast_ref::<Error>()?.hint())
         .or_else(|| cause.downcast_ref::<gguf::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<device::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<llm::Error>()?.hint())
@@ -126,6 +128,21 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
+}
+
+/// Of a run that was begun with another build of llama.cpp and nothing else that is different: what the journal
+/// itself advises does not say how a build can matter.
+fn other_build(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let error = match cause.downcast_ref() {
+        Some(evolve::Error::Store(error)) => error,
+        _ => cause.downcast_ref()?,
+    };
+    let store::Error::Changed { changes, .. } = error else { return None };
+    changes.iter().all(|change| BUILD.contains(&change.name.as_str())).then(|| {
+        "another build of llama.cpp gives other bytes, so that the rest of the run would not be what the whole \
+         would have been: go on with the build that began it, or begin another with `--out`"
+            .to_owned()
+    })
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

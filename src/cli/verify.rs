@@ -6,7 +6,7 @@
 //! **Invariant:** nothing in the run directory is changed.
 
 use super::args::VerifyArgs;
-use super::compute::{Compute, EngineSettings};
+use super::compute::{BUILD, Compute, EngineSettings};
 use super::error::Error;
 use super::manifest::{self, Begun};
 use super::plan::{self, Session};
@@ -43,17 +43,17 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     }
     let begun = Begun::read(&args.run)?;
     let (model, sha256) = model(args, begun.as_ref(), &journal)?;
-    let elsewhere = begun.as_ref().map(Begun::differences).unwrap_or_default();
+    let (settings, threads) = EngineSettings::of_journal(&journal);
+    let session_then = Session { threads: threads.unwrap_or(session.threads), ..session.clone() };
+    let compute = Compute::prepare(&settings, &model, &sha256, &journal, &args.run, &session_then)?;
+    let build = check_recipe(&compute, &journal, &args.run)?;
+    // The manifest says the same of the build, and more of the machine, but may be missing.
+    let elsewhere = begun.as_ref().map_or(build, Begun::differences);
     for difference in &elsewhere {
         session
             .output
             .warn(&format!("not where the run was made, so that other bytes can be expected: {difference}"));
     }
-
-    let (settings, threads) = EngineSettings::of_journal(&journal);
-    let session_then = Session { threads: threads.unwrap_or(session.threads), ..session.clone() };
-    let compute = Compute::prepare(&settings, &model, &sha256, &journal, &args.run, &session_then)?;
-    check_recipe(&compute, &journal, &args.run)?;
     let mut options = compute.options();
     options.interrupt = Arc::clone(session.interrupt.flag());
     let whole_lists = options.determinism == Determinism::Scheduled;
@@ -100,16 +100,23 @@ fn model(
     }
 }
 
-/// What would be generated with must be what the journal names.
-fn check_recipe(compute: &Compute, journal: &[(String, String)], run: &Path) -> Result<(), store::Error> {
+/// What would be generated with must be what the journal names, apart from the build of llama.cpp, of which the
+/// differences are returned: whether it makes the same bytes is the question.
+fn check_recipe(
+    compute: &Compute,
+    journal: &[(String, String)],
+    run: &Path,
+) -> Result<Vec<String>, store::Error> {
     let bound = |name: &str| journal.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let changes: Vec<Change> = compute
+    let changes = compute
         .recipe()
         .into_iter()
         .map(|(name, value)| Change { old: bound(&name), new: Some(value), name })
-        .filter(|change| change.old != change.new)
-        .collect();
-    if changes.is_empty() { Ok(()) } else { Err(store::Error::Changed { path: run.to_owned(), changes }) }
+        .filter(|change| change.old != change.new);
+    let (build, changes): (Vec<Change>, Vec<Change>) =
+        changes.partition(|change| BUILD.contains(&change.name.as_str()));
+    let build = build.iter().map(ToString::to_string).collect();
+    if changes.is_empty() { Ok(build) } else { Err(store::Error::Changed { path: run.to_owned(), changes }) }
 }
 
 fn report(found: &Verification, level: &str, elsewhere: &[String], session: &Session) -> Result<()> {

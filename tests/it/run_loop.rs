@@ -249,6 +249,44 @@ fn a_finished_run_takes_no_other_model_seeds_or_format() {
 }
 
 #[test]
+fn another_build_of_llama_cpp_does_not_go_on_with_a_run() {
+    let (experiment, _) = Experiment::undisturbed();
+    let copy = experiment.folder.path().join("elsewhere");
+    fs::create_dir(&copy).unwrap();
+    for name in ["run.db", "config.toml", "summary.json"] {
+        fs::copy(experiment.run_dir().join(name), copy.join(name)).unwrap();
+    }
+    let mut store = evol::store::Store::open(&copy).unwrap();
+    let unit = store.begin().unwrap();
+    unit.set_meta("fingerprint.engine.instruction_sets", "NEON").unwrap();
+    unit.commit().unwrap();
+    drop(store);
+    for finished in [true, false] {
+        let refused = crate::refused(experiment.folder.path(), &["run", "x.toml", "--out", "elsewhere"]);
+        assert!(refused.contains("`engine.instruction_sets` was `NEON`, is `"), "{finished}: {refused}");
+        assert!(
+            refused.contains("hint: another build of llama.cpp gives other bytes"),
+            "{finished}: {refused}"
+        );
+        let _ = fs::remove_file(copy.join("summary.json"));
+    }
+    // Asking whether it is the same is something else.
+    let mut command = evol();
+    command.current_dir(experiment.folder.path()).args([
+        "verify",
+        "elsewhere",
+        "--sample",
+        "1",
+        "--threads",
+        "1",
+    ]);
+    let output = command.arg("--model").arg(model_path()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("warning: not where the run was made") && stderr.contains("NEON"), "{stderr}");
+}
+
+#[test]
 fn an_export_splits_as_the_run_did_unless_it_is_told_otherwise() {
     let (experiment, _) = Experiment::undisturbed();
     let export = |out: &str, extra: &[&str]| {
