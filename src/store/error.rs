@@ -133,7 +133,18 @@ impl Error {
                     .to_owned(),
             ),
             Self::BadCell { .. } => Some("the file was changed by hand or damaged: begin a new run".to_owned()),
-            Self::Directory { .. } | Self::Sqlite { .. } => None,
+            Self::Sqlite { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => {
+                    Some("make room on that disk: the same command goes on from what is committed".to_owned())
+                }
+                // Limits on file sizes and disks that fail look alike to SQLite.
+                Some(rusqlite::ErrorCode::SystemIoFailure) => Some(
+                    "see to that disk and to limits on file sizes: the same command goes on from what is committed"
+                        .to_owned(),
+                ),
+                _ => None,
+            },
+            Self::Directory { .. } => None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod compute_format;
 mod dataset_export;
 mod dataset_seeds;
 mod determinism;
+mod faults;
 mod gguf_engine;
 mod gguf_model;
 mod golden;

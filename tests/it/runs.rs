@@ -5,8 +5,8 @@
 //!
 //! **Invariant:** every run of one set of arguments has the same journal and the same export.
 
+use crate::evol;
 use crate::models::quick_model;
-use crate::{evol, model_path};
 use evol::store::{History, Status, Store};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -79,6 +79,8 @@ impl QuickRun {
 
     /// Starts the run, or goes on with it. Stderr is kept.
     pub(crate) fn start(&self) -> Child {
+        // What it is compared with is made before it starts, not while it goes on.
+        Self::undisturbed();
         Command::new(env!("CARGO_BIN_EXE_evol"))
             .current_dir(self.folder())
             .args(Self::arguments())
@@ -101,7 +103,7 @@ impl QuickRun {
         succeeded(&evol().current_dir(self.folder()).args(arguments).output().unwrap());
         let hash = |path: PathBuf| {
             let digest = Sha256::digest(fs::read(&path).unwrap());
-            let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             (path.file_name().unwrap().display().to_string(), hex)
         };
         fs::read_dir(self.folder().join("data")).unwrap().map(|entry| hash(entry.unwrap().path())).collect()
@@ -145,15 +147,15 @@ pub(crate) fn succeeded(output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A run of the whole model over `seeds` (JSONL), one round of short texts, in `folder`; its journal.
-pub(crate) fn whole_model_run(folder: &Path, seeds: &str) -> Vec<History> {
+/// A run over `seeds` (JSONL), one round of short texts, in `folder`; its journal.
+pub(crate) fn run_over(folder: &Path, seeds: &str) -> Vec<History> {
     fs::write(folder.join("seeds.jsonl"), seeds).unwrap();
     let output = evol()
         .current_dir(folder)
         .args(["evolve", "--seeds", "seeds.jsonl", "--out", "run", "--rounds", "1", "--threads", "1"])
         .args(["--max-instruction-tokens", "24", "--max-data-tokens", "24", "--max-answer-tokens", "24"])
         .arg("--model")
-        .arg(model_path())
+        .arg(quick_model())
         .timeout(PATIENCE)
         .output()
         .unwrap();
