@@ -33,6 +33,7 @@ mod run_loop;
 mod runs;
 mod train_encode;
 mod train_model;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
