@@ -1,5 +1,5 @@
 //! The architecture as a test: who may name whom, who owns which outside crate, where `unsafe` may stand,
-//! what every file begins with.
+//! who may look at a clock, what every file begins with.
 //!
 //! The rules work on text, not on syntax trees: comments and strings are blanked out first, and what is
 //! left is searched for paths. Each rule is one function from a [`Source`] to complaints that say what to
@@ -38,6 +38,27 @@ const UNSAFE_FILES: [&str; 7] = [
     "tests/it/gguf_engine.rs",
     "tests/it/llama_cpp.rs",
     "tests/it/lora_engine.rs",
+];
+
+/// The only files of the program that may look at a clock, and what they do with it. None decides a row, a text or a
+/// weight: a clock that jumps changes what is reported, and nothing else.
+const CLOCK_FILES: [(&str, &str); 13] = [
+    ("src/bench/evolution.rs", "reports how long an evolution took"),
+    ("src/bench/exact.rs", "reports what `exact` costs"),
+    ("src/bench/rates.rs", "reports speeds"),
+    ("src/bench/spent.rs", "reports shares of time"),
+    ("src/cli/bench.rs", "dates a record of the history"),
+    ("src/cli/doctor.rs", "reports the speed of this machine"),
+    ("src/cli/evolve.rs", "shows tokens per second while a run goes on"),
+    ("src/cli/output.rs", "shows progress every few seconds, with an estimate of what is left"),
+    ("src/cli/run/stopwatch.rs", "sums the time of each stage for the summary"),
+    ("src/cli/train.rs", "reports how long training took"),
+    ("src/evolve/times.rs", "reports the time that the model did not take"),
+    ("src/llm/engine.rs", "counts the time of each part of the engine"),
+    (
+        "src/llm/measure.rs",
+        "measures which compute format is fastest; the answer is bound to the journal before the first row, and a run goes on with it",
+    ),
 ];
 
 /// Lines of a file beyond which it is two files.
@@ -213,6 +234,16 @@ fn check_unsafe(source: &Source) -> Vec<String> {
     }
 }
 
+fn check_clocks(source: &Source) -> Vec<String> {
+    let named = identifiers(&source.code).any(|(_, word, _)| ["SystemTime", "Instant"].contains(&word));
+    let may = CLOCK_FILES.iter().any(|(path, _)| *path == source.path);
+    if named && !may && source.path.starts_with("src/") {
+        vec!["a clock decides nothing: only the files that tests/it/layout.rs lists measure and report with one".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
 fn check_header(source: &Source) -> Vec<String> {
     if source.text.starts_with("//!") {
         Vec::new()
@@ -260,7 +291,8 @@ fn check_op_folders(root: &Path) -> Vec<String> {
 
 /// Every complaint about the package at `root`, as `path: complaint`, sorted.
 fn complaints(root: &Path) -> Vec<String> {
-    let rules = [check_direction, check_owners, check_unsafe, check_header, check_length, check_names];
+    let rules =
+        [check_direction, check_owners, check_unsafe, check_clocks, check_header, check_length, check_names];
     let mut found = check_op_folders(root);
     for source in sources(root) {
         for rule in rules {
@@ -306,6 +338,16 @@ fn the_package_keeps_its_own_rules() {
 }
 
 #[test]
+fn every_file_that_may_look_at_a_clock_does() {
+    for (path, _) in CLOCK_FILES {
+        let text = fs::read_to_string(package_root().join(path)).unwrap_or_else(|e| panic!("`{path}`: {e}"));
+        // Under a name that is in no list, so that the rule speaks if there is a clock.
+        let source = Source::new("src/unlisted.rs".to_owned(), text);
+        assert!(!check_clocks(&source).is_empty(), "`{path}` has no clock: take it off the list");
+    }
+}
+
+#[test]
 fn the_module_list_is_the_one_in_lib_rs() {
     let lib = Source::new(
         "src/lib.rs".to_owned(),
@@ -339,6 +381,8 @@ fn each_rule_fires_on_a_tree_that_breaks_it() {
         ("src/evolve/mod.rs", "//! x\nfn f() -> anyhow::Result<()> { Ok(()) }\n", "the crate `anyhow`"),
         ("src/model/mod.rs", "//! x\nfn f() { gemm::gemm(); }\n", "the crate `gemm`"),
         ("src/dataset/mod.rs", "//! x\nfn f() { unsafe { g() } }\n", "`unsafe` stands only in"),
+        ("src/evolve/rounds.rs", "//! x\nuse std::time::{Duration, Instant};\n", "a clock decides nothing"),
+        ("src/rng.rs", "//! x\nfn f() { std::time::SystemTime::now(); }\n", "a clock decides nothing"),
         ("src/dataset/mod.rs", "// x\nfn f() {}\n", "must open with a `//!` header"),
         ("benches/b.rs", "fn main() {}\n", "must open with a `//!` header"),
         ("src/evolve/helpers.rs", "//! x\n", "`helpers` says nothing"),
@@ -369,6 +413,9 @@ fn no_rule_fires_on_what_only_looks_bad() {
             "src/model/mod.rs",
             "//! x\nuse crate::ops::gemm::forward;\nuse super::gemm;\nfn f(x: M) { x.gemm() }\n",
         ),
+        ("src/train/mod.rs", "//! x\n// Instant, SystemTime\nuse std::time::Duration;\nstruct Instants;\n"),
+        ("src/cli/output.rs", "//! x\nuse std::time::Instant;\n"),
+        ("benches/load.rs", "//! x\nuse std::time::Instant;\n"),
         ("tests/it/main.rs", "//! x\nuse clap::CommandFactory;\n"),
     ];
     for (path, text) in good {
