@@ -13,7 +13,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::llama::{Adapter, Contents, ContextShape, MAX_SEQUENCES, Model, Recipe};
 use super::perturb::Trace;
@@ -155,10 +155,16 @@ impl Progress {
 
     /// Adds the time that `work` takes to a counter of nanoseconds.
     pub(super) fn time<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> T {
+        Self::timed(counter, work).0
+    }
+
+    /// As [`Progress::time`]; says how long it took, too.
+    pub(super) fn timed<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> (T, Duration) {
         let started = Instant::now();
         let result = work();
-        counter.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        result
+        let taken = started.elapsed();
+        counter.fetch_add(taken.as_nanos() as u64, Ordering::Relaxed);
+        (result, taken)
     }
 }
 

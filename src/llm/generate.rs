@@ -20,7 +20,6 @@ use super::sampling::Sampler;
 use super::text::Text;
 use super::workers::{self, Layout, Worker};
 use super::{Completion, Determinism, Error, FinishReason, Request};
-use std::time::Instant;
 
 /// A completion in progress.
 struct Live<'r> {
@@ -200,10 +199,12 @@ impl<'e, 'r> Batch<'e, 'r> {
         let row = |sequence| move |&token: &u32| Row { token, sequence, logits: true };
         let mut rows: Vec<Row> =
             tokens.iter().enumerate().flat_map(|(sequence, own)| own.iter().map(row(sequence))).collect();
-        let (progress, started) = (&settings.progress, Instant::now());
-        Progress::time(&progress.decode_ns, || prefill::step(context, settings, &mut rows))?;
+        let progress = &settings.progress;
+        let decode = || prefill::step(context, settings, &mut rows);
+        let (decoded, taken) = Progress::timed(&progress.decode_ns, decode);
+        decoded?;
         Progress::add(&progress.decode_batches, 1);
-        self.drafts.took(rows.len(), started.elapsed());
+        self.drafts.took(rows.len(), taken);
         Progress::time(&progress.sampling_ns, || {
             let mut drawing = Drawing { model, sampler: &mut self.sampler, settings };
             let mut live = self.live.iter_mut().zip(&tokens).enumerate();
