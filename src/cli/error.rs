@@ -9,6 +9,7 @@
 use super::compute::BUILD;
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
+use super::shell;
 use crate::{bench, dataset, device, evolve, gguf, llm, lora, model, store, train};
 use std::path::PathBuf;
 
@@ -81,7 +82,9 @@ impl Error {
             Self::OtherConfig { .. } => {
                 "undo the change to go on with this run, or begin another with `--out`".to_owned()
             }
-            Self::NoSuchNode { run, .. } => format!("`evol tree {} --json` lists every node", run.display()),
+            Self::NoSuchNode { run, .. } => {
+                format!("`{}` lists every node", shell::evol(&["tree", &shell::word(run), "--json"]))
+            }
             Self::ModelMoved { .. } | Self::NoManifest { .. } | Self::OtherModel { .. } => {
                 "give the file that the run was made with: `--model FILE`".to_owned()
             }

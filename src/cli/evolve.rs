@@ -9,6 +9,7 @@ use super::output::{Output, Progress};
 use super::plan::{self, Session};
 use super::run::funnel;
 use super::run_dir::RunDir;
+use super::shell;
 use crate::dataset::{self, BadLine, Seed};
 use crate::evolve::{self, Chunk, Event, EvolveConfig, Summary};
 use crate::gguf::Gguf;
@@ -141,7 +142,8 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
         summary.answers,
         summary.tokens.evolve_tokens + summary.tokens.answer_tokens,
     ))?;
-    session.output.note(&format!("\nNext: evol export {} --out data", dir.path().display()));
+    let next = shell::evol(&["export", &shell::word(dir.path()), "--out", "data"]);
+    session.output.note(&format!("\nNext: {next}"));
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `verify`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
-//! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C
+//! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to paste
 //!
 //! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or `clap`.
 
@@ -29,6 +29,7 @@ mod output;
 mod plan;
 mod run;
 mod run_dir;
+mod shell;
 mod train;
 mod tree;
 mod verify;

@@ -4,6 +4,7 @@ use super::args::TrainArgs;
 use super::error::Error;
 use super::output::{Progress, duration};
 use super::plan::{Session, TrainPlan};
+use super::shell;
 use crate::dataset::{self, Example};
 use crate::device::Device;
 use crate::gguf::Gguf;
@@ -26,11 +27,9 @@ pub(crate) fn run(args: &TrainArgs, session: &Session) -> Result<()> {
         return session.output.document(&summary);
     }
     session.output.data(&describe(&summary))?;
-    session.output.note(&format!(
-        "\nTry it: evol chat --model {} --adapter {}",
-        plan.model.display(),
-        summary.adapter_gguf.display()
-    ));
+    let (model, adapter) = (shell::word(&plan.model), shell::word(&summary.adapter_gguf));
+    let next = shell::evol(&["chat", "--model", &model, "--adapter", &adapter]);
+    session.output.note(&format!("\nTry it: {next}"));
     Ok(())
 }
 

@@ -177,7 +177,7 @@ fn a_tree_shows_one_family_or_all() {
     assert_snapshot!(refused(folder.path(), &["tree", "run", "7"]), @r#"
     error: there is no node 7 in `run`
 
-    hint: `evol tree run --json` lists every node
+    hint: `[EVOL] tree run --json` lists every node
     "#);
 }
 

@@ -74,4 +74,5 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
         .replace(&folder.canonicalize().unwrap().display().to_string(), "[FOLDER]")
         .replace(&folder.display().to_string(), "[FOLDER]")
         .replace(&model_path().display().to_string(), "[MODEL]")
+        .replace(env!("CARGO_BIN_EXE_evol"), "[EVOL]")
 }

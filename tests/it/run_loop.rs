@@ -390,6 +390,8 @@ fn bad_seed_lines_can_be_skipped() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("warning: line 2 of `seeds.jsonl` cannot be used"), "{stderr}");
+    let next = format!("Next: {} export run --out data", env!("CARGO_BIN_EXE_evol"));
+    assert!(stderr.contains(&next), "as it was called, to be pasted: {stderr}");
     let seeds = nodes(&folder.path().join("run")).into_iter().filter(|node| node["round"] == 0);
     let texts: Vec<Value> = seeds.map(|node| node["instruction"].clone()).collect();
     assert_eq!(texts, ["Name a river.", "Name a lake."]);

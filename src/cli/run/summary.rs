@@ -8,11 +8,12 @@
 
 use super::funnel::{self, FunnelCell};
 use crate::cli::output::duration;
+use crate::cli::shell;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// File name in the run directory.
 pub(crate) const FILE_NAME: &str = "summary.json";
@@ -131,15 +132,14 @@ impl Summary {
     }
 
     /// What to do with the result.
-    pub(crate) fn next_steps(&self, run: &std::path::Path) -> String {
-        let run = run.display();
+    pub(crate) fn next_steps(&self, run: &Path) -> String {
+        let [run, model, adapter] = [run, &self.model, &self.adapter].map(shell::word);
+        let chat = shell::evol(&["chat", "--model", &model, "--adapter", &adapter]);
+        let tree = shell::evol(&["tree", &run]);
+        let export = shell::evol(&["export", &run, "--format", "sharegpt", "--out", "data"]);
         format!(
-            "\nWhat to try next:\n  \
-             evol chat --model {} --adapter {}\n  \
-             evol tree {run} | less              every attempt, and why it was kept or not\n  \
-             evol export {run} --format sharegpt --out data\n",
-            self.model.display(),
-            self.adapter.display(),
+            "\nWhat to try next:\n  {chat}\n  \
+             {tree} | less              # every attempt, and why it was kept or not\n  {export}\n"
         )
     }
 }
