@@ -10,6 +10,7 @@
 use super::args::{ComputeFormatArg, DeterminismArg};
 use super::compute::EngineSettings;
 use super::error::Error;
+use super::plan::recordable;
 use crate::dataset::{Format, OnBadInput, VALIDATION_FRACTION};
 use crate::evolve::EvolveConfig;
 use crate::train::TrainConfig;
@@ -137,7 +138,9 @@ fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig, Error> {
     config.out = folder.join(config.out);
     config.seeds.file = config.seeds.file.map(|file| folder.join(file));
     if super::known_models::all().iter().all(|known| known.name != config.model) {
-        config.model = folder.join(&config.model).to_string_lossy().into_owned();
+        let model = folder.join(&config.model);
+        recordable(&model)?;
+        config.model = model.to_string_lossy().into_owned();
     }
     Ok(config)
 }

@@ -11,11 +11,16 @@ use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
 use super::shell;
 use crate::{bench, dataset, device, evolve, gguf, llm, lora, model, store, train};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Wrong usage, configuration or input.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error("argument `{}` is not valid UTF-8", found.to_string_lossy())]
+    Argument { found: OsString },
+    #[error("path `{}` is not valid UTF-8, and has to be written to a file of text", path.display())]
+    Path { path: PathBuf },
     #[error("`--device cuda` is not available: this version trains on the CPU")]
     NoCuda,
     #[error("`--gpu-layers` is {found}, and this build has no GPU backend: expected 0")]
@@ -63,6 +68,9 @@ pub(crate) enum Error {
 impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Argument { .. } | Self::Path { .. } => {
+                "rename it, or work in another folder: runs record their paths as text".to_owned()
+            }
             Self::NoCuda => "leave `--device` out, or use `--device cpu`".to_owned(),
             Self::NoGpuLayers { .. } => {
                 "build with `cargo build --release --features llama-cuda`, which needs the CUDA toolkit"

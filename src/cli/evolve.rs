@@ -66,6 +66,7 @@ impl EvolvePlan {
         session: &Session,
     ) -> Result<Self> {
         engine.validate()?;
+        plan::recordable(&model)?;
         let gguf = Gguf::open(&model)?;
         gguf.check_for_llama_cpp()?;
         let model_entry = ModelEntry::new(&gguf, &gguf.sha256()?);

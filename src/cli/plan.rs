@@ -33,6 +33,10 @@ impl Session {
     /// # Errors
     /// A flag is out of range, or the signal handler cannot be installed.
     pub(crate) fn new(global: &GlobalArgs, output: Output) -> Result<Self> {
+        // Paths end up in JSON and TOML, which hold no other bytes.
+        if let Some(found) = std::env::args_os().find(|argument| argument.to_str().is_none()) {
+            return Err(Error::Argument { found }.into());
+        }
         if global.device == DeviceArg::Cuda {
             return Err(Error::NoCuda.into());
         }
@@ -51,6 +55,14 @@ impl Session {
     pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
         if self.interrupt.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
     }
+}
+
+/// A path that can be recorded: those that are not typed come from the environment and from where the user is.
+///
+/// # Errors
+/// [`Error::Path`].
+pub(crate) fn recordable(path: &Path) -> Result<(), Error> {
+    if path.to_str().is_some() { Ok(()) } else { Err(Error::Path { path: path.to_owned() }) }
 }
 
 /// A model file that is there.

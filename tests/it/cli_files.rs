@@ -28,6 +28,29 @@ fn a_model_that_is_not_there() {
 }
 
 #[test]
+fn paths_that_are_not_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"od\xffd");
+    let refused = |command: &mut assert_cmd::Command| {
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains("not valid UTF-8"), "{stderr}");
+        assert!(stderr.contains("hint: rename it"), "{stderr}");
+    };
+    fs::write(folder.path().join("x.toml"), format!("model = '{}'\nout = 'run'\n", model_path().display()))
+        .unwrap();
+    refused(evol().current_dir(folder.path()).args(["run", "x.toml", "--out"]).arg(odd));
+    refused(evol().current_dir(folder.path()).args(["export", "run", "--json", "--out"]).arg(odd));
+    assert!(!folder.path().join(odd).exists());
+    // In a folder with such a name, where no argument shows it.
+    fs::create_dir(folder.path().join(odd)).unwrap();
+    fs::copy(folder.path().join("x.toml"), folder.path().join(odd).join("x.toml")).unwrap();
+    refused(evol().current_dir(folder.path().join(odd)).args(["run", "x.toml"]));
+    assert!(!folder.path().join(odd).join("run").exists());
+}
+
+#[test]
 fn model_files_that_are_broken() {
     let folder = tempfile::tempdir().unwrap();
     let whole = fs::read(model_path()).unwrap();

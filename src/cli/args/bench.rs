@@ -11,9 +11,12 @@ use std::path::PathBuf;
 /// reproducible bytes cost. It appends a record to a history file, of which `evol bench compare` puts two side by
 /// side.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol bench evolve --model base.gguf
-  evol bench compare")]
+  evol bench compare"
+)]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) command: BenchCommand,
@@ -34,6 +37,7 @@ pub(crate) enum BenchCommand {
 /// engine's fastest level, on the same requests, by turns. Nothing of the run is kept.
 #[derive(Debug, Args)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "The journal of the run is made in the folder for temporary files ($TMPDIR): if that is in memory, \
 the share of the store is smaller than on a disk.
 
@@ -73,9 +77,12 @@ pub(crate) struct BenchEvolveArgs {
 /// Without numbers: the last record, and the one before it of the same model. Says what else differs (machine,
 /// version, settings), because then the ratios are due to that too. A ratio is the second in times of the first.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol bench compare
-  evol bench compare 3 7                    the third and the seventh line of the history")]
+  evol bench compare 3 7                    the third and the seventh line of the history"
+)]
 pub(crate) struct BenchCompareArgs {
     /// Number of the first record, from 1, the oldest
     #[arg(value_name = "A", requires = "second")]

@@ -13,10 +13,13 @@ use std::path::PathBuf;
 /// next round. Survivors are answered. Everything is in `RUN/run.db`; the same command goes on with an unfinished
 /// run.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol evolve --model base.gguf --out runs/a                      the built-in seeds
   evol evolve --model base.gguf --seeds my.jsonl --out runs/b --rounds 3
-  evol evolve --model base.gguf --out runs/c --limit 50 --operators deepening,mutation=2")]
+  evol evolve --model base.gguf --out runs/c --limit 50 --operators deepening,mutation=2"
+)]
 pub(crate) struct EvolveArgs {
     /// Model that evolves, judges and answers: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]

@@ -111,12 +111,15 @@ pub(crate) enum Command {
 /// The run directory gets `run.db` (everything that happened), `config.toml` (as resolved), `manifest.json`
 /// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/` and `summary.json`.
 #[derive(Debug, Args)]
-#[command(after_help = "Paths in CONFIG are relative to the folder that CONFIG is in.
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Paths in CONFIG are relative to the folder that CONFIG is in.
 
 Examples:
   evol run examples/quickstart.toml
   evol run examples/quickstart.toml --model ~/models/base.gguf --out runs/base
-  evol run my.toml --json > summary.json")]
+  evol run my.toml --json > summary.json"
+)]
 pub(crate) struct RunArgs {
     /// The experiment, a TOML file; see `examples/quickstart.toml` for every key
     #[arg(value_name = "CONFIG")]
@@ -134,9 +137,12 @@ pub(crate) struct RunArgs {
 /// Seeds and all rounds are merged and shuffled by the seed. A seed and all its descendants land on the same
 /// side of the split, so that nothing in validation is a rewording of something in training.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol export runs/quickstart --out data
-  evol export runs/quickstart --out data --format sharegpt --validation-fraction 0.05")]
+  evol export runs/quickstart --out data --format sharegpt --validation-fraction 0.05"
+)]
 pub(crate) struct ExportArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]
@@ -180,10 +186,13 @@ impl From<FormatArg> for Format {
 /// In a terminal this is a conversation that ends with Ctrl-D. With stdin from a pipe every line is a turn and
 /// only the answers are printed, one after the other.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol chat --model base.gguf
   evol chat --model base.gguf --adapter runs/quickstart/adapter/adapter.gguf
-  echo 'Name three rivers.' | evol chat --model smollm2-135m-instruct --temperature 0")]
+  echo 'Name three rivers.' | evol chat --model smollm2-135m-instruct --temperature 0"
+)]
 pub(crate) struct ChatArgs {
     /// Base model: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
@@ -209,9 +218,12 @@ pub(crate) struct ChatArgs {
 ///
 /// Without an id all families are shown. With --json every node is one JSON object with all that is known of it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol tree runs/quickstart 420100          the family of node 420100
-  evol tree runs/quickstart --json          one JSON object per node, all families")]
+  evol tree runs/quickstart --json          one JSON object per node, all families"
+)]
 pub(crate) struct TreeArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]
@@ -227,11 +239,14 @@ pub(crate) struct TreeArgs {
 /// a model: whether the file is sound, its architecture, chat template and tensor formats, the memory that
 /// generation and training would take, and a measured generation speed.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol doctor
   evol doctor --model base.gguf
   evol doctor --model base.gguf --determinism
-  evol doctor --model smollm2-135m-instruct --json")]
+  evol doctor --model smollm2-135m-instruct --json"
+)]
 pub(crate) struct DoctorArgs {
     /// Model to check: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]

@@ -11,11 +11,14 @@ use std::path::PathBuf;
 /// the loss on the answers alone. The folder gets `adapter.gguf` for llama.cpp, a PEFT folder for Python,
 /// `metrics.jsonl` and a checkpoint. Ctrl-C leaves the checkpoint; the same command goes on from it.
 #[derive(Debug, Args)]
-#[command(after_help = "Data files are JSONL in any of the forms that `evol export` writes.
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Data files are JSONL in any of the forms that `evol export` writes.
 
 Examples:
   evol train --model base.gguf --data data/train.jsonl --validation data/validation.jsonl --out adapter
-  evol train --model base.gguf --data data/train.jsonl --out adapter --r 8 --target-modules q_proj,v_proj")]
+  evol train --model base.gguf --data data/train.jsonl --out adapter --r 8 --target-modules q_proj,v_proj"
+)]
 pub(crate) struct TrainArgs {
     /// Base model: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]

@@ -14,10 +14,13 @@ pub(crate) const SAMPLE: usize = 32;
 ///
 /// Equal bytes are promised for the machine type and build that made the run; what is different is said.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
   evol verify runs/quickstart
   evol verify runs/quickstart --sample 200 --seed 7
-  evol verify runs/quickstart --all --model ~/models/base.gguf --json")]
+  evol verify runs/quickstart --all --model ~/models/base.gguf --json"
+)]
 pub(crate) struct VerifyArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]

@@ -18,7 +18,7 @@ use super::error::Error;
 use super::evolve::{self, EvolvePlan};
 use super::export;
 use super::known_models;
-use super::plan::{Session, TrainPlan};
+use super::plan::{Session, TrainPlan, recordable};
 use super::run_dir::RunDir;
 use super::train;
 use crate::dataset::{self, ExportOptions, Exported};
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
     config.validate(&args.config)?;
     let model = known_models::resolve(args.model.as_ref().unwrap_or(&config.model), Path::new(""))?;
     let model = std::path::absolute(&model).with_context(|| format!("cannot use `{}`", model.display()))?;
+    [&model, &config.out].into_iter().chain(&config.seeds.file).try_for_each(|path| recordable(path))?;
     config.model = model.display().to_string();
 
     let experiment = Experiment { config, model, session };
