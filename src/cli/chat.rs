@@ -9,7 +9,7 @@ use crate::llm::{
     self, Completion, Conversation, Engine, EngineOptions, FinishReason, Message, Request, Restriction,
 };
 use crate::{rng, train};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
@@ -51,7 +51,8 @@ impl Chat<'_> {
             }
             let mut line = String::new();
             self.session.interrupt.set_idle(true);
-            let read = stdin.read_line(&mut line).context("cannot read stdin")?;
+            let read =
+                stdin.read_line(&mut line).map_err(|source| Error::Read { path: "stdin".into(), source })?;
             self.session.interrupt.set_idle(false);
             if read == 0 {
                 return Ok(());

@@ -45,6 +45,8 @@ pub(crate) enum Error {
     ConfigValue { path: PathBuf, key: String, message: String },
     #[error("directory `{}` is not empty, and this command did not make it", dir.display())]
     NotOurs { dir: PathBuf },
+    #[error("`{}` is a file, or lies in one: expected a directory", path.display())]
+    NoDirectory { path: PathBuf },
     #[error("another process is using `{}`", dir.display())]
     InUse { dir: PathBuf },
     #[error("the run in `{}` was begun with another configuration: {}", dir.display(), changes.join("; "))]
@@ -85,7 +87,9 @@ impl Error {
                 "`examples/quickstart.toml` shows every section and key".to_owned()
             }
             Self::BadSeeds { .. } => "mend them, or go on without them: `--on-bad-input skip`".to_owned(),
-            Self::NotOurs { .. } => "choose a new or empty directory with `--out`".to_owned(),
+            Self::NotOurs { .. } | Self::NoDirectory { .. } => {
+                "choose a new or empty directory with `--out`".to_owned()
+            }
             Self::InUse { .. } => "wait for the other evol to end, or stop it".to_owned(),
             Self::OtherConfig { .. } => {
                 "undo the change to go on with this run, or begin another with `--out`".to_owned()

@@ -27,9 +27,14 @@ impl RunDir {
     /// journal's to say.
     ///
     /// # Errors
-    /// [`Error::InUse`], or [`Error::Write`] if it cannot be made.
+    /// [`Error::InUse`], [`Error::NoDirectory`], or [`Error::Write`] if it cannot be made.
     pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
-        let fail = |source| Error::Write { path: path.to_owned(), source };
+        let fail = |source: std::io::Error| match source.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                Error::NoDirectory { path: path.to_owned() }
+            }
+            _ => Error::Write { path: path.to_owned(), source },
+        };
         std::fs::create_dir_all(path).map_err(fail)?;
         let lock = File::open(path).map_err(fail)?;
         match lock.try_lock() {

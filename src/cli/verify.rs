@@ -39,7 +39,8 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     let store = Store::open(&args.run)?;
     let journal = store.fingerprint()?;
     if journal.is_empty() {
-        return Err(evolve::Error::NothingToVerify.into());
+        let replay = || format!("cannot replay `{}`", args.run.display());
+        return Err(evolve::Error::NothingToVerify).with_context(replay);
     }
     let begun = Begun::read(&args.run)?;
     let (model, sha256) = model(args, begun.as_ref(), &journal)?;

@@ -173,15 +173,19 @@ impl EvolveConfig {
         share("min_yield", self.min_yield)?;
         let expected = "finite weights, none negative, one positive".to_owned();
         check(self.operators.is_drawable(), "operators", format!("{:?}", self.operators), expected)?;
+        check_sampling(&self.sampling, ["sampling.temperature", "sampling.top_p", "sampling.min_p"])?;
+        check_sampling(
+            &self.answer_sampling,
+            ["answer_sampling.temperature", "answer_sampling.top_p", "answer_sampling.min_p"],
+        )?;
         for (field, sampling) in [("sampling", &self.sampling), ("answer_sampling", &self.answer_sampling)] {
-            let ok = sampling.temperature >= 0.0
-                && sampling.temperature.is_finite()
-                && (0.0..=1.0).contains(&sampling.top_p)
-                && (0.0..=1.0).contains(&sampling.min_p)
-                && sampling.repetition_penalty > 0.0
-                && sampling.repetition_penalty.is_finite();
-            let expected = "temperature >= 0, top_p and min_p 0 to 1, repetition_penalty > 0".to_owned();
-            check(ok, field, format!("{sampling:?}"), expected)?;
+            let Sampling { repetition_penalty, frequency_penalty, presence_penalty, .. } = *sampling;
+            let finite = frequency_penalty.is_finite() && presence_penalty.is_finite();
+            let ok = repetition_penalty > 0.0 && repetition_penalty.is_finite() && finite;
+            let found = format!("{repetition_penalty}, {frequency_penalty}, {presence_penalty}");
+            let expected =
+                "a repetition_penalty above 0, a frequency_penalty and a presence_penalty, all finite";
+            check(ok, field, found, expected.to_owned())?;
         }
         Ok(())
     }
@@ -220,6 +224,23 @@ impl EvolveConfig {
             .map_err(|error| Error::BadFingerprint { reason: error.to_string() })?;
         config.validate()?;
         Ok(config)
+    }
+}
+
+/// Checks temperature, `top_p` and `min_p`, of which `names` are the fields.
+fn check_sampling(sampling: &Sampling, names: [&'static str; 3]) -> Result<(), Error> {
+    let share = |x: f32| (0.0..=1.0).contains(&x);
+    let Sampling { temperature, top_p, min_p, .. } = *sampling;
+    let checks = [
+        (temperature >= 0.0 && temperature.is_finite(), temperature, "a finite number, 0 or more"),
+        (share(top_p), top_p, "0 to 1"),
+        (share(min_p), min_p, "0 to 1"),
+    ];
+    match names.into_iter().zip(checks).find(|(_, (ok, ..))| !ok) {
+        Some((field, (_, found, expected))) => {
+            Err(Error::Config { field, found: found.to_string(), expected: expected.to_owned() })
+        }
+        None => Ok(()),
     }
 }
 

@@ -115,6 +115,10 @@ impl Error {
             Some(rusqlite::ErrorCode::NotADatabase) => {
                 Self::Foreign { path, found: "not an SQLite file".to_owned() }
             }
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+                Self::Foreign { path, found: "an SQLite file that is damaged".to_owned() }
+            }
+            _ if path.is_dir() => Self::Foreign { path, found: "a directory".to_owned() },
             _ => Self::Sqlite { path, source },
         }
     }

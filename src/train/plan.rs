@@ -96,6 +96,11 @@ pub(super) fn check_inputs(
     if found > limit {
         return Err(Error::ContextTooShort { found, limit });
     }
+    if config.r > model.hidden_size {
+        // More rank than width adds numbers and no meaning; a typo adds more of them than there is memory.
+        let expected = "no more than the model's hidden size";
+        return Err(Error::Config { field: "r", found: config.r.to_string(), expected });
+    }
     train.require_samples("train")?;
     // No validation examples at all is a choice; examples of which none is usable is a mistake.
     if validation.dropped.is_empty() { Ok(()) } else { validation.require_samples("validate") }

@@ -116,6 +116,9 @@ fn training_data_that_cannot_be_read() {
     fs::write(folder.path().join("d.jsonl"), "{\"instruction\": \"Hi\", \"output\": \"Ho\"}\n{}\n").unwrap();
     let model = model_path();
     let train = ["train", "--model", model.to_str().unwrap(), "--data", "d.jsonl", "--out", "adapter"];
+    fs::write(folder.path().join("one.jsonl"), "{\"instruction\": \"Hi\", \"output\": \"Ho\"}\n").unwrap();
+    let wide = [&train[..3], &["--data", "one.jsonl", "--out", "adapter", "--r", "2000000"]].concat();
+    assert_snapshot!(refused(folder.path(), &wide), @"error: `r` is 2000000, expected no more than the model's hidden size");
     assert_snapshot!(refused(folder.path(), &train), @"error: line 2 of `d.jsonl` cannot be used: it has no keys, expected `instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`");
 }
 
@@ -153,6 +156,29 @@ fn directories_that_are_somebody_else_s() {
     "#);
     let names: Vec<_> = fs::read_dir(&foreign).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["cat.jpg"]);
+}
+
+#[test]
+fn things_that_are_in_the_way_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "text").unwrap();
+    let model = model_path();
+    for out in ["file", "file/run"] {
+        let message = refused(folder.path(), &["evolve", "--model", model.to_str().unwrap(), "--out", out]);
+        assert!(
+            message.contains(&format!("`{out}` is a file, or lies in one: expected a directory")),
+            "{message}"
+        );
+    }
+    journal(&folder.path().join("cut"), 300);
+    let db = folder.path().join("cut/run.db");
+    let bytes = fs::read(&db).unwrap();
+    fs::write(&db, &bytes[..bytes.len() / 3]).unwrap();
+    let message = refused(folder.path(), &["tree", "cut"]);
+    assert!(message.contains("is not a journal of evol: an SQLite file that is damaged"), "{message}");
+    fs::create_dir_all(folder.path().join("nest/run.db")).unwrap();
+    let message = refused(folder.path(), &["export", "nest", "--out", "data"]);
+    assert!(message.contains("`nest/run.db` is not a journal of evol: a directory"), "{message}");
 }
 
 /// A run with `seeds` seeds that nothing happened to.

@@ -101,6 +101,9 @@ fn values_out_of_range_name_flag_value_and_range() {
     let train = ["train", "--model", "m.gguf", "--data", "d.jsonl", "--out", "o"];
     assert_snapshot!(refused(folder.path(), &[&train[..], &["--r", "0"]].concat()), @"error: `r` is 0, expected 1 or more");
     assert_snapshot!(refused(folder.path(), &[&train[..], &["--learning-rate", "nan"]].concat()), @"error: `learning_rate` is NaN, expected a finite number above 0");
+    let model = crate::model_path();
+    let evolve = ["evolve", "--model", model.to_str().unwrap(), "--out", "o", "--temperature", "-1"];
+    assert_snapshot!(refused(folder.path(), &evolve), @"error: `sampling.temperature` is `-1`, expected a finite number, 0 or more");
     let export = ["export", "run", "--out", "data", "--validation-fraction", "1"];
     assert_snapshot!(refused(folder.path(), &export), @"error: `--validation-fraction` is 1, expected at least 0 and below 1");
 }
