@@ -4,10 +4,13 @@
 //! - `decode`: `width` sequences behind one prefix of `prefix` tokens, `out` tokens each (T1);
 //! - `queue`: `requests` prompts in `groups` groups, a prefix of `prefix` tokens for each group, `suffix` tokens
 //!   of their own, `out` tokens out; `order` is `grouped` or `shuffled` (T2, T3);
-//! - `loop`: the same, one at a time, every prompt from its beginning (T4's naive loop);
-//! - `judge`: `requests` yes/no questions behind one prefix (T5).
+//! - `loop`: the same, one at a time, every prompt from its beginning;
+//! - `judge`: `requests` yes/no questions behind one prefix (T5);
+//! - `round`: a real round of evolution over `seeds` built-in seeds, then every `every`th of its requests again, one
+//!   at a time, every prompt from its beginning, with the weights in `naive` (T4).
 //!
-//! Common keys: `model` (a GGUF file), `threads`, `width`, `determinism` (`exact`, `scheduled`). Prints one JSON
+//! Common keys: `model` (a GGUF file), `threads`, `width`, `determinism` (`exact`, `scheduled`), `drafts`
+//! (`measured`, `off`). Prints one JSON
 //! object. `benches/peers/server_load.py` sends the same prompts to a server.
 //!
 //! **Invariant:** the prompts are a function of the keys; both sides see the same text.
@@ -22,10 +25,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use evol::dataset::builtin_seeds;
+use evol::evolve::{self, EvolveConfig};
 use evol::llm::{
-    Determinism, Engine, EngineOptions, Generate, Part, Prompt, Question, Request, Restriction, Sampling,
-    Tokenizer,
+    Answer, Completion, Determinism, DraftPolicy, Engine, EngineOptions, Error, Generate, Message, Part,
+    Prompt, Question, Request, Restriction, Sampling, Tokenizer,
 };
+use evol::store::Store;
 
 /// Each is one token of the default model's vocabulary.
 const WORDS: [&str; 16] = [
@@ -68,6 +74,12 @@ fn main() {
     if keys.text("determinism", "exact") == "scheduled" {
         options.determinism = Determinism::Scheduled;
     }
+    if keys.text("drafts", "measured") == "off" {
+        options.drafts = DraftPolicy::Off;
+    }
+    if load == "round" {
+        return round(options, &keys);
+    }
     let mut engine = Engine::load(options).unwrap();
     let requests = requests(&keys, &ends(model), &load);
     let started = Instant::now();
@@ -91,6 +103,66 @@ fn main() {
             "requests_per_second": requests.len() as f64 / seconds, "stats": stats,
             "decode_rows_per_worker_second": stats.generated_tokens as f64 / decode,
             "prefill_tokens_per_worker_second": stats.prompt_tokens as f64 / (stats.prefill_ns as f64 / 1e9),
+        })
+    );
+}
+
+/// An engine that remembers what it was asked.
+struct Remembering {
+    engine: Engine,
+    asked: Vec<Request>,
+}
+
+impl Generate for Remembering {
+    fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>> {
+        self.engine.chat_prompt(messages, shared_messages)
+    }
+
+    fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
+        self.asked.extend_from_slice(requests);
+        self.engine.generate(requests)
+    }
+
+    fn score(&mut self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+        self.engine.score(questions)
+    }
+}
+
+/// The round with all that a user waits for, judging included; the loop has its completions only.
+fn round(options: EngineOptions<'_>, keys: &Keys) {
+    let (model, threads) = (options.model, options.threads);
+    let engine = Engine::load(options).unwrap();
+    let n_params = Some(engine.info().n_params);
+    let mut remembering = Remembering { engine, asked: Vec::new() };
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path()).unwrap();
+    let seeds = builtin_seeds().into_iter().take(keys.number("seeds", 175)).collect::<Vec<_>>();
+    let config = EvolveConfig { rounds: 1, min_yield: 0.0, ..EvolveConfig::default() };
+    let (sha256, recipe) = (String::new(), Vec::new());
+    let evolving = evolve::Model { generate: &mut remembering, sha256, recipe, n_params };
+    let started = Instant::now();
+    evolve::run(evolving, &mut store, &seeds, &config, &mut |_| ()).unwrap();
+    let seconds = started.elapsed().as_secs_f64();
+    let stats = remembering.engine.stats();
+    let asked = remembering.asked;
+
+    let mut naive = EngineOptions::new(Path::new(keys.text("naive", model.to_str().unwrap())), threads);
+    (naive.n_seq, naive.drafts, naive.determinism) = (1, DraftPolicy::Off, Determinism::Scheduled);
+    let mut naive = Engine::load(naive).unwrap();
+    let every = keys.number("every", 20);
+    let sample: Vec<&Request> = asked.iter().step_by(every).collect();
+    let started = Instant::now();
+    for request in &sample {
+        let mut alone = (*request).clone();
+        alone.prompt.shared = 0;
+        naive.generate(&[alone]).unwrap();
+    }
+    let loop_seconds = started.elapsed().as_secs_f64() / sample.len() as f64 * asked.len() as f64;
+    println!(
+        "{}",
+        serde_json::json!({
+            "load": "round", "keys": keys.0, "requests": asked.len(), "seconds": seconds, "stats": stats,
+            "loop_requests": sample.len(), "loop_seconds_for_all": loop_seconds, "ratio": loop_seconds / seconds,
         })
     );
 }

@@ -31,19 +31,20 @@ pub(super) fn tokenize(model: &Model, id: u64, prompt: &Prompt) -> Result<Tokens
     Ok(Tokens { all, shared })
 }
 
-/// Computes a prefix that all workers will need, once and with all threads, and keeps it where they look for it.
-/// They would otherwise all begin by computing it, each with one thread.
+/// Computes a prefix that all workers will need, once, and keeps it where they look for it. They would otherwise all
+/// begin by computing it.
 pub(super) fn prepare(
     model: &Model,
     adapter: Option<&mut Adapter>,
     settings: &Settings,
+    threads: usize,
     prefix: &[u32],
 ) -> Result<(), Error> {
     if prefix.len() < MIN_KEPT || settings.prefixes.get(prefix).is_some() {
         return Ok(());
     }
     // One more for the row that pads.
-    let mut context = Context::new(model, adapter, settings.shape(2, prefix.len(), settings.threads))?;
+    let mut context = Context::new(model, adapter, settings.shape(2, prefix.len(), threads))?;
     feed(&mut context, settings, prefix, 0, false)?;
     if let Some(saved) = context.save(0) {
         settings.prefixes.put(prefix, saved);

@@ -142,7 +142,9 @@ pub(super) fn run<T: Send>(
     let model = &*model;
     // Elsewhere workers find nothing that others have computed.
     if workers > 1 && settings.determinism == Determinism::Exact {
-        prefill::prepare(model, adapter.as_mut(), &settings, common)?;
+        // One thread where workers have one: see above what several do on a busy machine.
+        let threads = if threads == 1 { 1 } else { settings.threads };
+        prefill::prepare(model, adapter.as_mut(), &settings, threads, common)?;
     }
     let shape = shape(threads);
     let make = |_| Context::new(model, adapter.as_mut(), shape);
