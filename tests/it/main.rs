@@ -29,6 +29,7 @@ mod logits;
 mod lora_engine;
 mod measure;
 mod models;
+mod run_inputs;
 mod run_loop;
 mod runs;
 mod train_encode;

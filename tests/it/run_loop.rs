@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 // One thread each: these tests run beside others, and llama.cpp's threads wait for each other by spinning.
 
 /// As long as a machine that does other things at the same time may take for one small run.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Eight seeds, one round, short texts, a handful of training steps.
 const CONFIG: &str = "
@@ -34,12 +34,12 @@ save_steps = 1
 ";
 
 /// A folder with an experiment in it.
-struct Experiment {
-    folder: tempfile::TempDir,
+pub(crate) struct Experiment {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Experiment {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!("model = '{}'\n{CONFIG}", model_path().display());
         fs::write(folder.path().join("x.toml"), config).unwrap();
@@ -47,7 +47,7 @@ impl Experiment {
     }
 
     /// One that was run to its end without being disturbed, with its summary; made once for all tests.
-    fn undisturbed() -> &'static (Self, Value) {
+    pub(crate) fn undisturbed() -> &'static (Self, Value) {
         static UNDISTURBED: LazyLock<(Experiment, Value)> = LazyLock::new(|| {
             let experiment = Experiment::new();
             let (summary, _) = experiment.finish();
@@ -56,7 +56,7 @@ impl Experiment {
         &UNDISTURBED
     }
 
-    fn run_dir(&self) -> PathBuf {
+    pub(crate) fn run_dir(&self) -> PathBuf {
         self.folder.path().join("run")
     }
 
@@ -74,7 +74,7 @@ impl Experiment {
     }
 
     /// Starts the run and kills it (SIGKILL) as soon as `reached` says so.
-    fn kill_when(&self, reached: impl Fn(&Path) -> bool) {
+    pub(crate) fn kill_when(&self, reached: impl Fn(&Path) -> bool) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_evol"))
             .current_dir(self.folder.path())
             .args(["run", "x.toml", "--threads", "1"])
@@ -150,7 +150,7 @@ fn committed_nodes(run: &Path) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout).lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
 }
 
-fn without_seconds(mut summary: Value) -> Value {
+pub(crate) fn without_seconds(mut summary: Value) -> Value {
     for key in ["seconds", "train_tokens_per_second", "adapter", "adapter_peft"] {
         summary.as_object_mut().unwrap().remove(key).unwrap_or_else(|| panic!("no `{key}`"));
     }
@@ -203,103 +203,6 @@ fn a_finished_run_is_not_done_again_and_takes_no_other_configuration() {
         .unwrap();
     let refused = crate::refused(experiment.folder.path(), &["run", "y.toml"]);
     assert!(refused.contains("`train.max_steps` was 4, is 5"), "{refused}");
-}
-
-#[test]
-fn the_stored_configuration_makes_the_run_again() {
-    let (experiment, summary) = Experiment::undisturbed();
-    let run = |out: &[&str]| {
-        let mut command = evol();
-        command.current_dir(experiment.folder.path());
-        command.args(["run", "run/config.toml", "--json", "--threads", "1"]).args(out);
-        let output = command.timeout(PATIENCE).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
-    };
-    assert_eq!(&run(&[]), summary);
-    let again = run(&["--out", "again"]);
-    assert_eq!(without_seconds(again), without_seconds(summary.clone()));
-    let config =
-        |run: &str| fs::read_to_string(experiment.folder.path().join(run).join("config.toml")).unwrap();
-    let (first, second) = (config("run"), config("again"));
-    let differ: Vec<_> = first.lines().zip(second.lines()).filter(|(a, b)| a != b).collect();
-    assert!(matches!(differ[..], [(a, _)] if a.starts_with("out = ")), "{differ:?}");
-}
-
-#[test]
-fn a_finished_run_takes_no_other_model_seeds_or_format() {
-    let (experiment, _) = Experiment::undisturbed();
-    let folder = experiment.folder.path();
-    let refused = |arguments: &[&str]| crate::refused(folder, &[&["run"], arguments].concat());
-    // The same weights in a file that is longer by a byte: another model, as far as anybody can know.
-    let mut model = fs::read(model_path()).unwrap();
-    model.push(0);
-    fs::write(folder.join("other.gguf"), model).unwrap();
-    let message = refused(&["x.toml", "--model", "other.gguf"]);
-    assert!(message.contains("was begun differently") && message.contains("`model.sha256` was"), "{message}");
-
-    let config = fs::read_to_string(folder.join("x.toml")).unwrap();
-    fs::write(folder.join("seeds.txt"), "Name a river.\n").unwrap();
-    fs::write(folder.join("seeds.toml"), config.replace("[seeds]", "[seeds]\nfile = 'seeds.txt'")).unwrap();
-    let message = refused(&["seeds.toml"]);
-    assert!(message.contains("`seeds.blake3` was"), "{message}");
-    fs::write(folder.join("format.toml"), format!("compute_format = 'f16'\n{config}")).unwrap();
-    let message = refused(&["format.toml"]);
-    assert!(message.contains("`compute.format` was `as-is`, is `f16`"), "{message}");
-}
-
-#[test]
-fn another_build_of_llama_cpp_does_not_go_on_with_a_run() {
-    let (experiment, _) = Experiment::undisturbed();
-    let copy = experiment.folder.path().join("elsewhere");
-    fs::create_dir(&copy).unwrap();
-    for name in ["run.db", "config.toml", "summary.json"] {
-        fs::copy(experiment.run_dir().join(name), copy.join(name)).unwrap();
-    }
-    let mut store = evol::store::Store::open(&copy).unwrap();
-    let unit = store.begin().unwrap();
-    unit.set_meta("fingerprint.engine.instruction_sets", "NEON").unwrap();
-    unit.commit().unwrap();
-    drop(store);
-    for finished in [true, false] {
-        let refused = crate::refused(experiment.folder.path(), &["run", "x.toml", "--out", "elsewhere"]);
-        assert!(refused.contains("`engine.instruction_sets` was `NEON`, is `"), "{finished}: {refused}");
-        assert!(
-            refused.contains("hint: another build of llama.cpp gives other bytes"),
-            "{finished}: {refused}"
-        );
-        let _ = fs::remove_file(copy.join("summary.json"));
-    }
-    // Asking whether it is the same is something else.
-    let mut command = evol();
-    command.current_dir(experiment.folder.path()).args([
-        "verify",
-        "elsewhere",
-        "--sample",
-        "1",
-        "--threads",
-        "1",
-    ]);
-    let output = command.arg("--model").arg(model_path()).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert!(stderr.contains("warning: not where the run was made") && stderr.contains("NEON"), "{stderr}");
-}
-
-#[test]
-fn an_export_splits_as_the_run_did_unless_it_is_told_otherwise() {
-    let (experiment, _) = Experiment::undisturbed();
-    let export = |out: &str, extra: &[&str]| {
-        let mut command = evol();
-        command.current_dir(experiment.folder.path()).args(["export", "run", "--out", out]).args(extra);
-        command.assert().success();
-        let rows = |name: &str| fs::read(experiment.folder.path().join(out).join(name)).unwrap_or_default();
-        [rows("train.jsonl"), rows("validation.jsonl")]
-    };
-    let of_run = ["train.jsonl", "validation.jsonl"]
-        .map(|name| fs::read(experiment.run_dir().join("export").join(name)).unwrap());
-    assert!(export("as-run", &[]) == of_run, "half is held out, in the file and not by default");
-    assert!(export("all", &["--validation-fraction", "0"])[1].is_empty());
 }
 
 #[test]
@@ -425,24 +328,6 @@ fn killed_in_evolve_and_in_train_it_ends_as_if_nothing_had_happened() {
         assert_eq!(same["answer"], node["answer"]);
         assert_eq!(same["generation"], node["generation"]);
     }
-}
-
-#[test]
-fn when_to_give_up_may_change_in_a_run_that_goes_on() {
-    let experiment = Experiment::new();
-    let stored = |run: &Path, line: &str| {
-        fs::read_to_string(run.join("config.toml")).is_ok_and(|text| text.lines().any(|l| l == line))
-    };
-    experiment.kill_when(|run| stored(run, "min_yield = 0.1"));
-    let path = experiment.folder.path().join("x.toml");
-    let config = fs::read_to_string(&path).unwrap();
-    // Words of the hint that a run gives up with.
-    fs::write(&path, config.replace("[evolve]", "[evolve]\nmin_yield = 0")).unwrap();
-    experiment.kill_when(|run| stored(run, "min_yield = 0.0"));
-    fs::write(&path, config.replace("rounds = 1", "rounds = 2")).unwrap();
-    let refused = crate::refused(experiment.folder.path(), &["run", "x.toml"]);
-    assert!(refused.contains("`evolve.rounds` was 1, is 2"), "{refused}");
-    assert!(!refused.contains("min_yield"), "{refused}");
 }
 
 #[test]
