@@ -106,7 +106,7 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
     }
     let waiting = (0..requests.len()).filter(|&index| done[index].is_none());
     let plan = prefix::plan(&prompts, waiting, engine.settings.share_prefixes);
-    let layout = Layout::new(engine.settings.threads, engine.settings.n_seq.min(plan.len()));
+    let layout = Layout::side_by_side(engine.settings.threads, engine.settings.n_seq, plan.len());
     let shape = layout.shape(engine.settings.clone(), longest + draft_policy(&engine.settings).room());
     let completed = workers::run(engine, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
         Batch::new(worker).run(requests, &prompts, plan)

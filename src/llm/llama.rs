@@ -313,8 +313,8 @@ impl<'m> Context<'m> {
         self.copy(from, to, self.lengths[from]);
     }
 
-    /// What `sequence` has computed, to be put into any sequence of any context of the same model, adapter and
-    /// recipe.
+    /// What `sequence` has computed, to be put into any sequence of any context of the same model, adapter, recipe
+    /// and number of sequences (llama.cpp compares the number of streams).
     pub(super) fn save(&self, sequence: usize) -> Option<Saved> {
         let state = self.llama.state_seq_get(sequence as i32, LlamaStateSeqFlags::empty()).ok()?;
         Some(Saved { state, tokens: self.lengths[sequence] })

@@ -11,7 +11,7 @@
 //! sequence.
 
 use super::engine::{Progress, Settings};
-use super::llama::{Adapter, Context, Model, Row};
+use super::llama::{Adapter, Context, ContextShape, Model, Row};
 use super::prefix::{MAX_CUTS, Tokens};
 use super::{Determinism, Error, Prompt, tokenizer};
 
@@ -32,22 +32,22 @@ pub(super) fn tokenize(model: &Model, id: u64, prompt: &Prompt) -> Result<Tokens
 }
 
 /// Computes a prefix that all workers will need, once, and keeps it where they look for it. They would otherwise all
-/// begin by computing it.
+/// begin by computing it. `shape` is that of their contexts, but for the threads.
 pub(super) fn prepare(
     model: &Model,
     adapter: Option<&mut Adapter>,
     settings: &Settings,
-    threads: usize,
+    shape: ContextShape,
     prefix: &[u32],
 ) -> Result<(), Error> {
-    if prefix.len() < MIN_KEPT || settings.prefixes.get(prefix).is_some() {
+    if prefix.len() < MIN_KEPT || settings.prefixes.get(shape.sequences, prefix).is_some() {
         return Ok(());
     }
-    // One more for the row that pads.
-    let mut context = Context::new(model, adapter, settings.shape(2, prefix.len(), threads))?;
+    let shape = ContextShape { tokens: prefix.len(), ..shape };
+    let mut context = Context::new(model, adapter, shape)?;
     feed(&mut context, settings, prefix, 0, false)?;
     if let Some(saved) = context.save(0) {
-        settings.prefixes.put(prefix, saved);
+        settings.prefixes.put(shape.sequences, prefix, saved);
     }
     Ok(())
 }
@@ -110,8 +110,9 @@ impl Prefill {
         if settings.determinism != Determinism::Exact || self.held.len() == MAX_CUTS {
             return 0;
         }
+        let sequences = context.shape().sequences;
         for &cut in cuts.iter().rev().take_while(|&&cut| cut > held) {
-            let Some(saved) = settings.prefixes.get(&tokens.all[..cut]) else { continue };
+            let Some(saved) = settings.prefixes.get(sequences, &tokens.all[..cut]) else { continue };
             if context.restore(&saved, self.first_holder + self.held.len()) {
                 self.held.push(tokens.all[..cut].to_vec());
                 return cut;
@@ -137,7 +138,7 @@ impl Prefill {
             && prefix.len() - from >= MIN_KEPT
             && let Some(saved) = context.save(holder)
         {
-            settings.prefixes.put(prefix, saved);
+            settings.prefixes.put(context.shape().sequences, prefix, saved);
         }
         Ok(())
     }

@@ -163,27 +163,30 @@ pub(super) struct Prefixes {
 
 #[derive(Debug, Default)]
 struct Kept {
-    entries: HashMap<Vec<u32>, (Arc<Saved>, u64)>,
+    /// By the number of sequences of the context that saved and the tokens: llama.cpp takes a saved sequence only
+    /// into a context with as many.
+    entries: HashMap<(usize, Vec<u32>), (Arc<Saved>, u64)>,
     bytes: usize,
     /// Counts uses.
     clock: u64,
 }
 
 impl Prefixes {
-    /// The cache after exactly these tokens.
-    pub(super) fn get(&self, tokens: &[u32]) -> Option<Arc<Saved>> {
+    /// The cache after exactly these tokens, for a context of `sequences` sequences.
+    pub(super) fn get(&self, sequences: usize, tokens: &[u32]) -> Option<Arc<Saved>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
         let clock = kept.clock;
-        let (saved, used) = kept.entries.get_mut(tokens)?;
+        let (saved, used) = kept.entries.get_mut(&(sequences, tokens.to_vec()))?;
         *used = clock;
         Some(Arc::clone(saved))
     }
 
-    /// Keeps the cache after `tokens`.
-    pub(super) fn put(&self, tokens: &[u32], saved: Saved) {
+    /// Keeps the cache after `tokens` of a context of `sequences` sequences.
+    pub(super) fn put(&self, sequences: usize, tokens: &[u32], saved: Saved) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if saved.bytes() > KEPT_BYTES || kept.entries.contains_key(tokens) {
+        let key = (sequences, tokens.to_vec());
+        if saved.bytes() > KEPT_BYTES || kept.entries.contains_key(&key) {
             return;
         }
         while kept.bytes + saved.bytes() > KEPT_BYTES {
@@ -194,7 +197,7 @@ impl Prefixes {
         kept.clock += 1;
         kept.bytes += saved.bytes();
         let clock = kept.clock;
-        kept.entries.insert(tokens.to_vec(), (Arc::new(saved), clock));
+        kept.entries.insert(key, (Arc::new(saved), clock));
     }
 }
 

@@ -53,23 +53,33 @@ pub(super) struct Layout {
     threads: usize,
     /// Sequences that a worker has in progress at once.
     width: usize,
+    /// Sequences that its context has for them.
+    room: usize,
 }
 
 impl Layout {
     /// For `sequences` (at least one) that can be in progress at once.
-    pub(super) fn new(threads: usize, sequences: usize) -> Self {
+    fn new(threads: usize, sequences: usize) -> Self {
         let workers = threads.min(sequences / SEQUENCES_PER_WORKER).max(1);
-        Self { workers, threads: threads / workers, width: sequences.div_ceil(workers) }
+        let width = sequences.div_ceil(workers);
+        Self { workers, threads: threads / workers, width, room: width }
+    }
+
+    /// For `jobs` of which `n_seq` can be in progress at once. Contexts for few have room for many, because what is
+    /// kept of prefixes fits contexts with as many sequences only.
+    pub(super) fn side_by_side(threads: usize, n_seq: usize, jobs: usize) -> Self {
+        let layout = Self::new(threads, n_seq.min(jobs));
+        Self { room: layout.width.max(Self::new(threads, n_seq).width), ..layout }
     }
 
     /// Contexts for lists of prompts of `tokens` tokens at most, completions included, by number of threads.
     pub(super) fn shape(self, settings: Settings, tokens: usize) -> impl Fn(usize) -> ContextShape {
-        move |threads| settings.shape(self.width + EXTRA_SEQUENCES, tokens, threads)
+        move |threads| settings.shape(self.room + EXTRA_SEQUENCES, tokens, threads)
     }
 
     /// For jobs of which a worker does one at a time.
     pub(super) fn one_by_one(threads: usize, jobs: usize) -> Self {
-        Self { width: 1, ..Self::new(threads, jobs) }
+        Self { width: 1, room: 1, ..Self::new(threads, jobs) }
     }
 }
 
@@ -133,7 +143,7 @@ pub(super) fn run<T: Send>(
         return Ok(Vec::new());
     }
     let settings = engine.settings.for_one_call();
-    let Layout { workers, threads, width } = layout;
+    let Layout { workers, threads, width, .. } = layout;
     let queue = match settings.determinism {
         Determinism::Exact => Queue::shared(plan.groups.clone(), workers),
         Determinism::Scheduled => Queue::fixed(&plan.groups, workers),
@@ -143,8 +153,8 @@ pub(super) fn run<T: Send>(
     // Elsewhere workers find nothing that others have computed.
     if workers > 1 && settings.determinism == Determinism::Exact {
         // One thread where workers have one: see above what several do on a busy machine.
-        let threads = if threads == 1 { 1 } else { settings.threads };
-        prefill::prepare(model, adapter.as_mut(), &settings, threads, common)?;
+        let all_threads = if threads == 1 { 1 } else { settings.threads };
+        prefill::prepare(model, adapter.as_mut(), &settings, shape(all_threads), common)?;
     }
     let shape = shape(threads);
     let make = |_| Context::new(model, adapter.as_mut(), shape);
@@ -198,9 +208,12 @@ mod tests {
             ((16, 32), (8, 2, 4)),
             ((3, 1), (1, 3, 1)),
         ] {
-            let Layout { workers, threads: each, width } = Layout::new(threads, sequences);
+            let Layout { workers, threads: each, width, .. } = Layout::new(threads, sequences);
             assert_eq!((workers, each, width), expected, "{threads} threads, {sequences} sequences");
         }
+        let room = |jobs| Layout::side_by_side(2, 32, jobs).room;
+        assert_eq!([1, 7, 20, 32, 500].map(room), [16; 5], "contexts of all lists exchange prefixes");
+        assert_eq!(Layout::side_by_side(16, 32, 7).room, 7, "but hold what is in progress");
     }
 
     #[test]

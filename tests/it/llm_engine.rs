@@ -140,6 +140,31 @@ fn shared_prefixes_are_computed_once() {
 }
 
 #[test]
+fn workers_and_later_calls_of_any_length_find_what_was_computed() {
+    let mut engine = engine_with(|options| options.threads = 2);
+    let prefix =
+        "A list of questions that nobody has asked before, one on each line, in plain words. ".repeat(3);
+    let part = Part { text: prefix.clone(), special: false };
+    let prefix_tokens = engine.count_tokens(&[part]).unwrap() as u64;
+    assert!(prefix_tokens > 32, "shorter ones are not kept");
+    let topics = ["Apples", "Rivers", "Music", "Copper", "Glass", "Winter", "Bread", "Ships"];
+    // Two workers, then one.
+    for (call, count) in [8, 3].into_iter().enumerate() {
+        let before = engine.stats();
+        let requests: Vec<Request> = (0..count)
+            .map(|id| {
+                request(id as u64, completion_prompt(&prefix, &format!("{} {call}", topics[id])), GREEDY, 1)
+            })
+            .collect();
+        let done = engine.generate(&requests).unwrap();
+        let all: u64 = done.iter().map(|completion| completion.prompt_tokens as u64).sum();
+        let computed = engine.stats().prompt_tokens - before.prompt_tokens;
+        let own = all - count as u64 * prefix_tokens;
+        assert_eq!(computed, own + if call == 0 { prefix_tokens } else { 0 }, "call {call}");
+    }
+}
+
+#[test]
 fn generation_stops_before_a_stop_string_that_tokens_cut() {
     let mut engine = engine();
     let free = request(1, completion_prompt("The capital of France is", " the city of"), GREEDY, 40);
