@@ -165,12 +165,8 @@ impl Drafts {
     /// How many guessed rows each of `sequences` gets in the next batch, of at most `max_rows` rows.
     ///
     /// All get as many, those that have no guess too: llama.cpp would otherwise compute the batch in parts.
-    pub(super) fn length<'l>(
-        &self,
-        sequences: impl Iterator<Item = &'l Lookup> + Clone,
-        max_rows: usize,
-    ) -> usize {
-        let live = sequences.clone().count();
+    pub(super) fn length(&self, sequences: &[&Lookup], max_rows: usize) -> usize {
+        let live = sequences.len();
         let longest = MAX_LENGTH.min((max_rows / live.max(1)).saturating_sub(1));
         match self.policy {
             DraftPolicy::Off => 0,
@@ -178,7 +174,7 @@ impl Drafts {
             DraftPolicy::Measured => {
                 let Some((overhead, per_row)) = self.seconds.fit() else { return self.probe(live, longest) };
                 let rate = |length: usize| {
-                    let tokens: f64 = sequences.clone().map(|lookup| self.expected(lookup, length)).sum();
+                    let tokens: f64 = sequences.iter().map(|lookup| self.expected(lookup, length)).sum();
                     tokens / (overhead + per_row * (live * (1 + length)) as f64)
                 };
                 let (best, rate_of_best) = (1..=longest)
@@ -260,28 +256,29 @@ mod tests {
 
     #[test]
     fn guesses_are_made_where_rows_are_cheap_and_guesses_good() {
-        let lookups = |count| (0..count).map(|_| repeating()).collect::<Vec<_>>();
-        let (one, sixteen) = (lookups(1), lookups(16));
+        let one = repeating();
+        let sixteen = [&one; 16];
         let mut cheap = measured(10.0, 1.0);
-        assert!(cheap.length(one.iter(), 256) >= 2);
-        assert_eq!(cheap.length(sixteen.iter(), 256), 0, "a full batch has no time to waste");
-        assert_eq!(measured(1.0, 10.0).length(one.iter(), 256), 0, "a row costs as much as a batch");
+        assert!(cheap.length(&[&one], 256) >= 2);
+        assert_eq!(cheap.length(&sixteen, 256), 0, "a full batch has no time to waste");
+        assert_eq!(measured(1.0, 10.0).length(&[&one], 256), 0, "a row costs as much as a batch");
         let mut unlucky = repeating();
         (0..20).for_each(|_| cheap.saw(&mut unlucky, 4, 0));
-        assert_eq!(cheap.length([unlucky].iter(), 256), 0);
+        assert_eq!(cheap.length(&[&unlucky], 256), 0);
         let mut lucky = repeating();
         (0..40).for_each(|_| cheap.saw(&mut lucky, 4, 4));
-        assert_eq!(cheap.length([lucky].iter(), 256), MAX_LENGTH);
+        assert_eq!(cheap.length(&[&lucky], 256), MAX_LENGTH);
     }
 
     #[test]
     fn a_batch_is_never_longer_than_it_may_be() {
         let drafts = Drafts::new(DraftPolicy::Always(7));
-        let lookups: Vec<Lookup> = (0..5).map(|_| repeating()).collect();
-        assert_eq!(drafts.length(lookups.iter(), 256), 7);
-        assert_eq!(drafts.length(lookups.iter(), 17), 2);
-        assert_eq!(drafts.length(lookups.iter(), 5), 0);
-        assert_eq!(Drafts::new(DraftPolicy::Off).length(lookups.iter(), 256), 0);
-        assert_eq!(Drafts::new(DraftPolicy::Measured).length(lookups.iter(), 256), 0, "nothing measured");
+        let lookup = repeating();
+        let lookups = [&lookup; 5];
+        assert_eq!(drafts.length(&lookups, 256), 7);
+        assert_eq!(drafts.length(&lookups, 17), 2);
+        assert_eq!(drafts.length(&lookups, 5), 0);
+        assert_eq!(Drafts::new(DraftPolicy::Off).length(&lookups, 256), 0);
+        assert_eq!(Drafts::new(DraftPolicy::Measured).length(&lookups, 256), 0, "nothing measured");
     }
 }

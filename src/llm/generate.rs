@@ -193,8 +193,8 @@ impl<'e, 'r> Batch<'e, 'r> {
     fn step(&mut self) -> Result<(), Error> {
         let Worker { model, context, settings, .. } = &mut self.worker;
         settings.check_interrupt()?;
-        let lookups = self.live.iter().filter_map(|live| live.lookup.as_ref());
-        let guesses = self.drafts.length(lookups, context.shape().n_batch);
+        let lookups: Vec<&Lookup> = self.live.iter().filter_map(|live| live.lookup.as_ref()).collect();
+        let guesses = self.drafts.length(&lookups, context.shape().n_batch);
         let tokens: Vec<Vec<u32>> = self.live.iter().map(|live| live.next_tokens(guesses)).collect();
         let row = |sequence| move |&token: &u32| Row { token, sequence, logits: true };
         let mut rows: Vec<Row> =
