@@ -68,6 +68,10 @@ impl EngineSettings {
         if self.gpu_layers > 0 && !cfg!(feature = "llama-cuda") {
             return Err(Error::NoGpuLayers { found: self.gpu_layers });
         }
+        if self.batch_width == Some(0) {
+            let (flag, expected) = ("--batch-width", "at least 1 sequence");
+            return Err(Error::Flag { flag, found: "0".to_owned(), expected });
+        }
         Ok(())
     }
 }

@@ -182,6 +182,8 @@ fn bad_values_are_wrong_usage() {
         let stderr = refused(folder.path(), &[&evolve[..], &[flag, value]].concat());
         assert!(stderr.contains(flag) && stderr.contains(value), "{stderr}");
     }
+    let stderr = refused(folder.path(), &[&evolve[..], &["--batch-width", "0"]].concat());
+    assert!(stderr.contains("`--batch-width` is 0, expected at least 1 sequence"), "{stderr}");
     if !cfg!(feature = "llama-cuda") {
         let stderr = refused(folder.path(), &[&evolve[..], &["--gpu-layers", "9"]].concat());
         assert!(

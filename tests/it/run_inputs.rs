@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 fn a_finished_run_takes_no_other_model_seeds_or_format() {
-    let (experiment, _) = Experiment::undisturbed();
+    let (experiment, _) = &*Experiment::undisturbed();
     let folder = experiment.folder.path();
     let refused = |arguments: &[&str]| refused(folder, &[&["run"], arguments].concat());
     // The same weights in a file that is longer by a byte: another model, as far as anybody can know.
@@ -31,7 +31,7 @@ fn a_finished_run_takes_no_other_model_seeds_or_format() {
 
 #[test]
 fn the_stored_configuration_makes_the_run_again() {
-    let (experiment, summary) = Experiment::undisturbed();
+    let (experiment, summary) = &*Experiment::undisturbed();
     let run = |out: &[&str]| {
         let mut command = evol();
         command.current_dir(experiment.folder.path());
@@ -52,7 +52,7 @@ fn the_stored_configuration_makes_the_run_again() {
 
 #[test]
 fn another_build_of_llama_cpp_does_not_go_on_with_a_run() {
-    let (experiment, _) = Experiment::undisturbed();
+    let (experiment, _) = &*Experiment::undisturbed();
     let copy = experiment.folder.path().join("elsewhere");
     fs::create_dir(&copy).unwrap();
     for name in ["run.db", "config.toml", "summary.json"] {
@@ -90,7 +90,7 @@ fn another_build_of_llama_cpp_does_not_go_on_with_a_run() {
 
 #[test]
 fn an_export_splits_as_the_run_did_unless_it_is_told_otherwise() {
-    let (experiment, _) = Experiment::undisturbed();
+    let (experiment, _) = &*Experiment::undisturbed();
     let export = |out: &str, extra: &[&str]| {
         let mut command = evol();
         command.current_dir(experiment.folder.path()).args(["export", "run", "--out", out]).args(extra);

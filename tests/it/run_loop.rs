@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 // One thread each: these tests run beside others, and llama.cpp's threads wait for each other by spinning.
@@ -46,14 +46,15 @@ impl Experiment {
         Self { folder }
     }
 
-    /// One that was run to its end without being disturbed, with its summary; made once for all tests.
-    pub(crate) fn undisturbed() -> &'static (Self, Value) {
-        static UNDISTURBED: LazyLock<(Experiment, Value)> = LazyLock::new(|| {
+    /// One that was run to its end without being disturbed, with its summary; made once for all tests. Who has it
+    /// has it alone: a run directory is locked by the process that looks at it.
+    pub(crate) fn undisturbed() -> MutexGuard<'static, (Self, Value)> {
+        static UNDISTURBED: LazyLock<Mutex<(Experiment, Value)>> = LazyLock::new(|| {
             let experiment = Experiment::new();
             let (summary, _) = experiment.finish();
-            (experiment, summary)
+            Mutex::new((experiment, summary))
         });
-        &UNDISTURBED
+        UNDISTURBED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn run_dir(&self) -> PathBuf {
@@ -159,7 +160,7 @@ pub(crate) fn without_seconds(mut summary: Value) -> Value {
 
 #[test]
 fn the_whole_loop_leaves_what_it_says() {
-    let (experiment, summary) = Experiment::undisturbed();
+    let (experiment, summary) = &*Experiment::undisturbed();
     assert_eq!(summary["seeds"], 8);
     let count = |key: &str| summary[key].as_u64().unwrap_or_else(|| panic!("no `{key}`: {summary}"));
     let eliminated: u64 =
@@ -191,7 +192,7 @@ fn the_whole_loop_leaves_what_it_says() {
 
 #[test]
 fn a_finished_run_is_not_done_again_and_takes_no_other_configuration() {
-    let (experiment, summary) = Experiment::undisturbed();
+    let (experiment, summary) = &*Experiment::undisturbed();
     let (results, rows) = (experiment.results(), experiment.rows());
     let (again, stderr) = experiment.finish();
     assert!(stderr.contains("is finished"), "{stderr}");
@@ -207,7 +208,7 @@ fn a_finished_run_is_not_done_again_and_takes_no_other_configuration() {
 
 #[test]
 fn the_adapter_can_be_talked_to() {
-    let (experiment, summary) = Experiment::undisturbed();
+    let (experiment, summary) = &*Experiment::undisturbed();
     let chat = |extra: &[&str]| {
         let output = evol()
             .current_dir(experiment.folder.path())
@@ -302,7 +303,7 @@ fn bad_seed_lines_can_be_skipped() {
 
 #[test]
 fn killed_in_evolve_and_in_train_it_ends_as_if_nothing_had_happened() {
-    let (undisturbed, expected) = Experiment::undisturbed();
+    let (undisturbed, expected) = &*Experiment::undisturbed();
     let killed = Experiment::new();
     // After the first committed chunk: some seed has an answer or some instruction has been evolved.
     killed.kill_when(|run| {
