@@ -384,7 +384,9 @@ fn a_replay_finds_what_was_changed_by_hand() {
     let places: Vec<usize> =
         (0..=file.len() - answer.len()).filter(|&at| file[at..].starts_with(answer)).collect();
     assert!(!places.is_empty());
-    places.into_iter().for_each(|at| file[at + 3] ^= 1);
+    for at in places {
+        file[at + 3] ^= 1;
+    }
     std::fs::write(&path, file).unwrap();
     let store = Store::open(dir.path()).unwrap();
     let found = replay(&mut Scripted::new(4, 0.5), &store, Selection::All, true).unwrap();
