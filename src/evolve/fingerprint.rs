@@ -36,8 +36,12 @@ pub(super) fn new(
     fingerprint
 }
 
-/// Compares a journal that is bound already; one that is not fits.
-pub(super) fn check(
+/// Refuses a journal that was begun with something else, as [`super::run`] does, but before the model is loaded; one
+/// that is not bound yet fits. `sha256` and `recipe` are those of [`super::Model`].
+///
+/// # Errors
+/// [`Error::Store`] with [`crate::store::Error::Changed`].
+pub fn check(
     store: &Store,
     sha256: &str,
     recipe: &[(String, String)],

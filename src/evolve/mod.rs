@@ -50,6 +50,7 @@ mod verify;
 
 pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
 pub use error::Error;
+pub use fingerprint::check;
 pub use judge::Calibration;
 pub use operator::{Operator, OperatorWeights};
 pub use reason::{Reason, Stage};
@@ -157,21 +158,6 @@ impl Summary {
         }
         Ok(summary)
     }
-}
-
-/// Refuses a journal that was begun with something else, as [`run`] does, but before the model is loaded.
-/// `sha256` and `recipe` are those of [`Model`].
-///
-/// # Errors
-/// [`Error::Store`] with [`crate::store::Error::Changed`].
-pub fn check(
-    store: &Store,
-    sha256: &str,
-    recipe: &[(String, String)],
-    seeds: &[Seed],
-    config: &EvolveConfig,
-) -> Result<(), Error> {
-    fingerprint::check(store, sha256, recipe, seeds, config)
 }
 
 /// Runs all rounds, or what the journal lacks of them.
