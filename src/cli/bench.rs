@@ -54,7 +54,7 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     settings.check()?;
     let path = history_path(args.history.as_deref());
     let mut history = History::open(&path)?;
-    let compute = Compute::prepare(&engine, &model, &sha256, &[], Path::new(""), session)?;
+    let compute = Compute::prepare(&engine, &model, &sha256, &[], session)?;
     compute.entry().format.name().clone_into(&mut settings.compute_format);
     settings.batch_width = compute.entry().batch_width;
     let interrupt = Arc::clone(session.interrupt.flag());

@@ -4,7 +4,7 @@
 //! ([`Compute::recipe`]) and told to readers in the manifest ([`ComputeEntry`]).
 //!
 //! **Invariant:** a run goes on with the format that its journal names. `auto` follows it without measuring
-//! anything; another one is refused before anything is converted.
+//! anything; what [`EngineSettings::recipe_of_begun`] contradicts is refused before anything is converted.
 
 use super::args::{BATCH_WIDTH, ComputeFormatArg, DeterminismArg, EngineArgs};
 use super::error::Error;
@@ -16,7 +16,6 @@ use crate::llm::{
     self, Choice, ComputeFile, ComputeFormat, ConversionCache, ConversionStep, Determinism, EngineOptions,
     MeasureOptions,
 };
-use crate::store::{self, Change};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -58,6 +57,28 @@ impl EngineSettings {
             determinism: if scheduled { DeterminismArg::Scheduled } else { DeterminismArg::Exact },
         };
         (settings, number(THREADS))
+    }
+
+    /// The recipe of a run that was begun, as far as it is known before anything is measured, converted or loaded:
+    /// what its journal says, except where these settings or this build say something else.
+    pub(crate) fn recipe_of_begun(
+        &self,
+        journal: &[(String, String)],
+        threads: usize,
+    ) -> Vec<(String, String)> {
+        let scheduled = self.determinism == DeterminismArg::Scheduled;
+        let here = |name: &str| match name {
+            FORMAT => fixed(self.compute_format).map(|format| format.name().to_owned()),
+            // Where `exact` was asked for, it may have become less.
+            DETERMINISM => scheduled.then(|| Determinism::Scheduled.name().to_owned()),
+            THREADS => Some(threads.to_string()),
+            BATCH_WIDTH_ENTRY => self.batch_width.map(|width| width.to_string()),
+            GPU_LAYERS => Some(self.gpu_layers.to_string()),
+            _ => build().into_iter().find(|(of_build, _)| of_build == name).map(|(_, value)| value),
+        };
+        let of_engine = |name: &str| name.starts_with("compute.") || name.starts_with("engine.");
+        let entries = journal.iter().filter(|(name, _)| of_engine(name));
+        entries.map(|(name, begun)| (name.clone(), here(name).unwrap_or_else(|| begun.clone()))).collect()
     }
 
     /// Refuses what this build cannot do.
@@ -131,16 +152,15 @@ const GPU_LAYERS: &str = "engine.gpu_layers";
 
 impl Compute {
     /// Chooses, converts where that is needed, and says on stderr what takes time or is less than was asked for.
-    /// `journal` is the fingerprint of a run that goes on; empty for a new one.
+    /// `journal` is the fingerprint of a run that goes on, which the settings do not contradict; empty for a new one.
     ///
     /// # Errors
-    /// The journal names another format; the model cannot be converted; the run was interrupted.
+    /// The model cannot be converted; the run was interrupted.
     pub(crate) fn prepare(
         settings: &EngineSettings,
         model: &Path,
         model_sha256: &str,
         journal: &[(String, String)],
-        run: &Path,
         session: &Session,
     ) -> Result<Self> {
         let threads = session.threads;
@@ -150,7 +170,6 @@ impl Compute {
         let begun = journal.iter().find(|(name, _)| name == FORMAT).map(|(_, value)| value.as_str());
         let (format, measured) = match (fixed(settings.compute_format), begun.and_then(ComputeFormat::parse))
         {
-            (Some(asked), Some(begun)) if asked != begun => return Err(changed(run, begun, asked).into()),
             (Some(format), _) | (None, Some(format)) => (format, None),
             (None, None) => {
                 let choice = measure(settings, model, model_sha256, &cache, session)?;
@@ -179,7 +198,7 @@ impl Compute {
             measured,
             determinism,
             reason,
-            recipe: determinism.recipe(),
+            recipe: determinism.recipe(settings.gpu_layers),
             llama_cpp_2: llm::BINDINGS.0,
             llama_cpp_sys_2: llm::BINDINGS.1,
             threads,
@@ -212,9 +231,9 @@ impl Compute {
             pair(FORMAT, &self.entry.format.name()),
             pair(SHA256, &self.entry.sha256),
             pair(DETERMINISM, &self.determinism.name()),
-            pair(BUILD[0], &format!("llama-cpp-2 {}, llama-cpp-sys-2 {}", llm::BINDINGS.0, llm::BINDINGS.1)),
-            pair(BUILD[1], &llm::system_info().join(" ")),
+            pair("engine.recipe", &self.entry.recipe),
         ];
+        recipe.extend(build());
         if self.determinism == Determinism::Scheduled {
             recipe.push(pair(THREADS, &self.threads));
             recipe.push(pair(BATCH_WIDTH_ENTRY, &self.entry.batch_width));
@@ -234,11 +253,11 @@ fn fixed(typed: ComputeFormatArg) -> Option<ComputeFormat> {
     }
 }
 
-/// As the journal itself would refuse it, before any work.
-fn changed(run: &Path, begun: ComputeFormat, asked: ComputeFormat) -> store::Error {
-    let name = |format: ComputeFormat| Some(format.name().to_owned());
-    let change = Change { name: FORMAT.to_owned(), old: name(begun), new: name(asked) };
-    store::Error::Changed { path: run.to_owned(), changes: vec![change] }
+/// What computes, beside the file.
+fn build() -> [(String, String); 2] {
+    let bindings = format!("llama-cpp-2 {}, llama-cpp-sys-2 {}", llm::BINDINGS.0, llm::BINDINGS.1);
+    let [of_bindings, of_instructions] = BUILD.map(str::to_owned);
+    [(of_bindings, bindings), (of_instructions, llm::system_info().join(" "))]
 }
 
 /// What a cache may take of the memory that is free, beside weights and everything else.
@@ -312,4 +331,56 @@ fn describe(choice: &Choice) -> String {
         })
         .collect();
     format!("compute format {}: {}", choice.format.name(), speeds.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+        entries.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn what_settings_and_build_leave_open_stays_as_it_was_begun() {
+        let mut journal = begun(&[
+            ("model.sha256", "1"),
+            ("compute.format", "f16"),
+            ("compute.sha256", "2"),
+            ("engine.determinism", "scheduled"),
+            ("engine.threads", "2"),
+            ("engine.batch_width", "8"),
+            ("engine.gpu_layers", "0"),
+        ]);
+        journal.extend(build());
+        let auto = EngineSettings { compute_format: ComputeFormatArg::Auto, ..Default::default() };
+        assert_eq!(auto.recipe_of_begun(&journal, 2), journal[1..], "all but what is not the engine's");
+        assert_eq!(auto.recipe_of_begun(&[], 2), []);
+    }
+
+    #[test]
+    fn what_settings_and_build_contradict_is_told_before_anything_is_converted() {
+        let journal = begun(&[
+            ("compute.format", "f16"),
+            ("engine.determinism", "exact"),
+            ("engine.llama_cpp", "another"),
+            ("engine.threads", "2"),
+            ("engine.batch_width", "8"),
+        ]);
+        let settings = EngineSettings {
+            batch_width: Some(4),
+            compute_format: ComputeFormatArg::Q8_0,
+            determinism: DeterminismArg::Scheduled,
+            ..Default::default()
+        };
+        let [(name, llama_cpp), _] = build();
+        let expected = [
+            ("compute.format", "q8_0"),
+            ("engine.determinism", "scheduled"),
+            (&name, &llama_cpp),
+            ("engine.threads", "3"),
+            ("engine.batch_width", "4"),
+        ];
+        assert_eq!(settings.recipe_of_begun(&journal, 3), begun(&expected));
+    }
 }

@@ -143,6 +143,14 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
+        .or_else(|| full_disk(cause.downcast_ref()?))
+}
+
+/// Of whatever file it is that cannot be written.
+fn full_disk(error: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded)
+        .then(|| "make room on that disk: the same command goes on from what is written".to_owned())
 }
 
 /// Of a run that was begun with another build of llama.cpp and nothing else that is different: what the journal
@@ -263,4 +271,22 @@ fn train_usage(error: &train::Error) -> bool {
 /// Input that cannot be opened is wrong input; output that cannot be written is bad luck.
 fn is_reading(action: &str) -> bool {
     matches!(action, "open" | "read" | "map")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_full_disk_is_explained_whatever_file_it_stops() {
+        let source = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .and_then(|mut file| file.write_all(b"x"))
+            .expect_err("it is always full");
+        let (code, hint) = ending(&Error::Write { path: "run/manifest.json".into(), source }.into()).unwrap();
+        assert_eq!(code, FAILED);
+        assert!(hint.is_some_and(|hint| hint.starts_with("make room on that disk")));
+    }
 }

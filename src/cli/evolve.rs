@@ -129,6 +129,7 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
     let plan = EvolvePlan::from_args(args, session)?;
     let dir = RunDir::claim(&args.out)?;
     let mut store = Store::open_or_create(dir.path())?;
+    check_begun(&plan, &dir, &store, session)?;
     let compute = compute(&plan, &dir, &store, session)?;
     let summary = stage(&plan, &compute, &dir, &mut store, session, &mut || ())?;
     let cells = funnel::cells(&store.funnel()?);
@@ -148,15 +149,24 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// What the engine computes with. A run that was begun with another plan is refused here, whether it is finished
-/// or not, before anything is loaded or written.
+/// Refuses a run that was begun with another plan, finished or not, before anything is measured, converted, loaded or
+/// written.
 ///
 /// # Errors
-/// As [`run`]; [`crate::store::Error::Changed`] names what is different.
+/// [`crate::store::Error::Changed`] names what is different.
+pub(crate) fn check_begun(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<()> {
+    let recipe = plan.engine.recipe_of_begun(&store.fingerprint()?, session.threads);
+    evolve::check(store, plan.model_sha256(), &recipe, &plan.seeds, &plan.config)
+        .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))
+}
+
+/// What the engine computes with, in a run that [`check_begun`] let pass.
+///
+/// # Errors
+/// As [`run`]; [`crate::store::Error::Changed`] if a converted model has become another file.
 pub(crate) fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<Compute> {
-    let begun = store.fingerprint()?;
     let sha256 = plan.model_sha256();
-    let compute = Compute::prepare(&plan.engine, &plan.model, sha256, &begun, dir.path(), session)?;
+    let compute = Compute::prepare(&plan.engine, &plan.model, sha256, &store.fingerprint()?, session)?;
     evolve::check(store, sha256, &compute.recipe(), &plan.seeds, &plan.config)
         .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?;
     Ok(compute)

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     let (model, sha256) = model(args, begun.as_ref(), &journal)?;
     let (settings, threads) = EngineSettings::of_journal(&journal);
     let session_then = Session { threads: threads.unwrap_or(session.threads), ..session.clone() };
-    let compute = Compute::prepare(&settings, &model, &sha256, &journal, &args.run, &session_then)?;
+    let compute = Compute::prepare(&settings, &model, &sha256, &journal, &session_then)?;
     let build = check_recipe(&compute, &journal, &args.run)?;
     // The manifest says the same of the build, and more of the machine, but may be missing.
     let elsewhere = begun.as_ref().map_or(build, Begun::differences);

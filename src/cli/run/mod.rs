@@ -70,13 +70,14 @@ impl Experiment<'_> {
         let dir = RunDir::claim(&self.config.out)?;
         let mut store = Store::open_or_create(dir.path())?;
         self.check_config(&dir)?;
-        let compute = evolve::compute(&evolve_plan, &dir, &store, self.session)?;
+        evolve::check_begun(&evolve_plan, &dir, &store, self.session)?;
         if let Some(summary) = dir.read_json::<Summary>(summary::FILE_NAME)? {
             self.session
                 .output
                 .note(&format!("the run in `{}` is finished; nothing is done again", dir.path().display()));
             return Ok(summary);
         }
+        let compute = evolve::compute(&evolve_plan, &dir, &store, self.session)?;
         // What may change in a run that goes on, such as `min_yield`, is kept as it was last.
         dir.write(config::FILE_NAME, &self.config.to_toml())?;
         let mut stopwatch = Stopwatch::new(&dir)?;
