@@ -11,7 +11,7 @@ use super::llama::{Context, Model, Row};
 use super::prefill::{self, feed};
 use super::sampling::Sampler;
 use super::text::Text;
-use super::{ChatTemplate, Completion, Error, FinishReason, Message, Prompt, Request, engine};
+use super::{ChatTemplate, Completion, Error, FinishReason, Message, Prompt, Request, engine, tokenizer};
 
 /// One sequence that remembers what it has computed.
 pub struct Conversation<'e> {
@@ -57,7 +57,10 @@ impl Conversation<'_> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Completion, Error> {
         request.check()?;
-        let prompt = prefill::tokenize(self.model, request.id, &request.prompt)?.all;
+        let prompt = tokenizer::encode(self.model, &request.prompt.parts)?;
+        if prompt.is_empty() {
+            return Err(Error::EmptyPrompt { id: request.id });
+        }
         let mut text = Text::new(&request.stop);
         let mut generated: Vec<u32> = Vec::new();
         let reason = if prompt.len().saturating_add(request.max_tokens) > self.settings.max_tokens {

@@ -21,8 +21,7 @@ impl Engine {
     /// The model failed, or the call was interrupted.
     pub fn embed(&mut self, prompts: &[Prompt]) -> Result<Vec<Option<Vec<f32>>>, Error> {
         self.settings.check_interrupt()?;
-        let tokenized = prompts.iter().zip(0..).map(|(prompt, id)| tokenize(&self.model, id, prompt));
-        let tokens: Vec<Tokens> = tokenized.collect::<Result<_, _>>()?;
+        let tokens = tokenize(&self.model, (0..).zip(prompts))?;
         let max_tokens = self.settings.max_tokens;
         let fits = |index: &usize| tokens[*index].all.len() <= max_tokens;
         let plan = prefix::Plan::unshared((0..tokens.len()).filter(fits));

@@ -90,8 +90,8 @@ impl<'r> Live<'r> {
 pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Completion>, Error> {
     engine.settings.check_interrupt()?;
     requests.iter().try_for_each(Request::check)?;
-    let tokenize = |request: &Request| prefill::tokenize(&engine.model, request.id, &request.prompt);
-    let prompts: Vec<Tokens> = requests.iter().map(tokenize).collect::<Result<_, _>>()?;
+    let texts = requests.iter().map(|request| (request.id, &request.prompt));
+    let prompts = prefill::tokenize(&engine.model, texts)?;
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
     let mut longest = 0;
     for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {

@@ -21,14 +21,17 @@ pub(super) const EXTRA_SEQUENCES: usize = 1 + MAX_CUTS;
 /// Tokens below which keeping a prefix for later calls is not worth its copy.
 const MIN_KEPT: usize = 32;
 
-/// Tokenises a prompt; `id` is for the error.
-pub(super) fn tokenize(model: &Model, id: u64, prompt: &Prompt) -> Result<Tokens, Error> {
-    let all = tokenizer::encode(model, &prompt.parts)?;
-    if all.is_empty() {
-        return Err(Error::EmptyPrompt { id });
-    }
-    let shared = tokenizer::encode(model, &prompt.parts[..prompt.shared.min(prompt.parts.len())])?.len();
-    Ok(Tokens { all, shared })
+/// Tokenises the prompts of a list; their ids are for the error.
+pub(super) fn tokenize<'p>(
+    model: &Model,
+    prompts: impl Iterator<Item = (u64, &'p Prompt)> + Clone,
+) -> Result<Vec<Tokens>, Error> {
+    let parts = prompts.clone().map(|(_, Prompt { parts, shared })| parts.split_at((*shared).min(parts.len())));
+    let encoded = tokenizer::encode_list(model, parts)?;
+    let check = |((id, _), (all, shared)): ((u64, _), (Vec<u32>, usize))| {
+        if all.is_empty() { Err(Error::EmptyPrompt { id }) } else { Ok(Tokens { all, shared }) }
+    };
+    prompts.zip(encoded).map(check).collect()
 }
 
 /// Computes a prefix that all workers will need, once, and keeps it where they look for it. They would otherwise all

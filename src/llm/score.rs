@@ -18,8 +18,8 @@ use super::{Answer, Error, Question, tokenizer};
 /// Scores every question, in order.
 pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Answer>, Error> {
     engine.settings.check_interrupt()?;
-    let tokenize = |question: &Question| prefill::tokenize(&engine.model, question.id, &question.prompt);
-    let prompts: Vec<Tokens> = questions.iter().map(tokenize).collect::<Result<_, _>>()?;
+    let texts = questions.iter().map(|question| (question.id, &question.prompt));
+    let prompts = prefill::tokenize(&engine.model, texts)?;
     let labels = questions
         .iter()
         .zip(&prompts)

@@ -1,11 +1,13 @@
 //! Text to tokens and back.
 //!
-//! Where in the flow: the engine tokenises prompts with [`encode`]; the trainer uses [`Tokenizer`], which
+//! Where in the flow: the engine tokenises prompts with [`encode_list`]; the trainer uses [`Tokenizer`], which
 //! loads the vocabulary without the weights, so that both sides see the same tokens.
 //!
 //! **Invariant:** parts are tokenised one after the other, and what a part becomes depends on the tokens
 //! before it only through the last one: the tokens of leading parts are a prefix of the tokens of all.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use super::llama::{Contents, Model};
@@ -13,17 +15,51 @@ use super::{ChatTemplate, Error, Message, Part};
 
 /// Appends the tokens of `parts` to nothing; BOS first if the model adds one and the parts do not.
 pub(super) fn encode(model: &Model, parts: &[Part]) -> Result<Vec<u32>, Error> {
-    let mut tokens: Vec<u32> = Vec::from_iter(model.bos_to_add());
-    for part in parts {
-        append(model, &mut tokens, &part.text, part.special)?;
+    let mut tokens = Vec::from_iter(model.bos_to_add());
+    append_all(model, &mut tokens, parts)?;
+    Ok(with_one_bos(model, tokens))
+}
+
+/// [`encode`] for each of a list of prompts, given as leading parts and the rest, with the number of tokens of the
+/// leading parts. Leading parts that come again are not tokenised again.
+pub(super) fn encode_list<'p>(
+    model: &Model,
+    prompts: impl Iterator<Item = (&'p [Part], &'p [Part])>,
+) -> Result<Vec<(Vec<u32>, usize)>, Error> {
+    let mut heads: HashMap<&[Part], Vec<u32>> = HashMap::new();
+    let mut encoded = Vec::new();
+    for (leading, rest) in prompts {
+        let head = match heads.entry(leading) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let mut tokens = Vec::from_iter(model.bos_to_add());
+                append_all(model, &mut tokens, leading)?;
+                unknown.insert(tokens)
+            }
+        };
+        let shared = with_one_bos(model, head.clone()).len();
+        let mut tokens = head.clone();
+        append_all(model, &mut tokens, rest)?;
+        // A list may be long, and growing leaves up to half of the memory unused.
+        tokens.shrink_to_fit();
+        encoded.push((with_one_bos(model, tokens), shared));
     }
+    Ok(encoded)
+}
+
+/// What the model adds and a template that writes it too would make two.
+fn with_one_bos(model: &Model, mut tokens: Vec<u32>) -> Vec<u32> {
     if let (Some(bos), [first, second, ..]) = (model.bos_to_add(), tokens.as_slice())
         && *first == bos
         && *second == bos
     {
         tokens.remove(0);
     }
-    Ok(tokens)
+    tokens
+}
+
+fn append_all(model: &Model, tokens: &mut Vec<u32>, parts: &[Part]) -> Result<(), Error> {
+    parts.iter().try_for_each(|part| append(model, tokens, &part.text, part.special))
 }
 
 /// Appends the tokens of `text` to `tokens`.
