@@ -119,8 +119,8 @@ impl Queue {
                 state.own[worker] = group.into();
             } else if self.steal {
                 let most = state.own.iter_mut().max_by_key(|own| own.len())?;
-                let half = most.len() / 2;
-                let stolen = most.split_off(most.len() - half);
+                // Rounded up: a single one left is better off with who has nothing to do.
+                let stolen = most.split_off(most.len() / 2);
                 state.own[worker] = stolen;
             }
         }
