@@ -46,12 +46,17 @@ impl Determinism {
     }
 
     /// How the level is reached, for the manifest.
-    pub fn recipe(self) -> &'static str {
-        match self {
-            Self::Exact => {
+    pub fn recipe(self, gpu_layers: u32) -> &'static str {
+        match (self, gpu_layers) {
+            (Self::Exact, _) => {
                 "cpu, flash attention, q8_0 cache, a stream per sequence, no lone row where kernels differ for it"
             }
-            Self::Scheduled => "flash attention, f16 cache, a stream per sequence, fixed shares of each list",
+            (Self::Scheduled, 0) => {
+                "cpu, flash attention, q8_0 cache where it fits, a stream per sequence, fixed shares of each list"
+            }
+            (Self::Scheduled, _) => {
+                "gpu, flash attention, f16 cache, a stream per sequence, fixed shares of each list"
+            }
         }
     }
 

@@ -185,6 +185,8 @@ pub(super) struct Settings {
     /// Tokens that one sequence may have.
     pub(super) max_tokens: usize,
     pub(super) determinism: Determinism,
+    /// Whether a GPU computes layers.
+    pub(super) on_gpu: bool,
     pub(super) n_batch: usize,
     /// Whether a row that is alone in a batch is decoded with a copy of itself.
     pub(super) pad_single_rows: bool,
@@ -243,6 +245,7 @@ impl Engine {
             n_seq: options.n_seq,
             max_tokens: options.n_ctx_seq.map_or(trained, |wanted| wanted.min(trained)),
             determinism: options.determinism,
+            on_gpu: options.gpu_layers > 0,
             n_batch: options.n_batch.max(2),
             pad_single_rows,
             drafts: options.drafts,
@@ -278,10 +281,7 @@ impl Engine {
 impl Settings {
     /// A context's size for running lists and conversations.
     pub(super) fn shape(&self, sequences: usize, tokens: usize, threads: usize) -> ContextShape {
-        let recipe = match self.determinism {
-            Determinism::Exact => Recipe::Exact,
-            Determinism::Scheduled => Recipe::Scheduled,
-        };
+        let recipe = if self.on_gpu { Recipe::Gpu } else { Recipe::Cpu };
         ContextShape { sequences, tokens, n_batch: self.n_batch.max(sequences), threads, recipe }
     }
 }
