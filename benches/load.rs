@@ -4,6 +4,8 @@
 //! - `decode`: `width` sequences behind one prefix of `prefix` tokens, `out` tokens each (T1);
 //! - `queue`: `requests` prompts in `groups` groups, a prefix of `prefix` tokens for each group, `suffix` tokens
 //!   of their own, `out` tokens out; `order` is `grouped` or `shuffled` (T2, T3);
+//!   with `wait=1` a group comes when the one before it has ended; with `stop=S` the work is broken off after S seconds,
+//!   which shows the memory that a long queue takes;
 //! - `loop`: the same, one at a time, every prompt from its beginning;
 //! - `judge`: `requests` yes/no questions behind one prefix (T5);
 //! - `round`: a real round of evolution over `seeds` built-in seeds, then every `every`th of its requests again, one
@@ -23,7 +25,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use evol::dataset::builtin_seeds;
 use evol::evolve::{self, EvolveConfig};
@@ -80,11 +84,28 @@ fn main() {
     if load == "round" {
         return round(options, &keys);
     }
+    let interrupt = Arc::clone(&options.interrupt);
     let mut engine = Engine::load(options).unwrap();
     let requests = requests(&keys, &ends(model), &load);
+    let asked_bytes = resident_bytes("VmRSS:");
+    if let Some(seconds) = keys.0.get("stop") {
+        let patience = Duration::from_secs_f64(seconds.parse().unwrap());
+        std::thread::spawn(move || {
+            std::thread::sleep(patience);
+            interrupt.store(true, Ordering::Relaxed);
+        });
+    }
     let started = Instant::now();
     match load.as_str() {
-        "decode" | "queue" => drop(engine.generate(&requests).unwrap()),
+        "decode" | "queue" => {
+            let groups = if keys.number("wait", 0) == 1 { keys.number("groups", 1) } else { 1 };
+            for group in requests.chunks(requests.len().div_ceil(groups)) {
+                match engine.generate(group) {
+                    Err(Error::Interrupted) => break,
+                    other => drop(other.unwrap()),
+                }
+            }
+        }
         "loop" => {
             for request in &requests {
                 drop(engine.generate(std::slice::from_ref(request)).unwrap());
@@ -103,8 +124,16 @@ fn main() {
             "requests_per_second": requests.len() as f64 / seconds, "stats": stats,
             "decode_rows_per_worker_second": stats.generated_tokens as f64 / decode,
             "prefill_tokens_per_worker_second": stats.prompt_tokens as f64 / (stats.prefill_ns as f64 / 1e9),
+            "resident_bytes_before": asked_bytes, "peak_resident_bytes": resident_bytes("VmHWM:"),
         })
     );
+}
+
+/// Memory of this process, by its name in `/proc/self/status`; `None` where there is no such file.
+fn resident_bytes(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// An engine that remembers what it was asked.
