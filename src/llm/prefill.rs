@@ -26,7 +26,8 @@ pub(super) fn tokenize<'p>(
     model: &Model,
     prompts: impl Iterator<Item = (u64, &'p Prompt)> + Clone,
 ) -> Result<Vec<Tokens>, Error> {
-    let parts = prompts.clone().map(|(_, Prompt { parts, shared })| parts.split_at((*shared).min(parts.len())));
+    let parts =
+        prompts.clone().map(|(_, Prompt { parts, shared })| parts.split_at((*shared).min(parts.len())));
     let encoded = tokenizer::encode_list(model, parts)?;
     let check = |((id, _), (all, shared)): ((u64, _), (Vec<u32>, usize))| {
         if all.is_empty() { Err(Error::EmptyPrompt { id }) } else { Ok(Tokens { all, shared }) }
