@@ -101,6 +101,7 @@ pub struct Progress {
     pub(super) decode_ns: AtomicU64,
     pub(super) sampling_ns: AtomicU64,
     pub(super) score_ns: AtomicU64,
+    pub(super) worker_ns: AtomicU64,
 }
 
 /// [`Progress`] at one moment, counted since the engine was loaded.
@@ -128,6 +129,9 @@ pub struct EngineStats {
     pub sampling_ns: u64,
     /// Nanoseconds of scoring questions, prompts included, summed over workers.
     pub score_ns: u64,
+    /// Nanoseconds that workers had work, all of the above included: what is missing to the wall time is the making of
+    /// caches and waiting for the last one.
+    pub worker_ns: u64,
 }
 
 impl Progress {
@@ -146,6 +150,7 @@ impl Progress {
             decode_ns: read(&self.decode_ns),
             sampling_ns: read(&self.sampling_ns),
             score_ns: read(&self.score_ns),
+            worker_ns: read(&self.worker_ns),
         }
     }
 

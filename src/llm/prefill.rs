@@ -15,8 +15,9 @@ use super::llama::{Adapter, Context, ContextShape, Model, Row};
 use super::prefix::{MAX_CUTS, Tokens};
 use super::{Determinism, Error, Prompt, tokenizer};
 
-/// Sequences that a context has beside those in progress: one for the row that pads, the others for prefixes.
-pub(super) const EXTRA_SEQUENCES: usize = 1 + MAX_CUTS;
+/// Sequences that a context has beside those in progress: those that hold prefixes, and one behind the last in
+/// progress and one behind the last of them, because a row that pads takes the sequence behind that of its row.
+pub(super) const EXTRA_SEQUENCES: usize = MAX_CUTS + 2;
 
 /// Tokens below which keeping a prefix for later calls is not worth its copy.
 const MIN_KEPT: usize = 32;

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-use super::engine::{Engine, Settings};
+use super::engine::{Engine, Progress, Settings};
 use super::llama::{Context, ContextShape, Model};
 use super::prefill::{self, EXTRA_SEQUENCES};
 use super::{Determinism, Error, prefix};
@@ -161,7 +161,7 @@ pub(super) fn run<T: Send>(
     let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;
     let run_one = |(number, context): (usize, Context<'_>)| {
         let worker = Worker { model, context, settings: &settings, width, queue: &queue, number };
-        let result = work(worker, plan);
+        let result = Progress::time(&settings.progress.worker_ns, || work(worker, plan));
         if result.is_err() {
             settings.failed.store(true, Ordering::Relaxed);
         }

@@ -3,14 +3,16 @@
 //! One thread where nothing else is said: tests run side by side, and llama.cpp's threads wait for each
 //! other by spinning.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use evol::gguf::Gguf;
 use evol::llm::{
-    Completion, Engine, EngineOptions, Error, FinishReason, Generate, Message, Part, Prompt, Request,
+    Completion, ComputeFormat, ConversionCache, Engine, EngineOptions, Error, FinishReason, Generate, Message, Part, Prompt, Request,
     Restriction, Sampling,
 };
 
 use crate::model_path;
+use crate::models::quick_model;
 
 const GREEDY: Sampling = Sampling {
     temperature: 0.0,
@@ -308,4 +310,31 @@ fn banned_tokens_and_samples_change_a_completion_and_nothing_else_does() {
     assert_eq!(done[0], done[2]);
     assert_eq!((done[3].finish_reason, done[3].completion_tokens), (LENGTH, 40));
     assert!(done[3].text.starts_with(&end.text), "{:?} {:?}", done[3].text, end.text);
+}
+
+/// Prefixes within prefixes that are one token longer: pieces of a single row, in the last sequence that holds any.
+/// Float weights, because those never have a row alone in a batch.
+#[test]
+fn prefixes_that_grow_by_a_token_are_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let sha256 = Gguf::open(quick_model()).unwrap().sha256().unwrap();
+    let cache = ConversionCache { folder: folder.path().to_owned(), threads: 1 };
+    let never = AtomicBool::new(false);
+    let model = cache.get(quick_model(), &sha256, ComputeFormat::F16, &never, &mut |_| ()).unwrap().path;
+    let mut engine = Engine::load(EngineOptions { n_seq: 4, ..EngineOptions::new(&model, 1) }).unwrap();
+    let shared = " time".repeat(40);
+    let words = "part place case week company system program question work government number night point home water \
+                 room mother area money story fact month lot right study book eye job word business issue side kind \
+                 head house service friend father power hour game line";
+    // Enough prompts behind each word of ` people day` for it to be worth holding, and a different word behind it.
+    let own = [" year here", " people way here"].map(str::to_owned).into_iter();
+    let own = own.chain(words.split_whitespace().map(|word| format!(" people day {word} here")));
+    let requests: Vec<Request> =
+        (0..).zip(own).map(|(id, own)| request(id, completion_prompt(&shared, &own), WARM, 3)).collect();
+    let together = engine.generate(&requests).unwrap();
+    let stats = engine.stats();
+    assert!(stats.reused_prompt_tokens >= 41 * 42, "{stats:?}");
+    for at in [0, 1, 2, requests.len() - 1] {
+        assert_eq!(engine.generate(&requests[at..=at]).unwrap()[0], together[at]);
+    }
 }
