@@ -5,6 +5,7 @@
 //! (`tests/it/layout.rs` checks this):
 //!
 //! - [`rng`]: the only randomness; a stream per (run seed, purpose, id).
+//! - [`constraint`]: requirements on an answer that code can check.
 //! - [`tensor`]: the number types that ops are written over; no arithmetic of its own.
 //! - [`gguf`]: the model file format: memory-mapped reader, writer, block formats.
 //! - [`device`]: where ops run.
@@ -21,6 +22,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod constraint;
 pub mod dataset;
 pub mod device;
 pub mod evolve;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use evol::gguf::Gguf;
 use evol::llm::{
-    Completion, ComputeFormat, ConversionCache, Engine, EngineOptions, Error, FinishReason, Generate, Message, Part, Prompt, Request,
-    Restriction, Sampling,
+    Completion, ComputeFormat, ConversionCache, Engine, EngineOptions, Error, FinishReason, Generate,
+    Message, Part, Prompt, Request, Restriction, Sampling,
 };
 
 use crate::model_path;
