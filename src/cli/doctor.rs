@@ -55,6 +55,10 @@ impl Check {
     }
 }
 
+/// Names of checks that may fail without keeping a model from generating.
+const TEMPLATE: &str = "chat template";
+const TRAINING: &str = "training";
+
 /// Everything that was found, for `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -79,7 +83,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     if let Some(typed) = &args.model {
         let path = plan::model(typed)?;
         model = model_checks(&path, &machine, session, &mut checks);
-        if args.determinism && checks.iter().all(|check| check.verdict != Verdict::Failed) {
+        if args.determinism && generates(&checks) {
             let (found, check) = determinism::matrix(&path, session)?;
             checks.push(check);
             matrix = Some(found);
@@ -150,12 +154,20 @@ fn model_checks(
     checks.push(template_check(path));
     checks.push(match Llama::load(Arc::clone(&gguf)) {
         Ok(llama) => memory_check(llama.config(), path, machine),
-        Err(error) => Check::failed("training", error),
+        Err(error) => Check::failed(TRAINING, error),
     });
-    if checks.iter().all(|check| check.verdict != Verdict::Failed) {
+    if generates(checks) {
         checks.push(speed_check(path, session).unwrap_or_else(|error| Check::failed("generation", error)));
     }
     Some(entry)
+}
+
+/// Whether nothing was found that keeps the model from generating: one that cannot be trained on, or has no chat
+/// template, does so all the same.
+fn generates(checks: &[Check]) -> bool {
+    let harmless =
+        |check: &Check| check.verdict != Verdict::Failed || [TEMPLATE, TRAINING].contains(&check.name);
+    checks.iter().all(harmless)
 }
 
 fn open(path: &Path) -> Result<(Arc<Gguf>, ModelEntry)> {
@@ -165,7 +177,7 @@ fn open(path: &Path) -> Result<(Arc<Gguf>, ModelEntry)> {
 }
 
 fn template_check(path: &Path) -> Check {
-    let name = "chat template";
+    let name = TEMPLATE;
     match Tokenizer::load(path).and_then(|tokenizer| tokenizer.chat_template()) {
         Ok(Some(_)) => Check::new(name, Verdict::Ok, "present, and it parses"),
         Ok(None) => Check::new(
@@ -193,7 +205,7 @@ fn memory_check(config: &ModelConfig, path: &Path, machine: &Machine) -> Check {
         gib(needed)
     );
     let enough = machine.memory_available_bytes.is_none_or(|available| needed <= available);
-    Check::new("training", if enough { Verdict::Ok } else { Verdict::Failed }, found)
+    Check::new(TRAINING, if enough { Verdict::Ok } else { Verdict::Failed }, found)
 }
 
 /// Generates for a few seconds, as evolve does: many sequences in a batch.
@@ -251,4 +263,18 @@ fn describe(report: &Report) -> String {
         text += &determinism::describe(found);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_training_and_chats_does_not_stop_what_generates() {
+        let failed = |name| Check::new(name, Verdict::Failed, "");
+        assert!(generates(&[failed(TRAINING), failed(TEMPLATE), Check::new("memory", Verdict::Warning, "")]));
+        assert!(
+            !generates(&[failed("metadata")]) && !generates(&[failed(TRAINING), failed("instruction sets")])
+        );
+    }
 }
