@@ -61,24 +61,38 @@ impl EngineSettings {
 
     /// The recipe of a run that was begun, as far as it is known before anything is measured, converted or loaded:
     /// what its journal says, except where these settings or this build say something else.
+    ///
+    /// # Errors
+    /// The model is no readable GGUF.
     pub(crate) fn recipe_of_begun(
         &self,
+        model: &Path,
         journal: &[(String, String)],
         threads: usize,
-    ) -> Vec<(String, String)> {
-        let scheduled = self.determinism == DeterminismArg::Scheduled;
-        let here = |name: &str| match name {
-            FORMAT => fixed(self.compute_format).map(|format| format.name().to_owned()),
-            // Where `exact` was asked for, it may have become less.
-            DETERMINISM => scheduled.then(|| Determinism::Scheduled.name().to_owned()),
-            THREADS => Some(threads.to_string()),
-            BATCH_WIDTH_ENTRY => self.batch_width.map(|width| width.to_string()),
-            GPU_LAYERS => Some(self.gpu_layers.to_string()),
-            _ => build().into_iter().find(|(of_build, _)| of_build == name).map(|(_, value)| value),
+    ) -> Result<Vec<(String, String)>> {
+        let Some(begun_format) = entry(journal, FORMAT) else { return Ok(Vec::new()) };
+        let format = match fixed(self.compute_format) {
+            Some(asked) => asked.name(),
+            None => begun_format,
         };
-        let of_engine = |name: &str| name.starts_with("compute.") || name.starts_with("engine.");
-        let entries = journal.iter().filter(|(name, _)| of_engine(name));
-        entries.map(|(name, begun)| (name.clone(), here(name).unwrap_or_else(|| begun.clone()))).collect()
+        let asked = Determinism::from(self.determinism);
+        let level = if format == ComputeFormat::AsIs.name() || self.gpu_layers > 0 {
+            asked.resolve(model, self.gpu_layers)?.0
+        } else if entry(journal, DETERMINISM) == Some(Determinism::Scheduled.name()) {
+            // What a converted file allows is known when it is there.
+            Determinism::Scheduled
+        } else {
+            asked
+        };
+        let width = self.batch_width.map(|width| width.to_string());
+        let width = width.as_deref().or(entry(journal, BATCH_WIDTH_ENTRY)).unwrap_or("measured");
+        Ok(named(
+            format,
+            entry(journal, SHA256).unwrap_or_default(),
+            level,
+            [&threads, &width],
+            self.gpu_layers,
+        ))
     }
 
     /// Refuses what this build cannot do.
@@ -146,6 +160,8 @@ const SHA256: &str = "compute.sha256";
 const DETERMINISM: &str = "engine.determinism";
 /// What llama.cpp is, and what it was compiled for: another build computes other numbers from the same file.
 pub(crate) const BUILD: [&str; 2] = ["engine.llama_cpp", "engine.instruction_sets"];
+/// Attention, cache and schedule, in words.
+pub(crate) const RECIPE: &str = "engine.recipe";
 const THREADS: &str = "engine.threads";
 const BATCH_WIDTH_ENTRY: &str = "engine.batch_width";
 const GPU_LAYERS: &str = "engine.gpu_layers";
@@ -226,21 +242,36 @@ impl Compute {
     /// What decides the bytes that are generated, by name: bound in the journal. Threads and batch width are in it
     /// only where they have a part in the results.
     pub(crate) fn recipe(&self) -> Vec<(String, String)> {
-        let pair = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
-        let mut recipe = vec![
-            pair(FORMAT, &self.entry.format.name()),
-            pair(SHA256, &self.entry.sha256),
-            pair(DETERMINISM, &self.determinism.name()),
-            pair("engine.recipe", &self.entry.recipe),
-        ];
-        recipe.extend(build());
-        if self.determinism == Determinism::Scheduled {
-            recipe.push(pair(THREADS, &self.threads));
-            recipe.push(pair(BATCH_WIDTH_ENTRY, &self.entry.batch_width));
-            recipe.push(pair(GPU_LAYERS, &self.entry.gpu_layers));
-        }
-        recipe
+        let ComputeEntry { format, sha256, threads, batch_width, gpu_layers, .. } = &self.entry;
+        named(format.name(), sha256, self.determinism, [threads, batch_width], *gpu_layers)
     }
+}
+
+/// A recipe as it stands in the journal; `schedule`: threads and batch width.
+fn named(
+    format: &str,
+    sha256: &str,
+    level: Determinism,
+    schedule: [&dyn ToString; 2],
+    gpu_layers: u32,
+) -> Vec<(String, String)> {
+    let pair = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+    let mut recipe = vec![
+        pair(FORMAT, &format),
+        pair(SHA256, &sha256),
+        pair(DETERMINISM, &level.name()),
+        pair(RECIPE, &level.recipe(gpu_layers)),
+    ];
+    recipe.extend(build());
+    if level == Determinism::Scheduled {
+        recipe.extend([pair(THREADS, schedule[0]), pair(BATCH_WIDTH_ENTRY, schedule[1])]);
+        recipe.push(pair(GPU_LAYERS, &gpu_layers));
+    }
+    recipe
+}
+
+fn entry<'j>(journal: &'j [(String, String)], name: &str) -> Option<&'j str> {
+    journal.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 /// `None`: to be measured.
@@ -331,56 +362,4 @@ fn describe(choice: &Choice) -> String {
         })
         .collect();
     format!("compute format {}: {}", choice.format.name(), speeds.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn begun(entries: &[(&str, &str)]) -> Vec<(String, String)> {
-        entries.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
-    }
-
-    #[test]
-    fn what_settings_and_build_leave_open_stays_as_it_was_begun() {
-        let mut journal = begun(&[
-            ("model.sha256", "1"),
-            ("compute.format", "f16"),
-            ("compute.sha256", "2"),
-            ("engine.determinism", "scheduled"),
-            ("engine.threads", "2"),
-            ("engine.batch_width", "8"),
-            ("engine.gpu_layers", "0"),
-        ]);
-        journal.extend(build());
-        let auto = EngineSettings { compute_format: ComputeFormatArg::Auto, ..Default::default() };
-        assert_eq!(auto.recipe_of_begun(&journal, 2), journal[1..], "all but what is not the engine's");
-        assert_eq!(auto.recipe_of_begun(&[], 2), []);
-    }
-
-    #[test]
-    fn what_settings_and_build_contradict_is_told_before_anything_is_converted() {
-        let journal = begun(&[
-            ("compute.format", "f16"),
-            ("engine.determinism", "exact"),
-            ("engine.llama_cpp", "another"),
-            ("engine.threads", "2"),
-            ("engine.batch_width", "8"),
-        ]);
-        let settings = EngineSettings {
-            batch_width: Some(4),
-            compute_format: ComputeFormatArg::Q8_0,
-            determinism: DeterminismArg::Scheduled,
-            ..Default::default()
-        };
-        let [(name, llama_cpp), _] = build();
-        let expected = [
-            ("compute.format", "q8_0"),
-            ("engine.determinism", "scheduled"),
-            (&name, &llama_cpp),
-            ("engine.threads", "3"),
-            ("engine.batch_width", "4"),
-        ];
-        assert_eq!(settings.recipe_of_begun(&journal, 3), begun(&expected));
-    }
 }

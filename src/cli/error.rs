@@ -6,7 +6,7 @@
 //! **Invariant:** exit 2 means that the same command fails again until the user changes something; exit 1
 //! that it may go better next time.
 
-use super::compute::BUILD;
+use super::compute::{BUILD, RECIPE};
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
 use super::shell;
@@ -126,7 +126,8 @@ pub(crate) fn ending(error: &anyhow::Error) -> Option<(u8, Option<String>)> {
     if error.chain().any(<dyn std::error::Error>::is::<StdoutClosed>) {
         return None;
     }
-    let hint = error.chain().filter_map(hint_of).last();
+    let disk = || error.chain().find_map(|cause| full_disk(cause.downcast_ref()?));
+    let hint = error.chain().filter_map(hint_of).last().or_else(disk);
     Some((exit_code(error), hint))
 }
 
@@ -143,14 +144,13 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
-        .or_else(|| full_disk(cause.downcast_ref()?))
 }
 
-/// Of whatever file it is that cannot be written.
+/// Of whatever file it is that cannot be written, where nobody knows better.
 fn full_disk(error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind as K;
     matches!(error.kind(), K::StorageFull | K::QuotaExceeded)
-        .then(|| "make room on that disk: the same command goes on from what is written".to_owned())
+        .then(|| "make room on that disk, then give the same command again".to_owned())
 }
 
 /// Of a run that was begun with another build of llama.cpp and nothing else that is different: what the journal
@@ -161,7 +161,7 @@ fn other_build(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         _ => cause.downcast_ref()?,
     };
     let store::Error::Changed { changes, .. } = error else { return None };
-    changes.iter().all(|change| BUILD.contains(&change.name.as_str())).then(|| {
+    changes.iter().all(|change| BUILD.contains(&change.name.as_str()) || change.name == RECIPE).then(|| {
         "another build of llama.cpp gives other bytes, so that the rest of the run would not be what the whole \
          would have been: go on with the build that began it, or begin another with `--out`"
             .to_owned()
@@ -276,17 +276,16 @@ fn is_reading(action: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     #[test]
     fn a_full_disk_is_explained_whatever_file_it_stops() {
-        let source = std::fs::File::options()
-            .write(true)
-            .open("/dev/full")
-            .and_then(|mut file| file.write_all(b"x"))
-            .expect_err("it is always full");
-        let (code, hint) = ending(&Error::Write { path: "run/manifest.json".into(), source }.into()).unwrap();
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let (code, hint) =
+            ending(&Error::Write { path: "run/manifest.json".into(), source: full() }.into()).unwrap();
         assert_eq!(code, FAILED);
         assert!(hint.is_some_and(|hint| hint.starts_with("make room on that disk")));
+        let converting = llm::Error::Cache { path: "cache".into(), action: "write", source: full() };
+        let own = converting.hint();
+        assert!(own.is_some() && ending(&converting.into()).unwrap().1 == own, "who knows better is heard");
     }
 }

@@ -155,7 +155,7 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
 /// # Errors
 /// [`crate::store::Error::Changed`] names what is different.
 pub(crate) fn check_begun(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<()> {
-    let recipe = plan.engine.recipe_of_begun(&store.fingerprint()?, session.threads);
+    let recipe = plan.engine.recipe_of_begun(&plan.model, &store.fingerprint()?, session.threads)?;
     evolve::check(store, plan.model_sha256(), &recipe, &plan.seeds, &plan.config)
         .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))
 }

@@ -6,7 +6,7 @@
 //! **Invariant:** nothing in the run directory is changed.
 
 use super::args::VerifyArgs;
-use super::compute::{BUILD, Compute, EngineSettings};
+use super::compute::{BUILD, Compute, EngineSettings, RECIPE};
 use super::error::Error;
 use super::manifest::{self, Begun};
 use super::plan::{self, Session};
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     let begun = Begun::read(&args.run)?;
     let (model, sha256) = model(args, begun.as_ref(), &journal)?;
     let (settings, threads) = EngineSettings::of_journal(&journal);
+    settings.validate()?;
     let session_then = Session { threads: threads.unwrap_or(session.threads), ..session.clone() };
     let compute = Compute::prepare(&settings, &model, &sha256, &journal, &session_then)?;
     let build = check_recipe(&compute, &journal, &args.run)?;
@@ -101,7 +102,7 @@ fn model(
     }
 }
 
-/// What would be generated with must be what the journal names, apart from the build of llama.cpp, of which the
+/// What would be generated with must be what the journal names, apart from the build of llama.cpp and how it is used, of which the
 /// differences are returned: whether it makes the same bytes is the question.
 fn check_recipe(
     compute: &Compute,
@@ -115,7 +116,7 @@ fn check_recipe(
         .map(|(name, value)| Change { old: bound(&name), new: Some(value), name })
         .filter(|change| change.old != change.new);
     let (build, changes): (Vec<Change>, Vec<Change>) =
-        changes.partition(|change| BUILD.contains(&change.name.as_str()));
+        changes.partition(|change| BUILD.contains(&change.name.as_str()) || change.name == RECIPE);
     let build = build.iter().map(ToString::to_string).collect();
     if changes.is_empty() { Ok(build) } else { Err(store::Error::Changed { path: run.to_owned(), changes }) }
 }

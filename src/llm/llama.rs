@@ -382,6 +382,8 @@ fn params(model: &Model, shape: ContextShape, n_ctx: u32) -> LlamaContextParams 
         .with_n_seq_max(shape.sequences as u32)
         .with_n_threads(shape.threads as i32)
         .with_n_threads_batch(shape.threads as i32)
+        // Else a GPU takes large products even of a model that lies in main memory, and small ones not.
+        .with_op_offload(shape.recipe == Recipe::Gpu)
         .with_kv_unified(false)
         .with_swa_full(true)
         .with_flash_attention_policy(attention)

@@ -396,9 +396,12 @@ fn saturation(widths: &[usize], mut rate: impl FnMut(usize) -> Result<f64, Error
 fn remembered(options: &MeasureOptions<'_>, sha256: &str, what: &str, among: &str, folder: &Path) -> PathBuf {
     let MeasureOptions { threads, gpu_layers, determinism, .. } = options;
     let conditions = format!(
-        "{sha256} {} {BINDINGS:?} {threads} {gpu_layers} {} {among}",
+        "{sha256} {} {BINDINGS:?} {threads} {gpu_layers} {} {} {} {among}",
         system_info().join(" "),
-        determinism.name()
+        determinism.name(),
+        // What is asked for as `exact` may be computed as `scheduled`.
+        Determinism::Exact.recipe(*gpu_layers),
+        Determinism::Scheduled.recipe(*gpu_layers),
     );
     let digest = blake3::hash(conditions.as_bytes()).to_hex();
     folder.join(format!("{}-{what}-{}.json", &sha256[..16.min(sha256.len())], &digest[..16]))
