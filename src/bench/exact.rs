@@ -25,7 +25,7 @@ pub struct ExactCost {
     pub passes: usize,
     /// Median of the passes at `exact`.
     pub exact_seconds: f64,
-    /// Median of the passes at `scheduled`, the engine's fastest level.
+    /// Median of the passes at `scheduled`, which promises less.
     pub scheduled_seconds: f64,
     /// Tokens drawn per second at `exact`.
     pub exact_tokens_per_second: f64,

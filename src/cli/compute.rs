@@ -76,7 +76,9 @@ impl EngineSettings {
             None => begun_format,
         };
         let asked = Determinism::from(self.determinism);
-        let level = if format == ComputeFormat::AsIs.name() || self.gpu_layers > 0 {
+        let level = if self.gpu_layers > 0 {
+            Determinism::Scheduled
+        } else if format == ComputeFormat::AsIs.name() {
             asked.resolve(model, self.gpu_layers)?.0
         } else if entry(journal, DETERMINISM) == Some(Determinism::Scheduled.name()) {
             // What a converted file allows is known when it is there.
@@ -362,4 +364,60 @@ fn describe(choice: &Choice) -> String {
         })
         .collect();
     format!("compute format {}: {}", choice.format.name(), speeds.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The journal of a run that computed with `f16` weights, which are not there.
+    fn begun(level: Determinism) -> Vec<(String, String)> {
+        let mut journal = named("f16", "2", level, [&2, &8], 0);
+        journal.push(("model.sha256".to_owned(), "1".to_owned()));
+        journal
+    }
+
+    /// What `settings` say differently, by name, of a run at `level`.
+    fn changed(settings: &EngineSettings, level: Determinism) -> Vec<String> {
+        let journal = begun(level);
+        let recipe = settings.recipe_of_begun(Path::new("absent.gguf"), &journal, 2).unwrap();
+        let differs = |entry: &&(String, String)| !journal.contains(entry);
+        recipe.iter().filter(differs).map(|(name, _)| name.clone()).collect()
+    }
+
+    #[test]
+    fn what_settings_leave_open_stays_as_it_was_begun() {
+        let auto = EngineSettings { compute_format: ComputeFormatArg::Auto, ..Default::default() };
+        for level in [Determinism::Exact, Determinism::Scheduled] {
+            assert_eq!(changed(&auto, level), Vec::<String>::new());
+        }
+        let recipe = auto.recipe_of_begun(Path::new("absent.gguf"), &begun(Determinism::Exact), 2).unwrap();
+        assert_eq!(recipe.len(), 6, "all that is the engine's");
+        assert_eq!(auto.recipe_of_begun(Path::new("absent.gguf"), &[], 2).unwrap(), []);
+    }
+
+    #[test]
+    fn what_settings_contradict_is_told_before_anything_is_converted() {
+        use Determinism::{Exact, Scheduled};
+        let auto = EngineSettings { compute_format: ComputeFormatArg::Auto, ..Default::default() };
+        let q8_0 = EngineSettings { compute_format: ComputeFormatArg::Q8_0, ..Default::default() };
+        assert_eq!(changed(&q8_0, Exact), [FORMAT]);
+        let wider = EngineSettings { batch_width: Some(4), ..auto.clone() };
+        assert_eq!(changed(&wider, Scheduled), [BATCH_WIDTH_ENTRY]);
+        assert_eq!(changed(&wider, Exact), Vec::<String>::new(), "it has no part in the results");
+        let less = EngineSettings { determinism: DeterminismArg::Scheduled, ..auto.clone() };
+        assert_eq!(changed(&less, Exact), [DETERMINISM, RECIPE, THREADS, BATCH_WIDTH_ENTRY, GPU_LAYERS]);
+        let gpu = EngineSettings { gpu_layers: 9, ..auto };
+        assert_eq!(changed(&gpu, Exact)[..2], [DETERMINISM, RECIPE]);
+        assert_eq!(changed(&gpu, Scheduled), [RECIPE, GPU_LAYERS]);
+    }
+
+    #[test]
+    fn a_journal_without_a_recipe_is_another() {
+        let mut journal = begun(Determinism::Exact);
+        journal.retain(|(name, _)| name != RECIPE);
+        let auto = EngineSettings { compute_format: ComputeFormatArg::Auto, ..Default::default() };
+        let recipe = auto.recipe_of_begun(Path::new("absent.gguf"), &journal, 2).unwrap();
+        assert!(recipe.iter().any(|(name, _)| name == RECIPE));
+    }
 }

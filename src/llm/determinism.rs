@@ -1,7 +1,8 @@
 //! What is promised about bytes: [`Determinism`], and which files and options can keep the promise.
 //!
 //! Where in the flow: the CLI resolves what was asked against the model file before the engine is loaded, and
-//! says so when the answer is less; the engine takes its recipe (attention, cache, schedule) from the level.
+//! says so when the answer is less; the engine takes its schedule from the level, attention and cache from where it
+//! computes.
 //!
 //! llama.cpp's CPU kernels give a row of a batch the same bits whatever the other rows are, but only for some
 //! weight formats, and only with flash attention over a `q8_0` cache, which visits a sequence's own keys one by

@@ -129,8 +129,8 @@ pub struct EngineStats {
     pub sampling_ns: u64,
     /// Nanoseconds of scoring questions, prompts included, summed over workers.
     pub score_ns: u64,
-    /// Nanoseconds that workers had work, all of the above included: what is missing to the wall time is the making of
-    /// caches and waiting for the last one.
+    /// Nanoseconds that workers had work, summed. A prefix that all prompts share is computed before, and is in
+    /// `prefill_ns` only; what else is missing to the wall time is the making of caches and waiting for the last one.
     pub worker_ns: u64,
 }
 
@@ -284,7 +284,8 @@ impl Engine {
 }
 
 impl Settings {
-    /// A context's size for running lists and conversations.
+    /// A context's size for running lists and conversations. Its batches have room for a row of every sequence, or
+    /// llama.cpp aborts; how many of a prompt go into one is decided where it is fed.
     pub(super) fn shape(&self, sequences: usize, tokens: usize, threads: usize) -> ContextShape {
         let recipe = if self.on_gpu { Recipe::Gpu } else { Recipe::Cpu };
         ContextShape { sequences, tokens, n_batch: self.n_batch.max(sequences), threads, recipe }

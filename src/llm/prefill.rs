@@ -84,6 +84,7 @@ impl Prefill {
         let reusable = &tokens.all[..tokens.reusable()];
         while self.held.last().is_some_and(|held| !reusable.starts_with(held)) {
             self.held.pop();
+            context.truncate(self.first_holder + self.held.len(), 0);
         }
         // A prefix is in cache if it was so before this prompt.
         let mut cached = self.held.last().map_or(0, Vec::len);
@@ -158,7 +159,7 @@ pub(super) fn feed(
     sequence: usize,
     logits: bool,
 ) -> Result<usize, Error> {
-    let pieces = tokens.len().div_ceil(context.shape().n_batch);
+    let pieces = tokens.len().div_ceil(settings.n_batch.min(context.shape().n_batch));
     let mut last_row = 0;
     for piece in 0..pieces {
         settings.check_interrupt()?;

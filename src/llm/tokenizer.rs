@@ -26,23 +26,24 @@ pub(super) fn encode_list<'p>(
     model: &Model,
     prompts: impl Iterator<Item = (&'p [Part], &'p [Part])>,
 ) -> Result<Vec<(Vec<u32>, usize)>, Error> {
-    let mut heads: HashMap<&[Part], Vec<u32>> = HashMap::new();
+    // Tokens as they are appended to, and how many there are without what comes twice.
+    let mut heads: HashMap<&[Part], (Vec<u32>, usize)> = HashMap::new();
     let mut encoded = Vec::new();
     for (leading, rest) in prompts {
-        let head = match heads.entry(leading) {
+        let (head, shared) = match heads.entry(leading) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
                 let mut tokens = Vec::from_iter(model.bos_to_add());
                 append_all(model, &mut tokens, leading)?;
-                unknown.insert(tokens)
+                let shared = with_one_bos(model, tokens.clone()).len();
+                unknown.insert((tokens, shared))
             }
         };
-        let shared = with_one_bos(model, head.clone()).len();
         let mut tokens = head.clone();
         append_all(model, &mut tokens, rest)?;
         // A list may be long, and growing leaves up to half of the memory unused.
         tokens.shrink_to_fit();
-        encoded.push((with_one_bos(model, tokens), shared));
+        encoded.push((with_one_bos(model, tokens), *shared));
     }
     Ok(encoded)
 }

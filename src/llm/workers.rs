@@ -9,7 +9,7 @@
 //! default model after a prefix of 256 tokens: 156 at width 4, 188 at 8, 220 at 16, 231 at 32).
 //!
 //! Where results do not depend on the schedule (`Determinism::Exact`), a worker takes the next group of
-//! prompts when it is out of work, and half of another's when there is none. Elsewhere who works on what is
+//! prompts when it is out of work, and half of what waits for another (the last one too) when there is none. Elsewhere who works on what is
 //! settled before anything runs.
 //!
 //! **Invariant:** under `Determinism::Scheduled`, who works on what is a function of the list and the options,
@@ -222,6 +222,12 @@ mod tests {
         let taken: Vec<Option<usize>> = [0, 1, 1, 1, 0, 0, 0, 1].map(|worker| queue.next(worker)).to_vec();
         // Worker 1 takes the second group, then half of the four that worker 0 has left, then finds none to share.
         assert_eq!(taken, [Some(0), Some(5), Some(3), Some(4), Some(1), Some(2), None, None]);
+        // What is left over from a half goes to who has nothing to do: of three two, of one that one.
+        for (waiting, stolen) in [(vec![0, 1, 2, 3], [Some(2), Some(3)]), (vec![0, 1], [Some(1), None])] {
+            let queue = Queue::shared(vec![waiting], 2);
+            assert_eq!(queue.next(0), Some(0));
+            assert_eq!([1, 1].map(|worker| queue.next(worker)), stolen);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use evol::llm::{Answer, Engine, EngineOptions, Error, Generate, Message, Part, Prompt, Question, Tokenizer};
 use evol::llm::{ModelInfo, reference_logits, system_info};
+use evol::llm::{Request, Restriction, Sampling};
 
 use crate::model_path;
 
@@ -167,4 +168,39 @@ fn the_model_and_the_build_say_what_they_are() {
         "{:?}",
         system_info()
     );
+}
+
+/// However much of a prompt is said to be shared, and with whom, it has the tokens that it has alone.
+#[test]
+fn what_is_tokenised_once_for_a_list_is_what_each_prompt_alone_would_be() {
+    let mut engine = engine();
+    let parts = [
+        special("<|im_start|>user\n"),
+        plain("Nothing lasts"),
+        plain("ing, "),
+        plain(" they say"),
+        plain(""),
+    ];
+    let requests: Vec<Request> = (0..2 * (parts.len() as u64 + 1))
+        .map(|id| {
+            let mut parts = parts.to_vec();
+            // Every other list of parts ends differently, behind the same beginnings.
+            parts.extend((id % 2 == 1).then(|| plain(" twice")));
+            let prompt = Prompt { parts, shared: id as usize / 2 };
+            let (sampling, restriction) = (Sampling::default(), Restriction::None);
+            Request { id, prompt, sampling, stop: Vec::new(), max_tokens: 3, key: 7, sample: 0, restriction }
+        })
+        .collect();
+    let completions = engine.generate(&requests).unwrap();
+    for (request, completion) in requests.iter().zip(&completions) {
+        let alone = engine.count_tokens(&request.prompt.parts).unwrap();
+        assert_eq!(completion.prompt_tokens, alone, "{} shared", request.prompt.shared);
+        // The key of the noise is made of the prompt's tokens.
+        assert_eq!(
+            completion.text,
+            completions[request.id as usize % 2].text,
+            "{} shared",
+            request.prompt.shared
+        );
+    }
 }

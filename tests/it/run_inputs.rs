@@ -27,6 +27,9 @@ fn a_finished_run_takes_no_other_model_seeds_or_format() {
     fs::write(folder.join("format.toml"), format!("compute_format = 'f16'\n{config}")).unwrap();
     let message = refused(&["format.toml"]);
     assert!(message.contains("`compute.format` was `as-is`, is `f16`"), "{message}");
+    fs::write(folder.join("level.toml"), format!("determinism = 'scheduled'\n{config}")).unwrap();
+    let message = refused(&["level.toml"]);
+    assert!(message.contains("`engine.determinism` was `exact`, is `scheduled`"), "{message}");
 }
 
 #[test]
@@ -61,6 +64,7 @@ fn another_build_of_llama_cpp_does_not_go_on_with_a_run() {
     let mut store = evol::store::Store::open(&copy).unwrap();
     let unit = store.begin().unwrap();
     unit.set_meta("fingerprint.engine.instruction_sets", "NEON").unwrap();
+    unit.set_meta("fingerprint.engine.recipe", "another attention").unwrap();
     unit.commit().unwrap();
     drop(store);
     for finished in [true, false] {
