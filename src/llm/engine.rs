@@ -239,6 +239,9 @@ impl Engine {
         if !(1..=MAX_THREADS).contains(&options.threads) {
             return Err(Error::Threads { found: options.threads, max: MAX_THREADS });
         }
+        if options.determinism == Determinism::Exact && options.gpu_layers > 0 {
+            return Err(Error::ExactOnGpu { gpu_layers: options.gpu_layers });
+        }
         let mut model = Model::load(options.model, Contents::Everything { gpu_layers: options.gpu_layers })?;
         let adapter =
             options.adapter.map(|(path, scale)| load_adapter(&mut model, path, scale)).transpose()?;

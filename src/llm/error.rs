@@ -36,6 +36,8 @@ pub enum Error {
     BatchWidth { found: usize, max: usize },
     #[error("the number of threads is {found}, expected 1 to {max}")]
     Threads { found: usize, max: usize },
+    #[error("a GPU computes {gpu_layers} layers, and its results are not `exact`: expected `scheduled`")]
+    ExactOnGpu { gpu_layers: u32 },
     #[error("llama.cpp has no memory for {sequences} sequences of {tokens} tokens")]
     Context { sequences: usize, tokens: usize },
     #[error("llama.cpp failed on a batch of {rows} tokens: {reason}")]

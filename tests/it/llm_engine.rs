@@ -220,6 +220,7 @@ fn bad_requests_and_options_are_errors() {
     assert!(matches!(load(|o| o.n_seq = 0), Err(Error::BatchWidth { .. })));
     assert!(matches!(load(|o| o.n_seq = 256), Err(Error::BatchWidth { .. })));
     assert!(matches!(load(|o| o.threads = 0), Err(Error::Threads { .. })));
+    assert!(matches!(load(|o| o.gpu_layers = 1), Err(Error::ExactOnGpu { gpu_layers: 1 })));
 }
 
 #[test]
@@ -321,20 +322,31 @@ fn prefixes_that_grow_by_a_token_are_held() {
     let cache = ConversionCache { folder: folder.path().to_owned(), threads: 1 };
     let never = AtomicBool::new(false);
     let model = cache.get(quick_model(), &sha256, ComputeFormat::F16, &never, &mut |_| ()).unwrap().path;
-    let mut engine = Engine::load(EngineOptions { n_seq: 4, ..EngineOptions::new(&model, 1) }).unwrap();
+    // With the widest batch the sequences that hold prefixes, and those behind them, are the last ones there are.
+    for (n_seq, ends) in
+        [(4, ["here"].as_slice()), (251, &["here", "there", "now", "then", "again", "still"])]
+    {
+        let mut engine = Engine::load(EngineOptions { n_seq, ..EngineOptions::new(&model, 1) }).unwrap();
+        let requests = growing_prefixes(ends);
+        assert!(requests.len() > n_seq);
+        let together = engine.generate(&requests).unwrap();
+        let stats = engine.stats();
+        assert!(stats.reused_prompt_tokens >= 41 * (requests.len() as u64 - 5), "{n_seq}: {stats:?}");
+        for at in [0, 1, 2, requests.len() - 1] {
+            assert_eq!(engine.generate(&requests[at..=at]).unwrap()[0], together[at], "{n_seq}, {at}");
+        }
+    }
+}
+
+/// Enough prompts behind each word of ` people day` for it to be worth holding, and a different word behind it, with
+/// each of these ends.
+fn growing_prefixes(ends: &[&str]) -> Vec<Request> {
     let shared = " time".repeat(40);
     let words = "part place case week company system program question work government number night point home water \
                  room mother area money story fact month lot right study book eye job word business issue side kind \
                  head house service friend father power hour game line";
-    // Enough prompts behind each word of ` people day` for it to be worth holding, and a different word behind it.
     let own = [" year here", " people way here"].map(str::to_owned).into_iter();
-    let own = own.chain(words.split_whitespace().map(|word| format!(" people day {word} here")));
-    let requests: Vec<Request> =
-        (0..).zip(own).map(|(id, own)| request(id, completion_prompt(&shared, &own), WARM, 3)).collect();
-    let together = engine.generate(&requests).unwrap();
-    let stats = engine.stats();
-    assert!(stats.reused_prompt_tokens >= 41 * 42, "{stats:?}");
-    for at in [0, 1, 2, requests.len() - 1] {
-        assert_eq!(engine.generate(&requests[at..=at]).unwrap()[0], together[at]);
-    }
+    let behind = |word| ends.iter().map(move |end| format!(" people day {word} {end}"));
+    let own = own.chain(words.split_whitespace().flat_map(behind));
+    (0..).zip(own).map(|(id, own)| request(id, completion_prompt(&shared, &own), WARM, 3)).collect()
 }

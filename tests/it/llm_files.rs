@@ -17,6 +17,7 @@ use crate::model_path;
 const HIDDEN: usize = 64;
 const FFN: usize = 96;
 const VOCAB: usize = 260;
+const BOS: u32 = 257;
 const TINY: BaseShape = BaseShape {
     num_hidden_layers: 2,
     hidden_size: HIDDEN,
@@ -61,7 +62,7 @@ fn metadata() -> Vec<(String, Value)> {
         ("tokenizer.ggml.token_type".to_owned(), Value::Array(types)),
         ("tokenizer.ggml.merges".to_owned(), Value::Array(merges)),
         ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(256)),
-        ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(257)),
+        ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(BOS)),
         string("tokenizer.chat_template", "{{ messages[0].content }}"),
     ]
 }
@@ -94,18 +95,42 @@ fn tensors() -> Vec<NewTensor<'static>> {
     shapes.into_iter().enumerate().map(noise).collect()
 }
 
+/// A vocabulary that begins each text with a token, and a template that writes it too.
+#[test]
+fn a_prompt_begins_with_one_beginning_alone_and_in_a_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bos.gguf");
+    let mut metadata = metadata();
+    metadata.push(("tokenizer.ggml.add_bos_token".to_owned(), Value::Bool(true)));
+    write(&path, &metadata, &tensors()).unwrap();
+    let tokenizer = Tokenizer::load(&path).unwrap();
+    let mut engine = Engine::load(EngineOptions { n_seq: 2, ..EngineOptions::new(&path, 1) }).unwrap();
+    let part = |text: &str, special| Part { text: text.to_owned(), special };
+    let plain = [part("th", false), part("e end", false)];
+    let written = [part("<|start|>", true), part("th", false), part("e end", false)];
+    let beginnings = |tokens: &[u32]| tokens.iter().filter(|&&token| token == BOS).count();
+    for parts in [plain.as_slice(), &written, &[]] {
+        let tokens = tokenizer.tokenize(parts).unwrap();
+        assert_eq!((tokens[0], beginnings(&tokens)), (BOS, 1), "{tokens:?}");
+        let prompt = |shared| Prompt { parts: parts.to_vec(), shared };
+        let requests: Vec<Request> = (0..=parts.len()).map(|shared| greedy(prompt(shared))).collect();
+        for done in engine.generate(&requests).unwrap() {
+            assert_eq!(done.prompt_tokens, tokens.len(), "{parts:?}");
+        }
+    }
+    // Written twice on purpose, as text: only the one that the model adds is taken away.
+    let twice = [part("<|start|><|start|>", true), part("the", false)];
+    assert_eq!(beginnings(&tokenizer.tokenize(&twice).unwrap()), 2);
+}
+
 fn tiny(folder: &Path) -> PathBuf {
     let path = folder.join("tiny.gguf");
     write(&path, &metadata(), &tensors()).unwrap();
     path
 }
 
-/// Loads the file as a model and as a vocabulary and generates three tokens.
-fn run(path: &Path, adapter: Option<&Path>) -> Result<String, Error> {
-    Tokenizer::load(path)?.tokenize(&[Part { text: "the end".to_owned(), special: true }])?;
-    let adapter = adapter.map(|adapter| (adapter, 1.0));
-    let mut engine = Engine::load(EngineOptions { adapter, n_seq: 2, ..EngineOptions::new(path, 1) })?;
-    let prompt = Prompt { parts: vec![Part { text: "the end".to_owned(), special: false }], shared: 0 };
+/// Three tokens.
+fn greedy(prompt: Prompt) -> Request {
     let sampling = Sampling {
         temperature: 0.0,
         top_k: 0,
@@ -115,16 +140,17 @@ fn run(path: &Path, adapter: Option<&Path>) -> Result<String, Error> {
         frequency_penalty: 0.0,
         presence_penalty: 0.0,
     };
-    let request = Request {
-        id: 1,
-        prompt,
-        sampling,
-        stop: Vec::new(),
-        max_tokens: 3,
-        key: 1,
-        sample: 0,
-        restriction: evol::llm::Restriction::None,
-    };
+    let restriction = evol::llm::Restriction::None;
+    Request { id: 1, prompt, sampling, stop: Vec::new(), max_tokens: 3, key: 1, sample: 0, restriction }
+}
+
+/// Loads the file as a model and as a vocabulary and generates three tokens.
+fn run(path: &Path, adapter: Option<&Path>) -> Result<String, Error> {
+    Tokenizer::load(path)?.tokenize(&[Part { text: "the end".to_owned(), special: true }])?;
+    let adapter = adapter.map(|adapter| (adapter, 1.0));
+    let mut engine = Engine::load(EngineOptions { adapter, n_seq: 2, ..EngineOptions::new(path, 1) })?;
+    let prompt = Prompt { parts: vec![Part { text: "the end".to_owned(), special: false }], shared: 0 };
+    let request = greedy(prompt);
     Ok(engine.generate(&[request.clone(), request])?.remove(0).text)
 }
 
