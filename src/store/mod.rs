@@ -128,6 +128,8 @@ pub struct Node {
     pub status: Status,
     /// Name of the rule that eliminated it: present exactly when `status` is [`Status::Eliminated`].
     pub reason: Option<String>,
+    /// What its answer has to meet, as far as code can check it: a JSON array, whose items mean nothing here.
+    pub constraints: Vec<serde_json::Value>,
 }
 
 /// The answer to a node's instruction.
@@ -137,6 +139,8 @@ pub struct Answer {
     pub text: String,
     /// How it was generated.
     pub generation: Generation,
+    /// Which of several answers this is, from 0.
+    pub sample: u32,
 }
 
 /// What one rule said about one node.

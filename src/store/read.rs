@@ -53,7 +53,7 @@ pub struct TokenTotals {
 
 const NODE: &str =
     "SELECT id, parent_id, root_id, round, attempt, operator, instruction, input, skill, difficulty,
-    prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason, status, reason FROM nodes";
+    prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason, status, reason, constraints FROM nodes";
 
 impl Store {
     /// An entry of `meta`.
@@ -121,6 +121,14 @@ impl Store {
             .collect()
     }
 
+    /// What was eliminated, by id.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] or [`Error::BadCell`].
+    pub fn eliminated(&self) -> Result<Vec<Node>, Error> {
+        self.nodes(&format!("{NODE} WHERE status = 'eliminated' ORDER BY id"), [])
+    }
+
     /// Everything that came of the seed `root_id`, by id.
     ///
     /// # Errors
@@ -176,13 +184,14 @@ impl Store {
     pub fn answer(&self, node_id: u64) -> Result<Option<Answer>, Error> {
         let row = self
             .rows(
-                "SELECT text, prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason
+                "SELECT text, prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason, sample
                  FROM answers WHERE node_id = ?1",
                 [node_id as i64],
-                |row| Ok((row.get::<_, String>(0)?, RawGeneration::read(row, 1)?)),
+                |row| Ok((row.get::<_, String>(0)?, RawGeneration::read(row, 1)?, row.get(7)?)),
             )?
             .pop();
-        row.map(|(text, raw)| Ok(Answer { text, generation: self.generation(node_id, raw)? })).transpose()
+        row.map(|(text, raw, sample)| Ok(Answer { text, generation: self.generation(node_id, raw)?, sample }))
+            .transpose()
     }
 
     /// Counts of every (round, operator, status, reason), in that order.
@@ -245,7 +254,11 @@ impl Store {
     }
 
     fn finish_node(&self, raw: RawNode) -> Result<Node, Error> {
-        let RawNode { mut node, status, generation } = raw;
+        let RawNode { mut node, status, generation, constraints } = raw;
+        if let Some(constraints) = constraints {
+            node.constraints = serde_json::from_str(&constraints)
+                .map_err(|_| self.bad_cell(node.id, "constraints", constraints))?;
+        }
         node.status = Status::parse(&status).ok_or_else(|| self.bad_cell(node.id, "status", status))?;
         node.generation = generation.map(|raw| self.generation(node.id, raw)).transpose()?;
         Ok(node)
@@ -278,6 +291,7 @@ struct RawNode {
     node: Node,
     status: String,
     generation: Option<RawGeneration>,
+    constraints: Option<String>,
 }
 
 impl RawNode {
@@ -301,8 +315,9 @@ impl RawNode {
             generation: None,
             status: Status::Evolved,
             reason: row.get(17)?,
+            constraints: Vec::new(),
         };
-        Ok(Self { node, status: row.get(16)?, generation })
+        Ok(Self { node, status: row.get(16)?, generation, constraints: row.get(18)? })
     }
 }
 

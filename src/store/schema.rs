@@ -10,7 +10,7 @@ use std::time::Duration;
 /// `PRAGMA application_id`: "EVOL" in ASCII. It tells our files from other databases.
 const APPLICATION_ID: i64 = 0x4556_4F4C;
 /// `PRAGMA user_version`: raised whenever [`TABLES`] changes.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 /// How long to wait for a process that is just ending.
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 /// Prefix of the entries in `meta` that [`Store::bind`] compares.
@@ -42,6 +42,7 @@ CREATE TABLE nodes (
     finish_reason     TEXT,
     status            TEXT NOT NULL CHECK (status IN ('evolved', 'judged', 'kept', 'eliminated')),
     reason            TEXT CHECK ((reason IS NOT NULL) = (status = 'eliminated')),
+    constraints       TEXT,
     UNIQUE (root_id, round, attempt)
 ) STRICT;
 CREATE INDEX nodes_by_round ON nodes (round, attempt, id);
@@ -53,7 +54,8 @@ CREATE TABLE answers (
     key               TEXT NOT NULL,
     prompt_tokens     INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
-    finish_reason     TEXT NOT NULL
+    finish_reason     TEXT NOT NULL,
+    sample            INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE verdicts (
     node_id INTEGER NOT NULL REFERENCES nodes (id),
@@ -62,6 +64,12 @@ CREATE TABLE verdicts (
     detail  TEXT NOT NULL,
     PRIMARY KEY (node_id, rule)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// From version 1, which had no constraints and one answer to an instruction.
+const FROM_1: &str = "
+ALTER TABLE nodes ADD COLUMN constraints TEXT;
+ALTER TABLE answers ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;
 ";
 
 impl Store {
@@ -115,7 +123,10 @@ impl Store {
         if version > SCHEMA_VERSION {
             return Err(Error::NewerSchema { path, found: version, supported: SCHEMA_VERSION });
         }
-        let connection = connect(&path, OpenFlags::empty())?;
+        let mut connection = connect(&path, OpenFlags::empty())?;
+        if version < SCHEMA_VERSION {
+            migrate(&mut connection).map_err(|e| Error::sqlite(&path, e))?;
+        }
         Ok(Self { connection, path })
     }
 
@@ -149,6 +160,13 @@ fn initialise(connection: &mut Connection) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(FROM_1)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
 }

@@ -38,6 +38,7 @@ fn seed(root_index: usize) -> Node {
         generation: None,
         status: Status::Evolved,
         reason: None,
+        constraints: Vec::new(),
     }
 }
 
@@ -81,7 +82,7 @@ fn rows_come_back_as_they_were_written_also_after_reopening() {
     let root = seed(4);
     let evolved = child(&root, 1);
     insert(&mut store, &[&root, &evolved]);
-    let answer = Answer { text: "Rhine".to_owned(), generation: generation(5) };
+    let answer = Answer { text: "Rhine".to_owned(), generation: generation(5), sample: 2 };
     let verdict = Verdict { rule: "no_gain".to_owned(), passed: true, detail: json!({"margin": -1.25}) };
     let unit = store.begin().unwrap();
     unit.insert_verdict(evolved.id, &verdict).unwrap();
@@ -199,7 +200,30 @@ fn a_newer_schema_is_refused() {
     store.connection.pragma_update(None, "user_version", schema::SCHEMA_VERSION + 1).unwrap();
     drop(store);
     let error = Store::open_or_create(dir.path()).unwrap_err();
-    assert!(matches!(error, Error::NewerSchema { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 3, supported: 2, .. }), "{error}");
+}
+
+#[test]
+fn a_journal_of_an_earlier_version_is_read_and_gets_what_it_lacks() {
+    let (dir, mut store) = store();
+    let node = seed(0);
+    insert(&mut store, &[&node]);
+    // As version 1 had it.
+    store
+        .connection
+        .execute_batch(
+            "ALTER TABLE nodes DROP COLUMN constraints; ALTER TABLE answers DROP COLUMN sample;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(store);
+    let mut store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.node(node.id).unwrap(), Some(node.clone()));
+    let with = Node { constraints: vec![json!({ "kind": "title" })], ..seed(1) };
+    insert(&mut store, &[&with]);
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.node(with.id).unwrap(), Some(with));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{Answer, Error, Generation, Node, Status, Verdict};
 use crate::llm::FinishReason;
 use rusqlite::{Transaction, named_params, params};
+use serde_json::json;
 use std::path::Path;
 
 /// Rows that become durable together. Dropped without [`Unit::commit`], it leaves no trace.
@@ -44,7 +45,7 @@ impl<'a> Unit<'a> {
         self.execute(
             "INSERT INTO nodes VALUES (:id, :parent_id, :root_id, :round, :attempt, :operator, :instruction,
                 :input, :skill, :difficulty, :prompt_hash, :sampling, :key, :prompt_tokens,
-                :completion_tokens, :finish_reason, :status, :reason)",
+                :completion_tokens, :finish_reason, :status, :reason, :constraints)",
             named_params! {
                 ":id": node.id as i64,
                 ":parent_id": node.parent_id.map(|id| id as i64),
@@ -64,6 +65,7 @@ impl<'a> Unit<'a> {
                 ":finish_reason": generation.map(|g| g.finish_reason),
                 ":status": node.status.name(),
                 ":reason": node.reason,
+                ":constraints": (!node.constraints.is_empty()).then(|| json!(node.constraints).to_string()),
             },
         )
     }
@@ -77,6 +79,14 @@ impl<'a> Unit<'a> {
             "UPDATE nodes SET status = ?2, reason = ?3 WHERE id = ?1",
             params![id as i64, status.name(), reason],
         )
+    }
+
+    /// Says how hard a node's instruction is, 1 to 10.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn set_difficulty(&self, id: u64, difficulty: u8) -> Result<(), Error> {
+        self.execute("UPDATE nodes SET difficulty = ?2 WHERE id = ?1", params![id as i64, difficulty])
     }
 
     /// Adds what a rule said.
@@ -97,7 +107,7 @@ impl<'a> Unit<'a> {
     pub fn insert_answer(&self, node_id: u64, answer: &Answer) -> Result<(), Error> {
         let g = GenerationColumns::new(&answer.generation);
         self.execute(
-            "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 node_id as i64,
                 answer.text,
@@ -107,6 +117,7 @@ impl<'a> Unit<'a> {
                 g.prompt_tokens,
                 g.completion_tokens,
                 g.finish_reason,
+                answer.sample,
             ],
         )
     }
