@@ -39,8 +39,7 @@ pub fn derive(
         if derived.len() == count {
             break;
         }
-        let is_new = !task.decided.contains(&candidate.kind());
-        if is_new
+        if task.suits(candidate.kind())
             && fits(&candidate, have.iter().chain(&derived))
             && candidate.validate().is_ok()
             && candidate.check(response).passed
@@ -65,7 +64,7 @@ fn candidates(task: &Task, response: &str, rng: &mut impl Rng) -> Vec<Constraint
         add_lengths(&mut found, response, rng);
         add_words(&mut found, task, response, rng);
         add_numbers(&mut found, response);
-        add_ends(&mut found, response, rng);
+        add_ends(&mut found, response);
     }
     if text::words(response).count() >= MIN_WORDS {
         add_absences(&mut found, response, rng);
@@ -225,24 +224,30 @@ fn add_numbers(found: &mut Vec<Constraint>, response: &str) {
     }
 }
 
-/// The first words and the last, if they are plain text.
-fn add_ends(found: &mut Vec<Constraint>, response: &str, rng: &mut impl Rng) {
-    let words: Vec<&str> = response.split_whitespace().collect();
-    let is_plain = |word: &&str| {
-        word.chars().all(|c| c.is_alphanumeric() || matches!(c, '\'' | ',' | '.' | '!' | '?' | '-'))
-    };
-    if words.len() < MIN_WORDS {
+/// The most words of a first or last sentence that can be asked for as it is.
+const PHRASE: usize = 6;
+
+/// How it begins and how it ends, where that is a short sentence or an introduction up to a comma: the first words of
+/// a longer sentence are a fragment that nobody asks for.
+fn add_ends(found: &mut Vec<Constraint>, response: &str) {
+    if response.split_whitespace().count() < MIN_WORDS {
         return;
     }
-    let n = rng.random_range(2..=4);
-    let (first, last) = (&words[..n], &words[words.len() - n - 1..]);
-    if first.iter().all(is_plain) {
-        let phrase = first.join(" ").trim_end_matches([',', '.']).to_owned();
-        found.push(Constraint::StartPhrase { phrase });
+    let sentences = super::sentence::sentences(response);
+    let is_plain = |text: &str| {
+        text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '\'' | ',' | '.' | '!' | '?' | '-'))
+            && text.starts_with(char::is_uppercase)
+    };
+    let is_short = |text: &str| (1..=PHRASE).contains(&text::words(text).count());
+    let usable = |text: &&str| is_plain(text) && is_short(text);
+    if let Some(first) = sentences.first() {
+        let introduction = first.split_once(',').map(|(introduction, _)| introduction);
+        let phrase = introduction.filter(usable).or(Some(first.trim_end_matches('.')).filter(usable));
+        found.extend(phrase.map(|phrase| Constraint::StartPhrase { phrase: phrase.to_owned() }));
     }
     // Words over a line break are no phrase: the check then says so.
-    if last.iter().all(is_plain) {
-        found.push(Constraint::EndPhrase { phrase: last.join(" ") });
+    if let Some(last) = sentences.last().map(|last| last.trim()).filter(usable) {
+        found.push(Constraint::EndPhrase { phrase: last.to_owned() });
     }
 }
 

@@ -28,7 +28,7 @@ pub fn draw(seed: u64, ids: &[u64], request: &str, have: &[Constraint], count: u
         if drawn.len() == count {
             break;
         }
-        if task.decided.contains(&kind) {
+        if !task.suits(kind) {
             continue;
         }
         let Some(constraint) = parameters(kind, &task, request, &mut rng) else { continue };
@@ -47,6 +47,7 @@ fn suitable(task: &Task) -> Vec<Kind> {
     }
     let always = [Kind::StartPhrase, Kind::EndPhrase, Kind::Postscript, Kind::RepeatRequest];
     let own: &[Kind] = match task.shape {
+        Shape::Fixed => return Vec::new(),
         Shape::Code => &[Kind::CodeBlock, Kind::HeadingCount, Kind::Title],
         Shape::Rewriting => &[Kind::Quoted, Kind::Title, Kind::TwoAnswers],
         Shape::Calculation => &[

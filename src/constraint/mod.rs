@@ -8,6 +8,7 @@
 //! - [`Constraint::check`] looks at a response and says what it found; [`Constraint::check_loose`] forgives
 //!   an opening line, a closing line and emphasis.
 //! - [`draw()`] chooses constraints that suit a request; [`derive()`] finds some that a response meets already.
+//! - [`suits()`] says whether one goes with a request; [`without()`] takes constraints out of a request again.
 //! - [`conflict()`] says why two cannot be asked together.
 //!
 //! Source of the idea and of 26 of the kinds: `IFEval` (Zhou et al. 2023, arXiv:2311.07911).
@@ -31,6 +32,7 @@ mod named;
 mod parent;
 mod parse;
 mod sentence;
+mod suit;
 mod text;
 mod vocabulary;
 mod wording;
@@ -42,6 +44,7 @@ pub use derive::derive;
 pub use draw::draw;
 pub use error::Error;
 pub use kind::{Constraint, Kind};
+pub use suit::{suits, without};
 pub use vocabulary::{Language, Mark, Postscript, Unit};
 
 #[cfg(test)]

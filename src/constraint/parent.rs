@@ -13,6 +13,8 @@ use super::{Kind, Language, Unit, text};
 pub(super) enum Shape {
     /// A program, a query, a configuration.
     Code,
+    /// One of a few replies that the request names, or a bare result: true or false, a letter, a number.
+    Fixed,
     /// Given text in another form: translated, rewritten, shortened, sorted into classes.
     Rewriting,
     /// A result that is worked out.
@@ -31,7 +33,14 @@ pub(super) enum Shape {
 const CODE: &str = "code, function, program, python, rust, javascript, typescript, java, c++, sql, bash, shell, html, \
      css, regex, regular expression, query, script, compile, algorithm, json, xml, yaml, api";
 
-const REWRITING: &str = "translate, translation, rewrite, rephrase, paraphrase, reword, correct, proofread, classify, \
+/// A request with one of these says what the whole answer is.
+const FIXED: &str = "true or false, yes or no, output yes, output no, output true, output false, output 1, output 0, \
+     output the number, output the result, output its, output none, respond with, multiple choice, choose from, \
+     select a, only output, 1 or 0, 0 or 1, support or unsupport, directly output";
+
+const REWRITING: &str = "the paragraph, the sentence, the sentences, the text, the passage, the article, replace, detect, \
+     identify, find out, misspelling, parse, rank, sort, spot, given sentence, given a sentence, complete the, fill, \
+     translate, translation, rewrite, rephrase, paraphrase, reword, correct, proofread, classify, \
      categorize, categorise, label, summarize, summarise, summary, shorten, condense, extract, convert, \
      fill in, simplify, this sentence, this paragraph, this text, this passage, following sentence, \
      following text, sort these";
@@ -174,6 +183,8 @@ pub(super) struct Task {
     pub(super) is_narrative: bool,
     /// What numbers in the answer would measure.
     pub(super) unit: Option<Unit>,
+    /// Its answer is in another language than it.
+    pub(super) is_translation: bool,
     /// It is not in English, which our wordings are in.
     pub(super) is_foreign: bool,
     /// A programming language that it names, as code fences write it.
@@ -181,6 +192,43 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// Whether a constraint of that kind can be added: it fits the answer that the request wants, which does not
+    /// decide the same thing itself.
+    pub(super) fn suits(&self, kind: Kind) -> bool {
+        // What the material says decides its numbers, its letters, its paragraphs.
+        let given = [
+            Kind::NumeralCount,
+            Kind::UnitCount,
+            Kind::NoDigits,
+            Kind::LetterCount,
+            Kind::Language,
+            Kind::ParagraphCount,
+            Kind::DividedParagraphs,
+            Kind::ParagraphStart,
+            Kind::JsonKeys,
+            Kind::SectionCount,
+        ];
+        // English phrases have no place in a translation.
+        let translated = [Kind::Quoted, Kind::Title, Kind::TwoAnswers];
+        let fits = match self.shape {
+            Shape::Fixed => false,
+            Shape::Code => matches!(
+                kind,
+                Kind::CodeBlock
+                    | Kind::HeadingCount
+                    | Kind::Title
+                    | Kind::StartPhrase
+                    | Kind::EndPhrase
+                    | Kind::Postscript
+                    | Kind::RepeatRequest
+            ),
+            Shape::Rewriting if self.is_translation => translated.contains(&kind),
+            Shape::Rewriting => !given.contains(&kind),
+            _ => true,
+        };
+        fits && !self.decided.contains(&kind)
+    }
+
     pub(super) fn of(request: &str) -> Self {
         let lower = request.to_lowercase();
         let has = |phrases: &str| phrases.split(", ").any(|phrase| text::count_phrase(&lower, phrase) > 0);
@@ -195,6 +243,7 @@ impl Task {
             is_template: has("email, e-mail, letter, invitation, form, template, message, announcement"),
             is_narrative: has("story, tale, scene, interview, speech, diary, letter, imagine, character"),
             unit: UNITS.iter().find(|(words, _)| has(words)).map(|&(_, unit)| unit),
+            is_translation: has("translate, translation"),
             is_foreign: is_foreign(request),
             code_language: CODE_LANGUAGES.iter().find(|(words, _)| has(words)).map(|&(_, name)| name),
         }
@@ -205,7 +254,11 @@ fn shape(lower: &str, has: impl Fn(&str) -> bool) -> Shape {
     let first = text::words(lower).next().unwrap_or("");
     let is_question = lower.trim_end().ends_with('?');
     let is_short = text::words(lower).count() <= SHORT_QUESTION && !has(OPEN);
-    if has(CODE) || lower.contains("```") {
+    let names_reply =
+        ["output \"", "output '", "answer \"", "respond \"", "say \"yes"].iter().any(|p| lower.contains(p));
+    if has(FIXED) || names_reply || offers_replies(lower) {
+        Shape::Fixed
+    } else if has(CODE) || lower.contains("```") {
         Shape::Code
     } else if has(REWRITING) {
         Shape::Rewriting
@@ -221,6 +274,17 @@ fn shape(lower: &str, has: impl Fn(&str) -> bool) -> Shape {
         Shape::Open
     }
 }
+
+/// `output positive, negative or neutral`: a few words after it there is a choice.
+fn offers_replies(lower: &str) -> bool {
+    let sentence =
+        lower.split_once("output ").map_or("", |(_, behind)| behind.split('.').next().unwrap_or(""));
+    let words: Vec<&str> = text::words(sentence).collect();
+    words.len() <= MOST_OFFERED && words.contains(&"or")
+}
+
+/// Words of a choice.
+const MOST_OFFERED: usize = 8;
 
 fn is_one_of(words: &str, word: &str) -> bool {
     words.split(", ").any(|one| one == word)
@@ -263,6 +327,9 @@ mod tests {
     fn the_shape_shows_in_the_words() {
         let cases = [
             ("Write a Python function that reverses a list.", Shape::Code),
+            ("Is it grammatical? If so, output yes.", Shape::Fixed),
+            ("Is the news good? Output positive, negative or neutral.", Shape::Fixed),
+            ("Classify the email. Answer \"spam\" or \"no spam\".", Shape::Fixed),
             ("Translate this sentence into French: \"I am late.\"", Shape::Rewriting),
             ("A shirt costs 20 euros. How much are five?", Shape::Calculation),
             ("Is the Moon larger than the Earth?", Shape::YesNo),

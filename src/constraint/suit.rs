@@ -1,0 +1,63 @@
+//! Whether a constraint goes with a request, and the request without its constraints.
+//!
+//! **Invariant:** what [`super::draw()`] and [`super::derive()`] return for a request suits it.
+
+use super::Constraint;
+use super::parent::Task;
+
+/// Whether the constraint can be added to the request: it fits the kind of answer that is wanted, the request does
+/// not decide the same thing itself, and a phrase to begin or end with is no fragment. `request` is without constraints,
+/// see [`without`].
+pub fn suits(request: &str, constraint: &Constraint) -> bool {
+    let is_whole = match constraint {
+        Constraint::StartPhrase { phrase } | Constraint::EndPhrase { phrase } => {
+            phrase.starts_with(char::is_uppercase)
+        }
+        _ => true,
+    };
+    is_whole && Task::of(request).suits(constraint.kind())
+}
+
+/// The request without the sentences of these constraints, in whatever wording: what it was before they were added.
+pub fn without(request: &str, constraints: &[Constraint]) -> String {
+    let mut rest = request.to_owned();
+    for constraint in constraints {
+        let wordings = (0..constraint.wordings()).map(|wording| constraint.text(wording));
+        if let Some(said) = wordings.filter(|text| rest.contains(text.as_str())).max_by_key(String::len) {
+            rest = rest.replacen(&said, "", 1);
+        }
+    }
+    rest.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constraint::Bound;
+
+    #[test]
+    fn a_request_is_found_again_without_its_constraints() {
+        let constraints = [Constraint::WordCount { bound: Bound::AtMost { n: 50 } }, Constraint::NoDigits];
+        for wording in 0..4 {
+            let text = format!(
+                "Name a river. {} {}",
+                constraints[0].text(wording),
+                constraints[1].text(wording + 1)
+            );
+            assert_eq!(without(&text, &constraints), "Name a river.");
+        }
+        assert_eq!(without("Name a river.", &constraints), "Name a river.");
+    }
+
+    #[test]
+    fn a_fixed_reply_takes_no_constraint_and_an_open_one_takes_most() {
+        for constraint in [Constraint::Title, Constraint::NoDigits, Constraint::Json] {
+            assert!(!suits("Is it true? Output true or false.", &constraint));
+            assert!(suits("Describe a wet morning.", &constraint));
+        }
+        assert!(!suits(
+            "Describe a wet morning in 50 words.",
+            &Constraint::WordCount { bound: Bound::AtMost { n: 5 } }
+        ));
+    }
+}
