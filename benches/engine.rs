@@ -117,13 +117,14 @@ fn commit_chunk(store: &mut Store, first: usize) {
                 generation: Some(generation()),
                 status: Status::Evolved,
                 reason: None,
+                constraints: Vec::new(),
             })?;
             for rule in ["answer_prompt_too_long", "answer_truncated", "answer_garbled", "refused"] {
                 let detail = serde_json::Value::Null;
                 unit.insert_verdict(id, &Verdict { rule: rule.to_owned(), passed: true, detail })?;
             }
             let text = "A lighthouse shows ships where the coast is. ".repeat(6);
-            unit.insert_answer(id, &Answer { text, generation: generation() })?;
+            unit.insert_answer(id, &Answer { text, generation: generation(), sample: 0 })?;
             unit.set_status(id, Status::Kept, None)?;
         }
         unit.commit()

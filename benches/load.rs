@@ -30,7 +30,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use evol::dataset::builtin_seeds;
-use evol::evolve::{self, EvolveConfig};
+use evol::evolve::{self, EvolveConfig, JudgeConfig, Profile};
 use evol::llm::{
     Answer, Completion, Determinism, DraftPolicy, Engine, EngineOptions, Error, Generate, Message, Part,
     Prompt, Question, Request, Restriction, Sampling, Tokenizer,
@@ -96,24 +96,17 @@ fn main() {
         });
     }
     let started = Instant::now();
-    match load.as_str() {
-        "decode" | "queue" => {
-            let groups = if keys.number("wait", 0) == 1 { keys.number("groups", 1) } else { 1 };
-            for group in requests.chunks(requests.len().div_ceil(groups)) {
-                match engine.generate(group) {
-                    Err(Error::Interrupted) => break,
-                    other => drop(other.unwrap()),
-                }
-            }
+    let done = match load.as_str() {
+        "decode" | "queue" if keys.number("wait", 0) == 1 => {
+            assert_eq!(keys.text("order", "grouped"), "grouped", "shuffled groups do not come one by one");
+            in_calls(&mut engine, &requests, keys.number("groups", 1))
         }
-        "loop" => {
-            for request in &requests {
-                drop(engine.generate(std::slice::from_ref(request)).unwrap());
-            }
-        }
-        "judge" => drop(engine.score(&questions(&requests)).unwrap()),
+        "decode" | "queue" => in_calls(&mut engine, &requests, 1),
+        "loop" => in_calls(&mut engine, &requests, requests.len()),
+        "judge" => engine.score(&questions(&requests)).map(drop),
         other => panic!("no load `{other}`"),
-    }
+    };
+    assert!(matches!(done, Ok(()) | Err(Error::Interrupted)), "{done:?}");
     let seconds = started.elapsed().as_secs_f64();
     let stats = engine.stats();
     let decode = stats.decode_ns as f64 / 1e9;
@@ -121,12 +114,17 @@ fn main() {
         "{}",
         serde_json::json!({
             "load": load, "keys": keys.0, "requests": requests.len(), "seconds": seconds,
-            "requests_per_second": requests.len() as f64 / seconds, "stats": stats,
+            "requests_per_second": stats.finished as f64 / seconds, "stats": stats,
             "decode_rows_per_worker_second": stats.generated_tokens as f64 / decode,
             "prefill_tokens_per_worker_second": stats.prompt_tokens as f64 / (stats.prefill_ns as f64 / 1e9),
             "resident_bytes_before": asked_bytes, "peak_resident_bytes": resident_bytes("VmHWM:"),
         })
     );
+}
+
+/// Completes the list in so many calls of the same length.
+fn in_calls(engine: &mut Engine, requests: &[Request], calls: usize) -> Result<(), Error> {
+    requests.chunks(requests.len().div_ceil(calls)).try_for_each(|list| engine.generate(list).map(drop))
 }
 
 /// Memory of this process, by its name in `/proc/self/status`; `None` where there is no such file.
@@ -166,9 +164,16 @@ fn round(options: EngineOptions<'_>, keys: &Keys) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::create(folder.path()).unwrap();
     let seeds = builtin_seeds().into_iter().take(keys.number("seeds", 175)).collect::<Vec<_>>();
-    let config = EvolveConfig { rounds: 1, min_yield: 0.0, ..EvolveConfig::default() };
+    let config = EvolveConfig {
+        profile: Profile::Wizardlm,
+        rounds: Some(1),
+        min_yield: 0.0,
+        max_errors: 1.0,
+        judge: JudgeConfig { pairs: 48, ..JudgeConfig::default() },
+        ..EvolveConfig::default()
+    };
     let (sha256, recipe) = (String::new(), Vec::new());
-    let evolving = evolve::Model { generate: &mut remembering, sha256, recipe, n_params };
+    let evolving = evolve::Model { generate: &mut remembering, sha256, recipe, n_params, judge: None };
     let started = Instant::now();
     evolve::run(evolving, &mut store, &seeds, &config, &mut |_| ()).unwrap();
     let seconds = started.elapsed().as_secs_f64();

@@ -11,7 +11,7 @@ use super::memory;
 use super::spent::{Spent, Stopped};
 use super::{Error, Step, Workload, ratio};
 use crate::dataset::{Seed, builtin_seeds};
-use crate::evolve::{self, Event, EvolveConfig, Summary, Times};
+use crate::evolve::{self, Event, EvolveConfig, JudgeConfig, Profile, Summary, Times};
 use crate::llm::{Determinism, Engine, EngineStats, Request};
 use crate::store::Store;
 use std::path::Path;
@@ -116,11 +116,15 @@ pub(super) fn measure(
     scratch: &Path,
     step: &mut dyn FnMut(Step),
 ) -> Result<(Evolution, Vec<Request>), Error> {
+    // The paper's profile: the same work whatever the model is.
     let config = EvolveConfig {
-        rounds: workload.settings.rounds,
+        profile: Profile::Wizardlm,
+        rounds: Some(workload.settings.rounds),
         seed: workload.settings.seed,
         max_tokens: workload.settings.max_tokens,
         min_yield: 0.0,
+        max_errors: 1.0,
+        judge: JudgeConfig { pairs: 48, ..JudgeConfig::default() },
         ..EvolveConfig::default()
     };
     let seeds = spread(builtin_seeds(), workload.settings.seeds);
@@ -129,7 +133,7 @@ pub(super) fn measure(
     let n_params = Some(engine.info().n_params);
     let mut stopped = Stopped::new(&mut engine);
     let (sha256, recipe) = (workload.sha256.clone(), Vec::new());
-    let model = evolve::Model { generate: &mut stopped, sha256, recipe, n_params };
+    let model = evolve::Model { generate: &mut stopped, sha256, recipe, n_params, judge: None };
     let mut report = |event: &Event| {
         if let Event::Chunk(chunk) = event {
             step(Step::Evolution { round: chunk.round, done: chunk.done, total: chunk.total });

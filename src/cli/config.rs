@@ -11,7 +11,7 @@ use super::args::{ComputeFormatArg, DeterminismArg};
 use super::compute::EngineSettings;
 use super::error::Error;
 use super::plan::recordable;
-use crate::dataset::{Format, OnBadInput, VALIDATION_FRACTION};
+use crate::dataset::{Format, Mix, OnBadInput, VALIDATION_FRACTION};
 use crate::evolve::EvolveConfig;
 use crate::train::TrainConfig;
 use anyhow::Context as _;
@@ -28,6 +28,9 @@ pub(crate) const FILE_NAME: &str = "config.toml";
 pub(crate) struct RunConfig {
     /// A GGUF file, or the name of a known model.
     pub(crate) model: String,
+    /// Another model that judges, as `model`; without it the model itself does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) judge_model: Option<String>,
     /// The run directory.
     pub(crate) out: PathBuf,
     /// Decides everything random.
@@ -86,11 +89,21 @@ pub(crate) struct ExportSection {
     pub(crate) format: Format,
     /// Share of the seeds that go to validation with all their descendants.
     pub(crate) validation_fraction: f64,
+    /// Test sets that nothing in it may repeat.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) decontaminate: Vec<PathBuf>,
+    /// How much of what goes in.
+    pub(crate) mix: Mix,
 }
 
 impl Default for ExportSection {
     fn default() -> Self {
-        Self { format: Format::default(), validation_fraction: VALIDATION_FRACTION }
+        Self {
+            format: Format::default(),
+            validation_fraction: VALIDATION_FRACTION,
+            decontaminate: Vec::new(),
+            mix: Mix::default(),
+        }
     }
 }
 
@@ -137,10 +150,13 @@ fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig, Error> {
     config.set_seed(config.seed);
     config.out = folder.join(config.out);
     config.seeds.file = config.seeds.file.map(|file| folder.join(file));
-    if super::known_models::all().iter().all(|known| known.name != config.model) {
-        let model = folder.join(&config.model);
-        recordable(&model)?;
-        config.model = model.to_string_lossy().into_owned();
+    config.export.decontaminate.iter_mut().for_each(|file| *file = folder.join(&*file));
+    for model in [Some(&mut config.model), config.judge_model.as_mut()].into_iter().flatten() {
+        if super::known_models::all().iter().all(|known| known.name != *model) {
+            let path = folder.join(&*model);
+            recordable(&path)?;
+            *model = path.to_string_lossy().into_owned();
+        }
     }
     Ok(config)
 }
@@ -178,6 +194,7 @@ impl RunConfig {
         let in_section = |section: &str| format!("section `{section}` of `{}`", path.display());
         self.evolve.validate().with_context(|| in_section("[evolve]"))?;
         self.train.validate().with_context(|| in_section("[train]"))?;
+        self.export.mix.validate().with_context(|| in_section("[export.mix]"))?;
         let share = self.export.validation_fraction;
         if !(0.0..1.0).contains(&share) {
             return Err(Error::ConfigValue {
@@ -220,8 +237,9 @@ impl RunConfig {
 
 /// Keys that decide no result (where things lie, when to give up, how often to save), or whose content is compared
 /// by its hash, or by what came of it (the journal is bound to that).
-const NOT_COMPARED: [&str; 10] = [
+const NOT_COMPARED: [&str; 12] = [
     "model",
+    "judge_model",
     "out",
     "seeds.file",
     "seeds.on_bad_input",
@@ -230,6 +248,7 @@ const NOT_COMPARED: [&str; 10] = [
     "gpu_layers",
     "determinism",
     "evolve.min_yield",
+    "evolve.max_errors",
     "train.save_steps",
 ];
 

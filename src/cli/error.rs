@@ -61,6 +61,8 @@ pub(crate) enum Error {
     OtherModel { path: PathBuf, found: String, expected: String },
     #[error("{differing} of {compared} replayed generations are not as recorded")]
     Verify { differing: usize, compared: usize, elsewhere: bool },
+    #[error("{findings} findings in {rows} rows")]
+    Check { findings: usize, rows: usize },
     #[error("{failed} of {all} checks failed")]
     Doctor { failed: usize, all: usize },
     #[error("interrupted")]
@@ -203,7 +205,14 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn own_usage(error: &Error) -> bool {
-    !matches!(error, Error::InUse { .. } | Error::Write { .. } | Error::Doctor { .. } | Error::Verify { .. })
+    !matches!(
+        error,
+        Error::InUse { .. }
+            | Error::Write { .. }
+            | Error::Doctor { .. }
+            | Error::Check { .. }
+            | Error::Verify { .. }
+    )
 }
 
 fn gguf_usage(error: &gguf::Error) -> bool {

@@ -4,16 +4,16 @@ use super::args::EvolveArgs;
 use super::compute::{Compute, EngineSettings};
 use super::config::{RunConfig, SeedsSection};
 use super::error::Error;
-use super::manifest::{self, Manifest, ModelEntry, SeedsEntry};
+use super::manifest::{self, Journal, Manifest, ModelEntry, SeedsEntry};
 use super::output::{Output, Progress};
 use super::plan::{self, Session};
 use super::run::funnel;
 use super::run_dir::RunDir;
 use super::shell;
 use crate::dataset::{self, BadLine, Seed};
-use crate::evolve::{self, Chunk, Event, EvolveConfig, Summary};
+use crate::evolve::{self, Chunk, Event, EvolveConfig, JudgeModel, Policy, Summary};
 use crate::gguf::Gguf;
-use crate::llm::{self, Engine};
+use crate::llm::{self, Determinism, Engine};
 use crate::rng;
 use crate::store::Store;
 use anyhow::{Context, Result};
@@ -35,6 +35,49 @@ pub(crate) struct EvolvePlan {
     seeds_entry: SeedsEntry,
     config: EvolveConfig,
     engine: EngineSettings,
+    judge: Option<JudgePlan>,
+}
+
+/// A model that judges only.
+#[derive(Debug)]
+struct JudgePlan {
+    path: PathBuf,
+    entry: ModelEntry,
+    determinism: Determinism,
+}
+
+impl JudgePlan {
+    fn new(path: PathBuf, engine: &EngineSettings, output: Output) -> Result<Self> {
+        let (path, entry) = model_entry(path)?;
+        let (determinism, reason) =
+            Determinism::from(engine.determinism).resolve(&path, engine.gpu_layers)?;
+        if let Some(reason) = reason {
+            output.warn(&format!("the judge's results depend on threads and batch width: {reason}"));
+        }
+        Ok(Self { path, entry, determinism })
+    }
+
+    /// What of it decides verdicts.
+    fn recipe(&self, engine: &EngineSettings, threads: usize) -> Vec<(String, String)> {
+        let mut recipe = vec![
+            ("judge.sha256".to_owned(), self.entry.sha256.clone()),
+            ("judge.determinism".to_owned(), self.determinism.name().to_owned()),
+        ];
+        if self.determinism == Determinism::Scheduled {
+            recipe.push(("judge.threads".to_owned(), threads.to_string()));
+            recipe.push(("judge.gpu_layers".to_owned(), engine.gpu_layers.to_string()));
+        }
+        recipe
+    }
+}
+
+/// A model that llama.cpp can load, with its description.
+fn model_entry(path: PathBuf) -> Result<(PathBuf, ModelEntry)> {
+    plan::recordable(&path)?;
+    let gguf = Gguf::open(&path)?;
+    gguf.check_for_llama_cpp()?;
+    let entry = ModelEntry::new(&gguf, &gguf.sha256()?);
+    Ok((path, entry))
 }
 
 impl EvolvePlan {
@@ -47,7 +90,9 @@ impl EvolvePlan {
         };
         let config = args.settings.config(session.seed.unwrap_or(0));
         config.validate()?;
-        Self::new(plan::model(&args.model)?, &section, config, (&args.engine).into(), session)
+        let judge = args.judge_model.as_deref().map(plan::model).transpose()?;
+        let models = (plan::model(&args.model)?, judge);
+        Self::new(models, &section, config, (&args.engine).into(), session)
     }
 
     /// Checks the parts of `evol run` that concern evolving; ranges are checked already.
@@ -55,25 +100,31 @@ impl EvolvePlan {
     /// # Errors
     /// The model or the seeds are unusable.
     pub(crate) fn from_config(config: &RunConfig, model: &Path, session: &Session) -> Result<Self> {
-        Self::new(model.to_owned(), &config.seeds, config.evolve.clone(), config.engine(), session)
+        let judge = config.judge_model.as_deref().map(plan::model).transpose()?;
+        let models = (model.to_owned(), judge);
+        Self::new(models, &config.seeds, config.evolve.clone(), config.engine(), session)
     }
 
     fn new(
-        model: PathBuf,
+        (model, judge): (PathBuf, Option<PathBuf>),
         seeds: &SeedsSection,
         config: EvolveConfig,
         engine: EngineSettings,
         session: &Session,
     ) -> Result<Self> {
         engine.validate()?;
-        plan::recordable(&model)?;
-        let gguf = Gguf::open(&model)?;
-        gguf.check_for_llama_cpp()?;
-        let model_entry = ModelEntry::new(&gguf, &gguf.sha256()?);
+        let (model, model_entry) = model_entry(model)?;
+        let judge = judge.map(|path| JudgePlan::new(path, &engine, session.output)).transpose()?;
         let file = seeds.file.as_deref();
         let seeds = limited(read_seeds(seeds, session.output)?, seeds.limit, config.seed)?;
         let seeds_entry = SeedsEntry::new(file, &seeds);
-        Ok(Self { model, model_entry, seeds, seeds_entry, config, engine })
+        Ok(Self { model, model_entry, seeds, seeds_entry, config, engine, judge })
+    }
+
+    /// What decides the bytes besides the model: how the engine runs, and who judges.
+    fn recipe(&self, mut engine: Vec<(String, String)>, threads: usize) -> Vec<(String, String)> {
+        engine.extend(self.judge.iter().flat_map(|judge| judge.recipe(&self.engine, threads)));
+        engine
     }
 
     /// Lowercase hex SHA-256 of the model file.
@@ -155,7 +206,9 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
 /// # Errors
 /// [`crate::store::Error::Changed`] names what is different.
 pub(crate) fn check_begun(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<()> {
-    let recipe = plan.engine.recipe_of_begun(&plan.model, &store.fingerprint()?, session.threads)?;
+    let journal = store.fingerprint()?;
+    let recipe = plan.engine.recipe_of_begun(&plan.model, &journal, session.threads)?;
+    let recipe = plan.recipe(recipe, session.threads);
     evolve::check(store, plan.model_sha256(), &recipe, &plan.seeds, &plan.config)
         .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))
 }
@@ -167,7 +220,8 @@ pub(crate) fn check_begun(plan: &EvolvePlan, dir: &RunDir, store: &Store, sessio
 pub(crate) fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<Compute> {
     let sha256 = plan.model_sha256();
     let compute = Compute::prepare(&plan.engine, &plan.model, sha256, &store.fingerprint()?, session)?;
-    evolve::check(store, sha256, &compute.recipe(), &plan.seeds, &plan.config)
+    let recipe = plan.recipe(compute.recipe(), session.threads);
+    evolve::check(store, sha256, &recipe, &plan.seeds, &plan.config)
         .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?;
     Ok(compute)
 }
@@ -193,11 +247,16 @@ pub(crate) fn stage(
     options.interrupt = Arc::clone(session.interrupt.flag());
     options.progress = Arc::clone(&counters);
     let mut engine = Engine::load(options)?;
+    let mut judge =
+        plan.judge.as_ref().map(|judge| load_judge(judge, plan, &counters, session)).transpose()?;
     let model = evolve::Model {
         n_params: Some(engine.info().n_params),
         generate: &mut engine,
         sha256: plan.model_sha256().to_owned(),
-        recipe: compute.recipe(),
+        recipe: plan.recipe(compute.recipe(), session.threads),
+        judge: judge
+            .as_mut()
+            .map(|judge| JudgeModel { n_params: Some(judge.info().n_params), generate: judge }),
     };
     let reporter = Reporter::new(session.output, &counters);
     let reporting = &reporter;
@@ -222,6 +281,20 @@ pub(crate) fn stage(
     Ok(summary)
 }
 
+fn load_judge(
+    judge: &JudgePlan,
+    plan: &EvolvePlan,
+    counters: &Arc<llm::Progress>,
+    session: &Session,
+) -> Result<Engine> {
+    let mut options = llm::EngineOptions::new(&judge.path, session.threads);
+    options.determinism = judge.determinism;
+    options.gpu_layers = plan.engine.gpu_layers;
+    options.interrupt = Arc::clone(session.interrupt.flag());
+    options.progress = Arc::clone(counters);
+    Ok(Engine::load(options)?)
+}
+
 /// Before the run for whoever looks while it goes on; after it with what the journal was bound to.
 fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &Store) -> Result<()> {
     let manifest = Manifest::new(
@@ -229,7 +302,12 @@ fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &St
         plan.model_entry.clone(),
         compute.entry().clone(),
         plan.seeds_entry.clone(),
-        store.fingerprint()?.into_iter().collect(),
+        Journal {
+            bound: store.fingerprint()?.into_iter().collect(),
+            policy: evolve::policy(store)?,
+            calibration: evolve::calibration(store)?,
+            judge: plan.judge.as_ref().map(|judge| judge.entry.clone()),
+        },
     );
     Ok(dir.write_json(manifest::FILE_NAME, &manifest)?)
 }
@@ -269,11 +347,15 @@ impl<'a> Reporter<'a> {
                 state.progress.say(&format!("evolving {seeds} seeds, prompt style {}", style.name()));
             }
             Event::Calibrated(calibration) if !calibration.trusted => state.progress.say(&format!(
-                "the judge of equality is not trusted on this model (area under the curve {:.2}): only exact and \
-                 near copies are eliminated for bringing nothing new",
+                "the judge cannot tell the same from different on this model (area under the curve {:.2}): words \
+                 decide what brings something new, and difficulty is not rated",
                 calibration.auc
             )),
-            Event::Calibrated(_) => {}
+            Event::Calibrated(calibration) => state.progress.say(&format!(
+                "the judge tells the same from different with an area under the curve of {:.2}",
+                calibration.auc
+            )),
+            Event::Settled(policy) => state.progress.say(&settled(policy)),
             Event::Chunk(chunk) => {
                 let same = state.chunk.as_ref().is_some_and(|last| place(last) == place(chunk));
                 if !same {
@@ -318,6 +400,20 @@ impl<'a> Reporter<'a> {
     }
 }
 
+/// How a run will evolve, and why.
+fn settled(policy: &Policy) -> String {
+    let used = evolve::Operator::ALL.into_iter().filter(|&operator| policy.operators.get(operator) > 0.0);
+    let operators: Vec<&str> = used.map(evolve::Operator::name).collect();
+    let Policy { profile, rounds, attempts, answer_samples, .. } = policy;
+    let mut text = format!(
+        "profile {}: {rounds} rounds, {attempts} attempts, {answer_samples} answers at most; {}",
+        profile.name(),
+        operators.join(", ")
+    );
+    policy.why.iter().for_each(|why| text.push_str(&format!("\n  {why}")));
+    text
+}
+
 fn place(chunk: &Chunk) -> (u32, u32, evolve::Stage) {
     (chunk.round, chunk.attempt, chunk.stage)
 }
@@ -327,6 +423,7 @@ fn label(chunk: &Chunk) -> String {
         evolve::Stage::Evolve => "evolve",
         evolve::Stage::Judge => "judge",
         evolve::Stage::Answer => "answer",
+        evolve::Stage::Rate => "rate",
     };
     match chunk.round {
         0 => format!("seeds {stage}"),

@@ -2,12 +2,16 @@
 
 use super::args::ExportArgs;
 use super::config;
+use super::manifest;
 use super::plan::{ExportPlan, Session};
-use crate::dataset::{self, ExportOptions, Exported};
+use crate::dataset::{self, Collection, Contamination, ExportOptions, Exported, Mix, TestSet};
 use crate::store::Store;
 use anyhow::{Context, Result};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Contaminated rows that are shown.
+const SHOWN: usize = 5;
 
 /// Where the journal keeps the run's seed.
 const SEED_KEY: &str = "config.seed";
@@ -19,18 +23,38 @@ const SEED_KEY: &str = "config.seed";
 pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
     let plan = ExportPlan::new(args, session)?;
     let store = Store::open(&plan.run)?;
-    // The run's own seed and share, so that the split is the one that its adapter was trained and measured on.
+    // The run's own settings, so that the split is the one that its adapter was trained and measured on.
+    let section = config::of_run(&plan.run)?.map(|config| config.export).unwrap_or_default();
     let seed = plan.seed.map_or_else(|| run_seed(&store), Ok)?;
-    let validation_fraction = plan.validation_fraction.map_or_else(|| run_share(&plan.run), Ok)?;
-    let options = ExportOptions { format: plan.format, validation_fraction, seed };
-    let exported = stage(&store, &options, &plan.out)?;
+    let Mix { sample, max_per_root, shares } = plan.mix;
+    let mix = Mix {
+        sample: sample.or(section.mix.sample),
+        max_per_root: max_per_root.or(section.mix.max_per_root),
+        shares: if shares.is_empty() { section.mix.shares } else { shares },
+    };
+    let validation_fraction = plan.validation_fraction.unwrap_or(section.validation_fraction);
+    let options = ExportOptions { format: plan.format, validation_fraction, seed, mix };
+    let tests = if plan.decontaminate.is_empty() { section.decontaminate } else { plan.decontaminate };
+    let exported = stage(&store, &plan.run, &tests, &options, &plan.out)?;
     if session.output.is_json() {
         return session.output.document(&json!({
             "train": exported.train,
             "validation": exported.validation,
             "train_records": exported.train_records,
             "validation_records": exported.validation_records,
+            "contaminated": exported.contaminated,
+            "left_out": exported.left_out,
         }));
+    }
+    for Contamination { id, source, line, words } in exported.contaminated.iter().take(SHOWN) {
+        session.output.note(&format!("left out {id}: line {line} of `{source}` has \"{words}\" too"));
+    }
+    if !exported.contaminated.is_empty() || exported.left_out > 0 {
+        session.output.note(&format!(
+            "left out: {} that repeat a test, {} beyond the limits of the mix; all are in `rejected.jsonl` or the run",
+            exported.contaminated.len(),
+            exported.left_out
+        ));
     }
     session.output.data(&format!("{}: {} rows\n", exported.train.display(), exported.train_records))?;
     match &exported.validation {
@@ -48,17 +72,34 @@ fn run_seed(store: &Store) -> Result<u64> {
     Ok(seed.and_then(|(_, value)| value.parse().ok()).unwrap_or(0))
 }
 
-/// The share that the run held out, the default for one that trained nothing.
-fn run_share(run: &Path) -> Result<f64> {
-    let config = config::of_run(run)?;
-    Ok(config.map_or(dataset::VALIDATION_FRACTION, |config| config.export.validation_fraction))
-}
-
-/// Exports what `store` kept into `out`. The same bytes every time.
+/// Exports what the run in `dir` kept into `out`, without what repeats one of the `tests`. The same bytes every time.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn stage(store: &Store, options: &ExportOptions, out: &Path) -> Result<Exported> {
-    let records = dataset::records(store)?;
-    dataset::export(records, options, out).with_context(|| format!("cannot export to `{}`", out.display()))
+pub(crate) fn stage(
+    store: &Store,
+    dir: &Path,
+    tests: &[PathBuf],
+    options: &ExportOptions,
+    out: &Path,
+) -> Result<Exported> {
+    let collection = collection(store, dir, tests)?;
+    dataset::export(collection, options, out).with_context(|| format!("cannot export to `{}`", out.display()))
+}
+
+/// Everything that the run in `dir` has for an export.
+///
+/// # Errors
+/// The journal or a test set cannot be read.
+pub(crate) fn collection(store: &Store, dir: &Path, tests: &[PathBuf]) -> Result<Collection> {
+    let mut items = Vec::new();
+    for file in tests {
+        items.extend(dataset::read_items(file)?);
+    }
+    Ok(Collection {
+        records: dataset::records(store)?,
+        rejected: dataset::rejected(store)?,
+        tests: TestSet::new(items),
+        card: manifest::card(dir)?,
+    })
 }

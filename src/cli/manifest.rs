@@ -9,7 +9,8 @@ use super::compute::ComputeEntry;
 use super::error::Error;
 use super::known_models;
 use super::machine::Machine;
-use crate::dataset::Seed;
+use crate::dataset::{Card, Seed};
+use crate::evolve::{Calibration, Policy};
 use crate::gguf::{Gguf, Value};
 use crate::llm;
 use serde::{Deserialize, Serialize};
@@ -39,11 +40,30 @@ pub(crate) struct Manifest {
     pub(crate) seeds: SeedsEntry,
     /// What the journal is bound to: settings, and hashes of model, seeds and prompts. Empty until it is.
     pub(crate) journal: BTreeMap<String, String>,
+    /// How the run evolves, why, and where that is not what the paper did; absent until it is settled.
+    pub(crate) policy: Option<Policy>,
+    /// How well the judge can tell the same from different; absent until it was asked.
+    pub(crate) calibration: Option<Calibration>,
+    /// The model that judges, if it is another one.
+    pub(crate) judge_model: Option<ModelEntry>,
     /// Instruction sets and options of the llama.cpp that generates: results are the same bit by bit only with
     /// the same ones.
     pub(crate) llama_cpp: Vec<String>,
     /// Where the run was begun.
     pub(crate) machine: Machine,
+}
+
+/// What a manifest takes from the journal, and who judged.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// What it is bound to.
+    pub(crate) bound: BTreeMap<String, String>,
+    /// See [`Manifest::policy`].
+    pub(crate) policy: Option<Policy>,
+    /// See [`Manifest::calibration`].
+    pub(crate) calibration: Option<Calibration>,
+    /// See [`Manifest::judge_model`].
+    pub(crate) judge: Option<ModelEntry>,
 }
 
 impl Manifest {
@@ -53,8 +73,9 @@ impl Manifest {
         model: ModelEntry,
         compute: ComputeEntry,
         seeds: SeedsEntry,
-        journal: BTreeMap<String, String>,
+        journal: Journal,
     ) -> Self {
+        let Journal { bound, policy, calibration, judge } = journal;
         Self {
             made_by: env!("CARGO_PKG_NAME"),
             evol_version: env!("CARGO_PKG_VERSION"),
@@ -62,7 +83,10 @@ impl Manifest {
             model,
             compute,
             seeds,
-            journal,
+            journal: bound,
+            policy,
+            calibration,
+            judge_model: judge,
             llama_cpp: llm::system_info(),
             machine: Machine::detect(),
         }
@@ -130,6 +154,32 @@ impl Begun {
         let differ = pairs.into_iter().filter(|(_, then, now)| then != now);
         differ.map(|(what, then, now)| format!("{what} was `{then}`, is `{now}`")).collect()
     }
+}
+
+/// What the card of an export says about the run in `dir`, as far as its manifest does.
+///
+/// # Errors
+/// [`Error::Read`].
+pub(crate) fn card(dir: &Path) -> Result<Card, Error> {
+    let path = dir.join(FILE_NAME);
+    let manifest: serde_json::Value = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => serde_json::Value::Null,
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    let text = |path: &str| manifest.pointer(path).and_then(|value| value.as_str()).map(str::to_owned);
+    Ok(Card {
+        evol_version: text("/evol_version").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        profile: text("/policy/profile"),
+        model: text("/model/known_as").or_else(|| text("/model/name")),
+        model_sha256: text("/model/sha256"),
+        model_licence: text("/model/licence"),
+        // The name of the file, not where it lay: a card is passed on.
+        seeds: text("/seeds/source").map(|path| {
+            Path::new(&path).file_name().map_or(path.clone(), |name| name.to_string_lossy().into_owned())
+        }),
+        seeds_licence: text("/seeds/licence"),
+    })
 }
 
 /// A model file by its content.

@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `verify`, `doctor`, `bench`: the commands
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to paste
@@ -13,7 +13,9 @@
 
 mod args;
 mod bench;
+mod calibrate;
 mod chat;
+mod check;
 mod compute;
 mod config;
 mod determinism;
@@ -30,6 +32,7 @@ mod plan;
 mod run;
 mod run_dir;
 mod shell;
+mod stats;
 mod train;
 mod tree;
 mod verify;
@@ -68,6 +71,9 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Train(args) => train::run(args, session),
         Command::Chat(args) => chat::run(args, session),
         Command::Tree(args) => tree::run(args, session),
+        Command::Stats(args) => stats::run(args, session),
+        Command::Check(args) => check::run(args, session),
+        Command::Calibrate(args) => calibrate::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
         Command::Bench(args) => bench::run(args, session),

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::{known_models, machine};
-use crate::dataset::Format;
+use crate::dataset::{Format, Mix};
 use crate::llm::Sampling;
 use crate::train::TrainConfig;
 use anyhow::Result;
@@ -141,6 +141,10 @@ pub(crate) struct ExportPlan {
     pub(crate) validation_fraction: Option<f64>,
     /// Decides order and sides; without it the run's.
     pub(crate) seed: Option<u64>,
+    /// Test sets; without any the run's.
+    pub(crate) decontaminate: Vec<PathBuf>,
+    /// How much of what goes in; a limit that is not set is the run's.
+    pub(crate) mix: Mix,
 }
 
 impl ExportPlan {
@@ -148,7 +152,7 @@ impl ExportPlan {
     ///
     /// # Errors
     /// The share is out of range.
-    pub(crate) fn new(args: &ExportArgs, session: &Session) -> Result<Self, Error> {
+    pub(crate) fn new(args: &ExportArgs, session: &Session) -> Result<Self> {
         if let Some(share) = args.validation_fraction
             && !(0.0..1.0).contains(&share)
         {
@@ -156,14 +160,20 @@ impl ExportPlan {
                 flag: "--validation-fraction",
                 found: share.to_string(),
                 expected: "at least 0 and below 1",
-            });
+            }
+            .into());
         }
+        let shares = args.shares.iter().cloned().collect();
+        let mix = Mix { sample: args.sample, max_per_root: args.max_per_root, shares };
+        mix.validate()?;
         Ok(Self {
             run: args.run.clone(),
             out: args.out.clone(),
             format: args.format.into(),
             validation_fraction: args.validation_fraction,
             seed: session.seed,
+            decontaminate: args.decontaminate.clone(),
+            mix,
         })
     }
 }

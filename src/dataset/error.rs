@@ -48,6 +48,30 @@ pub enum Error {
     /// Nothing to export.
     #[error("there are no answered instructions to export")]
     NoRecords,
+    /// A limit on a share that is none.
+    #[error("the greatest share of `{group}` is {found}, expected above 0 and at most 1")]
+    Share {
+        /// The group.
+        group: String,
+        /// As given.
+        found: f64,
+    },
+    /// Limits that leave nothing.
+    #[error(
+        "no data set keeps all limits on shares: every record is in a group with a limit, and together they are less than 1"
+    )]
+    EmptyMix,
+    /// A node has constraints that this program does not know.
+    #[error("node {id} of the journal has a constraint that cannot be read: {reason}")]
+    BadConstraint {
+        /// The node.
+        id: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A run's journal cannot be read.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
     /// A file that an export would replace was not made by an export, or was changed since.
     #[error("`{}` was not made by an earlier export, or was changed since, and is not overwritten", path.display())]
     NotOurs {
@@ -76,11 +100,18 @@ impl Error {
                 }
                 _ => None,
             },
+            Self::Store(error) => error.hint(),
+            Self::BadConstraint { .. } => {
+                Some("the run was made by another version of evol, or changed by hand".to_owned())
+            }
+            Self::EmptyMix => Some("leave one group without a limit".to_owned()),
             Self::NotOurs { .. } => {
                 Some("choose another output folder, or move the file out of the way".to_owned())
             }
             Self::NoRecords => Some("run `evol evolve` until it has kept something".to_owned()),
-            Self::Io { .. } | Self::Empty { .. } | Self::ValidationFraction { .. } => None,
+            Self::Io { .. } | Self::Empty { .. } | Self::ValidationFraction { .. } | Self::Share { .. } => {
+                None
+            }
         }
     }
 }

@@ -20,6 +20,12 @@ use std::path::Path;
 pub(super) const TRAIN: &str = "train.jsonl";
 /// Name of the file to validate on.
 pub(super) const VALIDATION: &str = "validation.jsonl";
+/// Name of the file with what was eliminated.
+pub(super) const REJECTED: &str = "rejected.jsonl";
+/// Name of the card, as Hugging Face wants it.
+pub(super) const CARD: &str = "README.md";
+/// All that an export writes.
+const NAMES: [&str; 4] = [TRAIN, VALIDATION, REJECTED, CARD];
 /// Name of the list of hashes.
 const MANIFEST: &str = "export.json";
 
@@ -83,9 +89,9 @@ pub(super) fn write(dir: &Path, options: &ExportOptions, files: &[File]) -> Resu
         roots: file.roots,
         blake3: hash(file.content.as_bytes()),
     });
-    let mut manifest = Manifest { options: *options, files: entries.collect(), replacing: Vec::new() };
+    let mut manifest = Manifest { options: options.clone(), files: entries.collect(), replacing: Vec::new() };
     let earlier = Manifest::read(dir)?;
-    for name in [TRAIN, VALIDATION] {
+    for name in NAMES {
         let path = dir.join(name);
         let Some(bytes) = read_if_present(&path)? else { continue };
         let present = hash(&bytes);
@@ -95,7 +101,7 @@ pub(super) fn write(dir: &Path, options: &ExportOptions, files: &[File]) -> Resu
         manifest.replacing.push(present);
     }
     manifest.write(dir)?;
-    for name in [TRAIN, VALIDATION] {
+    for name in NAMES {
         let path = dir.join(name);
         match files.iter().find(|file| file.name == name) {
             Some(file) => replace(&path, &file.content)?,

@@ -29,6 +29,10 @@ fn record(id: u64, root_id: u64) -> Record {
         input: if id.is_multiple_of(2) { String::new() } else { "3\n1\t\"2\"".to_owned() },
         output: "1, 2, 3".to_owned(),
         round: u32::from(id != root_id),
+        attempt: 0,
+        parent_id: (id != root_id).then_some(root_id),
+        harder: None,
+        constraints: Vec::new(),
         operator: (id != root_id).then(|| "deepening".to_owned()),
         skill: Some("Reasoning".to_owned()),
         difficulty: (id == root_id).then_some(3),
@@ -139,9 +143,9 @@ fn a_line_of_exactly_the_limit_is_read() {
 #[test]
 fn rows_of_each_format() {
     let record = record(11, 10);
-    insta::assert_snapshot!(Format::Alpaca.row(&record), @r#"{"instruction":"Sort list 11.","input":"3\n1\t\"2\"","output":"1, 2, 3","id":11,"root_id":10,"round":1,"operator":"deepening","skill":"Reasoning","difficulty":null}"#);
-    insta::assert_snapshot!(Format::Sharegpt.row(&record), @r#"{"conversations":[{"from":"human","value":"Sort list 11.\n\n3\n1\t\"2\""},{"from":"gpt","value":"1, 2, 3"}],"id":11,"root_id":10,"round":1,"operator":"deepening","skill":"Reasoning","difficulty":null}"#);
-    insta::assert_snapshot!(Format::Messages.row(&record), @r#"{"messages":[{"role":"user","content":"Sort list 11.\n\n3\n1\t\"2\""},{"role":"assistant","content":"1, 2, 3"}],"id":11,"root_id":10,"round":1,"operator":"deepening","skill":"Reasoning","difficulty":null}"#);
+    insta::assert_snapshot!(Format::Alpaca.row(&record), @r#"{"instruction":"Sort list 11.","input":"3\n1\t\"2\"","output":"1, 2, 3","id":11,"parent_id":10,"root_id":10,"round":1,"attempt":0,"operator":"deepening","skill":"Reasoning","difficulty":null,"harder":null,"constraints":"[]"}"#);
+    insta::assert_snapshot!(Format::Sharegpt.row(&record), @r#"{"conversations":[{"from":"human","value":"Sort list 11.\n\n3\n1\t\"2\""},{"from":"gpt","value":"1, 2, 3"}],"input":"3\n1\t\"2\"","id":11,"parent_id":10,"root_id":10,"round":1,"attempt":0,"operator":"deepening","skill":"Reasoning","difficulty":null,"harder":null,"constraints":"[]"}"#);
+    insta::assert_snapshot!(Format::Messages.row(&record), @r#"{"messages":[{"role":"user","content":"Sort list 11.\n\n3\n1\t\"2\""},{"role":"assistant","content":"1, 2, 3"}],"input":"3\n1\t\"2\"","id":11,"parent_id":10,"root_id":10,"round":1,"attempt":0,"operator":"deepening","skill":"Reasoning","difficulty":null,"harder":null,"constraints":"[]"}"#);
 }
 
 #[test]

@@ -1,10 +1,17 @@
 //! What a user can choose about evolving, with the defaults and their reasons.
 //!
-//! **Invariant:** every field but `min_yield` decides rows of the journal, and is part of its fingerprint.
+//! **Invariant:** every field but `min_yield` and `max_errors` decides rows of the journal, and is part of its fingerprint.
 
-use super::{Error, OperatorWeights};
+use super::constrain;
+use super::{Error, OperatorWeights, Profile};
 use crate::llm::Sampling;
 use crate::store;
+
+/// Answers to one instruction: beyond it nothing is gained.
+const MAX_SAMPLES: u32 = 65;
+
+/// Labelled pairs below which an area under a curve means nothing.
+const MIN_PAIRS: usize = 10;
 
 /// Which prompts are used for rewriting and judging.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -74,11 +81,14 @@ pub struct JudgeConfig {
     pub max_false_elimination: f64,
     /// Area under the ROC curve on the labelled pairs below which the judge is not trusted.
     pub min_auc: f64,
+    /// Labelled pairs that it is asked about, half of them the same, at most all there are. Fewer take less time, which
+    /// matters for a large model on a few cores, and say less: with 40 the area is known to about ± 0.1.
+    pub pairs: usize,
 }
 
 impl Default for JudgeConfig {
     fn default() -> Self {
-        Self { max_false_elimination: 0.05, min_auc: 0.75 }
+        Self { max_false_elimination: 0.05, min_auc: 0.75, pairs: 262 }
     }
 }
 
@@ -86,16 +96,27 @@ impl Default for JudgeConfig {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvolveConfig {
+    /// What decides the fields that are not set here.
+    pub profile: Profile,
     /// Rounds of evolution. The paper has 4 and a model of 175B; small evolvers over-escalate from the
-    /// third round on, so 2.
-    pub rounds: u32,
-    /// Attempts at an instruction within a round, each with an operator drawn anew. 1 is the paper's: what
-    /// failed waits for the next round.
-    pub attempts: u32,
+    /// third round on, so 2 in the other profiles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+    /// Attempts at an instruction within a round, each with another operator and a higher temperature. 1 is the
+    /// paper's: what failed waits for the next round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Answers to an instruction, at most: the first that passes every rule is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_samples: Option<u32>,
+    /// Constraints that one step of `verifiable_constraints` or `derived_constraints` adds, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_constraints: Option<usize>,
     /// Seed of every random choice of the run.
     pub seed: u64,
     /// Relative frequencies of the operators.
-    pub operators: OperatorWeights,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operators: Option<OperatorWeights>,
     /// Which prompts.
     pub style: Style,
     /// How tokens of instructions are drawn: hot, for variety.
@@ -111,15 +132,20 @@ pub struct EvolveConfig {
     pub chunk_size: usize,
     /// The run gives up when, after 50 attempts of a round, a smaller share than this is still alive.
     pub min_yield: f64,
+    /// The run gives up when, after 50 attempts of a round, a larger share than this is empty, cut or broken.
+    pub max_errors: f64,
 }
 
 impl Default for EvolveConfig {
     fn default() -> Self {
         Self {
-            rounds: 2,
-            attempts: 1,
+            profile: Profile::default(),
+            rounds: None,
+            attempts: None,
+            answer_samples: None,
+            max_constraints: None,
             seed: 0,
-            operators: OperatorWeights::default(),
+            operators: None,
             style: Style::Auto,
             sampling: Sampling {
                 temperature: 0.7,
@@ -141,6 +167,7 @@ impl Default for EvolveConfig {
             judge: JudgeConfig::default(),
             chunk_size: 64,
             min_yield: 0.1,
+            max_errors: 0.5,
         }
     }
 }
@@ -162,17 +189,24 @@ impl EvolveConfig {
         let share = |field, value: f64| {
             check((0.0..=1.0).contains(&value), field, value.to_string(), "0 to 1".into())
         };
-        below("rounds", self.rounds, store::MAX_ROUNDS)?;
-        below("attempts", self.attempts, store::MAX_ATTEMPTS)?;
+        below("rounds", self.rounds.unwrap_or(1), store::MAX_ROUNDS)?;
+        below("attempts", self.attempts.unwrap_or(1), store::MAX_ATTEMPTS)?;
+        below("answer_samples", self.answer_samples.unwrap_or(1), MAX_SAMPLES)?;
+        below("max_constraints", self.max_constraints.unwrap_or(1) as u32, constrain::MOST as u32 + 1)?;
         positive("chunk_size", self.chunk_size)?;
         positive("max_tokens.instruction", self.max_tokens.instruction)?;
         positive("max_tokens.instruction_with_data", self.max_tokens.instruction_with_data)?;
         positive("max_tokens.answer", self.max_tokens.answer)?;
         share("judge.max_false_elimination", self.judge.max_false_elimination)?;
         share("judge.min_auc", self.judge.min_auc)?;
+        let pairs = self.judge.pairs;
+        check(pairs >= MIN_PAIRS, "judge.pairs", pairs.to_string(), format!("at least {MIN_PAIRS}"))?;
         share("min_yield", self.min_yield)?;
-        let expected = "finite weights, none negative, one positive".to_owned();
-        check(self.operators.is_drawable(), "operators", format!("{:?}", self.operators), expected)?;
+        share("max_errors", self.max_errors)?;
+        if let Some(operators) = &self.operators {
+            let expected = "finite weights, none negative, one positive".to_owned();
+            check(operators.is_drawable(), "operators", format!("{operators:?}"), expected)?;
+        }
         check_sampling(&self.sampling, ["sampling.temperature", "sampling.top_p", "sampling.min_p"])?;
         check_sampling(
             &self.answer_sampling,
@@ -193,8 +227,10 @@ impl EvolveConfig {
     /// The configuration as flat (name, value) pairs: `config.operators.mutation` = `1.0`.
     pub(super) fn fingerprint(&self) -> Vec<(String, String)> {
         let mut value = serde_json::to_value(self).expect("plain data serialises");
-        // Gives up earlier or later, but changes no row.
-        value.as_object_mut().expect("a struct is an object").remove("min_yield");
+        // These give up earlier or later, but change no row.
+        for name in ["min_yield", "max_errors"] {
+            value.as_object_mut().expect("a struct is an object").remove(name);
+        }
         let mut flat = Vec::new();
         flatten(FINGERPRINT, &value, &mut flat);
         flat
@@ -266,11 +302,11 @@ mod tests {
     #[test]
     fn a_fingerprint_gives_the_configuration_back() {
         let mut config =
-            EvolveConfig { seed: u64::MAX, rounds: 7, style: Style::Chat, ..EvolveConfig::default() };
+            EvolveConfig { seed: u64::MAX, rounds: Some(7), style: Style::Chat, ..EvolveConfig::default() };
         config.sampling.temperature = 0.1;
         config.judge.min_auc = 1.0 / 3.0;
         config.max_tokens.answer = 33;
-        config.operators.set(super::super::Operator::Mutation, 0.25);
+        config.operators.get_or_insert_default().set(super::super::Operator::Mutation, 0.25);
         let mut fingerprint = config.fingerprint();
         fingerprint.push(("model.sha256".to_owned(), "aa".to_owned()));
         assert_eq!(EvolveConfig::from_fingerprint(&fingerprint).unwrap(), config);

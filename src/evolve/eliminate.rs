@@ -1,13 +1,17 @@
-//! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3).
+//! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3), and then
+//! the guards.
 //!
 //! Source: `WizardLM` (arXiv:2304.12244), section 3, "elimination evolving"; rule 1 is in `judge.rs`. The rules
-//! beyond the four catch what local models do in addition: cut, broken and repeated output.
+//! beyond the four catch what local models do in addition: cut, broken and repeated output; `guard` the rest.
 //!
-//! **Invariant:** rules are asked in the order of [`Reason`], each leaves a verdict, and the first that fails
-//! is the node's reason.
+//! **Invariant:** rules are asked in a fixed order, and the first that fails is the node's reason and its verdict.
+//! Rules that pass leave no verdict: there are thirty of them, and a million nodes.
 
+use super::guard::{self, Case, Task, Words};
 use super::text::{self, Phrases};
-use super::{Operator, Reason, Style, library};
+use super::{Error, Operator, Reason, Style, constrain, library};
+use crate::constraint::Constraint;
+use crate::dataset::NearIndex;
 use crate::llm::FinishReason;
 use crate::store::{Node, Verdict};
 use serde_json::{Value, json};
@@ -28,15 +32,26 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn new() -> Self {
+    /// Nothing to say.
+    pub(super) fn new() -> Self {
         Self { verdicts: Vec::new(), reason: None }
     }
 
     /// Asks a rule unless one has failed. `look` gives what the rule objects to.
     fn ask(&mut self, rule: Reason, look: impl FnOnce() -> Option<Value>) {
         if self.reason.is_none() {
-            let objection = look();
-            self.record(rule, objection.is_none(), objection.unwrap_or(Value::Null));
+            if let Some(objection) = look() {
+                self.record(rule, false, objection);
+            }
+        }
+    }
+
+    /// Asks the guards on children, or on answers, unless a rule has failed.
+    fn ask_guards(&mut self, case: &Case<'_>, on_answers: bool) {
+        if self.reason.is_none()
+            && let Some((rule, objection)) = guard::first_objection(case, on_answers)
+        {
+            self.record(rule, false, objection);
         }
     }
 
@@ -62,6 +77,8 @@ pub(super) struct Child {
     pub(super) input: String,
     /// Data was asked for and did not come.
     pub(super) lacks_data: bool,
+    /// What its answer has to meet; its parent's included.
+    pub(super) constraints: Vec<Constraint>,
 }
 
 /// The part of an instruction that the model rewrites, and the rest, which it does not see.
@@ -85,7 +102,12 @@ pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output
         _ => (output.trim(), ""),
     };
     if operator.is_in_breadth() {
-        return Child { instruction: head.to_owned(), input: String::new(), lacks_data: false };
+        return Child {
+            instruction: head.to_owned(),
+            input: String::new(),
+            lacks_data: false,
+            constraints: Vec::new(),
+        };
     }
     let carried = split_instruction(style, &parent.instruction).1;
     let material = [parent.input.as_str(), data];
@@ -95,6 +117,7 @@ pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output
         instruction: if head.is_empty() { String::new() } else { format!("{head}{carried}") },
         input: material.join("\n\n"),
         lacks_data: operator == Operator::ComplicateInput && data.is_empty(),
+        constraints: Vec::new(),
     }
 }
 
@@ -106,26 +129,39 @@ pub(super) struct ChildRules {
     phrases: Vec<Phrases>,
     /// Every instruction that is in the run already, normalised.
     known: HashSet<String>,
+    /// The same, to find what is nearly there.
+    near: NearIndex,
+    pub(super) words: Words,
+    /// Whether the guards are asked.
+    guards: bool,
 }
 
 impl ChildRules {
-    pub(super) fn new(prompts: &library::Prompts) -> Self {
+    pub(super) fn new(prompts: &library::Prompts, guards: bool) -> Self {
         let phrases = |operator: &Operator| Phrases::of(&prompts.operator(*operator).fixed_text());
         Self {
             scaffold: library::scaffold_phrases(),
-            phrases: Operator::ALL.iter().map(phrases).collect(),
+            phrases: Operator::REWRITING.iter().map(phrases).collect(),
             known: HashSet::new(),
+            near: NearIndex::default(),
+            words: Words::load(),
+            guards,
         }
     }
 
     /// Forgets the instructions that are known.
     pub(super) fn clear(&mut self) {
         self.known.clear();
+        self.near.clear();
     }
 
-    /// Adds an instruction that later children must not repeat.
-    pub(super) fn learn(&mut self, instruction: &str, input: &str) {
-        self.known.insert(identity(instruction, input));
+    /// Adds an instruction of the lineage `root_id` that later children must not repeat.
+    pub(super) fn learn(&mut self, root_id: u64, instruction: &str, input: &str) {
+        let identity = identity(instruction, input);
+        if self.guards {
+            self.near.add(&identity, root_id);
+        }
+        self.known.insert(identity);
     }
 
     /// Asks every rule on a child.
@@ -141,6 +177,10 @@ impl ChildRules {
         let own = identity(&child.instruction, &child.input);
         let mut outcome = Outcome::new();
         let simply = |fails: bool| fails.then_some(Value::Null);
+        let parent_has = parent.constraints.len();
+        outcome.ask(Reason::NoConstraint, || {
+            simply(operator.is_by_code() && child.constraints.len() <= parent_has)
+        });
         outcome.ask(Reason::PromptTooLong, || simply(finish == FinishReason::PromptTooLong));
         outcome.ask(Reason::Truncated, || simply(finish == FinishReason::Length));
         outcome.ask(Reason::Empty, || simply(text::words(&child.instruction).is_empty()));
@@ -148,8 +188,29 @@ impl ChildRules {
         outcome.ask(Reason::NoData, || simply(child.lacks_data));
         outcome.ask(Reason::ScaffoldLeak, || self.leak(operator, &whole, &parent_whole));
         outcome.ask(Reason::Copied, || simply(own == identity(&parent.instruction, &parent.input)));
+        if self.guards {
+            outcome.ask_guards(&self.case(operator, parent, child), false);
+        }
         outcome.ask(Reason::Duplicate, || simply(self.known.contains(&own)));
+        if self.guards {
+            outcome.ask(Reason::NearDuplicate, || {
+                let (root_id, similarity) = self.near.find(&own, parent.root_id)?;
+                Some(json!({ "root_id": root_id, "similarity": similarity }))
+            });
+        }
         outcome
+    }
+
+    /// The child beside its parent, as guards see it.
+    pub(super) fn case<'t>(&'t self, operator: Operator, parent: &'t Node, child: &'t Child) -> Case<'t> {
+        Case {
+            words: &self.words,
+            operator,
+            parent: Task { instruction: &parent.instruction, input: &parent.input },
+            child: Task { instruction: &child.instruction, input: &child.input },
+            constraints: &child.constraints,
+            answer: "",
+        }
     }
 
     /// Rule 4: a scaffold phrase, or a row of words of the prompt and its examples. What the parent has is
@@ -159,7 +220,9 @@ impl ChildRules {
         let leaks =
             |phrase: &&String| text::has_phrase(&low_child, phrase) && !text::has_phrase(&low_parent, phrase);
         let scaffold = self.scaffold.iter().find(leaks);
-        let leak = scaffold.cloned().or_else(|| self.phrases[operator as usize].leaked(child, parent))?;
+        // An operator without a prompt leaks none.
+        let phrases = self.phrases.get(operator as usize);
+        let leak = scaffold.cloned().or_else(|| phrases?.leaked(child, parent))?;
         Some(json!({ "leak": leak }))
     }
 }
@@ -169,8 +232,17 @@ fn identity(instruction: &str, input: &str) -> String {
     format!("{}\n{}", text::normalise(instruction), text::normalise(input))
 }
 
-/// Asks every rule on an answer.
-pub(super) fn check_answer(answer: &str, finish: FinishReason, stop_words: &HashSet<&str>) -> Outcome {
+/// Asks every rule on an answer to `node`.
+///
+/// # Errors
+/// [`Error::BadConstraint`].
+pub(super) fn check_answer(
+    lists: &Words,
+    node: &Node,
+    answer: &str,
+    finish: FinishReason,
+    guards: bool,
+) -> Result<Outcome, Error> {
     let words = text::words(answer);
     let mut outcome = Outcome::new();
     let simply = |fails: bool| fails.then_some(Value::Null);
@@ -181,8 +253,16 @@ pub(super) fn check_answer(answer: &str, finish: FinishReason, stop_words: &Hash
         let sorry = answer.to_lowercase().contains("sorry");
         (sorry && words.len() < REFUSAL_WORDS).then(|| json!({ "words": words.len() }))
     });
-    outcome.ask(Reason::AnswerEmpty, || simply(words.iter().all(|word| stop_words.contains(word.as_str()))));
-    outcome
+    outcome.ask(Reason::AnswerEmpty, || simply(words.iter().all(|word| lists.is_stop_word(word))));
+    if guards {
+        let task = Task { instruction: &node.instruction, input: &node.input };
+        let operator = node.operator.as_deref().and_then(Operator::parse).unwrap_or(Operator::Mutation);
+        let constraints = constrain::of(node)?;
+        let case =
+            Case { words: lists, operator, parent: task, child: task, constraints: &constraints, answer };
+        outcome.ask_guards(&case, true);
+    }
+    Ok(outcome)
 }
 
 #[cfg(test)]
@@ -205,11 +285,12 @@ mod tests {
             generation: None,
             status: Status::Evolved,
             reason: None,
+            constraints: Vec::new(),
         }
     }
 
     fn reason_of(operator: Operator, parent: &Node, output: &str) -> Option<Reason> {
-        let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true));
+        let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true), false);
         let child = read_child(operator, Style::Completion, parent, output);
         rules.check(operator, parent, &child, FinishReason::Stop).reason
     }
@@ -246,26 +327,28 @@ mod tests {
 
     #[test]
     fn rules_are_asked_in_order_and_the_first_objection_stands() {
-        let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true));
+        let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true), false);
         let plain = parent("Name a river.", "");
         let child = read_child(Operator::Deepening, Style::Completion, &plain, "Name a river\u{FFFD}");
         let outcome = rules.check(Operator::Deepening, &plain, &child, FinishReason::Length);
         assert_eq!(outcome.reason, Some(Reason::Truncated));
-        assert_eq!(outcome.verdicts.len(), 2);
+        assert_eq!(outcome.verdicts.len(), 1);
         let outcome = rules.check(Operator::Deepening, &plain, &child, FinishReason::Stop);
         assert_eq!(outcome.reason, Some(Reason::Garbled));
     }
 
     #[test]
     fn answers_are_eliminated_by_the_papers_rules() {
-        let stop_words = library::stop_words();
-        let reason = |answer: &str| check_answer(answer, FinishReason::EndOfText, &stop_words).reason;
+        let lists = Words::load();
+        let node = parent("Name a river.", "");
+        let check = |answer: &str, finish| check_answer(&lists, &node, answer, finish, false).unwrap().reason;
+        let reason = |answer: &str| check(answer, FinishReason::EndOfText);
         assert_eq!(reason("I'm SORRY, but I cannot help."), Some(Reason::Refused));
         assert_eq!(reason(&format!("Sorry to be brief. {}", "word ".repeat(80))), None);
         assert_eq!(reason("The ... is, and?"), Some(Reason::AnswerEmpty));
         assert_eq!(reason(""), Some(Reason::AnswerEmpty));
         assert_eq!(reason("42"), None);
-        let cut = check_answer("A good answer so far", FinishReason::Length, &stop_words);
-        assert_eq!(cut.reason, Some(Reason::AnswerTruncated));
+        let cut = check("A good answer so far", FinishReason::Length);
+        assert_eq!(cut, Some(Reason::AnswerTruncated));
     }
 }

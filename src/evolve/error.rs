@@ -67,6 +67,41 @@ pub enum Error {
         /// What is said to have made it.
         operator: Option<String>,
     },
+    /// A node has constraints that this program does not know.
+    #[error("node {id} of the journal has a constraint that cannot be read: {reason}")]
+    BadConstraint {
+        /// The node.
+        id: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The policy in the journal is none.
+    #[error("the journal holds a policy that cannot be read: {reason}")]
+    BadPolicy {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Generation itself fails: going on would take hours and give nothing.
+    #[error(
+        "in round {round} {failed} of {attempts} attempts are empty, cut or broken (limit {limit}); most often: \
+         `{reason}`, as in node {example_id}: {example:?}"
+    )]
+    Failing {
+        /// The round.
+        round: u32,
+        /// Attempts so far.
+        attempts: usize,
+        /// Of these empty, cut or broken.
+        failed: usize,
+        /// `max_errors`.
+        limit: f64,
+        /// The most frequent reason.
+        reason: String,
+        /// A node that was eliminated for it.
+        example_id: u64,
+        /// Its instruction.
+        example: String,
+    },
     /// Nearly everything is eliminated: going on would take hours and give nothing.
     #[error(
         "in round {round} only {alive} of {attempts} attempts are alive (limit {limit}); most often: `{reason}`, as \
@@ -98,13 +133,21 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::NoSeeds => Some("give `--seeds FILE`, or leave it out for the built-in seeds".to_owned()),
             Self::NoChatTemplate => Some("use `--style completion`".to_owned()),
-            Self::UnknownReason { .. } | Self::BadCalibration { .. } => {
+            Self::UnknownReason { .. }
+            | Self::BadCalibration { .. }
+            | Self::BadConstraint { .. }
+            | Self::BadPolicy { .. } => {
                 Some("the file was changed by hand or by another version: begin a new run".to_owned())
             }
             Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
                 Some("the file was changed by hand or by another version, and cannot be replayed".to_owned())
             }
             Self::OtherPrompts { .. } => Some("replay it with the version of evol that made it".to_owned()),
+            Self::Failing { .. } => Some(
+                "give instructions and answers more tokens (`--max-instruction-tokens`, `--max-answer-tokens`) or use \
+                 another model, in a new directory; `max_errors = 1` under `[evolve]` goes on with this run regardless"
+                    .to_owned(),
+            ),
             Self::Hopeless { .. } => Some(
                 "try the other `--style`, a larger model or a lower temperature, in a new directory; \
                  `min_yield = 0` under `[evolve]` (`--min-yield 0`) goes on with this run regardless"

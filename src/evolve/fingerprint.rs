@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** two runs with equal fingerprints have equal rows.
 
-use super::{Error, EvolveConfig, library};
+use super::{Error, EvolveConfig, guard, library};
 use crate::dataset::Seed;
 use crate::store::Store;
 
@@ -30,6 +30,7 @@ pub(super) fn new(
         ("seeds.blake3".to_owned(), hasher.finalize().to_hex()[..32].to_owned()),
         ("prompts.blake3".to_owned(), library::hash()),
         (STYLE.to_owned(), style.to_owned()),
+        ("guards.blake3".to_owned(), guard::hash()),
     ];
     fingerprint.extend(config.fingerprint());
     fingerprint.extend_from_slice(recipe);

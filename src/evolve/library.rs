@@ -17,11 +17,15 @@ macro_rules! files {
 }
 
 const FILES: &[File] = files![
+    "asks_back.txt",
+    "boilerplate.txt",
     "chat/add_constraints.txt",
     "chat/answer.txt",
     "chat/complicate_input.txt",
     "chat/concretizing.txt",
     "chat/deepening.txt",
+    "chat/difficulty.txt",
+    "chat/harder.txt",
     "chat/increase_reasoning.txt",
     "chat/judge.txt",
     "chat/mutation.txt",
@@ -30,10 +34,14 @@ const FILES: &[File] = files![
     "completion/complicate_input.txt",
     "completion/concretizing.txt",
     "completion/deepening.txt",
+    "completion/difficulty.txt",
+    "completion/harder.txt",
     "completion/increase_reasoning.txt",
     "completion/judge.txt",
     "completion/mutation.txt",
+    "imperatives.txt",
     "judge_pairs.jsonl",
+    "personal.txt",
     "scaffold.txt",
     "stop_words.txt",
 ];
@@ -47,29 +55,46 @@ fn file(path: &str) -> &'static str {
 #[derive(Debug, Clone)]
 pub(super) struct Prompts {
     operators: Vec<PromptFile>,
-    /// Rule 1.
-    pub(super) judge: PromptFile,
     /// Answers.
     pub(super) answer: PromptFile,
+}
+
+/// What a judge is asked.
+#[derive(Debug, Clone)]
+pub(super) struct JudgePrompts {
+    /// Rule 1: whether two tasks are the same.
+    pub(super) same: PromptFile,
+    /// How hard a task is, in digits.
+    pub(super) difficulty: PromptFile,
+    /// Which of two tasks is harder.
+    pub(super) harder: PromptFile,
+}
+
+impl JudgePrompts {
+    /// `style` is resolved.
+    pub(super) fn new(style: Style) -> Self {
+        let load = |stem| load(style, stem);
+        Self { same: load("judge"), difficulty: load("difficulty"), harder: load("harder") }
+    }
+}
+
+fn load(style: Style, stem: &str) -> PromptFile {
+    let path = format!("{}/{stem}.txt", style.name());
+    PromptFile::parse(&path, file(&path))
 }
 
 impl Prompts {
     /// `style` is resolved. Answers come through the chat template whenever the model has one: that is how
     /// it was taught to answer, and how it is used after training.
     pub(super) fn new(style: Style, has_chat_template: bool) -> Self {
-        let load = |style: Style, stem: &str| {
-            let path = format!("{}/{stem}.txt", style.name());
-            PromptFile::parse(&path, file(&path))
-        };
         let answer_style = if has_chat_template { Style::Chat } else { Style::Completion };
         Self {
-            operators: Operator::ALL.iter().map(|operator| load(style, operator.name())).collect(),
-            judge: load(style, "judge"),
+            operators: Operator::REWRITING.iter().map(|operator| load(style, operator.name())).collect(),
             answer: load(answer_style, "answer"),
         }
     }
 
-    /// The prompt of an operator.
+    /// The prompt of an operator that rewrites.
     pub(super) fn operator(&self, operator: Operator) -> &PromptFile {
         &self.operators[operator as usize]
     }
@@ -82,6 +107,8 @@ pub(super) struct LabelledPair {
     pub(super) first: String,
     pub(super) second: String,
     pub(super) same: bool,
+    /// What makes them the same, or different.
+    pub(super) kind: String,
 }
 
 /// The pairs that the judge is calibrated on.
@@ -93,6 +120,26 @@ pub(super) fn judge_pairs() -> Vec<LabelledPair> {
 /// Rule 4: phrases, in lower case.
 pub(super) fn scaffold_phrases() -> Vec<String> {
     entries("scaffold.txt").map(str::to_lowercase).collect()
+}
+
+/// Verbs that requests begin with.
+pub(super) fn imperatives() -> std::collections::HashSet<&'static str> {
+    entries("imperatives.txt").flat_map(str::split_whitespace).collect()
+}
+
+/// Phrases of models about themselves.
+pub(super) fn boilerplate() -> Vec<&'static str> {
+    entries("boilerplate.txt").collect()
+}
+
+/// Phrases that ask about the reader's life.
+pub(super) fn personal() -> Vec<&'static str> {
+    entries("personal.txt").collect()
+}
+
+/// Phrases that ask for what a task lacks.
+pub(super) fn asks_back() -> Vec<&'static str> {
+    entries("asks_back.txt").collect()
 }
 
 /// Rule 3: words, in lower case.
@@ -146,18 +193,21 @@ mod tests {
         let task = "Name {{input}} and {{first}}.";
         for style in [Style::Chat, Style::Completion] {
             let prompts = Prompts::new(style, style == Style::Chat);
-            let files = Operator::ALL.map(|operator| prompts.operator(operator));
-            for file in files.into_iter().chain([&prompts.answer, &prompts.judge]) {
+            let files = Operator::REWRITING.map(|operator| prompts.operator(operator));
+            let judge = JudgePrompts::new(style);
+            let judges = [&judge.same, &judge.difficulty, &judge.harder];
+            for file in files.into_iter().chain([&prompts.answer]).chain(judges) {
                 let value = |slot| if slot == Slot::Input { String::new() } else { task.to_owned() };
                 let prompt = file.render(&model, value).unwrap().unwrap();
                 let (shared, own) = prompt.parts.split_at(prompt.shared);
                 assert!(!shared.is_empty() && shared.iter().all(|part| !part.text.contains(task)));
                 let own: String = own.iter().map(|part| part.text.as_str()).collect();
-                let tasks = if file.labels.is_empty() { 1 } else { 2 };
+                // Two labels are about two tasks.
+                let tasks = if file.labels.len() == 2 { 2 } else { 1 };
                 assert_eq!(own.matches(task).count(), tasks, "{own}");
                 assert!(!own.ends_with(' '), "a space at the end is no token that a model has learnt");
             }
-            assert_eq!(prompts.judge.labels.len(), 2);
+            assert_eq!(judges.map(|file| file.labels.len()), [2, 10, 2]);
         }
     }
 

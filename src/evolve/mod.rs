@@ -6,13 +6,13 @@
 //!
 //! A run:
 //!
-//! 1. The judge is calibrated ([`Calibration`]); the seeds are answered, by the same model and under the same
-//!    rules as everything else, so that the whole set speaks with one voice. A seed whose answer fails
-//!    stays in the pool, but is not exported.
+//! 1. The judge is calibrated ([`Calibration`]), and how to evolve is settled ([`Policy`]). The seeds are answered, by
+//!    the same model and under the same rules as everything else, so that the whole set speaks with one voice. A seed
+//!    whose answer fails stays in the pool, but is not exported.
 //! 2. In each round every root's newest kept instruction gets one [`Operator`], drawn from the run's seed. The
-//!    child meets the rules that need no model, then the judge, then it is answered, then the answer meets
-//!    the rules. A child that passes is *kept*: the next round evolves it. Where it fails, its parent is
-//!    evolved again.
+//!    child meets the rules and guards that need no model, then the judge, then it is answered, then the answer meets
+//!    the rules, its guards and its constraints. A child that passes is *kept*: the next round evolves it. Where it
+//!    fails, its parent is tried again with another operator, as often as the policy says, and then in the next round.
 //!
 //! Each stage of a round works on a list that depends on the journal alone, cut into chunks of a fixed size;
 //! a chunk is generated in one call and committed in one transaction. Resuming makes the same lists and
@@ -20,7 +20,9 @@
 //!
 //! - `config`: what can be chosen; `operator`, `reason`: the vocabulary
 //! - `prompt`, `library`: prompt files, and those that are embedded
-//! - `eliminate`, `judge`, `text`: the rules
+//! - `profile`, `trial`: what is done with which model
+//! - `eliminate`, `guard`, `judge`, `text`: the rules; `recheck`: asking them of an export
+//! - `constrain`: constraints that code adds
 //! - `requests`: what is asked of the model; `verify`: asking again, and comparing
 //! - `rounds`: the order of things; `fingerprint`: what decides them; `times`: how long they took
 //!
@@ -30,14 +32,18 @@
 //! **Invariant:** this module decides, and owns no file and no terminal; no clock decides anything.
 
 mod config;
+mod constrain;
 mod eliminate;
 mod error;
 mod fingerprint;
+mod guard;
 mod judge;
 mod library;
 mod operator;
+mod profile;
 mod prompt;
 mod reason;
+mod recheck;
 mod requests;
 mod rounds;
 #[cfg(test)]
@@ -46,14 +52,17 @@ mod scripted;
 mod tests;
 mod text;
 mod times;
+mod trial;
 mod verify;
 
 pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
 pub use error::Error;
 pub use fingerprint::check;
-pub use judge::Calibration;
+pub use judge::{Calibration, JudgedPair};
 pub use operator::{Operator, OperatorWeights};
+pub use profile::{Policy, Profile};
 pub use reason::{Reason, Stage};
+pub use recheck::{Finding, Recheck, recheck};
 pub use times::Times;
 pub use verify::{Difference, Field, Selection, Verification, verify};
 
@@ -72,6 +81,16 @@ pub struct Model<'a> {
     pub recipe: Vec<(String, String)>,
     /// Its size, which decides what [`Style::Auto`] means.
     pub n_params: Option<u64>,
+    /// Another model that judges; its hash and its recipe belong into `recipe`.
+    pub judge: Option<JudgeModel<'a>>,
+}
+
+/// A model that judges only.
+pub struct JudgeModel<'a> {
+    /// What scores.
+    pub generate: &'a mut dyn Generate,
+    /// Its size.
+    pub n_params: Option<u64>,
 }
 
 /// What a run tells while it goes on.
@@ -87,6 +106,8 @@ pub enum Event {
     /// The judge was calibrated, now or before the run was interrupted. If it is not
     /// [trusted](Calibration::trusted), the user should know.
     Calibrated(Calibration),
+    /// How the run will evolve is settled, now or before it was interrupted.
+    Settled(Policy),
     /// A chunk was committed, now or before the run was interrupted.
     Chunk(Chunk),
 }
@@ -158,6 +179,43 @@ impl Summary {
         }
         Ok(summary)
     }
+}
+
+/// How the run in a journal evolves; `None`: it is not settled yet.
+///
+/// # Errors
+/// [`Error::BadPolicy`], [`Error::Store`].
+pub fn policy(store: &Store) -> Result<Option<Policy>, Error> {
+    store.meta(rounds::POLICY)?.map(|stored| rounds::policy_from(&stored)).transpose()
+}
+
+/// How well the judge of the run in a journal can judge; `None`: it was not asked yet.
+///
+/// # Errors
+/// [`Error::BadCalibration`], [`Error::Store`].
+pub fn calibration(store: &Store) -> Result<Option<Calibration>, Error> {
+    let parse = |found: String| serde_json::from_str(&found).map_err(|_| Error::BadCalibration { found });
+    store.meta(rounds::CALIBRATION)?.map(parse).transpose()
+}
+
+/// How well a model judges: its calibration, and what it says about each labelled pair.
+///
+/// # Errors
+/// [`Error::Llm`].
+pub fn calibrate(
+    model: &mut dyn Generate,
+    n_params: Option<u64>,
+    style: Style,
+    config: JudgeConfig,
+) -> Result<(Calibration, Vec<JudgedPair>), Error> {
+    let style = style.resolve(n_params, model.chat_prompt(&[], 0).is_some())?;
+    let pairs = judge::judge_labelled(model, &library::JudgePrompts::new(style).same, config.pairs)?;
+    Ok((judge::calibration(&pairs, config), pairs))
+}
+
+/// The guards as a table: name, what each looks at, what it objects to, and the evidence for its limit.
+pub fn guard_table() -> Vec<[String; 4]> {
+    guard::table().collect()
 }
 
 /// Runs all rounds, or what the journal lacks of them.

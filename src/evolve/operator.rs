@@ -1,9 +1,11 @@
-//! The six ways to evolve an instruction, and which one is drawn.
+//! The ways to evolve an instruction, and which one is drawn.
 //!
-//! Source: `WizardLM` (Xu et al. 2023, arXiv:2304.12244), section 3: five in-depth operators and one
-//! in-breadth, one of them drawn per instruction and round.
+//! Source of the first six: `WizardLM` (Xu et al. 2023, arXiv:2304.12244), section 3: five in-depth operators and one
+//! in-breadth, one of them drawn per instruction and round. The other two are ours: they add constraints that code can
+//! check, without a model that rewrites (see [`crate::constraint`]).
 //!
-//! **Invariant:** the draw for a root in a round depends on the run's seed and those two alone.
+//! **Invariant:** the draw for a root depends on the run's seed, the root, round and attempt, and on whether the
+//! parent has constraints.
 
 use crate::rng;
 use rand::RngExt;
@@ -23,11 +25,27 @@ pub enum Operator {
     ComplicateInput,
     /// In breadth: another, rarer task of the same field.
     Mutation,
+    /// In depth: constraints that suit the task; of several answers one that meets them is kept.
+    VerifiableConstraints,
+    /// In depth: the task is answered first, then constraints are added that the answer meets.
+    DerivedConstraints,
 }
 
 impl Operator {
-    /// All six.
-    pub const ALL: [Self; 6] = [
+    /// All.
+    pub const ALL: [Self; 8] = [
+        Self::AddConstraints,
+        Self::Deepening,
+        Self::Concretizing,
+        Self::IncreaseReasoning,
+        Self::ComplicateInput,
+        Self::Mutation,
+        Self::VerifiableConstraints,
+        Self::DerivedConstraints,
+    ];
+
+    /// Those of the paper, which have a model rewrite the instruction, each by a prompt of its own.
+    pub const REWRITING: [Self; 6] = [
         Self::AddConstraints,
         Self::Deepening,
         Self::Concretizing,
@@ -45,6 +63,8 @@ impl Operator {
             Self::IncreaseReasoning => "increase_reasoning",
             Self::ComplicateInput => "complicate_input",
             Self::Mutation => "mutation",
+            Self::VerifiableConstraints => "verifiable_constraints",
+            Self::DerivedConstraints => "derived_constraints",
         }
     }
 
@@ -57,9 +77,14 @@ impl Operator {
     pub fn is_in_breadth(self) -> bool {
         self == Self::Mutation
     }
+
+    /// Whether code makes the instruction, by adding constraints to its parent.
+    pub fn is_by_code(self) -> bool {
+        matches!(self, Self::VerifiableConstraints | Self::DerivedConstraints)
+    }
 }
 
-/// How often each operator is drawn, relative to the others. All 1: the paper's equal shares.
+/// How often each operator is drawn, relative to the others. The default are the paper's: its six in equal shares.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "named as the operators")]
@@ -70,6 +95,8 @@ pub struct OperatorWeights {
     pub increase_reasoning: f64,
     pub complicate_input: f64,
     pub mutation: f64,
+    pub verifiable_constraints: f64,
+    pub derived_constraints: f64,
 }
 
 impl Default for OperatorWeights {
@@ -81,6 +108,8 @@ impl Default for OperatorWeights {
             increase_reasoning: 1.0,
             complicate_input: 1.0,
             mutation: 1.0,
+            verifiable_constraints: 0.0,
+            derived_constraints: 0.0,
         }
     }
 }
@@ -94,6 +123,20 @@ impl OperatorWeights {
         increase_reasoning: 0.0,
         complicate_input: 0.0,
         mutation: 0.0,
+        verifiable_constraints: 0.0,
+        derived_constraints: 0.0,
+    };
+
+    /// All in equal shares, those that add constraints by code twice: half of the steps are then verifiable.
+    pub const EQUAL: Self = Self {
+        add_constraints: 1.0,
+        deepening: 1.0,
+        concretizing: 1.0,
+        increase_reasoning: 1.0,
+        complicate_input: 1.0,
+        mutation: 1.0,
+        verifiable_constraints: 2.0,
+        derived_constraints: 2.0,
     };
 
     /// The weight of one operator.
@@ -105,6 +148,8 @@ impl OperatorWeights {
             Operator::IncreaseReasoning => self.increase_reasoning,
             Operator::ComplicateInput => self.complicate_input,
             Operator::Mutation => self.mutation,
+            Operator::VerifiableConstraints => self.verifiable_constraints,
+            Operator::DerivedConstraints => self.derived_constraints,
         }
     }
 
@@ -117,6 +162,8 @@ impl OperatorWeights {
             Operator::IncreaseReasoning => &mut self.increase_reasoning,
             Operator::ComplicateInput => &mut self.complicate_input,
             Operator::Mutation => &mut self.mutation,
+            Operator::VerifiableConstraints => &mut self.verifiable_constraints,
+            Operator::DerivedConstraints => &mut self.derived_constraints,
         } = weight;
     }
 
@@ -126,21 +173,38 @@ impl OperatorWeights {
         weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0)
     }
 
-    /// The operator for the seed `root_id` in `round` at `attempt`.
-    pub(super) fn draw(&self, seed: u64, root_id: u64, round: u32, attempt: u32) -> Operator {
+    /// The operator for the seed `root_id` in `round` at `attempt`: one that was not tried in this round before, as
+    /// long as there is one. A parent with constraints gets more of them, or none of its sentences would be safe.
+    pub(super) fn draw(
+        &self,
+        seed: u64,
+        root_id: u64,
+        round: u32,
+        attempt: u32,
+        constrained: bool,
+    ) -> Operator {
         assert!(self.is_drawable(), "weights {self:?} were checked with the configuration");
-        let ids = [root_id, u64::from(round), u64::from(attempt)];
-        let total: f64 = Operator::ALL.iter().map(|&operator| self.get(operator)).sum();
-        let mut point = rng::stream(seed, "evolve.operator", &ids).random::<f64>() * total;
-        let mut drawn = None;
-        for operator in Operator::ALL.into_iter().filter(|&operator| self.get(operator) > 0.0) {
-            // The last operator with a weight also takes what rounding leaves over.
-            drawn = Some(operator);
-            point -= self.get(operator);
-            if point < 0.0 {
-                break;
-            }
+        let drawable = |operator: &Operator| self.get(*operator) > 0.0;
+        let mut allowed: Vec<Operator> = Operator::ALL.into_iter().filter(drawable).collect();
+        if constrained && allowed.iter().any(|operator| operator.is_by_code()) {
+            allowed.retain(|operator| operator.is_by_code());
         }
-        drawn.expect("one weight is positive")
+        let mut left = allowed.clone();
+        let mut drawn = allowed[0];
+        for attempt in 0..=attempt {
+            if left.is_empty() {
+                left.clone_from(&allowed);
+            }
+            let ids = [root_id, u64::from(round), u64::from(attempt)];
+            let total: f64 = left.iter().map(|&operator| self.get(operator)).sum();
+            let mut point = rng::stream(seed, "evolve.operator", &ids).random::<f64>() * total;
+            // The last one also takes what rounding leaves over.
+            let place = left.iter().position(|&operator| {
+                point -= self.get(operator);
+                point < 0.0
+            });
+            drawn = left.remove(place.unwrap_or(left.len() - 1));
+        }
+        drawn
     }
 }

@@ -12,6 +12,8 @@ pub enum Stage {
     Judge,
     /// It is answered, and the answer meets the rules.
     Answer,
+    /// The judge says how hard it is.
+    Rate,
 }
 
 /// Why a node was eliminated, in the order in which the rules look. The paper's rules are numbered as there.
@@ -31,8 +33,40 @@ pub enum Reason {
     ScaffoldLeak,
     /// The child is its parent, up to case, spacing and punctuation.
     Copied,
+    /// The child says what models say about themselves.
+    Boilerplate,
+    /// The child goes round in circles.
+    Looping,
+    /// The child asks for nothing: the model answered or went on.
+    NotARequest,
+    /// The child has an answer in it.
+    AnswerInInstruction,
+    /// The child has hardly a word that its parent has not.
+    CosmeticEdit,
+    /// The child is in another language than its parent.
+    WrongLanguage,
+    /// Numbers, names, quotations, code or material of the parent are gone.
+    LostContent,
+    /// A child in depth that is about something else.
+    Drifted,
+    /// A child in breadth that is about the same.
+    NotNew,
+    /// The child asks for too much more.
+    OverEscalated,
+    /// The child points at material that is not there.
+    MissingContext,
+    /// The child asks the reader about a life that a model does not have.
+    Unanswerable,
+    /// The child asks for what cannot be met together.
+    Contradictory,
+    /// The child has a constraint that does not go with its task.
+    Unsuited,
     /// The child is another instruction of the run, up to case, spacing and punctuation.
     Duplicate,
+    /// The child is nearly an instruction of another lineage.
+    NearDuplicate,
+    /// No constraint was found that suits the parent.
+    NoConstraint,
     /// The pair does not fit the model's context: not judged, so not kept.
     NotJudged,
     /// Rule 1: the child asks for nothing that its parent does not ask for.
@@ -47,11 +81,23 @@ pub enum Reason {
     Refused,
     /// Rule 3: the answer has only punctuation and stop words.
     AnswerEmpty,
+    /// The answer says what models say about themselves.
+    AnswerBoilerplate,
+    /// The answer asks for what the instruction should have had.
+    AsksBack,
+    /// The answer goes round in circles.
+    AnswerLooping,
+    /// The answer is the instruction again.
+    AnswerEchoes,
+    /// The answer is in another language than the instruction.
+    AnswerWrongLanguage,
+    /// The answer does not meet a constraint.
+    ConstraintFailed,
 }
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 37] = [
         Self::PromptTooLong,
         Self::Truncated,
         Self::Empty,
@@ -59,7 +105,23 @@ impl Reason {
         Self::NoData,
         Self::ScaffoldLeak,
         Self::Copied,
+        Self::Boilerplate,
+        Self::Looping,
+        Self::NotARequest,
+        Self::AnswerInInstruction,
+        Self::CosmeticEdit,
+        Self::WrongLanguage,
+        Self::LostContent,
+        Self::Drifted,
+        Self::NotNew,
+        Self::OverEscalated,
+        Self::MissingContext,
+        Self::Unanswerable,
+        Self::Contradictory,
+        Self::Unsuited,
         Self::Duplicate,
+        Self::NearDuplicate,
+        Self::NoConstraint,
         Self::NotJudged,
         Self::NoGain,
         Self::AnswerPromptTooLong,
@@ -67,6 +129,12 @@ impl Reason {
         Self::AnswerGarbled,
         Self::Refused,
         Self::AnswerEmpty,
+        Self::AnswerBoilerplate,
+        Self::AsksBack,
+        Self::AnswerLooping,
+        Self::AnswerEchoes,
+        Self::AnswerWrongLanguage,
+        Self::ConstraintFailed,
     ];
 
     /// Its name in the journal: of the reason, and of the verdict of its rule.
@@ -79,7 +147,23 @@ impl Reason {
             Self::NoData => "no_data",
             Self::ScaffoldLeak => "scaffold_leak",
             Self::Copied => "copied",
+            Self::Boilerplate => "boilerplate",
+            Self::Looping => "looping",
+            Self::NotARequest => "not_a_request",
+            Self::AnswerInInstruction => "answer_in_instruction",
+            Self::CosmeticEdit => "cosmetic_edit",
+            Self::LostContent => "lost_content",
+            Self::Drifted => "drifted",
+            Self::NotNew => "not_new",
+            Self::OverEscalated => "over_escalated",
+            Self::MissingContext => "missing_context",
+            Self::Unanswerable => "unanswerable",
+            Self::Contradictory => "contradictory",
+            Self::Unsuited => "unsuited",
+            Self::WrongLanguage => "wrong_language",
             Self::Duplicate => "duplicate",
+            Self::NearDuplicate => "near_duplicate",
+            Self::NoConstraint => "no_constraint",
             Self::NotJudged => "not_judged",
             Self::NoGain => "no_gain",
             Self::AnswerPromptTooLong => "answer_prompt_too_long",
@@ -87,6 +171,12 @@ impl Reason {
             Self::AnswerGarbled => "answer_garbled",
             Self::Refused => "refused",
             Self::AnswerEmpty => "answer_empty",
+            Self::AnswerBoilerplate => "answer_boilerplate",
+            Self::AsksBack => "asks_back",
+            Self::AnswerLooping => "answer_looping",
+            Self::AnswerEchoes => "answer_echoes",
+            Self::AnswerWrongLanguage => "answer_wrong_language",
+            Self::ConstraintFailed => "constraint_failed",
         }
     }
 
@@ -95,23 +185,37 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
+    /// Whether generation itself went wrong: what came is cut, empty or broken, or could not be asked for.
+    pub fn is_an_error(self) -> bool {
+        matches!(
+            self,
+            Self::PromptTooLong
+                | Self::Truncated
+                | Self::Empty
+                | Self::Garbled
+                | Self::AnswerPromptTooLong
+                | Self::AnswerTruncated
+                | Self::AnswerGarbled
+                | Self::AnswerEmpty
+        )
+    }
+
     /// The stage whose rules give this reason.
     pub fn stage(self) -> Stage {
         match self {
-            Self::PromptTooLong
-            | Self::Truncated
-            | Self::Empty
-            | Self::Garbled
-            | Self::NoData
-            | Self::ScaffoldLeak
-            | Self::Copied
-            | Self::Duplicate => Stage::Evolve,
             Self::NotJudged | Self::NoGain => Stage::Judge,
             Self::AnswerPromptTooLong
             | Self::AnswerTruncated
             | Self::AnswerGarbled
             | Self::Refused
-            | Self::AnswerEmpty => Stage::Answer,
+            | Self::AnswerEmpty
+            | Self::AnswerBoilerplate
+            | Self::AsksBack
+            | Self::AnswerLooping
+            | Self::AnswerEchoes
+            | Self::AnswerWrongLanguage
+            | Self::ConstraintFailed => Stage::Answer,
+            _ => Stage::Evolve,
         }
     }
 }

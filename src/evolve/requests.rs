@@ -12,7 +12,18 @@ use super::{Error, EvolveConfig, Operator, Reason, Stage, Style};
 use crate::dataset::user_turn;
 use crate::llm::{Completion, Generate, Request, Restriction};
 use crate::rng;
-use crate::store::Node;
+use crate::store::{MAX_ATTEMPTS, Node};
+
+/// By how much the temperature of a further attempt at an instruction is higher: 0.7, 0.85, 1 by default. The same
+/// prompt at the same temperature often fails the same way.
+const HOTTER_ATTEMPT: f32 = 0.15;
+/// The same of a further answer.
+const HOTTER_SAMPLE: f32 = 0.1;
+
+/// The attempt that a node is.
+fn attempt_of(id: u64) -> u64 {
+    id % u64::from(MAX_ATTEMPTS)
+}
 
 /// Makes requests, and reads what comes back.
 #[derive(Debug)]
@@ -45,10 +56,12 @@ impl Requests {
         };
         let with_data = operator == Operator::ComplicateInput;
         let limits = self.config.max_tokens;
+        let mut sampling = self.config.sampling.clone();
+        sampling.temperature += HOTTER_ATTEMPT * attempt_of(id) as f32;
         Ok(Request {
             id,
             prompt: file.render(model, value).ok_or(Error::NoChatTemplate)??,
-            sampling: self.config.sampling.clone(),
+            sampling,
             stop: file.stop.clone(),
             max_tokens: if with_data { limits.instruction_with_data } else { limits.instruction },
             key: rng::key(self.config.seed, "evolve.instruction", &[id]),
@@ -57,17 +70,32 @@ impl Requests {
         })
     }
 
-    /// For the answer to `node`.
-    pub(super) fn answer(&self, model: &dyn Generate, node: &Node) -> Result<Request, Error> {
+    /// For an answer to `node`: the first, or one more because those before it failed.
+    pub(super) fn answer(&self, model: &dyn Generate, node: &Node, sample: u32) -> Result<Request, Error> {
+        let mut request = self.reply(model, node.id, &node.instruction, &node.input)?;
+        request.sampling.temperature += HOTTER_SAMPLE * sample as f32;
+        request.sample = sample;
+        Ok(request)
+    }
+
+    /// For the answer to `parent` that the constraints of its child `id` are derived from.
+    pub(super) fn derivation(&self, model: &dyn Generate, id: u64, parent: &Node) -> Result<Request, Error> {
+        let mut request = self.reply(model, id, &parent.instruction, &parent.input)?;
+        // The parent was answered already: this is to be another answer.
+        request.sampling.temperature += HOTTER_SAMPLE * (1 + attempt_of(id)) as f32;
+        Ok(request)
+    }
+
+    fn reply(&self, model: &dyn Generate, id: u64, instruction: &str, input: &str) -> Result<Request, Error> {
         let file = &self.prompts.answer;
-        let value = |_slot| user_turn(&node.instruction, &node.input);
+        let value = |_slot| user_turn(instruction, input);
         Ok(Request {
-            id: node.id,
+            id,
             prompt: file.render(model, value).ok_or(Error::NoChatTemplate)??,
             sampling: self.config.answer_sampling.clone(),
             stop: file.stop.clone(),
             max_tokens: self.config.max_tokens.answer,
-            key: rng::key(self.config.seed, "evolve.answer", &[node.id]),
+            key: rng::key(self.config.seed, "evolve.answer", &[id]),
             sample: 0,
             restriction: Restriction::None,
         })

@@ -3,14 +3,20 @@
 //! **Invariant:** a result depends on the script's seed and on the *whole* list that was given, so that a
 //! run which cuts its lists differently after a resume gets other texts, and is found out.
 
+use super::library;
 use crate::llm::{
     Answer, Completion, Error, FinishReason, Generate, Message, Part, Prompt, Question, Request,
 };
 use crate::rng;
 use rand::RngExt;
+use std::collections::HashMap;
 
-/// The faults, each in about the share of `fault_rate / 9` of all generations.
+/// The faults that the paper's rules find, each in about the share of `fault_rate / 9` of all generations.
 const FAULTS: u32 = 9;
+/// With those that guards find.
+const ALL_FAULTS: u32 = 24;
+/// Stands in every text that must not be kept, as far as it is no copy.
+pub(super) const BAD: &str = "zqbad";
 /// The fault of saying nothing.
 pub(super) const NOTHING: u32 = 2;
 
@@ -22,6 +28,10 @@ pub(super) struct Scripted {
     pub(super) fault_rate: f64,
     /// What goes wrong then, if it is always the same.
     pub(super) only_fault: Option<u32>,
+    /// Whether the faults that guards find are among them, and good children are good by the guards.
+    pub(super) has_all_faults: bool,
+    /// Whether labelled pairs are told apart.
+    pub(super) judges_well: bool,
     /// Whether there is a chat template.
     pub(super) has_template: bool,
     /// The call (counted from 1) that is interrupted.
@@ -30,6 +40,10 @@ pub(super) struct Scripted {
     pub(super) calls: usize,
     /// Ids of all requests so far.
     pub(super) requested: Vec<u64>,
+    /// Questions so far.
+    pub(super) scored: usize,
+    /// Labelled pairs.
+    pub(super) labels: HashMap<(String, String), bool>,
 }
 
 impl Scripted {
@@ -38,10 +52,17 @@ impl Scripted {
             seed,
             fault_rate,
             only_fault: None,
+            has_all_faults: false,
+            judges_well: true,
             has_template: true,
             interrupt_at: None,
             calls: 0,
             requested: Vec::new(),
+            scored: 0,
+            labels: library::judge_pairs()
+                .into_iter()
+                .flat_map(|p| [((p.first.clone(), p.second.clone()), p.same), ((p.second, p.first), p.same)])
+                .collect(),
         }
     }
 
@@ -53,21 +74,42 @@ impl Scripted {
     fn complete(&self, request: &Request, list: u64) -> Completion {
         let mut draw = rng::stream(self.seed, "scripted", &[request.key, list]);
         let wrong = draw.random::<f64>() < self.fault_rate;
-        let drawn = draw.random_range(0..FAULTS);
-        let fault = if wrong { self.only_fault.unwrap_or(drawn) } else { FAULTS };
+        let faults = if self.has_all_faults { ALL_FAULTS } else { FAULTS };
+        let drawn = draw.random_range(0..faults);
+        let fault = if wrong { self.only_fault.unwrap_or(drawn) } else { u32::MAX };
         let number: u64 = draw.random_range(0..1_000_000_000);
         let prompt: String = request.prompt.parts.iter().map(|part| part.text.as_str()).collect();
-        let good = format!("Do this with {number} in mind, and say why.\nData:\n{number},1\n");
+        let parent = parent_in(&prompt);
+        let is_answer = prompt.starts_with("<system>");
+        let good = match (self.has_all_faults, is_answer) {
+            (false, _) => format!("Do this with {number} in mind, and say why.\nData:\n{number},1\n"),
+            (true, true) => good_answer(number, draw.random_range(0..4)),
+            (true, false) if prompt.contains("same field") => {
+                format!("Which bridges of town {number} were built of stone and why?")
+            }
+            (true, false) => {
+                let parent = parent.trim_end_matches('.');
+                format!("{parent}, and compare it with case {number} in two paragraphs.\nData:\n{number},1\n")
+            }
+        };
+        let place = match prompt.rsplit_once("<user>") {
+            Some((_, task)) if is_answer => Place::Answer(task),
+            _ if prompt.contains("same field") => Place::Breadth,
+            _ => Place::Depth,
+        };
         let (text, finish_reason) = match fault {
-            0 => (good, FinishReason::Length),
+            0 => (format!("{good} {BAD}"), FinishReason::Length),
             1 => (String::new(), FinishReason::PromptTooLong),
             NOTHING => (" \n ".to_owned(), FinishReason::EndOfText),
             3 => (" . the, and ...".to_owned(), FinishReason::Stop),
-            4 => (parent_in(&prompt), FinishReason::Stop),
-            5 => (format!("As said in the given prompt: {number}"), FinishReason::Stop),
-            6 => (format!("Broken \u{FFFD} {number}"), FinishReason::Stop),
-            7 => (format!("I am sorry, {number} is too hard for me."), FinishReason::EndOfText),
+            4 => (parent, FinishReason::Stop),
+            // Of an answer nobody minds.
+            5 if is_answer => (format!("As said in the given prompt: {number} rivers."), FinishReason::Stop),
+            5 => (format!("As said in the given prompt: {BAD} {number}"), FinishReason::Stop),
+            6 => (format!("Broken {BAD} \u{FFFD} {number}"), FinishReason::Stop),
+            7 => (format!("I am sorry, {number} is too hard for me. {BAD}"), FinishReason::EndOfText),
             8 => ("Always the same thing again".to_owned(), FinishReason::Stop),
+            9..ALL_FAULTS => (fault_of_guards(fault, &parent, &good, number, place), FinishReason::Stop),
             _ => (good, FinishReason::Stop),
         };
         Completion {
@@ -80,10 +122,86 @@ impl Scripted {
     }
 }
 
+/// An answer that passes the guards, and meets constraints of one kind or another.
+fn good_answer(number: u64, form: u32) -> String {
+    match form {
+        0 => format!("Rivers of region {number} flow north, because the plateau tilts that way."),
+        1 => format!("- stone bridge {number}\n- iron gate\n- wooden tower\n\nThat is all."),
+        2 => format!(
+            "Here is my answer: *{number}* matters most.\n\nIt was built slowly. People often change it later."
+        ),
+        _ => format!("first, the old town has {number} wells; many of them are dry today and some are deep"),
+    }
+}
+
+/// What a text is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place<'t> {
+    Depth,
+    Breadth,
+    /// To this task.
+    Answer(&'t str),
+}
+
+/// What guards find, in the order of their table, and copies across lineages.
+fn fault_of_guards(fault: u32, parent: &str, good: &str, number: u64, place: Place<'_>) -> String {
+    let stem = parent.trim_end_matches('.');
+    let in_breadth = place == Place::Breadth;
+    if let Place::Answer(task) = place {
+        return match fault {
+            9 => format!("As an AI language model I have no {BAD} {number}."),
+            10 => format!("Please provide the text {number}. {BAD}"),
+            11 => format!("{BAD} goes round and round and round {number}. ").repeat(9),
+            12 if task.contains("rivers") => {
+                format!("Der Fluss {number} fließt nach Norden, weil die Ebene sich dorthin neigt, {BAD}.")
+            }
+            13 => format!("Sure! What do you mean by {BAD} {number}?"),
+            // The task again.
+            14 => task.to_owned(),
+            _ => good.to_owned(),
+        };
+    }
+    // What is wrong with a harder version may be right with another task.
+    let bad = if in_breadth { "" } else { BAD };
+    match fault {
+        9 => format!("{stem} with {number} steps {BAD}, though I do not have access to them."),
+        10 => format!("{stem} and {BAD} and {BAD} and {BAD} and {BAD} and {BAD} {number}."),
+        11 => format!("The {BAD} of {number} is a long and quiet thing that nobody has seen."),
+        12 => format!("{stem} with {number} steps. Answer: it is {BAD}."),
+        13 => format!("{stem} {BAD}."),
+        14 if in_breadth => format!("{stem} quickly {number}"),
+        14 => format!("Do with {number} {bad} whatever the weather wants in winter."),
+        15 => format!("Write about the weather of {bad} {number} in deep winter, with snow."),
+        16 => format!("{stem}: {bad} {}", (0..80).map(|n| format!("{number}w{n} ")).collect::<String>()),
+        17 => format!("Correct the following paragraph {BAD} number {number} and explain changes."),
+        18 => format!("{stem} in at least 90 words and at most 20 words, {BAD} {number}."),
+        19 => {
+            format!("Écris un poème {bad} sur la mer en hiver avec des rimes, et explique le choix {number}.")
+        }
+        // The same task in all lineages but for a letter.
+        20 => format!(
+            "Explain in full how the great bridges of stone near the old harbour were built by hand {}",
+            number % 7
+        ),
+        22 => format!("{stem} and say how {number} makes you feel, {BAD}."),
+        21 => format!("Name the capital {BAD} of {number}? It is a city."),
+        _ => parent.to_owned(),
+    }
+}
+
 /// The last task that a completion prompt shows: the line before its last, after the label.
 fn parent_in(prompt: &str) -> String {
     let task = prompt.lines().rev().nth(1).and_then(|line| line.split_once(": "));
     task.map_or("", |(_label, task)| task).to_owned()
+}
+
+/// The two tasks that a judge is asked about.
+fn pair_in(question: &Question) -> Option<(String, String)> {
+    let prompt: String = question.prompt.parts.iter().map(|part| part.text.as_str()).collect();
+    let (_, pair) = prompt.rsplit_once("Task 1:")?;
+    let (first, second) = pair.split_once("Task 2:")?;
+    let second = second.strip_suffix("\nVerdict:").unwrap_or(second);
+    Some((first.trim().to_owned(), second.trim().to_owned()))
 }
 
 /// A number for a whole list.
@@ -110,15 +228,24 @@ impl Generate for Scripted {
 
     fn score(&mut self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
         self.call()?;
+        self.scored += questions.len();
         let length = |question: &Question| {
             question.prompt.parts.iter().map(|part| part.text.len() as u64).sum::<u64>()
         };
         let list = list_key(questions.iter().map(length));
         let answer = |question: &Question| {
             let mut draw = rng::stream(self.seed, "scripted.score", &[question.id, length(question), list]);
-            let p: f64 = draw.random_range(0.01..0.99);
+            let mut weights: Vec<f64> =
+                question.labels.iter().map(|_| draw.random_range(0.01..0.99)).collect();
+            if let Some(&same) =
+                pair_in(question).and_then(|pair| self.labels.get(&pair)).filter(|_| self.judges_well)
+            {
+                weights[usize::from(same)] *= 0.2;
+            }
+            let total: f64 = weights.iter().sum();
             let judged = draw.random::<f64>() >= self.fault_rate / f64::from(FAULTS);
-            Answer { id: question.id, log_probs: judged.then(|| vec![p.ln(), (1.0 - p).ln()]) }
+            let log_probs = judged.then(|| weights.iter().map(|weight| (weight / total).ln()).collect());
+            Answer { id: question.id, log_probs }
         };
         Ok(questions.iter().map(answer).collect())
     }

@@ -63,33 +63,40 @@ pub(super) fn is_garbled(text: &str) -> bool {
     text.chars().any(|c| c == '\u{FFFD}' || (c.is_control() && !matches!(c, '\n' | '\r' | '\t')))
 }
 
-/// Words in a row that are taken for a leak. Shorter rows are common in honest tasks ("write a python
-/// function that").
-const LEAK_WORDS: usize = 7;
+/// Words in a row that are taken for a leak. Shorter rows are common in honest tasks ("write a python function that").
+const LEAK_WORDS: usize = 6;
+/// As many with one word changed are taken for one too: models change the subject of an example.
+const LEAK_WORDS_BUT_ONE: usize = 8;
 
-/// The rows of [`LEAK_WORDS`] words of a text.
+/// The rows of words of a text, whole, and with each of their words left out.
 #[derive(Debug, Clone)]
 pub(super) struct Phrases(HashSet<String>);
 
 impl Phrases {
     pub(super) fn of(text: &str) -> Self {
         // No row goes over a line's end: what follows there is another example.
-        let rows = text.lines().flat_map(|line| {
-            let words = words(line);
-            words.windows(LEAK_WORDS).map(|row| row.join(" ")).collect::<Vec<_>>()
-        });
-        Self(rows.collect())
+        Self(text.lines().flat_map(|line| rows(&words(line))).map(|(key, _)| key).collect())
     }
 
     /// The first row of `child` that stands here, and not in `parent`.
     pub(super) fn leaked(&self, child: &str, parent: &str) -> Option<String> {
-        let parent = words(parent).join(" ");
-        let words = words(child);
-        words
-            .windows(LEAK_WORDS)
-            .map(|row| row.join(" "))
-            .find(|row| self.0.contains(row) && !parent.contains(row))
+        let parents_own: HashSet<String> = rows(&words(parent)).into_iter().map(|(key, _)| key).collect();
+        let leaks = |key: &String| self.0.contains(key) && !parents_own.contains(key);
+        rows(&words(child)).into_iter().find(|(key, _)| leaks(key)).map(|(_, row)| row)
     }
+}
+
+/// What rows of words are found by, and the rows.
+fn rows(words: &[String]) -> Vec<(String, String)> {
+    let whole = words.windows(LEAK_WORDS).map(|row| (row.join(" "), row.join(" ")));
+    let but_one = words.windows(LEAK_WORDS_BUT_ONE).flat_map(|row| {
+        (0..row.len()).map(move |out| {
+            let key: Vec<&str> =
+                row.iter().enumerate().map(|(at, word)| if at == out { "*" } else { word }).collect();
+            (key.join(" "), row.join(" "))
+        })
+    });
+    whole.chain(but_one).collect()
 }
 
 #[cfg(test)]
@@ -131,9 +138,15 @@ mod tests {
             "Plan a dinner for six people that costs little.\nAnother line of this very long text.",
         );
         let child = "Please plan a dinner, for six people THAT are tall.";
-        assert_eq!(phrases.leaked(child, "Cook."), Some("plan a dinner for six people that".to_owned()));
+        assert_eq!(phrases.leaked(child, "Cook."), Some("plan a dinner for six people".to_owned()));
         assert_eq!(phrases.leaked(child, "Plan a dinner for six people that I know."), None);
         assert_eq!(phrases.leaked("Plan a dinner for six.", "Cook."), None);
+        let changed = "Plan a lunch for six people that costs.";
+        assert_eq!(
+            phrases.leaked(changed, "Cook."),
+            Some("plan a lunch for six people that costs".to_owned())
+        );
+        assert_eq!(phrases.leaked("Plan a lunch for ten people that costs little", "Cook."), None);
         assert_eq!(phrases.leaked("six people that costs little another line of", "Cook."), None);
     }
 }

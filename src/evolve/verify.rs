@@ -12,7 +12,8 @@
 use super::library;
 use super::prompt;
 use super::requests::{self, Requests};
-use super::{Error, EvolveConfig, Operator, Stage, Style};
+use super::rounds::{POLICY, policy_from};
+use super::{Error, EvolveConfig, Operator, Policy, Stage, Style};
 use crate::llm::{Completion, Generate, Request};
 use crate::rng;
 use crate::store::{Generation, Node, Store};
@@ -53,7 +54,8 @@ pub enum Field {
 pub struct Difference {
     /// The node.
     pub node_id: u64,
-    /// [`Stage::Evolve`] for its instruction, [`Stage::Answer`] for its answer.
+    /// [`Stage::Evolve`] for its instruction, or the answer that its constraints were derived from; [`Stage::Answer`]
+    /// for its answer.
     pub stage: Stage,
     /// What differs first.
     pub field: Field,
@@ -80,11 +82,25 @@ pub struct Verification {
     pub differences: Vec<Difference>,
 }
 
-/// A generation of the journal.
-struct Recorded {
+/// A generation of the run.
+struct Asked {
     node: Node,
-    /// Of an instruction: how it was made.
-    origin: Option<(Operator, Node)>,
+    what: What,
+    /// What came of it; `None` where the journal does not keep it: an answer that failed while another was tried.
+    recorded: Option<Recorded>,
+}
+
+/// What was generated.
+enum What {
+    /// The instruction, by an operator on a parent.
+    Instruction(Operator, Node),
+    /// An answer to the parent, for constraints to be derived from.
+    Derivation(Node),
+    /// An answer: so many were tried before.
+    Answer(u32),
+}
+
+struct Recorded {
     /// (field, text) in the order of comparison.
     texts: Vec<(Field, String)>,
     generation: Generation,
@@ -110,8 +126,16 @@ pub fn verify(
     }
     let (config, style) = settings(&fingerprint)?;
     let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
-    let lists = recorded_lists(store, &config)?;
-    let generations: usize = lists.iter().map(Vec::len).sum();
+    let Some(policy) = store.meta(POLICY)? else { return Err(Error::NothingToVerify) };
+    let mut lists = asked_lists(store, &config, &policy_from(&policy)?)?;
+    let count =
+        |lists: &[Vec<Asked>]| lists.iter().flatten().filter(|asked| asked.recorded.is_some()).count();
+    let generations = count(&lists);
+    if !whole_lists {
+        // What cannot be compared need not be made again.
+        lists.iter_mut().for_each(|list| list.retain(|asked| asked.recorded.is_some()));
+        lists.retain(|list| !list.is_empty());
+    }
     if generations == 0 {
         return Err(Error::NothingToVerify);
     }
@@ -120,19 +144,20 @@ pub fn verify(
         Selection::Sample { nodes, seed } if whole_lists => sample_lists(lists, nodes, seed),
         Selection::Sample { nodes, seed } => sample_nodes(lists, nodes, seed, config.chunk_size),
     };
-    let total = lists.iter().map(Vec::len).sum();
+    let total = count(&lists);
     let mut found =
         Verification { generations, compared: 0, bytes: 0, differing: 0, differences: Vec::new() };
     progress(0, total);
     for list in lists {
-        let asked =
-            list.iter().map(|recorded| recorded.request(&requests, model)).collect::<Result<Vec<_>, _>>()?;
-        let completions = requests::complete(model, &asked)?;
-        for ((recorded, request), completion) in list.iter().zip(&asked).zip(&completions) {
+        let requested =
+            list.iter().map(|asked| asked.request(&requests, model)).collect::<Result<Vec<_>, _>>()?;
+        let completions = requests::complete(model, &requested)?;
+        for ((asked, request), completion) in list.iter().zip(&requested).zip(&completions) {
+            let Some(recorded) = &asked.recorded else { continue };
             found.bytes += recorded.texts.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
-            found.differences.extend(recorded.compare(&requests, request, completion));
+            found.differences.extend(asked.compare(recorded, &requests, request, completion));
+            found.compared += 1;
         }
-        found.compared += list.len();
         progress(found.compared, total);
     }
     found.differing = found.differences.len();
@@ -157,37 +182,36 @@ fn settings(fingerprint: &[(String, String)]) -> Result<(EvolveConfig, Style), E
 }
 
 /// All generations as the run made them: a list for each call, in the order of the calls.
-fn recorded_lists(store: &Store, config: &EvolveConfig) -> Result<Vec<Vec<Recorded>>, Error> {
+fn asked_lists(store: &Store, config: &EvolveConfig, policy: &Policy) -> Result<Vec<Vec<Asked>>, Error> {
     let mut lists = Vec::new();
-    for round in 0..=config.rounds {
-        for attempt in 0..if round == 0 { 1 } else { config.attempts } {
-            for stage in [Stage::Evolve, Stage::Answer] {
-                let nodes = requests::reached(store.attempts(round, attempt)?, stage)?;
-                for chunk in nodes.chunks(config.chunk_size) {
-                    let read = |node: &Node| match stage {
-                        Stage::Evolve => Recorded::instruction(store, node),
-                        _ => Recorded::answer(store, node),
-                    };
-                    // A chunk is committed whole; where one is not there yet, no later one is.
-                    let list: Option<Vec<Recorded>> =
-                        chunk.iter().map(read).collect::<Result<Option<_>, Error>>()?;
-                    lists.extend(list);
+    for round in 0..=policy.rounds {
+        for attempt in 0..if round == 0 { 1 } else { policy.attempts } {
+            for chunk in store.attempts(round, attempt)?.chunks(config.chunk_size) {
+                let asked = chunk.iter().map(|node| Asked::in_evolving(store, node));
+                lists.push(asked.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+            }
+            let reached = requests::reached(store.attempts(round, attempt)?, Stage::Answer)?;
+            for chunk in reached.chunks(config.chunk_size) {
+                for sample in 0..policy.answer_samples {
+                    let asked = chunk.iter().map(|node| Asked::in_answering(store, node, sample));
+                    lists.push(asked.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
                 }
             }
         }
     }
+    lists.retain(|list: &Vec<Asked>| !list.is_empty());
     Ok(lists)
 }
 
 /// The generations of `nodes` nodes, in lists of `length`.
-fn sample_nodes(lists: Vec<Vec<Recorded>>, nodes: usize, seed: u64, length: usize) -> Vec<Vec<Recorded>> {
-    let mut ids: Vec<u64> = lists.iter().flatten().map(|recorded| recorded.node.id).collect();
+fn sample_nodes(lists: Vec<Vec<Asked>>, nodes: usize, seed: u64, length: usize) -> Vec<Vec<Asked>> {
+    let mut ids: Vec<u64> = lists.iter().flatten().map(|asked| asked.node.id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.sort_by_key(|&id| rng::key(seed, "verify.nodes", &[id]));
     let drawn: HashSet<u64> = ids.into_iter().take(nodes).collect();
-    let mut rest: Vec<Recorded> =
-        lists.into_iter().flatten().filter(|recorded| drawn.contains(&recorded.node.id)).collect();
+    let mut rest: Vec<Asked> =
+        lists.into_iter().flatten().filter(|asked| drawn.contains(&asked.node.id)).collect();
     let mut lists = Vec::new();
     while !rest.is_empty() {
         let behind = rest.split_off(length.min(rest.len()));
@@ -197,7 +221,7 @@ fn sample_nodes(lists: Vec<Vec<Recorded>>, nodes: usize, seed: u64, length: usiz
 }
 
 /// Whole lists, as many as it takes to have that many nodes.
-fn sample_lists(lists: Vec<Vec<Recorded>>, nodes: usize, seed: u64) -> Vec<Vec<Recorded>> {
+fn sample_lists(lists: Vec<Vec<Asked>>, nodes: usize, seed: u64) -> Vec<Vec<Asked>> {
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|&index| rng::key(seed, "verify.lists", &[index as u64]));
     let mut held = HashSet::new();
@@ -206,66 +230,83 @@ fn sample_lists(lists: Vec<Vec<Recorded>>, nodes: usize, seed: u64) -> Vec<Vec<R
         if held.len() >= nodes {
             break;
         }
-        held.extend(lists[index].iter().map(|recorded| recorded.node.id));
+        held.extend(lists[index].iter().map(|asked| asked.node.id));
         drawn.insert(index);
     }
     let picked = lists.into_iter().enumerate().filter(|(index, _)| drawn.contains(index));
     picked.map(|(_, list)| list).collect()
 }
 
-impl Recorded {
-    /// `None`: it was not generated (a seed).
-    fn instruction(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
-        let Some(generation) = node.generation.clone() else { return Ok(None) };
-        let parent = node.parent_id.map(|id| store.node(id)).transpose()?.flatten();
+impl Asked {
+    /// What the stage of evolving asked for `node`; `None`: nothing (a seed, or constraints that were drawn).
+    fn in_evolving(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
+        let Some(parent_id) = node.parent_id else { return Ok(None) };
         let operator = node.operator.as_deref().and_then(Operator::parse);
-        let (Some(parent), Some(operator)) = (parent, operator) else {
+        let (Some(parent), Some(operator)) = (store.node(parent_id)?, operator) else {
             return Err(Error::NoOrigin { id: node.id, operator: node.operator.clone() });
         };
-        let texts = vec![(Field::Instruction, node.instruction.clone()), (Field::Input, node.input.clone())];
-        Ok(Some(Self { node: node.clone(), origin: Some((operator, parent)), texts, generation }))
+        let (what, recorded) = match operator {
+            Operator::VerifiableConstraints => return Ok(None),
+            Operator::DerivedConstraints => (What::Derivation(parent), Recorded::answer(store, node)?),
+            operator => {
+                let Some(generation) = node.generation.clone() else { return Ok(None) };
+                let texts =
+                    vec![(Field::Instruction, node.instruction.clone()), (Field::Input, node.input.clone())];
+                (What::Instruction(operator, parent), Some(Recorded { texts, generation }))
+            }
+        };
+        Ok(Some(Self { node: node.clone(), what, recorded }))
     }
 
-    /// `None`: it has no answer yet.
-    fn answer(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
-        let recorded = |answer: crate::store::Answer| Self {
-            node: node.clone(),
-            origin: None,
-            texts: vec![(Field::Answer, answer.text)],
-            generation: answer.generation,
+    /// What the stage of answering asked for `node` in the wave `sample`; `None`: nothing.
+    fn in_answering(store: &Store, node: &Node, sample: u32) -> Result<Option<Self>, Error> {
+        let derived = node.operator.as_deref() == Some(Operator::DerivedConstraints.name());
+        let Some(kept) = store.answer(node.id)?.filter(|answer| !derived && answer.sample >= sample) else {
+            return Ok(None);
         };
-        Ok(store.answer(node.id)?.map(recorded))
+        let recorded = if kept.sample == sample { Recorded::answer(store, node)? } else { None };
+        Ok(Some(Self { node: node.clone(), what: What::Answer(sample), recorded }))
     }
 
     fn stage(&self) -> Stage {
-        if self.origin.is_some() { Stage::Evolve } else { Stage::Answer }
+        if matches!(self.what, What::Answer(_)) { Stage::Answer } else { Stage::Evolve }
     }
 
     fn request(&self, requests: &Requests, model: &dyn Generate) -> Result<Request, Error> {
-        match &self.origin {
-            Some((operator, parent)) => requests.instruction(model, self.node.id, *operator, parent),
-            None => requests.answer(model, &self.node),
+        match &self.what {
+            What::Instruction(operator, parent) => {
+                requests.instruction(model, self.node.id, *operator, parent)
+            }
+            What::Derivation(parent) => requests.derivation(model, self.node.id, parent),
+            What::Answer(sample) => requests.answer(model, &self.node, *sample),
         }
     }
 
     /// The first difference, if there is one.
-    fn compare(&self, requests: &Requests, request: &Request, completion: &Completion) -> Option<Difference> {
-        let Generation { prompt_hash, sampling, key, .. } = &self.generation;
+    fn compare(
+        &self,
+        recorded: &Recorded,
+        requests: &Requests,
+        request: &Request,
+        completion: &Completion,
+    ) -> Option<Difference> {
+        let Recorded { texts, generation } = recorded;
+        let Generation { prompt_hash, sampling, key, .. } = generation;
         let recorded = format!("{prompt_hash} {key:016x} {sampling:?}");
         let now = format!("{} {:016x} {:?}", prompt::hash(&request.prompt), request.key, request.sampling);
         let mut pairs = vec![(Field::Request, recorded, now)];
-        let texts = match &self.origin {
-            Some((operator, parent)) => {
+        let replayed = match &self.what {
+            What::Instruction(operator, parent) => {
                 let child = requests.read_instruction(*operator, parent, completion);
                 vec![child.instruction, child.input]
             }
-            None => vec![requests::read_answer(completion)],
+            What::Derivation(_) | What::Answer(_) => vec![requests::read_answer(completion)],
         };
-        pairs.extend(self.texts.iter().zip(texts).map(|((field, text), now)| (*field, text.clone(), now)));
+        pairs.extend(texts.iter().zip(replayed).map(|((field, text), now)| (*field, text.clone(), now)));
         let end = |finish, tokens| format!("{finish:?} after {tokens} tokens");
         pairs.push((
             Field::End,
-            end(self.generation.finish_reason, self.generation.completion_tokens),
+            end(generation.finish_reason, generation.completion_tokens),
             end(completion.finish_reason, completion.completion_tokens),
         ));
         let (field, recorded, now) = pairs.into_iter().find(|(_, recorded, now)| recorded != now)?;
@@ -278,6 +319,17 @@ impl Recorded {
             recorded: excerpt(&recorded, byte),
             replayed: excerpt(&now, byte),
         })
+    }
+}
+
+impl Recorded {
+    /// `None`: there is no answer.
+    fn answer(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
+        let recorded = |answer: crate::store::Answer| Self {
+            texts: vec![(Field::Answer, answer.text)],
+            generation: answer.generation,
+        };
+        Ok(store.answer(node.id)?.map(recorded))
     }
 }
 

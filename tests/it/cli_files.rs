@@ -202,6 +202,7 @@ fn journal(dir: &Path, seeds: usize) {
             generation: None,
             status: Status::Evolved,
             reason: None,
+            constraints: Vec::new(),
         };
         unit.insert_node(&node).unwrap();
     }

@@ -227,7 +227,20 @@ fn run(folder: &Path, more: &[&str]) -> std::process::Output {
     let model = model_path();
     let base =
         ["evolve", "--model", model.to_str().unwrap(), "--out", "run", "--limit", "2", "--rounds", "1"];
-    let short = ["--threads", "1", "--batch-width", "4", "--max-answer-tokens", "8", "--min-yield", "0"];
+    let short = [
+        "--profile",
+        "wizardlm",
+        "--judge-pairs",
+        "10",
+        "--threads",
+        "1",
+        "--batch-width",
+        "4",
+        "--max-answer-tokens",
+        "8",
+        "--min-yield",
+        "0",
+    ];
     evol()
         .current_dir(folder)
         .env("XDG_CACHE_HOME", folder.join("cache"))

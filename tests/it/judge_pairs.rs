@@ -1,7 +1,6 @@
-//! The large set of labelled pairs that judges of equality are to be calibrated on: whether it is sound.
+//! The labelled pairs that judges of equality are calibrated on: whether the set is sound.
 //!
-//! All wording is this project's own. The calibration of a run still uses the 48 pairs in `src/evolve/prompts`, which are
-//! the first of these; by their lengths alone those can be told apart, which the others do not allow.
+//! All wording is this project's own.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -33,7 +32,7 @@ fn pairs(text: &str) -> Vec<Pair> {
 
 #[test]
 fn labels_are_balanced_and_no_text_comes_twice() {
-    let pairs = pairs(include_str!("../data/judge_pairs.jsonl"));
+    let pairs = pairs(include_str!("../../src/evolve/prompts/judge_pairs.jsonl"));
     assert!(pairs.len() >= 200, "{}", pairs.len());
     assert_eq!(2 * pairs.iter().filter(|pair| pair.same).count(), pairs.len());
     let mut texts = HashSet::new();
@@ -52,7 +51,7 @@ fn labels_are_balanced_and_no_text_comes_twice() {
 /// words than *different* ones.
 #[test]
 fn labels_cannot_be_read_off_shared_words() {
-    let pairs = pairs(include_str!("../data/judge_pairs.jsonl"));
+    let pairs = pairs(include_str!("../../src/evolve/prompts/judge_pairs.jsonl"));
     let words = |text: &str| -> HashSet<String> {
         text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
     };

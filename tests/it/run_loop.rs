@@ -20,6 +20,8 @@ out = 'run'
 [seeds]
 limit = 8
 [evolve]
+profile = 'wizardlm'
+judge.pairs = 24
 rounds = 1
 chunk_size = 4
 max_tokens = { instruction = 40, instruction_with_data = 60, answer = 80 }
@@ -277,6 +279,10 @@ fn bad_seed_lines_can_be_skipped() {
             "run",
         ])
         .args([
+            "--profile",
+            "wizardlm",
+            "--judge-pairs",
+            "10",
             "--rounds",
             "1",
             "--max-instruction-tokens",

@@ -71,7 +71,7 @@ impl QuickRun {
     pub(crate) fn arguments() -> Vec<String> {
         let model = quick_model().display();
         let line = format!(
-            "evolve --model {model} --out run --limit {SEEDS} --seed 1 --rounds 2 --chunk-size {CHUNK} \
+            "evolve --model {model} --out run --limit {SEEDS} --seed 1 --profile wizardlm --judge-pairs 24 --rounds 2 --chunk-size {CHUNK} \
              --max-instruction-tokens 24 --max-data-tokens 32 --max-answer-tokens 32 --threads 1"
         );
         line.split(' ').map(str::to_owned).collect()
@@ -152,7 +152,21 @@ pub(crate) fn run_over(folder: &Path, seeds: &str) -> Vec<History> {
     fs::write(folder.join("seeds.jsonl"), seeds).unwrap();
     let output = evol()
         .current_dir(folder)
-        .args(["evolve", "--seeds", "seeds.jsonl", "--out", "run", "--rounds", "1", "--threads", "1"])
+        .args([
+            "evolve",
+            "--seeds",
+            "seeds.jsonl",
+            "--out",
+            "run",
+            "--profile",
+            "wizardlm",
+            "--judge-pairs",
+            "10",
+            "--rounds",
+            "1",
+            "--threads",
+            "1",
+        ])
         .args(["--max-instruction-tokens", "24", "--max-data-tokens", "24", "--max-answer-tokens", "24"])
         .arg("--model")
         .arg(quick_model())

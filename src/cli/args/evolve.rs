@@ -1,29 +1,34 @@
 //! `evol evolve` as typed.
 
 use crate::dataset::OnBadInput;
-use crate::evolve::{EvolveConfig, Operator, OperatorWeights, Style};
+use crate::evolve::{EvolveConfig, Operator, OperatorWeights, Profile, Style};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// A run directory with evolved, filtered and answered instructions, from seeds and a model
 ///
-/// In every round each instruction of the pool is rewritten by an operator drawn at random: five make it harder
-/// (`add_constraints`, `deepening`, `concretizing`, `increase_reasoning`, `complicate_input`), one makes a rarer one of the
-/// same kind (`mutation`). What fails a rule is eliminated, with its reason, and its parent is tried again in the
-/// next round. Survivors are answered. Everything is in `RUN/run.db`; the same command goes on with an unfinished
-/// run.
+/// In every round each instruction of the pool is evolved by an operator drawn at random. Five have the model make it
+/// harder (`add_constraints`, `deepening`, `concretizing`, `increase_reasoning`, `complicate_input`), one has it make a
+/// rarer one of the same kind (`mutation`). Two add constraints that code can check: `verifiable_constraints` samples
+/// answers until one meets them, `derived_constraints` answers first and states what the answer meets. What fails a rule or
+/// a guard is eliminated, with its reason, and its parent is tried again. Survivors are answered. Everything is in
+/// `RUN/run.db`; the same command goes on with an unfinished run.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "Examples:
   evol evolve --model base.gguf --out runs/a                      the built-in seeds
   evol evolve --model base.gguf --seeds my.jsonl --out runs/b --rounds 3
-  evol evolve --model base.gguf --out runs/c --limit 50 --operators deepening,mutation=2"
+  evol evolve --model base.gguf --out runs/c --limit 50 --operators deepening,mutation=2
+  evol evolve --model base.gguf --out runs/d --profile wizardlm   as in the paper"
 )]
 pub(crate) struct EvolveArgs {
     /// Model that evolves, judges and answers: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
+    /// Another model that judges: a GGUF file, or the name of a fetched model [default: the model itself]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) judge_model: Option<String>,
     /// Seeds: JSONL (alpaca, messages, {"prompt": …}) or plain text, one instruction a line [default: built-in]
     #[arg(long, value_name = "FILE")]
     pub(crate) seeds: Option<PathBuf>,
@@ -81,16 +86,47 @@ impl From<StyleArg> for Style {
     }
 }
 
+/// A profile as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileArg {
+    /// The paper: six operators in equal shares, four rounds, its four rules
+    Wizardlm,
+    /// All operators, two rounds, three attempts, all guards
+    Verified,
+    /// As `verified`, with what the model's size and a short trial of it allow
+    Auto,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(typed: ProfileArg) -> Self {
+        match typed {
+            ProfileArg::Wizardlm => Self::Wizardlm,
+            ProfileArg::Verified => Self::Verified,
+            ProfileArg::Auto => Self::Auto,
+        }
+    }
+}
+
 /// What shapes the result. Defaults are [`EvolveConfig`]'s.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EvolveSettings {
-    /// Rounds of evolution
-    #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().rounds)]
-    pub(crate) rounds: u32,
-    /// Attempts at an instruction within a round, each with an operator drawn anew
-    #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().attempts)]
-    pub(crate) attempts: u32,
-    /// Operators to draw from, as NAME or NAME=WEIGHT, separated by commas [default: all six, equally]
+    /// What decides the settings that are not given
+    #[arg(long, value_enum, default_value_t = ProfileArg::Auto)]
+    pub(crate) profile: ProfileArg,
+    /// Rounds of evolution [default: 4 for `wizardlm`, else 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<u32>,
+    /// Attempts at an instruction within a round, each with another operator and a higher temperature [default: 1
+    /// for `wizardlm`, else 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) attempts: Option<u32>,
+    /// Answers to an instruction, at most: the first that passes is kept [default: 1 for `wizardlm`, 4 for `verified`]
+    #[arg(long, value_name = "K")]
+    pub(crate) answer_samples: Option<u32>,
+    /// Constraints that one step adds, at most [default: 2, or 3 for a large model]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_constraints: Option<usize>,
+    /// Operators to draw from, as NAME or NAME=WEIGHT, separated by commas [default: the profile's]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_weight)]
     pub(crate) operators: Vec<(Operator, f64)>,
     /// Which prompts
@@ -111,32 +147,42 @@ pub(crate) struct EvolveSettings {
     /// Longest answer, in tokens; one that reaches it is cut, and dropped
     #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().max_tokens.answer)]
     pub(crate) max_answer_tokens: usize,
+    /// Labelled pairs that the judge is calibrated on; fewer take less time and say less
+    #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().judge.pairs)]
+    pub(crate) judge_pairs: usize,
     /// Generations that are made and committed together
     #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().chunk_size)]
     pub(crate) chunk_size: usize,
     /// Give up when, after 50 attempts of a round, a smaller share than this is still alive
     #[arg(long, value_name = "SHARE", default_value_t = EvolveConfig::default().min_yield)]
     pub(crate) min_yield: f64,
+    /// Give up when, after 50 attempts of a round, a larger share than this is empty, cut or broken
+    #[arg(long, value_name = "SHARE", default_value_t = EvolveConfig::default().max_errors)]
+    pub(crate) max_errors: f64,
 }
 
 impl EvolveSettings {
     /// As evolve's configuration; ranges are evolve's to check.
     pub(crate) fn config(&self, seed: u64) -> EvolveConfig {
         let mut config = EvolveConfig {
+            profile: self.profile.into(),
             rounds: self.rounds,
             attempts: self.attempts,
+            answer_samples: self.answer_samples,
+            max_constraints: self.max_constraints,
             seed,
             style: self.style.into(),
             chunk_size: self.chunk_size,
             min_yield: self.min_yield,
+            max_errors: self.max_errors,
             ..EvolveConfig::default()
         };
         if !self.operators.is_empty() {
-            config.operators = OperatorWeights::NONE;
-            for &(operator, weight) in &self.operators {
-                config.operators.set(operator, weight);
-            }
+            let mut weights = OperatorWeights::NONE;
+            self.operators.iter().for_each(|&(operator, weight)| weights.set(operator, weight));
+            config.operators = Some(weights);
         }
+        config.judge.pairs = self.judge_pairs;
         config.sampling.temperature = self.temperature;
         config.answer_sampling.temperature = self.answer_temperature;
         config.max_tokens.instruction = self.max_instruction_tokens;

@@ -13,11 +13,12 @@ mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
-pub(crate) use evolve::EvolveArgs;
+pub(crate) use evolve::{EvolveArgs, StyleArg};
 pub(crate) use train::TrainArgs;
 pub(crate) use verify::VerifyArgs;
 
 use crate::dataset::Format;
+use crate::evolve::Operator;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -97,7 +98,10 @@ pub(crate) enum Command {
     Train(Box<TrainArgs>),
     Chat(ChatArgs),
     Tree(TreeArgs),
+    Stats(StatsArgs),
+    Check(CheckArgs),
     Verify(VerifyArgs),
+    Calibrate(CalibrateArgs),
     Doctor(DoctorArgs),
     Bench(BenchArgs),
 }
@@ -157,6 +161,32 @@ pub(crate) struct ExportArgs {
     /// that `evol evolve` made]
     #[arg(long, value_name = "SHARE")]
     pub(crate) validation_fraction: Option<f64>,
+    /// Leave out what repeats a test set in one of these files (JSONL of any form, or text): 13 words in a row, or half
+    /// of an item's rows of 8 words [default: the run's]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) decontaminate: Vec<PathBuf>,
+    /// Rows in all, drawn by the seed [default: the run's, or all]
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// Rows that descend from one seed, itself included [default: the run's, or all]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_per_root: Option<usize>,
+    /// Greatest shares, as GROUP=SHARE, separated by commas; a GROUP is `seeds`, `round.N` or an operator [default: the
+    /// run's, or none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_share)]
+    pub(crate) shares: Vec<(String, f64)>,
+}
+
+/// `mutation=0.2`.
+fn parse_share(text: &str) -> Result<(String, f64), String> {
+    let (group, share) = text.split_once('=').ok_or_else(|| format!("`{text}` is not GROUP=SHARE"))?;
+    let is_round = group.strip_prefix("round.").is_some_and(|round| round.parse::<u32>().is_ok());
+    if group != "seeds" && !is_round && Operator::parse(group).is_none() {
+        let names = Operator::ALL.map(Operator::name).join(", ");
+        return Err(format!("no group `{group}`, expected `seeds`, `round.N` or one of: {names}"));
+    }
+    let share: f64 = share.parse().map_err(|_| format!("the share `{share}` is not a number"))?;
+    Ok((group.to_owned(), share))
 }
 
 /// An export format as typed.
@@ -231,6 +261,66 @@ pub(crate) struct TreeArgs {
     /// Id of any node of the family, as in `run.db` [default: every family]
     #[arg(value_name = "ID")]
     pub(crate) id: Option<u64>,
+}
+
+/// Figures on a run, round by round: length, variety, difficulty, repetition
+///
+/// How evolution changes the instructions: words, words added in depth, distinct n-grams, the share with checked
+/// constraints, judged difficulty, repeats, the most frequent opening. With `--clusters` also over how many of 20 groups a
+/// round spreads, by the vectors that a model gives to instructions.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  evol stats runs/quickstart
+  evol stats runs/quickstart --clusters smollm2-135m-instruct --json"
+)]
+pub(crate) struct StatsArgs {
+    /// Run directory that `evol evolve` or `evol run` made
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Model for the vectors: a GGUF file, or the name of a fetched model [default: no clusters]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) clusters: Option<String>,
+}
+
+/// Check exported data again: every constraint, every guard, every duplicate
+///
+/// Reads an export (a folder, or one of its files), without a model, and asks all that needs none: whether answers meet
+/// the constraints of their rows, whether a row trips a guard beside its parent, whether two rows are nearly the same.
+/// Exit code 1 if anything is found. What a run with the profiles `auto` and `verified` kept has no findings.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  evol check runs/quickstart/export
+  evol check data/train.jsonl --json | jq .findings"
+)]
+pub(crate) struct CheckArgs {
+    /// Folder of an export, or one of its JSONL files
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}
+
+/// How well a model can judge: whether it tells the same instruction from a different one
+///
+/// Asks it about 262 labelled pairs, in both orders, and prints the area under the ROC curve (0.5 is chance), the
+/// calibration error, the threshold that a run would use, and which kinds of difference it sees. Below an area of 0.75
+/// runs do not use the judge; then words decide.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  evol calibrate --model smollm2-135m-instruct
+  evol calibrate --model judge.gguf --json"
+)]
+pub(crate) struct CalibrateArgs {
+    /// Model that judges: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Which prompts
+    #[arg(long, value_enum, default_value_t = StyleArg::Auto)]
+    pub(crate) style: StyleArg,
 }
 
 /// Check the machine and a model file: what would go wrong, before it does

@@ -87,7 +87,9 @@ impl Experiment<'_> {
         let evolved = evolve::stage(&evolve_plan, &compute, &dir, &mut store, self.session, tick)?;
         self.session.check_interrupt()?;
         stopwatch.start("export")?;
-        let exported = export::stage(&store, &self.export_options(), &dir.path().join("export"))?;
+        let tests = &self.config.export.decontaminate;
+        let exported =
+            export::stage(&store, dir.path(), tests, &self.export_options(), &dir.path().join("export"))?;
         stopwatch.start("train")?;
         let trained = self.train(&exported, &mut || stopwatch.tick())?;
         self.session.check_interrupt()?;
@@ -138,6 +140,7 @@ impl Experiment<'_> {
             format: section.format,
             validation_fraction: section.validation_fraction,
             seed: self.config.seed,
+            mix: section.mix.clone(),
         }
     }
 
@@ -154,8 +157,8 @@ impl Experiment<'_> {
 
     /// Held-out instructions; where nothing is held out, some of those trained on.
     fn held_out(&self, store: &Store) -> Result<Vec<dataset::Record>> {
-        let options = self.export_options();
-        let split = dataset::split(dataset::records(store)?, options.validation_fraction, options.seed)?;
+        let collection = export::collection(store, &self.config.out, &self.config.export.decontaminate)?;
+        let split = collection.divide(&self.export_options())?.split;
         Ok(if split.validation.is_empty() { split.train } else { split.validation })
     }
 }

@@ -1,0 +1,90 @@
+//! `evol stats`: figures on a run, round by round.
+
+use super::args::StatsArgs;
+use super::plan::{self, Session};
+use crate::dataset::{self, RoundStats};
+use crate::llm::{self, Engine, EngineOptions, Part, Prompt};
+use crate::store::Store;
+use anyhow::Result;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no run, or the model for the clusters is unusable.
+pub(crate) fn run(args: &StatsArgs, session: &Session) -> Result<()> {
+    let model = args.clusters.as_deref().map(plan::model).transpose()?;
+    let store = Store::open(&args.run)?;
+    let (records, rejected) = (dataset::records(&store)?, dataset::rejected(&store)?);
+    let vectors = match model {
+        Some(model) => vectors(&model, &records, session)?,
+        None => BTreeMap::new(),
+    };
+    let stats = dataset::round_stats(&records, &rejected, &vectors, session.seed.unwrap_or(0));
+    if session.output.is_json() {
+        return session.output.document(&json!({ "rounds": stats }));
+    }
+    session.output.data(&table(&stats))
+}
+
+/// The vectors of kept instructions; those that do not fit the model's context have none.
+fn vectors(
+    model: &std::path::Path,
+    records: &[dataset::Record],
+    session: &Session,
+) -> Result<BTreeMap<u64, Vec<f32>>> {
+    let mut options = EngineOptions::new(model, session.threads);
+    options.interrupt = Arc::clone(session.interrupt.flag());
+    let mut engine = Engine::load(options)?;
+    let prompt = |record: &dataset::Record| {
+        let text = dataset::user_turn(&record.instruction, &record.input);
+        Prompt { parts: vec![Part { text, special: false }], shared: 0 }
+    };
+    let prompts: Vec<Prompt> = records.iter().map(prompt).collect();
+    let vectors = engine.embed(&prompts).map_err(|error: llm::Error| anyhow::Error::from(error))?;
+    let ids = records.iter().map(|record| record.id);
+    Ok(ids.zip(vectors).filter_map(|(id, vector)| Some((id, vector?))).collect())
+}
+
+/// A line for each figure, a column for each round.
+fn table(stats: &[RoundStats]) -> String {
+    let maybe = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
+    type Figure<'a> = (&'a str, Box<dyn Fn(&RoundStats) -> String + 'a>);
+    let figures: [Figure<'_>; 15] = [
+        ("kept", Box::new(|s| s.kept.to_string())),
+        ("rejected", Box::new(|s| s.rejected.to_string())),
+        ("words", Box::new(|s| format!("{:.1}", s.words))),
+        ("words added in depth", Box::new(move |s| maybe(s.words_added))),
+        ("distinct-1", Box::new(|s| format!("{:.3}", s.distinct_1))),
+        ("distinct-2", Box::new(|s| format!("{:.3}", s.distinct_2))),
+        ("distinct-3", Box::new(|s| format!("{:.3}", s.distinct_3))),
+        ("with constraints", Box::new(|s| format!("{:.0} %", 100.0 * s.constrained))),
+        ("difficulty", Box::new(move |s| maybe(s.difficulty))),
+        ("harder than parent", Box::new(move |s| maybe(s.harder))),
+        ("repeats among attempts", Box::new(|s| format!("{:.1} %", 100.0 * s.duplicates))),
+        ("most frequent opening", Box::new(|s| format!("{:.1} %", 100.0 * s.same_opening))),
+        ("clusters of 20", Box::new(|s| s.clusters.map_or("-".to_owned(), |count| count.to_string()))),
+        ("cluster entropy", Box::new(move |s| maybe(s.cluster_entropy))),
+        (
+            "yield",
+            Box::new(|s| format!("{:.0} %", 100.0 * s.kept as f64 / (s.kept + s.rejected).max(1) as f64)),
+        ),
+    ];
+    let mut text = format!("{:<24}", "");
+    for round in stats {
+        let name = if round.round == 0 { "seeds".to_owned() } else { format!("round {}", round.round) };
+        let _ = write!(text, "{name:>10}");
+    }
+    text.push('\n');
+    for (name, figure) in figures {
+        let _ = write!(text, "{name:<24}");
+        stats.iter().for_each(|round| {
+            let _ = write!(text, "{:>10}", figure(round));
+        });
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! Figures on a run's rows, round by round: whether evolution makes instructions longer, more varied, harder.
+//!
+//! Where in the flow: `evol stats` shows them; they decide nothing.
+//!
+//! **Invariant:** a function of the rows (and of their vectors, where they are given), not of their order.
+
+use super::clusters::Clusters;
+use super::{Record, Rejected};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What one round looks like.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct RoundStats {
+    /// 0 for seeds.
+    pub round: u32,
+    /// Kept instructions.
+    pub kept: usize,
+    /// Eliminated attempts.
+    pub rejected: usize,
+    /// Mean number of words of an instruction, its material included.
+    pub words: f64,
+    /// Mean of the words that a child in depth has more than its parent.
+    pub words_added: Option<f64>,
+    /// Different words over words, of all instructions together.
+    pub distinct_1: f64,
+    /// The same of pairs of words.
+    pub distinct_2: f64,
+    /// The same of rows of three words.
+    pub distinct_3: f64,
+    /// Share of the kept that have constraints which code checks.
+    pub constrained: f64,
+    /// Mean difficulty (1 to 10), where it is known.
+    pub difficulty: Option<f64>,
+    /// Mean probability of being harder than the parent, where a judge said so.
+    pub harder: Option<f64>,
+    /// Share of the attempts that were eliminated as copies, duplicates or near duplicates.
+    pub duplicates: f64,
+    /// Share of the kept that begin with the most frequent four words.
+    pub same_opening: f64,
+    /// Of the clusters of all kept instructions those that have one of this round.
+    pub clusters: Option<usize>,
+    /// Entropy of the round over the clusters, as a share of the greatest there can be.
+    pub cluster_entropy: Option<f64>,
+}
+
+/// The reasons that mean repetition.
+const REPEATS: [&str; 4] = ["copied", "cosmetic_edit", "duplicate", "near_duplicate"];
+/// Words that make an opening.
+const OPENING: usize = 4;
+
+/// Figures on every round. `vectors` are those of kept instructions, by id.
+pub fn round_stats(
+    records: &[Record],
+    rejected: &[Rejected],
+    vectors: &BTreeMap<u64, Vec<f32>>,
+    seed: u64,
+) -> Vec<RoundStats> {
+    let lengths: HashMap<u64, usize> = records
+        .iter()
+        .chain(rejected.iter().map(|row| &row.record))
+        .map(|record| (record.id, words(record).len()))
+        .collect();
+    let clusters = Clusters::new(vectors, seed);
+    let mut rounds: BTreeMap<u32, (Vec<&Record>, Vec<&Rejected>)> = BTreeMap::new();
+    records.iter().for_each(|record| rounds.entry(record.round).or_default().0.push(record));
+    rejected.iter().for_each(|row| rounds.entry(row.record.round).or_default().1.push(row));
+    rounds
+        .into_iter()
+        .map(|(round, (kept, gone))| figures(round, &kept, &gone, &lengths, &clusters))
+        .collect()
+}
+
+fn figures(
+    round: u32,
+    kept: &[&Record],
+    rejected: &[&Rejected],
+    lengths: &HashMap<u64, usize>,
+    clusters: &Clusters,
+) -> RoundStats {
+    let texts: Vec<Vec<String>> = kept.iter().map(|record| words(record)).collect();
+    let in_depth = kept.iter().filter(|record| record.operator.as_deref() != Some("mutation"));
+    let added = in_depth.filter_map(|record| {
+        let (own, parent) = (lengths.get(&record.id)?, lengths.get(&record.parent_id?)?);
+        Some(*own as f64 - *parent as f64)
+    });
+    let repeats = rejected.iter().filter(|row| REPEATS.contains(&row.reason.as_str())).count();
+    let mut openings: HashMap<&[String], usize> = HashMap::new();
+    for text in texts.iter().filter(|text| text.len() >= OPENING) {
+        *openings.entry(&text[..OPENING]).or_default() += 1;
+    }
+    let ids: Vec<u64> = kept.iter().map(|record| record.id).collect();
+    let (clusters, cluster_entropy) = clusters.spread(&ids).unzip();
+    let constrained = kept.iter().filter(|record| !record.constraints.is_empty()).count();
+    RoundStats {
+        round,
+        kept: kept.len(),
+        rejected: rejected.len(),
+        words: mean(texts.iter().map(|text| text.len() as f64)).unwrap_or(0.0),
+        words_added: mean(added),
+        distinct_1: distinct(&texts, 1),
+        distinct_2: distinct(&texts, 2),
+        distinct_3: distinct(&texts, 3),
+        constrained: share(constrained, kept.len()),
+        difficulty: mean(kept.iter().filter_map(|record| record.difficulty.map(f64::from))),
+        harder: mean(kept.iter().filter_map(|record| record.harder)),
+        duplicates: share(repeats, kept.len() + rejected.len()),
+        same_opening: share(openings.into_values().max().unwrap_or(0), kept.len()),
+        clusters,
+        cluster_entropy,
+    }
+}
+
+fn words(record: &Record) -> Vec<String> {
+    super::user_turn(&record.instruction, &record.input)
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Different rows of `n` words over rows of `n` words (Li et al. 2016).
+fn distinct(texts: &[Vec<String>], n: usize) -> f64 {
+    let all = texts.iter().flat_map(|text| text.windows(n));
+    let different: HashSet<&[String]> = all.clone().collect();
+    share(different.len(), all.count())
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Of nothing there is none.
+fn mean(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = numbers.fold((0_usize, 0.0), |(count, sum), number| (count + 1, sum + number));
+    (count > 0).then(|| sum / count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: u64, parent_id: Option<u64>, instruction: &str) -> Record {
+        let round = u32::from(parent_id.is_some());
+        let operator = parent_id.map(|_| "deepening".to_owned());
+        Record { parent_id, round, operator, instruction: instruction.to_owned(), ..Record::empty(id) }
+    }
+
+    #[test]
+    fn figures_are_of_each_round() {
+        let records = [
+            record(1, None, "name a river"),
+            record(2, None, "name a lake"),
+            Record {
+                difficulty: Some(7),
+                harder: Some(0.75),
+                ..record(11, Some(1), "name a river of asia that flows north")
+            },
+        ];
+        let gone = Rejected {
+            record: record(12, Some(2), "name a lake"),
+            reason: "copied".to_owned(),
+            detail: serde_json::Value::Null,
+        };
+        let stats = round_stats(&records, &[gone], &BTreeMap::new(), 1);
+        assert_eq!(stats.len(), 2);
+        let (seeds, first) = (&stats[0], &stats[1]);
+        assert_eq!((seeds.kept, seeds.rejected, seeds.words_added), (2, 0, None));
+        assert!((seeds.words - 3.0).abs() <= 1e-12 && (seeds.distinct_1 - 4.0 / 6.0).abs() <= 1e-12);
+        assert!((seeds.distinct_2 - 3.0 / 4.0).abs() <= 1e-12);
+        assert_eq!((first.words_added, first.difficulty, first.harder), (Some(5.0), Some(7.0), Some(0.75)));
+        assert!((first.duplicates - 0.5).abs() <= 1e-12 && first.clusters.is_none());
+    }
+}

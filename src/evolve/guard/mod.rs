@@ -1,0 +1,307 @@
+//! Guards: what must not be in the data, each with a name, a limit and the evidence for the limit.
+//!
+//! In the flow: `eliminate` asks them of children and of answers; `evol check` asks them again of what was
+//! exported. [`GUARDS`] is the whole of it, one line of a table each; `child`, `answer` and `request` hold what the
+//! lines look with, `measure` what they count.
+//!
+//! Small models break evolution in known ways: they answer the task instead of rewriting it, lose its numbers,
+//! change the subject, go round in circles. A guard finds one of these by looking, without a model. The limits
+//! were set on real children of `SmolLM2-135M-Instruct`, read one by one (`tests/data/children.jsonl`, where precision
+//! and recall are measured by a test), and on seeds, which must pass.
+//!
+//! **Invariant:** a guard is a function of the texts, the operator and the constraints: what passed in a run passes
+//! again on its export.
+
+mod answer;
+mod child;
+pub(super) mod measure;
+mod request;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub(super) use words::Words;
+
+use super::{Operator, Reason};
+use crate::constraint::Constraint;
+use serde_json::Value;
+
+/// An instruction and the material that belongs to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Task<'t> {
+    pub(super) instruction: &'t str,
+    pub(super) input: &'t str,
+}
+
+/// What a guard looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case<'t> {
+    pub(super) words: &'t Words,
+    pub(super) operator: Operator,
+    pub(super) parent: Task<'t>,
+    pub(super) child: Task<'t>,
+    /// Those of the child, its parent's included.
+    pub(super) constraints: &'t [Constraint],
+    /// Empty for guards on children.
+    pub(super) answer: &'t str,
+}
+
+/// What a guard looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    /// The child beside its parent, whoever made it.
+    Any,
+    /// The child of an operator that has a model rewrite. What code adds to a parent has none of a model's faults, and
+    /// the parent's own are not its.
+    Child,
+    /// Of these those in depth.
+    Depth,
+    /// Of these those in breadth.
+    Breadth,
+    /// The answer beside its instruction.
+    Answer,
+}
+
+impl On {
+    /// Whether it is asked about what that operator made.
+    fn concerns(self, operator: Operator) -> bool {
+        match self {
+            Self::Any | Self::Answer => true,
+            Self::Child => !operator.is_by_code(),
+            Self::Depth => !operator.is_by_code() && !operator.is_in_breadth(),
+            Self::Breadth => operator.is_in_breadth(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any child",
+            Self::Child => "rewritten child",
+            Self::Depth => "rewritten in depth",
+            Self::Breadth => "rewritten in breadth",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// One guard.
+pub(super) struct Guard {
+    /// Its name, and that of the outcome.
+    pub(super) reason: Reason,
+    pub(super) on: On,
+    /// What it objects to, where `{}` is the limit.
+    pub(super) objects_to: &'static str,
+    pub(super) limit: f64,
+    /// Where the limit comes from.
+    pub(super) evidence: &'static str,
+    /// What it found, if it objects.
+    pub(super) look: fn(&Case<'_>, f64) -> Option<Value>,
+}
+
+/// All guards, in the order in which they are asked.
+pub(super) const GUARDS: &[Guard] = &[
+    Guard {
+        reason: Reason::Boilerplate,
+        on: On::Child,
+        objects_to: "a phrase with which models talk about themselves or refuse, which the parent does not have",
+        limit: 0.0,
+        evidence: "ports of WizardLM reject `as an ai`; no built-in or Self-Instruct seed has one of the phrases",
+        look: child::boilerplate,
+    },
+    Guard {
+        reason: Reason::Looping,
+        on: On::Child,
+        objects_to: "more than {} of the words in rows of three that stood in the text before, or a row of five twice, \
+                     or a word with a meaning three times in 30 words, where the parent does not repeat them",
+        limit: 0.4,
+        evidence: "seeds: 98 % below 0.2, at most 0.38 (a list of rhymes); loops that were read: 0.5 and more",
+        look: child::looping,
+    },
+    Guard {
+        reason: Reason::NotARequest,
+        on: On::Child,
+        objects_to: "no question, no verb that asks for something, though the parent has one; or a question that ends as a \
+                     statement does",
+        limit: 0.0,
+        evidence: "the commonest fault of a 135M model: it answers or goes on; 97 % of the seeds are recognised",
+        look: child::not_a_request,
+    },
+    Guard {
+        reason: Reason::AnswerInInstruction,
+        on: On::Child,
+        objects_to: "an answer behind the request: a label such as `Answer:` with text, or statements after a question",
+        limit: 0.0,
+        evidence: "WizardLM issue 8; 1 of 350 seeds has such a label",
+        look: child::answer_in_instruction,
+    },
+    Guard {
+        reason: Reason::CosmeticEdit,
+        on: On::Child,
+        objects_to: "fewer than {} words with a meaning, or numbers, that the parent does not have",
+        limit: 2.0,
+        evidence: "of children with one new word, 3 in 4 were read as the same task with a slip",
+        look: child::cosmetic_edit,
+    },
+    Guard {
+        reason: Reason::WrongLanguage,
+        on: On::Depth,
+        objects_to: "a child in another language than its parent, where it has at least {} letters",
+        limit: 40.0,
+        evidence: "below 40 letters the detector errs on 1 seed in 20, above on none",
+        look: child::wrong_language,
+    },
+    Guard {
+        reason: Reason::LostContent,
+        on: On::Depth,
+        objects_to: "a number, a name, a quotation, a code span or material of the parent is missing",
+        limit: 0.0,
+        evidence: "WizardLM's own rewriting rules demand that nothing of it goes; a harder task about other data is another",
+        look: child::lost_content,
+    },
+    Guard {
+        reason: Reason::Drifted,
+        on: On::Depth,
+        objects_to: "less than {} of the parent's words with a meaning are left",
+        limit: 0.8,
+        evidence: "of children in depth below it that were read, 1 in 30 is a harder version of its parent",
+        look: child::drifted,
+    },
+    Guard {
+        reason: Reason::NotNew,
+        on: On::Breadth,
+        objects_to: "more than {} of the words with a meaning, taken together, are common to parent and child",
+        limit: 0.5,
+        evidence: "above it only paraphrases were read, below it other tasks of the same form",
+        look: child::not_new,
+    },
+    Guard {
+        reason: Reason::OverEscalated,
+        on: On::Any,
+        objects_to: "more than {} words added, more than 3 times as long as a parent of 15 words, or over 4 constraints",
+        limit: 60.0,
+        evidence: "the operators ask for 10 to 20 words; a code prompt grew from 14 to 325 tokens in 4 rounds elsewhere",
+        look: child::over_escalated,
+    },
+    Guard {
+        reason: Reason::MissingContext,
+        on: On::Child,
+        objects_to: "points at a text, a list or a table that is not there, where the parent does not",
+        limit: 0.0,
+        evidence: "breadth drops the material: 1 in 8 of its children still spoke of `the sentence`",
+        look: child::missing_context,
+    },
+    Guard {
+        reason: Reason::Unanswerable,
+        on: On::Child,
+        objects_to: "asks the reader for what happened to him or what he likes, where the parent does not",
+        limit: 0.0,
+        evidence: "a model has no life to tell of; 1 in 12 free children of a 135M model asked for one",
+        look: child::unanswerable,
+    },
+    Guard {
+        reason: Reason::Contradictory,
+        on: On::Any,
+        objects_to: "a least number above the greatest of the same thing, or constraints that conflict",
+        limit: 0.0,
+        evidence: "no response meets both; the table of conflicts is in `constraint::conflict`",
+        look: child::contradictory,
+    },
+    Guard {
+        reason: Reason::Unsuited,
+        on: On::Any,
+        objects_to: "a constraint that does not go with the task: a fixed reply, code, or something that the task decides",
+        limit: 0.0,
+        evidence: "of 75 children with constraints that were read, 10 asked for 3 numbers or 2 paragraphs where the task was \
+                   `output true or false`, a translation or a query",
+        look: child::unsuited,
+    },
+    Guard {
+        reason: Reason::AnswerBoilerplate,
+        on: On::Answer,
+        objects_to: "a phrase with which models talk about themselves or refuse, which the instruction does not have",
+        limit: 0.0,
+        evidence: "as for children",
+        look: answer::boilerplate,
+    },
+    Guard {
+        reason: Reason::AsksBack,
+        on: On::Answer,
+        objects_to: "asks for what the instruction should have had",
+        limit: 0.0,
+        evidence: "Auto Evol-Instruct takes `please provide` for a sign that the instruction lost something",
+        look: answer::asks_back,
+    },
+    Guard {
+        reason: Reason::AnswerLooping,
+        on: On::Answer,
+        objects_to: "more than {} of the words in rows of six that stood in the text before",
+        limit: 0.4,
+        evidence: "loops that were read: 0.6 and more; honest tables and verses stay below 0.35",
+        look: answer::looping,
+    },
+    Guard {
+        reason: Reason::AnswerEchoes,
+        on: On::Answer,
+        objects_to: "more than {} of the answer's words stand in the instruction in this order, and it is as long as it",
+        limit: 0.8,
+        evidence: "a small model repeats the task; honest short answers that quote it are shorter than it",
+        look: answer::echoes,
+    },
+    Guard {
+        reason: Reason::AnswerWrongLanguage,
+        on: On::Answer,
+        objects_to: "an answer in another language than an instruction that names none, where it has at least {} letters",
+        limit: 40.0,
+        evidence: "as for children",
+        look: answer::wrong_language,
+    },
+    Guard {
+        reason: Reason::ConstraintFailed,
+        on: On::Answer,
+        objects_to: "one of the constraints does not hold",
+        limit: 0.0,
+        evidence: "checked by code, see docs/constraints.md",
+        look: answer::constraint_failed,
+    },
+];
+
+impl Guard {
+    /// Asks it; `None`: no objection, or it does not concern the operator.
+    pub(super) fn ask(&self, case: &Case<'_>) -> Option<Value> {
+        if self.on.concerns(case.operator) { (self.look)(case, self.limit) } else { None }
+    }
+
+    /// Whether it looks at answers.
+    pub(super) fn is_on_answers(&self) -> bool {
+        self.on == On::Answer
+    }
+}
+
+/// The first guard on children, or on answers, that objects, and to what.
+pub(super) fn first_objection(case: &Case<'_>, on_answers: bool) -> Option<(Reason, Value)> {
+    let mut asked = GUARDS.iter().filter(|guard| guard.is_on_answers() == on_answers);
+    asked.find_map(|guard| Some((guard.reason, guard.ask(case)?)))
+}
+
+/// Whether the child asks for nothing new, by its words: what rule 1 falls back on where no judge can be trusted.
+pub(super) fn lexical_gain(case: &Case<'_>) -> Option<Value> {
+    GUARDS.iter().find(|guard| guard.reason == Reason::CosmeticEdit).and_then(|guard| guard.ask(case))
+}
+
+/// BLAKE3 over names and limits, 32 hexadecimal digits: other guards keep other rows.
+pub(super) fn hash() -> String {
+    let mut hasher = blake3::Hasher::new();
+    for guard in GUARDS {
+        hasher.update(format!("{} {} {}\n", guard.reason.name(), guard.on.name(), guard.limit).as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// The table in words, for the documentation: name, what it looks at, objection, evidence.
+pub(super) fn table() -> impl Iterator<Item = [String; 4]> {
+    let row = |guard: &Guard| {
+        let objection = guard.objects_to.replace("{}", &guard.limit.to_string());
+        [guard.reason.name().to_owned(), guard.on.name().to_owned(), objection, guard.evidence.to_owned()]
+    };
+    GUARDS.iter().map(row)
+}

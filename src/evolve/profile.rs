@@ -1,0 +1,276 @@
+//! What a run does with a model: a named profile, completed by what is known and measured about the model.
+//!
+//! In the flow: `rounds` makes the [`Policy`] once per run, after the judge's calibration, and keeps it in the journal;
+//! everything after that follows the policy, not the configuration.
+//!
+//! - `wizardlm`: the paper (Xu et al. 2023, arXiv:2304.12244).
+//! - `verified`: what we recommend where a model can rewrite: two rounds, all guards, constraints that code checks.
+//! - `auto`: as `verified`, with operators, attempts, samples and caps by the model's size and by a trial of it.
+//!
+//! **Invariant:** a policy is a function of the configuration, the model and its replies; what the user set himself is
+//! as he set it.
+
+use super::trial::Trial;
+use super::{EvolveConfig, Operator, OperatorWeights, Style};
+
+/// A named set of choices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// The paper, faithfully.
+    Wizardlm,
+    /// All guards, and constraints that code checks.
+    Verified,
+    /// [`Profile::Verified`], fitted to the model.
+    #[default]
+    Auto,
+}
+
+impl Profile {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Wizardlm, Self::Verified, Self::Auto];
+
+    /// Its name on the command line and in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wizardlm => "wizardlm",
+            Self::Verified => "verified",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// How a run evolves.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The profile that it follows.
+    pub profile: Profile,
+    /// Never [`Style::Auto`].
+    pub style: Style,
+    /// Rounds of evolution.
+    pub rounds: u32,
+    /// Attempts at an instruction within a round.
+    pub attempts: u32,
+    /// Answers to an instruction, at most: the first that passes is kept.
+    pub answer_samples: u32,
+    /// Constraints that one step adds, at most.
+    pub max_constraints: usize,
+    /// Relative frequencies of the operators.
+    pub operators: OperatorWeights,
+    /// Whether all guards are asked, or the paper's four rules only.
+    pub guards: bool,
+    /// Why it is so, a sentence each.
+    pub why: Vec<String>,
+    /// Where it is not what the paper did; empty but for [`Profile::Wizardlm`].
+    pub differences: Vec<String>,
+}
+
+/// Parameters from which free rewriting in all operators is trusted, and from which a part is.
+///
+/// Below the second, models answer or drift: of 145 children in depth of a 135M model that passed the paper's rules,
+/// about 1 in 4 was a harder version of its parent, and 1B models are reported to give nothing usable.
+const ALL_REWRITING: u64 = 7_000_000_000;
+const SOME_REWRITING: u64 = 2_000_000_000;
+
+/// Share of a trial's children that must pass the guards for an operator to be used.
+const WORTH_TRYING: f64 = 0.25;
+
+/// Share of instructions with constraints that should get an answer which meets them.
+const ANSWERED: f64 = 0.8;
+/// Beyond this many samples the rest is cheaper to give up: with 8 instead of 4 a run of a model of which 1 in 12 first
+/// answers meets its constraints took twice as long.
+const MOST_SAMPLES: u32 = 4;
+
+/// Attempts where guards reject much, each with another operator and a higher temperature.
+const RETRIES: u32 = 3;
+
+/// What the paper's code and text do that we do not, whatever the profile.
+const DIFFERENCES: [&str; 6] = [
+    "The evolver, the judge and the answerer are one local model, not ChatGPT.",
+    "The wording of every prompt is our own.",
+    "Cut, broken and empty output is eliminated, and so are repetitions of another instruction of the run.",
+    "Decoding is at temperature 0.7 with min-p 0.05 for instructions and 0.3 for answers, not at temperature 1.",
+    "Rule 1 reads label probabilities in both orders; where calibration says that the judge cannot tell, words decide.",
+    "Seeds are answered anew by the same model as everything else.",
+];
+
+impl Policy {
+    /// For `wizardlm` and `verified`, and what `auto` starts from.
+    pub(super) fn new(config: &EvolveConfig, style: Style, n_params: Option<u64>) -> Self {
+        let paper = config.profile == Profile::Wizardlm;
+        let mut policy = Self {
+            profile: config.profile,
+            style,
+            rounds: if paper { 4 } else { 2 },
+            attempts: if paper { 1 } else { RETRIES },
+            answer_samples: if paper { 1 } else { 4 },
+            max_constraints: 2,
+            operators: if paper { OperatorWeights::default() } else { OperatorWeights::EQUAL },
+            guards: !paper,
+            why: Vec::new(),
+            differences: Vec::new(),
+        };
+        if paper {
+            policy.differences = DIFFERENCES.map(str::to_owned).to_vec();
+        }
+        if config.profile == Profile::Auto {
+            policy.choose_by_size(n_params);
+        }
+        policy.rounds = config.rounds.unwrap_or(policy.rounds);
+        policy.attempts = config.attempts.unwrap_or(policy.attempts);
+        policy.answer_samples = config.answer_samples.unwrap_or(policy.answer_samples);
+        policy.max_constraints = config.max_constraints.unwrap_or(policy.max_constraints);
+        policy.operators = config.operators.unwrap_or(policy.operators);
+        policy
+    }
+
+    fn choose_by_size(&mut self, n_params: Option<u64>) {
+        let billions =
+            n_params.map_or("an unknown number of".to_owned(), |n| format!("{:.2} billion", n as f64 / 1e9));
+        let n_params = n_params.unwrap_or(0);
+        let mut weights = OperatorWeights::EQUAL;
+        let (dropped, why): (&[Operator], &str) = if n_params >= ALL_REWRITING {
+            (&[], "it is trusted with every operator")
+        } else if n_params >= SOME_REWRITING {
+            (
+                &[Operator::Deepening, Operator::IncreaseReasoning, Operator::ComplicateInput],
+                "it is trusted with adding, concretizing and new tasks; code adds constraints",
+            )
+        } else {
+            (
+                &[
+                    Operator::AddConstraints,
+                    Operator::Deepening,
+                    Operator::Concretizing,
+                    Operator::IncreaseReasoning,
+                    Operator::ComplicateInput,
+                ],
+                "it is not trusted to rewrite: code adds constraints, and the model invents new tasks",
+            )
+        };
+        dropped.iter().for_each(|&operator| weights.set(operator, 0.0));
+        self.operators = weights;
+        self.max_constraints = if n_params >= SOME_REWRITING { 3 } else { 2 };
+        self.why.push(format!("the model has {billions} parameters: {why}"));
+    }
+
+    /// What a trial is to find out: the rewriting operators in use, unless the user chose them.
+    pub(super) fn to_try(&self, config: &EvolveConfig) -> Vec<Operator> {
+        let chosen = self.profile != Profile::Auto || config.operators.is_some();
+        Operator::REWRITING.into_iter().filter(|&op| !chosen && self.operators.get(op) > 0.0).collect()
+    }
+
+    /// Fits `auto` to what the model did in a trial.
+    pub(super) fn fit(&mut self, config: &EvolveConfig, trial: &Trial) {
+        for tried in &trial.operators {
+            let share = tried.passed as f64 / tried.asked.max(1) as f64;
+            let (passed, asked, name) = (tried.passed, tried.asked, tried.operator.name());
+            // `share <` is written so that nothing asked, which is no reason, drops the operator too.
+            if share >= WORTH_TRYING {
+                self.operators.set(tried.operator, share);
+                self.why.push(format!("{name}: {passed} of {asked} children of a trial passed the guards"));
+            } else {
+                self.operators.set(tried.operator, 0.0);
+                self.why
+                    .push(format!("no {name}: {passed} of {asked} children of a trial passed the guards"));
+            }
+        }
+        let (met, asked) = (trial.constraints_met, trial.constraints_asked);
+        if asked == 0 {
+            return;
+        }
+        let share = met as f64 / asked as f64;
+        if config.answer_samples.is_none() {
+            self.answer_samples = samples(share);
+        }
+        let samples = self.answer_samples;
+        if config.operators.is_none() {
+            // One more, because none of twelve does not mean never.
+            let share = (met + 1) as f64 / (asked + 2) as f64;
+            let answered = 1.0 - (1.0 - share).powi(samples as i32);
+            let operator = Operator::VerifiableConstraints;
+            self.operators.set(operator, self.operators.get(operator) * answered);
+        }
+        self.why.push(format!(
+            "{samples} answers to an instruction at most: {met} of {asked} first ones met their constraints"
+        ));
+    }
+}
+
+/// Samples after which [`ANSWERED`] of instructions have a good one, if a sample is good with probability `share`.
+fn samples(share: f64) -> u32 {
+    if share >= ANSWERED {
+        return 2;
+    }
+    let needed = ((1.0 - ANSWERED).ln() / (1.0 - share).ln()).ceil();
+    if share > 0.0 && needed <= f64::from(MOST_SAMPLES) { (needed as u32).max(2) } else { MOST_SAMPLES }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial::Tried;
+    use super::*;
+
+    fn config(profile: Profile) -> EvolveConfig {
+        EvolveConfig { profile, ..EvolveConfig::default() }
+    }
+
+    #[test]
+    fn the_paper_has_six_operators_in_equal_shares_and_four_rounds() {
+        let policy = Policy::new(&config(Profile::Wizardlm), Style::Chat, Some(8_000_000_000));
+        assert_eq!((policy.rounds, policy.attempts, policy.answer_samples, policy.guards), (4, 1, 1, false));
+        let weights = Operator::ALL.map(|operator| policy.operators.get(operator));
+        assert!(weights.iter().zip([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]).all(|(a, b)| *a == b));
+        assert!(!policy.differences.is_empty());
+    }
+
+    #[test]
+    fn a_small_model_is_not_trusted_to_rewrite_and_a_large_one_is() {
+        let used = |n_params| {
+            let policy = Policy::new(&config(Profile::Auto), Style::Completion, n_params);
+            Operator::ALL.into_iter().filter(|&op| policy.operators.get(op) > 0.0).count()
+        };
+        assert_eq!(
+            [Some(135_000_000), Some(3_000_000_000), Some(8_000_000_000), None].map(used),
+            [3, 5, 8, 3]
+        );
+    }
+
+    #[test]
+    fn what_the_user_set_stays() {
+        let mut weights = OperatorWeights::NONE;
+        weights.set(Operator::Deepening, 2.0);
+        let config = EvolveConfig {
+            operators: Some(weights),
+            rounds: Some(7),
+            attempts: Some(5),
+            answer_samples: Some(6),
+            max_constraints: Some(1),
+            ..config(Profile::Auto)
+        };
+        let mut policy = Policy::new(&config, Style::Completion, Some(135_000_000));
+        assert_eq!(policy.to_try(&config), []);
+        policy.fit(&config, &Trial { operators: Vec::new(), constraints_asked: 12, constraints_met: 0 });
+        assert_eq!(
+            (policy.rounds, policy.attempts, policy.answer_samples, policy.max_constraints),
+            (7, 5, 6, 1)
+        );
+        assert_eq!(policy.operators, weights);
+    }
+
+    #[test]
+    fn a_trial_drops_what_fails_and_says_why() {
+        let config = config(Profile::Auto);
+        let mut policy = Policy::new(&config, Style::Chat, Some(8_000_000_000));
+        assert_eq!(policy.to_try(&config), Operator::REWRITING);
+        let tried = |operator, passed| Tried { operator, asked: 12, passed };
+        let operators = vec![tried(Operator::Deepening, 2), tried(Operator::Mutation, 6)];
+        policy.fit(&config, &Trial { operators, constraints_asked: 10, constraints_met: 5 });
+        assert_eq!(policy.operators.get(Operator::Deepening), 0.0);
+        assert_eq!(policy.operators.get(Operator::Mutation), 0.5);
+        assert_eq!(policy.answer_samples, 3);
+        assert!(policy.why.iter().any(|why| why.contains("no deepening: 2 of 12")), "{:?}", policy.why);
+        assert_eq!([samples(0.0), samples(0.1), samples(1.0), samples(0.5)], [4, 4, 2, 3]);
+    }
+}
