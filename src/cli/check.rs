@@ -41,7 +41,9 @@ fn report(found: &Recheck) -> String {
         let _ = writeln!(text, "{without_parent} rows have no parent here, and were not compared");
     }
     let mut by_rule: BTreeMap<&str, Vec<&evolve::Finding>> = BTreeMap::new();
-    findings.iter().for_each(|finding| by_rule.entry(finding.rule).or_default().push(finding));
+    for finding in findings {
+        by_rule.entry(finding.rule).or_default().push(finding);
+    }
     for (rule, findings) in by_rule {
         let _ = writeln!(text, "\n{rule}: {} rows", findings.len());
         for finding in findings.iter().take(SHOWN) {

@@ -410,7 +410,10 @@ fn settled(policy: &Policy) -> String {
         profile.name(),
         operators.join(", ")
     );
-    policy.why.iter().for_each(|why| text.push_str(&format!("\n  {why}")));
+    for why in &policy.why {
+        text.push_str("\n  ");
+        text.push_str(why);
+    }
     text
 }
 

@@ -49,10 +49,12 @@ fn vectors(
     Ok(ids.zip(vectors).filter_map(|(id, vector)| Some((id, vector?))).collect())
 }
 
+/// A name, and how the figure is written.
+type Figure<'a> = (&'a str, Box<dyn Fn(&RoundStats) -> String + 'a>);
+
 /// A line for each figure, a column for each round.
 fn table(stats: &[RoundStats]) -> String {
     let maybe = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
-    type Figure<'a> = (&'a str, Box<dyn Fn(&RoundStats) -> String + 'a>);
     let figures: [Figure<'_>; 15] = [
         ("kept", Box::new(|s| s.kept.to_string())),
         ("rejected", Box::new(|s| s.rejected.to_string())),
@@ -81,9 +83,9 @@ fn table(stats: &[RoundStats]) -> String {
     text.push('\n');
     for (name, figure) in figures {
         let _ = write!(text, "{name:<24}");
-        stats.iter().for_each(|round| {
+        for round in stats {
             let _ = write!(text, "{:>10}", figure(round));
-        });
+        }
         text.push('\n');
     }
     text

@@ -170,6 +170,7 @@ const DECIDED: &[(&str, &[Kind])] = &[
 ];
 
 /// A request, as far as it matters here.
+#[expect(clippy::struct_excessive_bools, reason = "what a request is, in no order and free of each other")]
 #[derive(Debug, Clone)]
 pub(super) struct Task {
     pub(super) shape: Shape,

@@ -109,7 +109,9 @@ fn composition(train: &[Record], validation: &[Record], rejected: &[Rejected]) -
         let _ = writeln!(text, "| {round} | {operator} | {train} | {validation} | {constrained} |");
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    rejected.iter().for_each(|row| *reasons.entry(row.reason.as_str()).or_default() += 1);
+    for row in rejected {
+        *reasons.entry(row.reason.as_str()).or_default() += 1;
+    }
     if !reasons.is_empty() {
         text.push_str(
             "\n`rejected.jsonl` has what was eliminated, by reason:\n\n| reason | rows |\n|---|---|\n",

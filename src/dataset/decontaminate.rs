@@ -3,7 +3,7 @@
 //! Where in the flow: between the journal's records and an export; what is found is left out and listed.
 //!
 //! A record is contaminated by an item if they share 13 words in a row (the measure of GPT-3, Brown et al. 2020,
-//! appendix C), or if it has at least half of the item's rows of 8 words (after PaLM, Chowdhery et al. 2022, which asks
+//! appendix C), or if it has at least half of the item's rows of 8 words (after `PaLM`, Chowdhery et al. 2022, which asks
 //! for 70 %), or if a shorter item stands in its instruction whole.
 //!
 //! **Invariant:** a function of the texts; nothing depends on their order but which of several items is named.
@@ -71,7 +71,9 @@ impl TestSet {
             }
             let rows: HashSet<u64> = words.windows(SHORT).map(hash).collect();
             set.rows.push(rows.len());
-            rows.into_iter().for_each(|row| set.short.entry(row).or_default().push(at));
+            for row in rows {
+                set.short.entry(row).or_default().push(at);
+            }
             if (LEAST..SHORT).contains(&words.len()) {
                 set.whole.entry(words.join(" ")).or_insert(at);
             }

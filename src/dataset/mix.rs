@@ -47,6 +47,7 @@ impl Mix {
     /// # Errors
     /// [`Error::Share`]; [`Error::EmptyMix`] if every record is in a group with a limit and the limits add up to less
     /// than all.
+    #[expect(clippy::missing_panics_doc, reason = "as many marks as records")]
     pub fn apply(&self, mut records: Vec<Record>, seed: u64) -> Result<Vec<Record>, Error> {
         self.validate()?;
         let mut order: Vec<usize> = (0..records.len()).collect();
@@ -72,7 +73,9 @@ impl Mix {
             return Err(Error::EmptyMix);
         }
         let mut is_kept = vec![false; records.len()];
-        kept.into_iter().for_each(|at| is_kept[at] = true);
+        for at in kept {
+            is_kept[at] = true;
+        }
         let mut keep = is_kept.into_iter();
         records.retain(|_| keep.next().expect("one for each record"));
         Ok(records)

@@ -5,7 +5,7 @@
 //! Characters instead of words, because instructions are short (ten words have six word 5-grams, and one changed word
 //! spoils five of them) and because not every script has spaces.
 //!
-//! MinHash (Broder 1997) with banding finds candidates, the exact similarity of the stored sets decides, so that a
+//! `MinHash` (Broder 1997) with banding finds candidates, the exact similarity of the stored sets decides, so that a
 //! reported pair is never a false one; a true one of similarity 0.8 is missed once in 10⁷ (128 hashes in 32 bands of 4).
 //! Our own code rather than a crate: what is found decides rows of the journal, which must not change with the version
 //! of a dependency.
@@ -131,7 +131,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn sentence(words: &[u32]) -> String {
-        words.iter().map(|word| format!("w{:x} ", word * 7919)).collect()
+        words.iter().map(|word| format!("w{:x}", word * 7919)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

@@ -62,8 +62,12 @@ pub fn round_stats(
         .collect();
     let clusters = Clusters::new(vectors, seed);
     let mut rounds: BTreeMap<u32, (Vec<&Record>, Vec<&Rejected>)> = BTreeMap::new();
-    records.iter().for_each(|record| rounds.entry(record.round).or_default().0.push(record));
-    rejected.iter().for_each(|row| rounds.entry(row.record.round).or_default().1.push(row));
+    for record in records {
+        rounds.entry(record.round).or_default().0.push(record);
+    }
+    for row in rejected {
+        rounds.entry(row.record.round).or_default().1.push(row);
+    }
     rounds
         .into_iter()
         .map(|(round, (kept, gone))| figures(round, &kept, &gone, &lengths, &clusters))

@@ -39,10 +39,10 @@ impl Outcome {
 
     /// Asks a rule unless one has failed. `look` gives what the rule objects to.
     fn ask(&mut self, rule: Reason, look: impl FnOnce() -> Option<Value>) {
-        if self.reason.is_none() {
-            if let Some(objection) = look() {
-                self.record(rule, false, objection);
-            }
+        if self.reason.is_none()
+            && let Some(objection) = look()
+        {
+            self.record(rule, false, objection);
         }
     }
 

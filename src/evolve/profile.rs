@@ -149,7 +149,9 @@ impl Policy {
                 "it is not trusted to rewrite: code adds constraints, and the model invents new tasks",
             )
         };
-        dropped.iter().for_each(|&operator| weights.set(operator, 0.0));
+        for &operator in dropped {
+            weights.set(operator, 0.0);
+        }
         self.operators = weights;
         self.max_constraints = if n_params >= SOME_REWRITING { 3 } else { 2 };
         self.why.push(format!("the model has {billions} parameters: {why}"));
@@ -208,6 +210,7 @@ fn samples(share: f64) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "small fractions, exact in binary")]
 mod tests {
     use super::super::trial::Tried;
     use super::*;
@@ -221,7 +224,7 @@ mod tests {
         let policy = Policy::new(&config(Profile::Wizardlm), Style::Chat, Some(8_000_000_000));
         assert_eq!((policy.rounds, policy.attempts, policy.answer_samples, policy.guards), (4, 1, 1, false));
         let weights = Operator::ALL.map(|operator| policy.operators.get(operator));
-        assert!(weights.iter().zip([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]).all(|(a, b)| *a == b));
+        assert_eq!(weights, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
         assert!(!policy.differences.is_empty());
     }
 

@@ -172,7 +172,10 @@ fn fault_of_guards(fault: u32, parent: &str, good: &str, number: u64, place: Pla
         14 if in_breadth => format!("{stem} quickly {number}"),
         14 => format!("Do with {number} {bad} whatever the weather wants in winter."),
         15 => format!("Write about the weather of {bad} {number} in deep winter, with snow."),
-        16 => format!("{stem}: {bad} {}", (0..80).map(|n| format!("{number}w{n} ")).collect::<String>()),
+        16 => format!(
+            "{stem}: {bad} {}",
+            (0..80).map(|n| format!("{number}w{n}")).collect::<Vec<_>>().join(" ")
+        ),
         17 => format!("Correct the following paragraph {BAD} number {number} and explain changes."),
         18 => format!("{stem} in at least 90 words and at most 20 words, {BAD} {number}."),
         19 => {

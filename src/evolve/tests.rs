@@ -450,7 +450,9 @@ fn no_bad_row_is_kept_whatever_the_generator_does() {
         // What was eliminated has one reason, and a seed has no child before its turn.
         let rejected = crate::dataset::rejected(&store).unwrap();
         assert_eq!(records.len() + rejected.len(), (summary.seeds + summary.attempts) as usize);
-        rejected.iter().for_each(|row| *reasons.entry(row.reason.clone()).or_insert(0) += 1);
+        for row in &rejected {
+            *reasons.entry(row.reason.clone()).or_insert(0) += 1;
+        }
         kept += summary.kept;
         // Asked again, without the run, nothing is found.
         let others: Vec<&crate::dataset::Record> = rejected.iter().map(|row| &row.record).collect();

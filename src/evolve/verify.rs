@@ -133,7 +133,9 @@ pub fn verify(
     let generations = count(&lists);
     if !whole_lists {
         // What cannot be compared need not be made again.
-        lists.iter_mut().for_each(|list| list.retain(|asked| asked.recorded.is_some()));
+        for list in &mut lists {
+            list.retain(|asked| asked.recorded.is_some());
+        }
         lists.retain(|list| !list.is_empty());
     }
     if generations == 0 {

@@ -47,9 +47,7 @@ pub(super) fn looping(case: &Case<'_>, limit: f64) -> Option<Value> {
     let parent = words(case.parent.instruction);
     let often = list.iter().find(|word| {
         let times = counted(&list, word);
-        !case.words.stop_words.contains(word.as_str())
-            && times >= OFTEN
-            && times >= counted(&parent, word) + 2
+        !case.words.stop.contains(word.as_str()) && times >= OFTEN && times >= counted(&parent, word) + 2
     });
     often.filter(|_| list.len() <= SHORT).map(|word| json!({ "often": word }))
 }
@@ -135,8 +133,7 @@ pub(super) fn answer_in_instruction(case: &Case<'_>, _limit: f64) -> Option<Valu
 pub(super) fn cosmetic_edit(case: &Case<'_>, limit: f64) -> Option<Value> {
     let new = |text: fn(Task<'_>) -> String| {
         let (child, parent) = (text(case.child), text(case.parent));
-        let (of_child, of_parent) =
-            (content(&child, &case.words.stop_words), content(&parent, &case.words.stop_words));
+        let (of_child, of_parent) = (content(&child, &case.words.stop), content(&parent, &case.words.stop));
         let numbers = measure::numbers(&child, false).difference(&measure::numbers(&parent, false)).count();
         let words =
             of_child.difference(&of_parent).filter(|word| !word.chars().all(|c| c.is_ascii_digit())).count();
@@ -163,13 +160,13 @@ pub(super) fn lost_content(case: &Case<'_>, _limit: f64) -> Option<Value> {
 }
 
 pub(super) fn drifted(case: &Case<'_>, limit: f64) -> Option<Value> {
-    let of = |text: &str| content(text, &case.words.stop_words);
+    let of = |text: &str| content(text, &case.words.stop);
     let kept = measure::recall(&of(case.parent.instruction), &of(case.child.instruction));
     (kept < limit).then(|| json!({ "kept": kept }))
 }
 
 pub(super) fn not_new(case: &Case<'_>, limit: f64) -> Option<Value> {
-    let of = |task: Task<'_>| content(task.instruction, &case.words.stop_words);
+    let of = |task: Task<'_>| content(task.instruction, &case.words.stop);
     let common = measure::jaccard(&of(case.parent), &of(case.child));
     (common > limit).then(|| json!({ "common": common }))
 }
@@ -280,9 +277,9 @@ const DEFINITE: [&str; 12] = [
 /// `the sentence`, `the list` where nothing before has brought it in: the first mention is definite.
 fn definite_material(list: &[String]) -> Option<String> {
     let is_noun = |at: usize| list.get(at).is_some_and(|word| DEFINITE.contains(&word.as_str()));
-    let the = list.iter().enumerate().filter(|(_, word)| *word == "the").map(|(at, _)| at);
+    let mut the = list.iter().enumerate().filter(|(_, word)| *word == "the").map(|(at, _)| at);
     // With one word between, such as `math`.
-    let at = the.filter_map(|at| [at + 1, at + 2].into_iter().find(|&at| is_noun(at))).next()?;
+    let at = the.find_map(|at| [at + 1, at + 2].into_iter().find(|&at| is_noun(at)))?;
     let noun = &list[at];
     let introduced = list[..at].iter().any(|word| word.trim_end_matches('s') == noun.trim_end_matches('s'));
     // `the list of primes` says which.

@@ -104,7 +104,9 @@ const MOST_COMPARED: usize = 600;
 /// Share of the words of `text` that stand in `other` in the same order: ROUGE-L's precision (Lin 2004).
 pub(super) fn in_order(text: &str, other: &str) -> f64 {
     let mut lists = [words(text), words(other)];
-    lists.iter_mut().for_each(|list| list.truncate(MOST_COMPARED));
+    for list in &mut lists {
+        list.truncate(MOST_COMPARED);
+    }
     let [text, other] = lists;
     if text.is_empty() { 0.0 } else { common_subsequence(&text, &other) as f64 / text.len() as f64 }
 }

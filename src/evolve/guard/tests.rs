@@ -85,7 +85,7 @@ fn each_fault_is_named() {
     }
     let long = format!("{river} {}", "Describe another province with many details. ".repeat(3));
     assert_eq!(in_depth(river, &format!("{long}{}", "x y z ".repeat(25))), Some(Reason::Looping));
-    let numbers: String = (0..70).map(|n| format!("w{n} ")).collect();
+    let numbers = (0..70).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
     assert_eq!(in_depth(river, &format!("{river} {numbers}")), Some(Reason::OverEscalated));
     let quoted = "Translate \"good morning\" and count to 10.";
     assert_eq!(
@@ -264,7 +264,7 @@ fn precision_and_recall(verdicts: &[(bool, bool)]) -> (f64, f64) {
 fn guards_agree_with_what_a_reader_said_about_real_children() {
     let rules = ChildRules::new(&Prompts::new(Style::Completion, true), true);
     let mut verdicts: BTreeMap<String, Vec<(bool, bool)>> = BTreeMap::new();
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for (line, text) in include_str!("../../../tests/data/children.jsonl").lines().enumerate() {
         let row: Labelled = serde_json::from_str(text).unwrap_or_else(|e| panic!("line {}: {e}", line + 1));
         assert_eq!(row.label == "good", row.keep, "line {}", line + 1);
@@ -279,12 +279,14 @@ fn guards_agree_with_what_a_reader_said_about_real_children() {
         let kept = outcome.reason.is_none();
         if kept != row.keep {
             let said = outcome.reason.map_or("kept", Reason::name);
-            wrong += &format!("  {said}, read as {}: {:?}\n", row.label, child.instruction);
+            wrong.push(format!("  {said}, read as {}: {:?}", row.label, child.instruction));
         }
         let groups = ["all".to_owned(), format!("set {}", row.set), format!("operator {}", row.operator)];
-        groups.into_iter().for_each(|group| verdicts.entry(group).or_default().push((kept, row.keep)));
+        for group in groups {
+            verdicts.entry(group).or_default().push((kept, row.keep));
+        }
     }
-    println!("where guards and reader differ:\n{wrong}");
+    println!("where guards and reader differ:\n{}", wrong.join("\n"));
     for (group, verdicts) in &verdicts {
         let (precision, recall) = precision_and_recall(verdicts);
         let keep = verdicts.iter().filter(|(_, keep)| *keep).count();

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 /// Lists of words and phrases, in lower case.
 #[derive(Debug)]
 pub(in crate::evolve) struct Words {
-    pub(super) stop_words: HashSet<&'static str>,
+    pub(super) stop: HashSet<&'static str>,
     pub(super) imperatives: HashSet<&'static str>,
     pub(super) boilerplate: Vec<&'static str>,
     pub(super) asks_back: Vec<&'static str>,
@@ -16,12 +16,12 @@ pub(in crate::evolve) struct Words {
 impl Words {
     /// Whether a word says nothing by itself.
     pub(in crate::evolve) fn is_stop_word(&self, word: &str) -> bool {
-        self.stop_words.contains(word)
+        self.stop.contains(word)
     }
 
     pub(in crate::evolve) fn load() -> Self {
         Self {
-            stop_words: library::stop_words(),
+            stop: library::stop_words(),
             imperatives: library::imperatives(),
             boilerplate: library::boilerplate(),
             asks_back: library::asks_back(),
