@@ -63,8 +63,9 @@ impl Language {
         }
     }
 
-    pub(super) fn from_whichlang(found: whichlang::Lang) -> Self {
-        match found {
+    /// The likeliest language of a text that is long enough to tell: some 40 letters.
+    pub fn most_likely(text: &str) -> Self {
+        match whichlang::detect_language(text) {
             whichlang::Lang::Ara => Self::Arabic,
             whichlang::Lang::Cmn => Self::Chinese,
             whichlang::Lang::Nld => Self::Dutch,

@@ -89,10 +89,8 @@ fn row(line: &str) -> Result<Rejected, Reason> {
     if let Some((user, output)) = turns(&object) {
         let input = text(&mut object, "input").unwrap_or_default();
         // The user's turn is made of both.
-        let instruction = user.strip_suffix(&input).unwrap_or(&user);
-        let instruction = if input.is_empty() { instruction } else { instruction.trim_end_matches('\n') };
-        let whole = user_turn(instruction, &input);
-        let instruction = if whole == user { instruction.to_owned() } else { user };
+        let material = user_turn("", &input);
+        let instruction = user.strip_suffix(&material).map_or(user.clone(), str::to_owned);
         object.insert("instruction".to_owned(), instruction.into());
         object.insert("input".to_owned(), input.into());
         object.insert("output".to_owned(), output.into());

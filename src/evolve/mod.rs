@@ -24,20 +24,24 @@
 //! - `eliminate`, `guard`, `judge`, `text`: the rules; `recheck`: asking them of an export
 //! - `constrain`: constraints that code adds
 //! - `requests`: what is asked of the model; `verify`: asking again, and comparing
-//! - `rounds`: the order of things; `fingerprint`: what decides them; `times`: how long they took
+//! - `rounds`: the order of things; `judging`, `answering`: two of its stages; `fingerprint`: what decides them; `times`: how long they took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
 //! resumed run ends with the same rows as an uninterrupted one.
 //! **Invariant:** no child of an eliminated instruction, no answer to one that failed before answering.
 //! **Invariant:** this module decides, and owns no file and no terminal; no clock decides anything.
 
+mod answering;
 mod config;
 mod constrain;
 mod eliminate;
 mod error;
 mod fingerprint;
 mod guard;
+#[cfg(test)]
+mod guarded_tests;
 mod judge;
+mod judging;
 mod library;
 mod operator;
 mod profile;

@@ -5,21 +5,21 @@
 //! **Invariant:** a stage's list and its chunks are the same whether the run was interrupted or not; a chunk
 //! is done if its rows are there, and it is never done twice.
 
-use super::eliminate::{self, Child, ChildRules, Outcome};
-use super::judge::{self, Margin};
+use super::answering;
+use super::eliminate::{Child, ChildRules, Outcome};
+use super::judge;
 use super::library::JudgePrompts;
 use super::requests::{self, Requests};
 use super::times::{Stopwatch, Times};
 use super::trial::{self, seed_node};
 use super::{
     Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Policy, Profile, Reason, Stage, Style,
-    constrain, fingerprint, guard, prompt,
+    constrain, fingerprint, prompt,
 };
-use crate::dataset::{DIFFICULTY, Seed, user_turn};
+use crate::dataset::Seed;
 use crate::llm::{Completion, FinishReason, Generate, Request};
-use crate::store::{Answer, Generation, Node, Status, Store, Unit, Verdict, node_id};
-use serde_json::json;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::store::{Generation, Node, Status, Store, Unit, node_id};
+use std::collections::{BTreeMap, HashSet};
 
 /// Attempts of a round before its yield is judged.
 const YIELD_WINDOW: usize = 50;
@@ -88,18 +88,18 @@ struct Plan {
     parent: Node,
 }
 
-struct Run<'a, 'm> {
-    model: &'m mut dyn Generate,
+pub(super) struct Run<'a, 'm> {
+    pub(super) model: &'m mut dyn Generate,
     /// Where it is not `model`.
-    judge: Option<&'m mut dyn Generate>,
-    judge_prompts: JudgePrompts,
-    store: &'a mut Store,
-    config: &'a EvolveConfig,
-    policy: Policy,
-    requests: Requests,
-    rules: ChildRules,
-    progress: &'a mut dyn FnMut(&Event),
-    watch: Stopwatch,
+    pub(super) judge: Option<&'m mut dyn Generate>,
+    pub(super) judge_prompts: JudgePrompts,
+    pub(super) store: &'a mut Store,
+    pub(super) config: &'a EvolveConfig,
+    pub(super) policy: Policy,
+    pub(super) requests: Requests,
+    pub(super) rules: ChildRules,
+    pub(super) progress: &'a mut dyn FnMut(&Event),
+    pub(super) watch: Stopwatch,
 }
 
 impl Run<'_, '_> {
@@ -241,7 +241,7 @@ impl Run<'_, '_> {
                 let (own, answer) = if derived { (None, generation) } else { (generation, None) };
                 unit.insert_node(&node_of(plan, (round, attempt), child, own))?;
                 if let Some((request, completion)) = answer.filter(|_| outcome.reason.is_none()) {
-                    unit.insert_answer(plan.id, &answer_of(&request, &completion))?;
+                    unit.insert_answer(plan.id, &answering::answer_of(&request, &completion))?;
                 }
                 record(&unit, plan.id, &outcome, Status::Evolved)?;
             }
@@ -260,178 +260,14 @@ impl Run<'_, '_> {
         })
     }
 
-    /// Asks rule 1 of the children that came through the first stage: the judge where it can be trusted, else words.
-    /// What code added is new by construction.
-    fn judge(&mut self, round: u32, attempt: u32, line: &Calibration) -> Result<(), Error> {
-        let nodes = requests::reached(self.attempts(round, attempt)?, Stage::Judge)?;
-        let place = (round, attempt, Stage::Judge);
-        self.in_chunks(
-            place,
-            &nodes,
-            |_, node| Ok(node.status != Status::Evolved),
-            |run, nodes| {
-                let mut outcomes: HashMap<u64, Outcome> = HashMap::new();
-                let mut asked = Vec::new();
-                let mut pairs = Vec::new();
-                for node in nodes {
-                    let operator = operator_of(node)?;
-                    if operator.is_by_code() {
-                        outcomes.insert(node.id, Outcome::new());
-                    } else if line.trusted {
-                        asked.push(node.id);
-                        pairs.push(run.pair(node)?);
-                    } else {
-                        outcomes.insert(node.id, run.lexical(operator, node)?);
-                    }
-                }
-                let margins = match &mut run.judge {
-                    Some(judge) => judge::margins(*judge, &run.judge_prompts.same, &pairs)?,
-                    None => judge::margins(run.model, &run.judge_prompts.same, &pairs)?,
-                };
-                let judged = margins.into_iter().map(|margin| judgement(margin, line));
-                outcomes.extend(asked.into_iter().zip(judged));
-                run.watch.store(|| {
-                    let unit = run.store.begin()?;
-                    for node in nodes {
-                        record(&unit, node.id, &outcomes[&node.id], Status::Judged)?;
-                    }
-                    Ok(unit.commit()?)
-                })
-            },
-        )
-    }
-
-    /// Rule 1 by words.
-    fn lexical(&self, operator: Operator, node: &Node) -> Result<Outcome, Error> {
-        let parent = self.parent(node)?;
-        let child = Child {
-            instruction: node.instruction.clone(),
-            input: node.input.clone(),
-            lacks_data: false,
-            constraints: Vec::new(),
-        };
-        let objection = guard::lexical_gain(&self.rules.case(operator, &parent, &child));
-        Ok(objection.map_or_else(Outcome::new, |objection| Outcome::of(Reason::NoGain, false, objection)))
-    }
-
-    fn parent(&self, node: &Node) -> Result<Node, Error> {
-        let parent = node.parent_id.expect("only children are judged");
-        Ok(self.watch.store(|| self.store.node(parent))?.expect("the journal's foreign keys hold"))
-    }
-
-    /// A node with its parent, as the judge sees them. Material that was carried over is left out on both
-    /// sides: it cannot make a difference, and it can be long.
-    fn pair(&self, node: &Node) -> Result<(String, String), Error> {
-        let parent = self.parent(node)?;
-        if parent.input == node.input {
-            return Ok((parent.instruction, node.instruction.clone()));
-        }
-        Ok((user_turn(&parent.instruction, &parent.input), user_turn(&node.instruction, &node.input)))
-    }
-
-    /// Answers what came through the judge (the seeds: all), and asks the rules on answers.
-    fn answer(&mut self, round: u32, attempt: u32) -> Result<(), Error> {
-        let nodes = requests::reached(self.attempts(round, attempt)?, Stage::Answer)?;
-        let place = (round, attempt, Stage::Answer);
-        let is_done = |_: &Self, node: &Node| Ok(matches!(node.status, Status::Kept | Status::Eliminated));
-        self.in_chunks(place, &nodes, is_done, |run, nodes| {
-            let answers = run.answers(nodes)?;
-            run.watch.store(|| {
-                let unit = run.store.begin()?;
-                for (node, Answered { answer, outcome, is_new }) in nodes.iter().zip(answers) {
-                    if is_new {
-                        unit.insert_answer(node.id, &answer)?;
-                    }
-                    record(&unit, node.id, &outcome, Status::Kept)?;
-                }
-                Ok(unit.commit()?)
-            })
-        })
-    }
-
-    /// For each node the first answer that passes, or else the last: in waves, one for each sample, of those that have
-    /// none yet.
-    fn answers(&mut self, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
-        let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let there = self.watch.store(|| self.store.answer(node.id))?;
-            let check = |answer: Answer| {
-                let outcome = self.check_answer(node, &answer.text, answer.generation.finish_reason)?;
-                Ok::<_, Error>(Answered { answer, outcome, is_new: false })
-            };
-            answered.push(there.map(check).transpose()?);
-        }
-        for sample in 0..self.policy.answer_samples {
-            let is_open = |answered: &Option<Answered>| {
-                answered.as_ref().is_none_or(|found| found.is_new && found.outcome.reason.is_some())
-            };
-            let open: Vec<usize> = (0..nodes.len()).filter(|&at| is_open(&answered[at])).collect();
-            if open.is_empty() {
-                break;
-            }
-            let requests = open
-                .iter()
-                .map(|&at| self.requests.answer(self.model, &nodes[at], sample))
-                .collect::<Result<Vec<_>, _>>()?;
-            let completions = requests::complete(self.model, &requests)?;
-            for ((at, request), completion) in open.into_iter().zip(&requests).zip(&completions) {
-                let answer = answer_of(request, completion);
-                let outcome = self.check_answer(&nodes[at], &answer.text, completion.finish_reason)?;
-                answered[at] = Some(Answered { answer, outcome, is_new: true });
-            }
-        }
-        Ok(answered.into_iter().map(|answered| answered.expect("at least one sample")).collect())
-    }
-
-    fn check_answer(&self, node: &Node, answer: &str, finish: FinishReason) -> Result<Outcome, Error> {
-        self.watch
-            .filters(|| eliminate::check_answer(&self.rules.words, node, answer, finish, self.policy.guards))
-    }
-
-    /// Has the judge say how hard the round's kept instructions are, and whether they are harder than their parents.
-    fn rate(&mut self, round: u32) -> Result<(), Error> {
-        let mut kept = Vec::new();
-        for attempt in 0..self.policy.attempts {
-            kept.extend(
-                self.attempts(round, attempt)?.into_iter().filter(|node| node.status == Status::Kept),
-            );
-        }
-        let is_rated = |run: &Self, node: &Node| {
-            let verdicts = run.watch.store(|| run.store.verdicts(node.id))?;
-            Ok(verdicts.iter().any(|verdict| verdict.rule == DIFFICULTY))
-        };
-        self.in_chunks((round, 0, Stage::Rate), &kept, is_rated, |run, nodes| {
-            let pairs = nodes.iter().map(|node| run.pair(node)).collect::<Result<Vec<_>, _>>()?;
-            let ratings = match &mut run.judge {
-                Some(judge) => judge::rate(*judge, &run.judge_prompts, &pairs)?,
-                None => judge::rate(run.model, &run.judge_prompts, &pairs)?,
-            };
-            run.watch.store(|| {
-                let unit = run.store.begin()?;
-                for (node, rating) in nodes.iter().zip(ratings) {
-                    let detail = rating.map(|r| json!({ "difficulty": r.difficulty, "harder": r.harder }));
-                    let detail = detail.unwrap_or_default();
-                    unit.insert_verdict(
-                        node.id,
-                        &Verdict { rule: DIFFICULTY.to_owned(), passed: true, detail },
-                    )?;
-                    if let Some(rating) = rating {
-                        unit.set_difficulty(node.id, rating.difficulty.round() as u8)?;
-                    }
-                }
-                Ok(unit.commit()?)
-            })
-        })
-    }
-
     /// The nodes of an attempt, by id.
-    fn attempts(&self, round: u32, attempt: u32) -> Result<Vec<Node>, Error> {
+    pub(super) fn attempts(&self, round: u32, attempt: u32) -> Result<Vec<Node>, Error> {
         Ok(self.watch.store(|| self.store.attempts(round, attempt))?)
     }
 
     /// Does the chunks of a stage that are not done, in order. A chunk is committed whole, so its first item
     /// speaks for it.
-    fn in_chunks<T>(
+    pub(super) fn in_chunks<T>(
         &mut self,
         (round, attempt, stage): (u32, u32, Stage),
         items: &[T],
@@ -502,14 +338,6 @@ fn most_frequent(nodes: Vec<&Node>) -> (String, u64, String) {
     (reason.to_owned(), nodes[0].id, nodes[0].instruction.clone())
 }
 
-/// An answer of one node, and what the rules say about it.
-struct Answered {
-    answer: Answer,
-    outcome: Outcome,
-    /// It is not in the journal yet.
-    is_new: bool,
-}
-
 /// A policy as it lies in the journal.
 pub(super) fn policy_from(stored: &str) -> Result<Policy, Error> {
     serde_json::from_str(stored).map_err(|error| Error::BadPolicy { reason: error.to_string() })
@@ -554,11 +382,6 @@ fn child(
     }
 }
 
-fn operator_of(node: &Node) -> Result<Operator, Error> {
-    let operator = node.operator.as_deref().and_then(Operator::parse);
-    operator.ok_or_else(|| Error::NoOrigin { id: node.id, operator: node.operator.clone() })
-}
-
 fn node_of(
     plan: &Plan,
     (round, attempt): (u32, u32),
@@ -585,28 +408,8 @@ fn node_of(
     }
 }
 
-fn answer_of(request: &Request, completion: &Completion) -> Answer {
-    Answer {
-        text: requests::read_answer(completion),
-        generation: generation(request, completion),
-        sample: request.sample,
-    }
-}
-
-/// Rule 1 on the margin of a pair.
-fn judgement(margin: Option<Margin>, line: &Calibration) -> Outcome {
-    let Some(margin) = margin else { return Outcome::of(Reason::NotJudged, false, json!(null)) };
-    let detail = json!({
-        "margin": margin.mean(),
-        "parent_first": margin.orders[0],
-        "child_first": margin.orders[1],
-        "threshold": line.threshold,
-    });
-    Outcome::of(Reason::NoGain, margin.mean() <= line.threshold, detail)
-}
-
 /// Writes the verdicts of a stage, and where they leave the node.
-fn record(unit: &Unit<'_>, id: u64, outcome: &Outcome, passed: Status) -> Result<(), Error> {
+pub(super) fn record(unit: &Unit<'_>, id: u64, outcome: &Outcome, passed: Status) -> Result<(), Error> {
     for verdict in &outcome.verdicts {
         unit.insert_verdict(id, verdict)?;
     }
@@ -617,7 +420,7 @@ fn record(unit: &Unit<'_>, id: u64, outcome: &Outcome, passed: Status) -> Result
     Ok(())
 }
 
-fn generation(request: &Request, completion: &Completion) -> Generation {
+pub(super) fn generation(request: &Request, completion: &Completion) -> Generation {
     Generation {
         prompt_hash: prompt::hash(&request.prompt),
         sampling: request.sampling.clone(),

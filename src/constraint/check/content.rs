@@ -180,7 +180,7 @@ pub(in crate::constraint) fn detect(response: &str) -> Option<Language> {
     let is_latin = letters.clone().all(|c| c <= '\u{24F}');
     let enough = if is_latin { MIN_LETTERS } else { 1 };
     let shows = letters.count() >= enough;
-    shows.then(|| Language::from_whichlang(whichlang::detect_language(&prose)))
+    shows.then(|| Language::most_likely(&prose))
 }
 
 pub(super) fn no_digits(response: &str) -> Check {

@@ -3,10 +3,9 @@
 use super::measure::{self, content};
 use super::request::{asks, is_unmarked_question, sentences};
 use super::{Case, Task};
-use crate::constraint;
+use crate::constraint::{self, Language};
 use crate::evolve::text::{has_phrase, normalise, words};
 use serde_json::{Value, json};
-use whichlang::Lang;
 
 /// A phrase of `phrases` that `text` has and `allowed` has not.
 pub(super) fn phrase<'p>(phrases: &[&'p str], text: &str, allowed: &str) -> Option<&'p str> {
@@ -342,19 +341,19 @@ pub(super) fn wrong_language(case: &Case<'_>, limit: f64) -> Option<Value> {
 /// The languages of a task and of another text of at least `letters` letters, if they are two. A short task is English
 /// if it asks in English.
 pub(super) fn differ_in_language(case: &Case<'_>, task: &str, other: &str, letters: f64) -> Option<Value> {
-    let in_english = || (task.is_ascii() && asks(task, case.words)).then_some(Lang::Eng);
+    let in_english = || (task.is_ascii() && asks(task, case.words)).then_some(Language::English);
     let (one, other) = (language(task, letters).or_else(in_english)?, language(other, letters)?);
-    (one != other).then(|| json!({ "languages": [one.three_letter_code(), other.three_letter_code()] }))
+    (one != other).then(|| json!({ "languages": [one.name(), other.name()] }))
 }
 
-fn language(text: &str, letters: f64) -> Option<Lang> {
+fn language(text: &str, letters: f64) -> Option<Language> {
     let count = text.chars().filter(|c| c.is_alphabetic()).count();
-    (count as f64 >= letters).then(|| whichlang::detect_language(text))
+    (count as f64 >= letters).then(|| Language::most_likely(text))
 }
 
 /// Whether a text is judged by rules for English: most of its letters are Latin, and nothing says otherwise.
 fn is_english(text: &str) -> bool {
     let latin = text.chars().filter(char::is_ascii_alphabetic).count();
     let all = text.chars().filter(|c| c.is_alphabetic()).count();
-    latin * 10 >= all * 9 && language(text, 40.0).is_none_or(|language| language == Lang::Eng)
+    latin * 10 >= all * 9 && language(text, 40.0).is_none_or(|language| language == Language::English)
 }
