@@ -68,8 +68,8 @@ pub struct Policy {
 
 /// Parameters from which free rewriting in all operators is trusted, and from which a part is.
 ///
-/// Below the second, models answer or drift: of 145 children in depth of a 135M model that passed the paper's rules,
-/// about 1 in 4 was a harder version of its parent, and 1B models are reported to give nothing usable.
+/// Below the second, models answer or drift: of 96 children in depth of a 135M model that were read, 7 were a harder
+/// version of their parent (`tests/data/children.jsonl`), and 1B models are reported to give nothing usable.
 const ALL_REWRITING: u64 = 7_000_000_000;
 const SOME_REWRITING: u64 = 2_000_000_000;
 

@@ -19,6 +19,7 @@ mod faults;
 mod gguf_engine;
 mod gguf_model;
 mod golden;
+mod guards;
 mod judge_pairs;
 mod kills;
 mod layout;

@@ -105,7 +105,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Child,
         objects_to: "a phrase with which models talk about themselves or refuse, which the parent does not have",
         limit: 0.0,
-        evidence: "ports of WizardLM reject `as an ai`; no built-in or Self-Instruct seed has one of the phrases",
+        evidence: "ports of WizardLM reject `as an ai`; none of 436 seeds has one of the phrases",
         look: child::boilerplate,
     },
     Guard {
@@ -114,7 +114,7 @@ pub(super) const GUARDS: &[Guard] = &[
         objects_to: "more than {} of the words in rows of three that stood in the text before, or a row of five twice, \
                      or a word with a meaning three times in 30 words, where the parent does not repeat them",
         limit: 0.4,
-        evidence: "seeds: 98 % below 0.2, at most 0.38 (a list of rhymes); loops that were read: 0.5 and more",
+        evidence: "of 436 seeds none is above 0.22; the other two limits catch loops that were read and trip no seed",
         look: child::looping,
     },
     Guard {
@@ -123,7 +123,7 @@ pub(super) const GUARDS: &[Guard] = &[
         objects_to: "no question, no verb that asks for something, though the parent has one; or a question that ends as a \
                      statement does",
         limit: 0.0,
-        evidence: "the commonest fault of a 135M model: it answers or goes on; 97 % of the seeds are recognised",
+        evidence: "the commonest fault of a 135M model: it answers or goes on; 98 % of the built-in seeds are recognised",
         look: child::not_a_request,
     },
     Guard {
@@ -131,7 +131,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Child,
         objects_to: "an answer behind the request: a label such as `Answer:` with text, or statements after a question",
         limit: 0.0,
-        evidence: "WizardLM issue 8; 1 of 350 seeds has such a label",
+        evidence: "WizardLM issue 8; none of 436 seeds has such a label",
         look: child::answer_in_instruction,
     },
     Guard {
@@ -139,7 +139,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Child,
         objects_to: "fewer than {} words with a meaning, or numbers, that the parent does not have",
         limit: 2.0,
-        evidence: "of children with one new word, 3 in 4 were read as the same task with a slip",
+        evidence: "all but 3 of the children below it that were read are the same task with a slip",
         look: child::cosmetic_edit,
     },
     Guard {
@@ -147,7 +147,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Depth,
         objects_to: "a child in another language than its parent, where it has at least {} letters",
         limit: 40.0,
-        evidence: "below 40 letters the detector errs on 1 seed in 20, above on none",
+        evidence: "chosen, not measured: a detector of languages needs some words",
         look: child::wrong_language,
     },
     Guard {
@@ -163,7 +163,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Depth,
         objects_to: "less than {} of the parent's words with a meaning are left",
         limit: 0.8,
-        evidence: "of children in depth below it that were read, 1 in 30 is a harder version of its parent",
+        evidence: "of all the children in depth below it that were read, one is a harder version of its parent",
         look: child::drifted,
     },
     Guard {
@@ -171,7 +171,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Breadth,
         objects_to: "more than {} of the words with a meaning, taken together, are common to parent and child",
         limit: 0.5,
-        evidence: "above it only paraphrases were read, below it other tasks of the same form",
+        evidence: "no good child above it was read",
         look: child::not_new,
     },
     Guard {
@@ -187,7 +187,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Child,
         objects_to: "points at a text, a list or a table that is not there, where the parent does not",
         limit: 0.0,
-        evidence: "breadth drops the material: 1 in 8 of its children still spoke of `the sentence`",
+        evidence: "breadth drops the material: 23 of 128 of its children still spoke of `the sentence`",
         look: child::missing_context,
     },
     Guard {
@@ -195,7 +195,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Child,
         objects_to: "asks the reader for what happened to him or what he likes, where the parent does not",
         limit: 0.0,
-        evidence: "a model has no life to tell of; 1 in 12 free children of a 135M model asked for one",
+        evidence: "a model has no life to tell of; 15 of 224 rewritten children asked for one",
         look: child::unanswerable,
     },
     Guard {
@@ -211,7 +211,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Any,
         objects_to: "a constraint that does not go with the task: a fixed reply, code, or something that the task decides",
         limit: 0.0,
-        evidence: "of 75 children with constraints that were read, 10 asked for 3 numbers or 2 paragraphs where the task was \
+        evidence: "15 of 112 children with constraints that were read: three numbers or two paragraphs where the task was \
                    `output true or false`, a translation or a query",
         look: child::unsuited,
     },
@@ -236,7 +236,7 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Answer,
         objects_to: "more than {} of the words in rows of six that stood in the text before",
         limit: 0.4,
-        evidence: "loops that were read: 0.6 and more; honest tables and verses stay below 0.35",
+        evidence: "of 1,212 answers of two runs 6 are above it, none above 0.5; of 175 answers that people wrote none is above 0.18",
         look: answer::looping,
     },
     Guard {
