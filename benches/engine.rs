@@ -1,10 +1,11 @@
 //! Speed of the generation engine outside llama.cpp: drawing a token, planning a list of prompts by their
-//! prefixes, committing a chunk to the journal. Each is to be small beside the milliseconds that a decoded row
+//! prefixes, finding near duplicates, committing a chunk to the journal. Each is to be small beside the milliseconds that a decoded row
 //! takes.
 //!
 //! `cargo bench --profile release --bench engine`
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use evol::dataset::NearIndex;
 use evol::llm::{FinishReason, Prompt, Request, Restriction, Sampler, Sampling, work_order};
 use evol::store::{Answer, Generation, Node, Status, Store, Verdict, node_id};
 use std::hint::black_box;
@@ -87,6 +88,33 @@ fn planning(c: &mut Criterion) {
     }
 }
 
+/// Finding near duplicates: every text is looked for and then added, as evolve does; a tenth of them are near copies.
+fn near_duplicates(c: &mut Criterion) {
+    let mut group = c.benchmark_group("near duplicates/texts of 30 words");
+    group.sample_size(10);
+    let text = |index: usize| {
+        let original = if index % 10 == 9 { index - 1 } else { index };
+        let words =
+            (0..30).map(|at| format!("w{:x}", (original * 31 + at).wrapping_mul(2_654_435_761) % 50_000));
+        let mut words: Vec<String> = words.collect();
+        words[7] = format!("x{index}");
+        words.join(" ")
+    };
+    for count in [10_000, 100_000] {
+        let texts: Vec<String> = (0..count).map(text).collect();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(format!("{count} texts"), |b| {
+            b.iter(|| {
+                let mut index = NearIndex::default();
+                for (owner, text) in texts.iter().enumerate() {
+                    black_box(index.find(text, owner as u64));
+                    index.add(text, owner as u64);
+                }
+            });
+        });
+    }
+}
+
 fn generation() -> Generation {
     Generation {
         prompt_hash: "0123456789abcdef".repeat(2),
@@ -153,6 +181,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = sampling, planning, store
+    targets = sampling, planning, near_duplicates, store
 }
 criterion_main!(benches);

@@ -75,6 +75,9 @@ fn without_seed<S: Serializer>(section: &impl Serialize, serializer: S) -> Resul
 pub(crate) struct SeedsSection {
     /// A seed file; without it the built-in seeds.
     pub(crate) file: Option<PathBuf>,
+    /// Licence of that file, for the manifest and the card of the export.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) licence: Option<String>,
     /// What to do about a line that cannot be used.
     pub(crate) on_bad_input: OnBadInput,
     /// Use that many seeds, drawn by the run's seed; without it all.
@@ -237,11 +240,12 @@ impl RunConfig {
 
 /// Keys that decide no result (where things lie, when to give up, how often to save), or whose content is compared
 /// by its hash, or by what came of it (the journal is bound to that).
-const NOT_COMPARED: [&str; 12] = [
+const NOT_COMPARED: [&str; 13] = [
     "model",
     "judge_model",
     "out",
     "seeds.file",
+    "seeds.licence",
     "seeds.on_bad_input",
     "batch_width",
     "compute_format",

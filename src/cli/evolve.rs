@@ -87,6 +87,7 @@ impl EvolvePlan {
             file: args.seeds.clone(),
             on_bad_input: args.on_bad_input.into(),
             limit: args.limit,
+            licence: args.seeds_licence.clone(),
         };
         let config = args.settings.config(session.seed.unwrap_or(0));
         config.validate()?;
@@ -116,8 +117,9 @@ impl EvolvePlan {
         let (model, model_entry) = model_entry(model)?;
         let judge = judge.map(|path| JudgePlan::new(path, &engine, session.output)).transpose()?;
         let file = seeds.file.as_deref();
+        let licence = seeds.licence.as_deref();
         let seeds = limited(read_seeds(seeds, session.output)?, seeds.limit, config.seed)?;
-        let seeds_entry = SeedsEntry::new(file, &seeds);
+        let seeds_entry = SeedsEntry::new(file, licence, &seeds);
         Ok(Self { model, model_entry, seeds, seeds_entry, config, engine, judge })
     }
 

@@ -227,13 +227,13 @@ pub(crate) struct SeedsEntry {
     pub(crate) count: usize,
     /// BLAKE3 of those, as JSON lines.
     pub(crate) blake3: String,
-    /// Of the built-in ones; of a file it is not known.
-    pub(crate) licence: Option<&'static str>,
+    /// Of the built-in ones; of a file what the user says.
+    pub(crate) licence: Option<String>,
 }
 
 impl SeedsEntry {
     /// Describes `seeds` that came from `file`, or were built in.
-    pub(crate) fn new(file: Option<&Path>, seeds: &[Seed]) -> Self {
+    pub(crate) fn new(file: Option<&Path>, licence: Option<&str>, seeds: &[Seed]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for seed in seeds {
             hasher.update(&serde_json::to_vec(seed).expect("text under text keys"));
@@ -243,7 +243,7 @@ impl SeedsEntry {
             source: file.map_or_else(|| "built-in".to_owned(), |file| file.display().to_string()),
             count: seeds.len(),
             blake3: hasher.finalize().to_hex().to_string(),
-            licence: file.is_none().then_some(BUILTIN_SEEDS_LICENCE),
+            licence: if file.is_none() { Some(BUILTIN_SEEDS_LICENCE) } else { licence }.map(str::to_owned),
         }
     }
 }

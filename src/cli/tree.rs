@@ -44,14 +44,14 @@ fn to_json(history: &History) -> Value {
         "id": node.id, "parent_id": node.parent_id, "root_id": node.root_id,
         "round": node.round, "attempt": node.attempt, "operator": node.operator,
         "instruction": node.instruction, "input": node.input,
-        "skill": node.skill, "difficulty": node.difficulty,
+        "skill": node.skill, "difficulty": node.difficulty, "constraints": node.constraints,
         "status": node.status, "reason": node.reason,
         "generation": node.generation.as_ref().map(generation_json),
         "verdicts": history.verdicts.iter().map(|v| json!({
             "rule": v.rule, "passed": v.passed, "detail": v.detail,
         })).collect::<Vec<_>>(),
         "answer": history.answer.as_ref().map(|a| json!({
-            "text": a.text, "generation": generation_json(&a.generation),
+            "text": a.text, "sample": a.sample, "generation": generation_json(&a.generation),
         })),
     })
 }

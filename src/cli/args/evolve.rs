@@ -32,6 +32,9 @@ pub(crate) struct EvolveArgs {
     /// Seeds: JSONL (alpaca, messages, {"prompt": …}) or plain text, one instruction a line [default: built-in]
     #[arg(long, value_name = "FILE")]
     pub(crate) seeds: Option<PathBuf>,
+    /// Licence of the seed file, for the manifest and the card of an export, such as `cc-by-sa-3.0`
+    #[arg(long, value_name = "NAME", requires = "seeds")]
+    pub(crate) seeds_licence: Option<String>,
     /// What to do about a line of seeds that cannot be used
     #[arg(long, value_enum, default_value_t = OnBadInputArg::Fail)]
     pub(crate) on_bad_input: OnBadInputArg,
