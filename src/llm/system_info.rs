@@ -3,22 +3,27 @@
 //! Where in the flow: `evol doctor` prints it, the manifest of a run records it, because results are
 //! reproducible bit by bit only with the same instruction sets.
 //!
-//! **Invariant:** the one unsafe call here takes nothing and returns a static string.
+//! **Invariant:** llama.cpp is asked once: every call builds its answer anew in one buffer of the process, so that two
+//! threads which ask at the same time read each other's half, or break the heap (both were seen).
 
 use std::ffi::CStr;
+use std::sync::LazyLock;
 
 /// Versions of `llama-cpp-2` and of `llama-cpp-sys-2`, which carries llama.cpp's source.
 pub const BINDINGS: (&str, &str) = ("0.1.160", "0.1.161");
 
 /// Instruction sets and options that are compiled in and usable here (`AVX2`, `AVX512`, `AMX_INT8`, ...).
 pub fn system_info() -> Vec<String> {
-    #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
-    let text = {
-        // SAFETY: takes no arguments, may be called before the backend is started, and returns a
-        // NUL-terminated string that lives as long as the process.
-        unsafe { CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) }
-    };
-    parse(&text.to_string_lossy())
+    static INFO: LazyLock<Vec<String>> = LazyLock::new(|| {
+        #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
+        let text = {
+            // SAFETY: takes no arguments, may be called before the backend is started, and returns a NUL-terminated
+            // string in a buffer that only the same function changes, which nobody calls but this, once.
+            unsafe { CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) }
+        };
+        parse(&text.to_string_lossy())
+    });
+    INFO.clone()
 }
 
 /// From `CPU : SSE3 = 1 | AVX2 = 1 | OPENMP = 1 |` the names that are on.
@@ -51,7 +56,11 @@ mod tests {
     }
 
     #[test]
-    fn llama_cpp_lists_something() {
-        assert!(!system_info().is_empty());
+    fn llama_cpp_lists_the_same_to_all_who_ask_at_once() {
+        let asked: Vec<Vec<String>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(system_info)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(!asked[0].is_empty() && asked.iter().all(|info| *info == asked[0]), "{asked:?}");
     }
 }
