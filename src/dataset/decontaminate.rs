@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** a function of the texts; nothing depends on their order but which of several items is named.
 
+use super::error::Reason;
 use super::lines::{Line, read_lines};
 use super::{BadLine, Error, Record};
 use serde_json::Value;
@@ -119,11 +120,13 @@ impl TestSet {
     }
 }
 
-/// Reads a test set in any form: every text in the JSON object of a line is an item, and so is a line that is none.
+/// Reads a test set in any form: every text in the JSON object of a line is an item, and so is a line that is none,
+/// but in a file that calls itself JSON: there such a line is a broken one.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::BadLines`] for lines that are no text; [`Error::Empty`].
 pub fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
+    let must_be_json = path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json");
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let lines = read_lines(BufReader::new(file)).map_err(Error::io(path, "read"))?;
     let (mut items, mut bad) = (Vec::new(), Vec::new());
@@ -138,6 +141,9 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
         let mut texts = Vec::new();
         match serde_json::from_str::<Value>(&text) {
             Ok(value) if value.is_object() || value.is_array() => leaves(value, &mut texts),
+            Err(error) if must_be_json => {
+                bad.push(BadLine { line: number, reason: Reason::NotJson { problem: error.to_string() } });
+            }
             _ => texts.push(text),
         }
         let source = path.display().to_string();
@@ -181,6 +187,20 @@ fn hash(row: &[String]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A torn line of a test set would otherwise be compared as a text that nothing repeats.
+    #[test]
+    fn a_broken_line_is_an_error_in_a_json_file_and_an_item_in_a_text_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "{\"question\": \"How many sheep").unwrap();
+            path
+        };
+        let error = read_items(&written("tests.jsonl")).unwrap_err().to_string();
+        assert!(error.starts_with("line 1 of"), "{error}");
+        assert_eq!(read_items(&written("tests.txt")).unwrap().len(), 1);
+    }
 
     fn item(line: usize, text: &str) -> Item {
         Item { source: "test.jsonl".to_owned(), line, text: text.to_owned() }

@@ -61,6 +61,12 @@ pub enum Error {
         "no data set keeps all limits on shares: every record is in a group with a limit, and together they are less than 1"
     )]
     EmptyMix,
+    /// A limit of 0, which leaves nothing.
+    #[error("`{limit}` is 0, expected at least 1, or none for no limit")]
+    NoRoom {
+        /// Name of the limit.
+        limit: &'static str,
+    },
     /// A node has constraints that this program does not know.
     #[error("node {id} of the journal has a constraint that cannot be read: {reason}")]
     BadConstraint {
@@ -109,9 +115,11 @@ impl Error {
                 Some("choose another output folder, or move the file out of the way".to_owned())
             }
             Self::NoRecords => Some("run `evol evolve` until it has kept something".to_owned()),
-            Self::Io { .. } | Self::Empty { .. } | Self::ValidationFraction { .. } | Self::Share { .. } => {
-                None
-            }
+            Self::Io { .. }
+            | Self::Empty { .. }
+            | Self::ValidationFraction { .. }
+            | Self::NoRoom { .. }
+            | Self::Share { .. } => None,
         }
     }
 }

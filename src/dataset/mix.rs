@@ -34,8 +34,13 @@ impl Mix {
     /// Checks every limit.
     ///
     /// # Errors
-    /// [`Error::Share`] names the group.
+    /// [`Error::Share`] names the group, [`Error::NoRoom`] the limit of 0.
     pub fn validate(&self) -> Result<(), Error> {
+        for (limit, value) in [("sample", self.sample), ("max_per_root", self.max_per_root)] {
+            if value == Some(0) {
+                return Err(Error::NoRoom { limit });
+            }
+        }
         match self.shares.iter().find(|(_, share)| !(**share > 0.0 && **share <= 1.0)) {
             Some((group, &found)) => Err(Error::Share { group: group.clone(), found }),
             None => Ok(()),
@@ -45,7 +50,7 @@ impl Mix {
     /// The records that go in, in the order in which they came.
     ///
     /// # Errors
-    /// [`Error::Share`]; [`Error::EmptyMix`] if every record is in a group with a limit and the limits add up to less
+    /// As [`Self::validate`]; [`Error::EmptyMix`] if every record is in a group with a limit and the limits add up to less
     /// than all.
     #[expect(clippy::missing_panics_doc, reason = "as many marks as records")]
     pub fn apply(&self, mut records: Vec<Record>, seed: u64) -> Result<Vec<Record>, Error> {
@@ -168,6 +173,11 @@ mod tests {
     fn limits_that_leave_nothing_are_refused() {
         let shares: BTreeMap<String, f64> = (0..4).map(|round| (format!("round.{round}"), 0.2)).collect();
         assert!(matches!(Mix { shares, ..Mix::default() }.apply(records(), 1), Err(Error::EmptyMix)));
+        for mix in
+            [Mix { sample: Some(0), ..Mix::default() }, Mix { max_per_root: Some(0), ..Mix::default() }]
+        {
+            assert!(matches!(mix.apply(records(), 1), Err(Error::NoRoom { .. })), "{mix:?}");
+        }
         for found in [0.0, -1.0, 1.5, f64::NAN] {
             let shares = BTreeMap::from([("seeds".to_owned(), found)]);
             assert!(

@@ -29,7 +29,7 @@ const REJECTED: &str = "rejected.jsonl";
 /// for, so that parents are found; `records` are the file's alone then, and the others are in `rejected` without reason.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::BadLines`] with every line that is none of an export.
+/// [`Error::Io`], [`Error::BadLines`] with every line that is none of an export, [`Error::Empty`].
 pub fn read_export(path: &Path) -> Result<ExportedRows, Error> {
     let mut rows = ExportedRows::default();
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
@@ -53,6 +53,9 @@ pub fn read_export(path: &Path) -> Result<ExportedRows, Error> {
     let rejected = folder.join(REJECTED);
     if rejected.is_file() && rejected != path {
         rows.rejected.extend(read(&rejected)?);
+    }
+    if rows.records.is_empty() {
+        return Err(Error::Empty { path: path.to_owned(), skipped: 0 });
     }
     Ok(rows)
 }
