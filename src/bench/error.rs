@@ -1,6 +1,6 @@
 //! What can go wrong while measuring, and with the history of measurements.
 
-use crate::{evolve, llm, store};
+use crate::{evolve, llm, store, train};
 use std::path::PathBuf;
 
 /// Why there are no figures.
@@ -15,6 +15,9 @@ pub enum Error {
     /// The journal of the evolution cannot be made.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The training failed.
+    #[error(transparent)]
+    Train(#[from] train::Error),
     /// A setting is out of range.
     #[error("`{field}` is {found}, expected {expected}")]
     Setting {
@@ -72,6 +75,7 @@ impl Error {
             Self::Llm(error) => error.hint(),
             Self::Evolve(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Train(error) => error.hint(),
             Self::BadRecord { .. } => {
                 Some("remove the line, or name another file with `--history`".to_owned())
             }
@@ -96,7 +100,7 @@ impl Error {
             | Self::NoSuchRecord { .. }
             | Self::NoPair { .. } => true,
             Self::History { action, .. } => *action == "read",
-            Self::Llm(_) | Self::Evolve(_) | Self::Store(_) => false,
+            Self::Llm(_) | Self::Evolve(_) | Self::Store(_) | Self::Train(_) => false,
         }
     }
 }

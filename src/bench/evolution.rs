@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** the shares of the stages add up to 1.
 
-use super::memory;
+use super::process;
 use super::spent::{Spent, Stopped};
 use super::{Error, Step, Workload, ratio};
 use crate::dataset::{Seed, builtin_seeds};
@@ -182,7 +182,7 @@ fn figures(
         prefix_reuse: ratio(stats.reused_prompt_tokens as f64, prompts as f64),
         judgements_per_second: ratio(spent.judged as f64, spent.judge),
         shares: Shares::new(wall, spent, times),
-        peak_memory_bytes: memory::peak_bytes(),
+        peak_memory_bytes: process::peak_bytes(),
     }
 }
 

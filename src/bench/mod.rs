@@ -1,6 +1,6 @@
-//! Throughput: how fast a model evolves instructions on this machine, in figures.
+//! Throughput: how fast a model evolves instructions and is trained on this machine, in figures.
 //!
-//! Where in the flow: above `evolve`, whose real rounds it times; `cli` names the model, prints the figures and
+//! Where in the flow: above `evolve`, whose real rounds it times, and `train`, whose steps; `cli` names the model, prints the figures and
 //! keeps them.
 //!
 //! - `evolution`: a run of evolution over built-in seeds, and where its time went
@@ -8,7 +8,8 @@
 //! - `rates`: prefill and decode rates by batch width
 //! - `exact`: what reproducible bytes cost
 //! - `history`: a line of figures per measurement; `compare`: two of them side by side
-//! - `memory`: the largest memory of this process
+//! - `training`: steps of the trainer; `gemm_peak`: what its products could do at best
+//! - `process`: memory and processor time of this process
 //!
 //! **Invariant:** what is measured is what a user runs: the same engine, the same `evolve::run`, a journal on a
 //! disk. Figures decide nothing.
@@ -17,10 +18,12 @@ mod compare;
 mod error;
 mod evolution;
 mod exact;
+mod gemm_peak;
 mod history;
-mod memory;
+mod process;
 mod rates;
 mod spent;
+mod training;
 
 pub use compare::{Comparison, Line, compare};
 pub use error::Error;
@@ -28,6 +31,7 @@ pub use evolution::{Evolution, Shares};
 pub use exact::ExactCost;
 pub use history::{FORMAT, History, MachineEntry, ModelEntry, Record, Settings};
 pub use rates::Rate;
+pub use training::{TrainFigures, TrainSettings, measure_training};
 
 use crate::llm::{Determinism, EngineOptions};
 use std::path::Path;

@@ -264,6 +264,7 @@ fn bench_usage(error: &bench::Error) -> bool {
         bench::Error::Llm(error) => llm_usage(error),
         bench::Error::Evolve(error) => evolve_usage(error),
         bench::Error::Store(error) => store_usage(error),
+        bench::Error::Train(error) => train_usage(error),
         _ => error.is_users_to_change(),
     }
 }

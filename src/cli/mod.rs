@@ -13,6 +13,7 @@
 
 mod args;
 mod bench;
+mod bench_train;
 mod calibrate;
 mod chat;
 mod check;

@@ -40,6 +40,13 @@ pub struct Plan {
     pub activation_bytes: usize,
 }
 
+impl Plan {
+    /// All memory of the run beside the base and the program.
+    pub fn total_bytes(&self) -> u64 {
+        (self.optimizer_bytes + self.activation_bytes) as u64
+    }
+}
+
 /// Plans a run of `config` on a model.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use super::EngineArgs;
 use crate::evolve::MaxTokens;
+use crate::train::TrainConfig;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     Evolve(BenchEvolveArgs),
+    Train(BenchTrainArgs),
     Compare(BenchCompareArgs),
 }
 
@@ -70,6 +72,43 @@ pub(crate) struct BenchEvolveArgs {
     pub(crate) history: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// Measure how fast a model is trained here
+///
+/// Trains an adapter on random tokens, as `evol train` does, and prints tokens per second, processor time, memory beside
+/// what was planned, and how much of the speed of bare matrix products (the `gemm` crate on the same shapes, in the same
+/// process) a step reaches. Nothing of the run is kept.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  evol bench train --model base.gguf
+  evol bench train --model base.gguf  --tokens 2048 --masked 0.7
+  evol bench train --model base.gguf --threads 1 --json"
+)]
+pub(crate) struct BenchTrainArgs {
+    /// Model to train on: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Positions of a row
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) tokens: usize,
+    /// Optimiser steps that are timed, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) steps: u64,
+    /// Share of every row, from its start, that carries no loss, as a prompt does
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) masked: f64,
+    /// Rows per optimiser step
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) rows: usize,
+    /// Rank of the adapter, which is on all seven projections
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().r)]
+    pub(crate) r: usize,
+    /// Dropout on the input of the adapter, 0 or more and below 1
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub(crate) lora_dropout: f32,
 }
 
 /// Two measurements side by side, with ratios

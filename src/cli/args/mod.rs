@@ -11,7 +11,7 @@ mod evolve;
 mod train;
 mod verify;
 
-pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use evolve::{EvolveArgs, StyleArg};
 pub(crate) use train::TrainArgs;

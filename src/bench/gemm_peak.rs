@@ -1,0 +1,98 @@
+//! The ceiling of a dense product on this machine: the `gemm` crate, nothing beside it.
+//!
+//! Where in the flow: `training` asks for every shape of a step.
+//!
+//! **Invariant:** all threads of the device work at once, each on its share of the longer side with memory of its own, so
+//! that no product waits for another and clock rates are those of a step.
+
+use crate::device::Device;
+use crate::tensor::{Matrix, MatrixMut, gemm};
+use rayon::prelude::*;
+use std::time::Instant;
+
+/// Tries, of which the fastest counts.
+const TRIES: usize = 5;
+/// A product with more columns (an output head) is measured on as many.
+const MOST_COLUMNS: usize = 4096;
+
+/// `(m, k)` times `(k, n)`; `transposed`: the right side is stored as (n, k), as weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Product {
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    pub(super) transposed: bool,
+}
+
+impl Product {
+    /// A multiplication and an addition per term.
+    pub(super) fn flop(&self) -> f64 {
+        2.0 * self.m as f64 * self.k as f64 * self.n as f64
+    }
+}
+
+/// Wall time of a product when all threads do nothing else.
+pub(super) fn seconds_at_best(device: &Device, product: Product) -> f64 {
+    let Device::Cpu(cpu) = device;
+    // Both long sides of a head's products are cut: a piece is as fast as the whole, and fits in memory.
+    let piece = Product { k: product.k.min(MOST_COLUMNS), n: product.n.min(MOST_COLUMNS), ..product };
+    if piece.flop() <= 0.0 {
+        return 0.0;
+    }
+    let threads = cpu.threads();
+    let by_rows = piece.m >= piece.n;
+    let longer = if by_rows { piece.m } else { piece.n };
+    let mut shares: Vec<Share> = (0..threads)
+        .map(|thread| {
+            let size = (thread + 1) * longer / threads - thread * longer / threads;
+            Share::new(if by_rows { Product { m: size, ..piece } } else { Product { n: size, ..piece } })
+        })
+        .collect();
+    let mut best = f64::INFINITY;
+    for _ in 0..=TRIES {
+        let started = Instant::now();
+        cpu.run(|| shares.par_iter_mut().with_max_len(1).for_each(Share::multiply));
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    best * product.flop() / piece.flop()
+}
+
+/// What one thread multiplies.
+struct Share {
+    product: Product,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl Share {
+    fn new(product: Product) -> Self {
+        let Product { m, k, n, .. } = product;
+        let numbers = |len| (0..len).map(|i: usize| (i * 7919 % 2003) as f32 / 1001.5 - 1.0).collect();
+        Self { product, a: numbers(m * k), b: numbers(k * n), c: vec![0.0; m * n] }
+    }
+
+    fn multiply(&mut self) {
+        let Product { m, k, n, transposed } = self.product;
+        let b = if transposed { Matrix::new(&self.b, n, k).t() } else { Matrix::new(&self.b, k, n) };
+        gemm(1.0, Matrix::new(&self.a, m, k), b, 0.0, MatrixMut::new(&mut self.c, m, n));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_takes_time_and_an_empty_one_none() {
+        let device = Device::cpu(2).unwrap();
+        for transposed in [false, true] {
+            let time = |m, k, n| seconds_at_best(&device, Product { m, k, n, transposed });
+            assert!(time(64, 32, 48) > 0.0 && time(1, 8, 3) > 0.0);
+            assert_eq!(time(0, 8, 8).to_bits(), 0.0_f64.to_bits());
+            // A head is measured on a piece of it: 100 times as wide takes about 100 times as long.
+            let (one, many) = (time(16, 64, MOST_COLUMNS), time(16, 64, 100 * MOST_COLUMNS));
+            assert!((many / one - 100.0).abs() <= 99.0, "{one} {many}");
+        }
+    }
+}

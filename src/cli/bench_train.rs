@@ -1,0 +1,83 @@
+//! `evol bench train`: the trainer's speed and memory, beside their limits.
+
+use super::args::BenchTrainArgs;
+use super::error::Error;
+use super::plan::{self, Session};
+use crate::bench::{self, TrainFigures, TrainSettings};
+use crate::device::Device;
+use crate::gguf::Gguf;
+use crate::llm;
+use crate::model::Llama;
+use crate::train::TrainConfig;
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Runs the command.
+///
+/// # Errors
+/// Model or settings are unusable, or the measurement was interrupted.
+pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
+    let path = plan::model(&args.model)?;
+    let model = Llama::load(Arc::new(Gguf::open(&path)?))?;
+    let settings = TrainSettings {
+        tokens: args.tokens,
+        steps: args.steps,
+        masked: args.masked,
+        train: TrainConfig {
+            r: args.r,
+            lora_dropout: args.lora_dropout,
+            micro_batch_size: args.rows,
+            gradient_accumulation_steps: 1,
+            seed: session.seed.unwrap_or(0),
+            ..TrainConfig::default()
+        },
+    };
+    let device = Device::cpu(session.threads)?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
+    let mut progress = session.output.progress("steps");
+    let interrupt = session.interrupt.flag();
+    let step = &mut |step| progress.update(step, settings.steps + 1, "");
+    let figures = bench::measure_training(&model, &device, &settings, scratch.path(), interrupt, step);
+    progress.finish();
+    let figures = match figures {
+        Err(bench::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),
+        other => other?,
+    };
+    if session.output.is_json() {
+        let mut document = json!({ "model": path, "threads": session.threads, "settings": settings });
+        let figures = serde_json::to_value(&figures).context("figures are numbers")?;
+        let fields = document.as_object_mut().zip(figures.as_object());
+        fields.into_iter().for_each(|(document, figures)| document.extend(figures.clone()));
+        return session.output.document(&document);
+    }
+    session.output.data(&table(&settings, session.threads, &figures))
+}
+
+fn table(settings: &TrainSettings, threads: usize, figures: &TrainFigures) -> String {
+    let mut text = format!(
+        "{} rows of {} tokens, {:.0} % masked, {threads} threads, {} steps\n\n",
+        settings.train.window_rows(),
+        settings.tokens,
+        settings.masked * 100.0,
+        settings.steps
+    );
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<28}{value:>12}");
+    };
+    let absent = || "-".to_owned();
+    line("tokens per second", format!("{:.1}", figures.tokens_per_second));
+    line("  of the fastest step", format!("{:.1}", figures.best_tokens_per_second));
+    line("seconds per step", format!("{:.3}", figures.seconds_per_step));
+    line(
+        "processor seconds per step",
+        figures.cpu_seconds_per_step.map_or_else(absent, |s| format!("{s:.3}")),
+    );
+    line("peak memory, MiB", figures.peak_rss_bytes.map_or_else(absent, |bytes| (bytes >> 20).to_string()));
+    line("planned memory, MiB", (figures.planned_bytes >> 20).to_string());
+    line("products, GFLOP/s", format!("{:.1}", figures.gigaflop_per_step / figures.seconds_per_step));
+    line("bare gemm, GFLOP/s", format!("{:.1}", figures.gemm_peak_gflops));
+    line("share of bare gemm", format!("{:.1} %", figures.gemm_fraction * 100.0));
+    text
+}
