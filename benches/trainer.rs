@@ -60,10 +60,10 @@ fn linear_layers(c: &mut Criterion) {
         for threads in THREADS {
             let device = device(threads);
             group.bench_function(format!("forward, {threads} threads"), |b| {
-                b.iter(|| linear::forward(&device, &w, M, black_box(&x), &mut y, &mut scratch));
+                b.iter(|| linear::forward(&device, &w, M, black_box(&x), None, &mut y, &mut scratch));
             });
             group.bench_function(format!("backward, {threads} threads"), |b| {
-                b.iter(|| linear::backward(&device, &w, M, black_box(&y), 0.0, &mut x, &mut scratch));
+                b.iter(|| linear::backward(&device, &w, M, black_box(&y), None, 0.0, &mut x, &mut scratch));
             });
         }
     }

@@ -30,6 +30,7 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
             lora_dropout: args.lora_dropout,
             micro_batch_size: args.rows,
             gradient_accumulation_steps: 1,
+            gradient_checkpointing: args.gradient_checkpointing,
             seed: session.seed.unwrap_or(0),
             ..TrainConfig::default()
         },

@@ -6,9 +6,17 @@
 //! a repeated forward see the same one.
 
 use crate::lora::{LoraWeights, TargetModule};
-use crate::ops::lora::Branch;
+use crate::ops::lora::{Branch, Gradient};
 use crate::rng;
 use crate::tensor::Real;
+
+/// Projections that read the same input, in the order of their places in a layer.
+pub(super) const GROUPS: [&[TargetModule]; 4] = [
+    &[TargetModule::QProj, TargetModule::KProj, TargetModule::VProj],
+    &[TargetModule::OProj],
+    &[TargetModule::GateProj, TargetModule::UpProj],
+    &[TargetModule::DownProj],
+];
 
 /// The numbers of an adapter and where they lie.
 #[derive(Debug, Clone, Copy)]
@@ -43,16 +51,22 @@ impl<'a, T: Real> Adapter<'a, T> {
         })
     }
 
-    /// dA and dB of a projection in a flat buffer of gradients.
-    pub(super) fn gradients_of<'g>(
+    /// dA and dB of the adapted ones of `modules`, which are in their order, in a flat buffer of gradients.
+    pub(super) fn gradients_of<'g, const N: usize>(
         &self,
         layer: usize,
-        module: TargetModule,
+        modules: [TargetModule; N],
         gradients: &'g mut [T],
-    ) -> Option<(&'g mut [T], &'g mut [T])> {
-        let pair = self.layout.pair(layer, module)?;
-        // `lora_a` lies directly before `lora_b`: an invariant of `LoraWeights`.
-        Some(gradients[pair.a.start..pair.b.end].split_at_mut(pair.a.len()))
+    ) -> [Option<Gradient<'g, T>>; N] {
+        let (mut rest, mut at) = (gradients, 0);
+        modules.map(|module| {
+            let pair = self.layout.pair(layer, module)?;
+            let (_, from) = std::mem::take(&mut rest).split_at_mut(pair.a.start - at);
+            // `lora_a` lies directly before `lora_b`: an invariant of `LoraWeights`.
+            let (here, behind) = from.split_at_mut(pair.b.end - pair.a.start);
+            (rest, at) = (behind, pair.b.end);
+            Some(here.split_at_mut(pair.a.len()))
+        })
     }
 
     /// Whether something below the input of `module` in the lowest layer is trained. Above that layer

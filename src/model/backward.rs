@@ -3,6 +3,7 @@
 //! `d_stream` starts as the gradient of the last layer's output and collects, layer by layer, what each
 //! block adds to it; what a block's linear layers read (norms, silu·up) is computed again from what forward
 //! saved. Gradients of `gate` and `up` replace their values, so a row is used up by its backward pass.
+//! With checkpointing only the last segment is what forward left; the others are computed again, one at a time.
 //! Source: the chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
 //!
 //! **Invariant:** only adapter tensors have gradients, and nothing is computed below the lowest of them.
@@ -36,15 +37,30 @@ pub(super) fn forward_backward<T: Real>(
     pass.run_layers(ws, &row.tokens);
     let loss = head(&pass, ws, loss_scale);
     for layer in (0..model.config().num_hidden_layers).rev() {
+        recompute(&pass, ws, layer);
+        let (slot, [x, _]) = (ws.segments.slot(layer), ws.segments.places(layer));
         let Workspace { index, rope_table, stream, layers, shared, scratch, backward, u, .. } = &mut *ws;
         let buffers = backward.as_mut().expect("made for training");
         let mut sink = Sink { u, gradients: &mut *gradients, scratch };
-        let (step, saved) = (Step { pass, adapter, layer }, &mut layers[layer]);
+        let (step, saved) = (Step { pass, adapter, layer }, &mut layers[slot]);
         if step.feed_forward_block(saved, shared, buffers, &mut sink) {
-            step.attention_block(index, rope_table, &stream[layer], saved, shared, buffers, &mut sink);
+            step.attention_block(index, rope_table, &stream[x], saved, shared, buffers, &mut sink);
         }
     }
     loss
+}
+
+/// If `layer` is the last of a segment whose values other segments have overwritten: computes them again, from the
+/// checkpoint before it. The same ops on the same numbers give the same bits.
+fn recompute<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, layer: usize) {
+    let is_last_layer = layer + 1 == pass.model.config().num_hidden_layers;
+    if is_last_layer || ws.segments.slot(layer + 1) != 0 {
+        return;
+    }
+    for again in layer - ws.segments.slot(layer)..=layer {
+        // The checkpoint behind the segment is still there.
+        pass.run_layer(ws, again, again != layer);
+    }
 }
 
 /// The loss, and its gradient with respect to the stream after the last layer.
@@ -93,20 +109,20 @@ impl<T: Real> Step<'_, T> {
         buffers: &mut BackwardBuffers<T>,
         sink: &mut Sink<'_, T>,
     ) -> bool {
+        use TargetModule::{DownProj, GateProj, UpProj};
         let Pass { device, model, .. } = self.pass;
         let LayerBuffers { middle, ffn_rstd, gate, up, t, .. } = saved;
         let SharedBuffers { normed, ffn, .. } = shared;
         let BackwardBuffers { d_stream, d_normed, d_ffn, .. } = buffers;
-        let [.., t_gate, t_up, t_down] = &*t;
+        let [.., t_gate_up, t_down] = &*t;
         swiglu::forward(device, gate, up, ffn);
-        if !self.project(TargetModule::DownProj, ffn, t_down, d_stream, T::ZERO, d_ffn, sink) {
+        if !self.project([DownProj], ffn, t_down, [d_stream], d_ffn, sink) {
             return false;
         }
         swiglu::backward(device, d_ffn, gate, up);
         let (weight, eps) = (model.ffn_norm(self.layer), model.config().rms_norm_eps);
         rms_norm::forward(device, middle, weight, eps, normed, ffn_rstd);
-        self.project(TargetModule::GateProj, normed, t_gate, gate, T::ZERO, d_normed, sink);
-        if !self.project(TargetModule::UpProj, normed, t_up, up, T::ONE, d_normed, sink) {
+        if !self.project([GateProj, UpProj], normed, t_gate_up, [gate, up], d_normed, sink) {
             return false;
         }
         rms_norm::backward(device, middle, weight, ffn_rstd, d_normed, T::ONE, d_stream);
@@ -124,12 +140,13 @@ impl<T: Real> Step<'_, T> {
         buffers: &mut BackwardBuffers<T>,
         sink: &mut Sink<'_, T>,
     ) {
+        use TargetModule::{KProj, OProj, QProj, VProj};
         let Pass { device, model, .. } = self.pass;
         let LayerBuffers { attn_rstd, q, k, v, attn, lse, t, .. } = saved;
         let normed = &mut shared.normed;
         let BackwardBuffers { d_stream, d_normed, d_attn, d_q, d_k, d_v, .. } = buffers;
-        let [t_q, t_k, t_v, t_o, ..] = &*t;
-        if !self.project(TargetModule::OProj, attn, t_o, d_stream, T::ZERO, d_attn, sink) {
+        let [t_qkv, t_o, ..] = &*t;
+        if !self.project([OProj], attn, t_o, [d_stream], d_attn, sink) {
             return;
         }
         let heads = model.config().heads();
@@ -141,37 +158,37 @@ impl<T: Real> Step<'_, T> {
         rope::backward(device, rope_table, heads.kv_heads, heads.head_dim, d_k);
         let (weight, eps) = (model.attn_norm(self.layer), model.config().rms_norm_eps);
         rms_norm::forward(device, x, weight, eps, normed, attn_rstd);
-        self.project(TargetModule::QProj, normed, t_q, d_q, T::ZERO, d_normed, sink);
-        self.project(TargetModule::KProj, normed, t_k, d_k, T::ONE, d_normed, sink);
-        if self.project(TargetModule::VProj, normed, t_v, d_v, T::ONE, d_normed, sink) {
+        if self.project([QProj, KProj, VProj], normed, t_qkv, [d_q, d_k, d_v], d_normed, sink) {
             rms_norm::backward(device, x, weight, attn_rstd, d_normed, T::ONE, d_stream);
         }
     }
 
-    /// A linear layer with input `x` and the branch beside it: adds to the adapter's gradients, and sets
-    /// `dx = beta · dx + …` unless nothing that made `x` is trained; returns whether something is.
-    fn project(
+    /// Linear layers with the same input `x` and the branches beside them: adds to the adapter's gradients, and
+    /// overwrites `dx` unless nothing that made `x` is trained; returns whether something is.
+    fn project<const N: usize>(
         &self,
-        module: TargetModule,
+        modules: [TargetModule; N],
         x: &[T],
         t: &[T],
-        dy: &[T],
-        beta: T,
+        dys: [&[T]; N],
         dx: &mut [T],
         sink: &mut Sink<'_, T>,
     ) -> bool {
         let Pass { device, model, tokens, .. } = self.pass;
-        let below = self.adapter.trains_below(self.layer, module);
-        if below {
-            let weight = model.linear(self.layer, module);
-            linear::backward(device, &weight, tokens, dy, beta, dx, sink.scratch);
+        let Sink { u, gradients, scratch } = sink;
+        let branches = self.pass.branches(self.layer, modules);
+        let u = &mut u[..t.len()];
+        let mut gradients = self.adapter.gradients_of(self.layer, modules, gradients);
+        lora::backward(device, &branches, tokens, x, t, &dys, &mut gradients, u, scratch);
+        if !self.adapter.trains_below(self.layer, modules[0]) {
+            return false;
         }
-        if let Some(branch) = self.adapter.branch(self.layer, module) {
-            let (da, db) =
-                self.adapter.gradients_of(self.layer, module, sink.gradients).expect("a branch has a pair");
-            let gradients = lora::Gradients { da, db, dx: below.then_some(dx), u: sink.u };
-            lora::backward(device, &branch, tokens, x, t, dy, gradients, sink.scratch);
+        for (i, (module, dy)) in modules.into_iter().zip(dys).enumerate() {
+            let (weight, beta) = (model.linear(self.layer, module), if i == 0 { T::ZERO } else { T::ONE });
+            let plus = lora::down_input(&branches, i, tokens, u);
+            linear::backward(device, &weight, tokens, dy, plus, beta, dx, scratch);
+            lora::add_dropped_input(device, &branches, i, tokens, u, dx, scratch);
         }
-        below
+        true
     }
 }

@@ -11,7 +11,7 @@
 
 use super::adapter::Adapter;
 use super::row::{LossSum, PackedRow, RowIndex};
-use super::workspace::{HeadBuffers, LayerBuffers, SharedBuffers, Workspace};
+use super::workspace::{Buffer, HeadBuffers, LayerBuffers, SharedBuffers, Workspace, group_ranks};
 use super::{Llama, backward};
 use crate::device::Device;
 use crate::lora::{LoraWeights, TargetModule};
@@ -113,7 +113,8 @@ impl<'a, T: Real> Pass<'a, T> {
         row: &PackedRow,
     ) -> Self {
         if let Some(adapter) = &adapter {
-            assert_eq!(adapter.layout.config.r, ws.rank, "rank of the adapter (left) and of the workspace");
+            let ranks = group_ranks(Some(adapter.layout));
+            assert_eq!(ranks, ws.ranks, "ranks of the adapter (left) and of the workspace");
         }
         ws.set_row(model, row);
         Self { device, model, adapter, tokens: row.tokens.len() }
@@ -123,16 +124,19 @@ impl<'a, T: Real> Pass<'a, T> {
     pub(super) fn run_layers(&self, ws: &mut Workspace<T>, tokens: &[u32]) {
         embedding::forward(self.device, &self.model.embedding(), tokens, &mut ws.stream[0]);
         for layer in 0..self.model.config().num_hidden_layers {
-            let Workspace { index, rope_table, stream, layers, shared, scratch, .. } = &mut *ws;
-            let saved_layers = layers.len();
-            let saved = &mut layers[layer % saved_layers];
-            let streams = stream.len();
-            let [x, next] = stream
-                .get_disjoint_mut([layer % streams, (layer + 1) % streams])
-                .expect("there are at least two streams");
-            self.attention_block(layer, index, rope_table, x, saved, shared, scratch);
-            self.feed_forward_block(layer, saved, shared, scratch, next);
+            self.run_layer(ws, layer, true);
         }
+    }
+
+    /// One layer. Without `writes_output` the stream behind it is as it was: all that backward needs of the layer is there
+    /// without the last product.
+    pub(super) fn run_layer(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
+        let (slot, places) = (ws.segments.slot(layer), ws.segments.places(layer));
+        let Workspace { index, rope_table, stream, layers, shared, scratch, .. } = &mut *ws;
+        let saved = &mut layers[slot];
+        let [x, next] = stream.get_disjoint_mut(places).expect("a layer does not overwrite its input");
+        self.attention_block(layer, index, rope_table, x, saved, shared, scratch);
+        self.feed_forward_block(layer, saved, shared, scratch, writes_output.then_some(next));
     }
 
     /// `saved.middle = x + attention block(x)`.
@@ -146,65 +150,80 @@ impl<'a, T: Real> Pass<'a, T> {
         shared: &mut SharedBuffers<T>,
         scratch: &mut [T],
     ) {
+        use TargetModule::{KProj, OProj, QProj, VProj};
         let (device, model, config) = (self.device, self.model, self.model.config());
         let LayerBuffers { attn_rstd, q, k, v, attn, lse, middle, t, .. } = saved;
         let SharedBuffers { normed, branch, .. } = shared;
-        let [t_q, t_k, t_v, t_o, ..] = t;
+        let [t_qkv, t_o, ..] = t;
         rms_norm::forward(device, x, model.attn_norm(layer), config.rms_norm_eps, normed, attn_rstd);
-        self.project(layer, TargetModule::QProj, normed, q, t_q, scratch);
-        self.project(layer, TargetModule::KProj, normed, k, t_k, scratch);
-        self.project(layer, TargetModule::VProj, normed, v, t_v, scratch);
+        self.project(layer, [QProj, KProj, VProj], normed, [&mut *q, &mut *k, v], t_qkv, scratch);
         let heads = config.heads();
         rope::forward(device, rope_table, heads.heads, heads.head_dim, q);
         rope::forward(device, rope_table, heads.kv_heads, heads.head_dim, k);
         let inputs = attention::Inputs { heads, starts: &index.starts, q, k, v };
         attention::forward(device, inputs, attn, lse);
-        self.project(layer, TargetModule::OProj, attn, branch, t_o, scratch);
+        self.project(layer, [OProj], attn, [&mut *branch], t_o, scratch);
         residual::forward(device, x, branch, middle);
     }
 
-    /// `next = saved.middle + feed-forward block(saved.middle)`.
+    /// `next = saved.middle + feed-forward block(saved.middle)`; without `next` only what is saved.
     fn feed_forward_block(
         &self,
         layer: usize,
         saved: &mut LayerBuffers<T>,
         shared: &mut SharedBuffers<T>,
         scratch: &mut [T],
-        next: &mut [T],
+        next: Option<&mut Buffer<T>>,
     ) {
+        use TargetModule::{DownProj, GateProj, UpProj};
         let (device, model, eps) = (self.device, self.model, self.model.config().rms_norm_eps);
         let LayerBuffers { middle, ffn_rstd, gate, up, t, .. } = saved;
         let SharedBuffers { normed, branch, ffn } = shared;
-        let [.., t_gate, t_up, t_down] = t;
+        let [.., t_gate_up, t_down] = t;
         rms_norm::forward(device, middle, model.ffn_norm(layer), eps, normed, ffn_rstd);
-        self.project(layer, TargetModule::GateProj, normed, gate, t_gate, scratch);
-        self.project(layer, TargetModule::UpProj, normed, up, t_up, scratch);
+        self.project(layer, [GateProj, UpProj], normed, [&mut *gate, &mut *up], t_gate_up, scratch);
         swiglu::forward(device, gate, up, ffn);
-        self.project(layer, TargetModule::DownProj, ffn, branch, t_down, scratch);
-        residual::forward(device, middle, branch, next);
+        if let Some(next) = next {
+            self.project(layer, [DownProj], ffn, [&mut *branch], t_down, scratch);
+            residual::forward(device, middle, branch, next);
+        } else {
+            let branches = self.branches(layer, [DownProj]);
+            lora::down(device, &branches, self.tokens, ffn, t_down, scratch);
+        }
     }
 
-    /// A linear layer and the branch beside it.
-    fn project(
+    /// Linear layers with the same input, and the branches beside them.
+    fn project<const N: usize>(
         &self,
         layer: usize,
-        module: TargetModule,
+        modules: [TargetModule; N],
         x: &[T],
-        y: &mut [T],
+        ys: [&mut Buffer<T>; N],
         t: &mut [T],
         scratch: &mut [T],
     ) {
-        linear::forward(self.device, &self.model.linear(layer, module), self.tokens, x, y, scratch);
-        if let Some(branch) = self.adapter.and_then(|adapter| adapter.branch(layer, module)) {
-            lora::forward(self.device, &branch, self.tokens, x, t, y, scratch);
+        let branches = self.branches(layer, modules);
+        lora::down(self.device, &branches, self.tokens, x, t, scratch);
+        for (i, (module, y)) in modules.into_iter().zip(ys).enumerate() {
+            let plus = lora::up(&branches, i, self.tokens, t);
+            linear::forward(self.device, &self.model.linear(layer, module), self.tokens, x, plus, y, scratch);
         }
+    }
+
+    /// The branches beside projections; `None` where there is none.
+    pub(super) fn branches<const N: usize>(
+        &self,
+        layer: usize,
+        modules: [TargetModule; N],
+    ) -> [Option<lora::Branch<'a, T>>; N] {
+        modules.map(|module| self.adapter.and_then(|adapter| adapter.branch(layer, module)))
     }
 
     /// The normalised stream of the positions that have a target: the others never meet the vocabulary.
     pub(super) fn normed_head(&self, ws: &mut Workspace<T>) {
         let config = self.model.config();
         let HeadBuffers { x, rstd, normed } = &mut ws.head;
-        let last = &ws.stream[config.num_hidden_layers % ws.stream.len()];
+        let last = &ws.stream[ws.segments.output()];
         rows::forward(self.device, last, config.hidden_size, &ws.index.target_rows, x);
         rms_norm::forward(self.device, x, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
     }
@@ -212,14 +231,14 @@ impl<'a, T: Real> Pass<'a, T> {
     /// (T, V), whether a position has a target or not.
     fn all_logits(&self, ws: &mut Workspace<T>) -> Vec<T> {
         let config = self.model.config();
-        let Workspace { stream, shared, layers, scratch, .. } = ws;
-        let last = &stream[config.num_hidden_layers % stream.len()];
+        let Workspace { segments, stream, shared, layers, scratch, .. } = ws;
+        let last = &stream[segments.output()];
         // The layers are done: any column of their buffers may take what nobody needs.
         let rstd = &mut layers[0].ffn_rstd;
         let normed = &mut shared.normed;
         rms_norm::forward(self.device, last, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
         let mut logits = vec![T::ZERO; self.tokens * config.vocab_size];
-        linear::forward(self.device, &self.model.head(), self.tokens, normed, &mut logits, scratch);
+        linear::forward(self.device, &self.model.head(), self.tokens, normed, None, &mut logits, scratch);
         logits
     }
 }

@@ -7,7 +7,7 @@
 //! - `config`: sizes and constants from the metadata; what cannot be computed is refused here
 //! - `weights`: the tensors of the file, checked once
 //! - `row`: packed rows and summed losses
-//! - `workspace`: all memory of a pass
+//! - `workspace`: all memory of a pass; `checkpointing`: what of it is computed again instead
 //! - `adapter`: branches and gradients by (layer, projection)
 //! - `forward`, `backward`: the passes, as sequences of ops
 //!
@@ -17,6 +17,7 @@
 
 mod adapter;
 mod backward;
+mod checkpointing;
 mod config;
 mod error;
 mod forward;
@@ -26,8 +27,9 @@ mod tests;
 mod weights;
 mod workspace;
 
+pub use checkpointing::GradientCheckpointing;
 pub use config::ModelConfig;
 pub use error::Error;
 pub use row::{LossSum, PackedRow};
 pub use weights::Llama;
-pub use workspace::Workspace;
+pub use workspace::{Purpose, Workspace};

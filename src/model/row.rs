@@ -43,9 +43,17 @@ pub(super) struct RowIndex {
 }
 
 impl RowIndex {
-    pub(super) fn with_capacity(tokens: usize) -> Self {
-        let list = || Vec::with_capacity(tokens);
-        Self { starts: list(), positions: list(), target_rows: list(), targets: list() }
+    /// Makes room for rows of `tokens` tokens.
+    pub(super) fn reserve(&mut self, tokens: usize) {
+        let Self { starts, positions, target_rows, targets } = self;
+        for list in [starts, positions, target_rows, targets] {
+            list.reserve_exact(tokens);
+        }
+    }
+
+    /// Bytes of the lists for rows of `tokens` tokens.
+    pub(super) fn bytes(tokens: usize) -> usize {
+        4 * tokens * size_of::<u32>()
     }
 
     /// Describes `row`.

@@ -6,39 +6,98 @@
 //! Shapes: T tokens, C `hidden_size`, H·D and K·D columns of queries and keys, F `intermediate_size`, R rank.
 //! Per token and layer backward needs 2C + 2HD + 2KD + 2F numbers, and a few for norms, softmax and adapters;
 //! the inputs of the linear layers (norms, silu·up) are computed again from them.
+//! With checkpointing (Chen et al. 2016, arXiv:1604.06174) layers are divided into segments: of each only the stream before
+//! it (C numbers per token) is kept, and its layers' numbers are computed again when backward comes to it, in buffers that
+//! all segments share.
 //!
+//! **Invariant:** what [`Workspace::bytes`] says is what [`Workspace::new`] allocates: one walks over the other's buffers.
 //! **Invariant:** a buffer's length is that of the current row, its capacity that of the longest: resizing
 //! never allocates.
 
+use super::adapter::GROUPS;
 use super::row::{PackedRow, RowIndex};
-use super::{Llama, ModelConfig};
+use super::{GradientCheckpointing, Llama, ModelConfig};
 use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::{attention, cross_entropy, linear, lora, rope};
 use crate::tensor::Real;
+
+/// What a workspace is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Losses and logits.
+    Inference,
+    /// Gradients too, which takes what every layer leaves, or the means to compute it again.
+    Training(GradientCheckpointing),
+}
 
 /// Activations and scratch, allocated once, reused for every row up to `max_tokens`.
 #[derive(Debug)]
 pub struct Workspace<T = f32> {
     max_tokens: usize,
-    /// Rank of the adapter, 0 without one.
-    pub(super) rank: usize,
+    /// Sum of the adapter's ranks for each of [`GROUPS`], 0 without one.
+    pub(super) ranks: [usize; 4],
     pub(super) training: bool,
+    pub(super) segments: Segments,
     pub(super) index: RowIndex,
     /// (T, D/2, 2).
     pub(super) rope_table: Buffer<T>,
-    /// (T, C) each, the residual stream between layers: before every layer and after the last one in
-    /// training, else two that take turns.
+    /// (T, C) each, the residual stream between layers, at the places that [`Segments`] names.
     pub(super) stream: Vec<Buffer<T>>,
-    /// What each layer leaves for backward; without training one that all layers use.
+    /// What each layer of a segment leaves for backward; without training one that all layers use.
     pub(super) layers: Vec<LayerBuffers<T>>,
     pub(super) shared: SharedBuffers<T>,
     pub(super) head: HeadBuffers<T>,
     /// `None` without training.
     pub(super) backward: Option<BackwardBuffers<T>>,
-    /// (T, R): the gradient of an adapter's `t`. Empty without training.
+    /// (T, R): the gradient of a group's `t`, R the largest sum of ranks. Empty without training.
     pub(super) u: Buffer<T>,
     /// Decoded weights, dropped inputs, gradients per head: whatever the running op needs.
     pub(super) scratch: Vec<T>,
+    scratch_len: usize,
+}
+
+/// How the layers are divided: segments of `length` layers, the last one maybe shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segments {
+    layers: usize,
+    length: usize,
+    /// Places of the stream between segments: all of them in training, else two that take turns.
+    between: usize,
+}
+
+impl Segments {
+    fn new(layers: usize, purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Inference => Self { layers, length: 1, between: 2 },
+            Purpose::Training(checkpointing) => {
+                let length = checkpointing.segment_length(layers);
+                Self { layers, length, between: layers.div_ceil(length) + 1 }
+            }
+        }
+    }
+
+    /// Place of a layer in its segment, hence of its buffers.
+    pub(super) fn slot(&self, layer: usize) -> usize {
+        layer % self.length
+    }
+
+    /// Indices into the stream of a layer's input and output.
+    pub(super) fn places(&self, layer: usize) -> [usize; 2] {
+        let (segment, slot) = (layer / self.length, self.slot(layer));
+        let input = if slot == 0 { segment % self.between } else { self.between + slot - 1 };
+        let ends = slot + 1 == self.length || layer + 1 == self.layers;
+        [input, if ends { (segment + 1) % self.between } else { self.between + slot }]
+    }
+
+    /// Index into the stream of what comes out of the last layer.
+    pub(super) fn output(&self) -> usize {
+        self.layers.div_ceil(self.length) % self.between
+    }
+
+    /// Places of the stream.
+    fn places_needed(&self) -> usize {
+        self.between + self.length - 1
+    }
 }
 
 /// What a layer leaves for backward, besides its input.
@@ -59,8 +118,8 @@ pub(super) struct LayerBuffers<T> {
     pub(super) ffn_rstd: Buffer<T>,
     pub(super) gate: Buffer<T>,
     pub(super) up: Buffer<T>,
-    /// (T, R) for each adapted projection, in the order of [`TargetModule::ALL`]; others are empty.
-    pub(super) t: [Buffer<T>; 7],
+    /// (T, R) for each of [`GROUPS`], R the sum of its ranks.
+    pub(super) t: [Buffer<T>; 4],
 }
 
 /// What no layer leaves behind.
@@ -108,10 +167,6 @@ pub(super) struct Buffer<T> {
 }
 
 impl<T: Real> Buffer<T> {
-    fn new(max_tokens: usize, columns: usize) -> Self {
-        Self { data: Vec::with_capacity(max_tokens * columns), columns }
-    }
-
     /// Makes it hold `tokens` rows of unspecified content.
     fn resize(&mut self, tokens: usize) {
         debug_assert!(tokens * self.columns <= self.data.capacity(), "{tokens} rows do not fit");
@@ -133,9 +188,9 @@ impl<T> std::ops::DerefMut for Buffer<T> {
 }
 
 impl Llama {
-    /// Buffers for rows of at most `max_tokens`; `training` adds what backward needs.
-    pub fn workspace(&self, max_tokens: usize, adapter: Option<&LoraWeights>, training: bool) -> Workspace {
-        Workspace::new(self.config(), max_tokens, adapter, training)
+    /// Buffers for rows of at most `max_tokens`.
+    pub fn workspace(&self, max_tokens: usize, adapter: Option<&LoraWeights>, purpose: Purpose) -> Workspace {
+        Workspace::new(self.config(), max_tokens, adapter, purpose)
     }
 }
 
@@ -144,31 +199,73 @@ impl<T: Real> Workspace<T> {
         config: &ModelConfig,
         max_tokens: usize,
         adapter: Option<&LoraWeights>,
-        training: bool,
+        purpose: Purpose,
     ) -> Self {
-        let buffer = |columns| Buffer::new(max_tokens, columns);
+        let mut ws = Self::planned(config, max_tokens, adapter, purpose);
+        ws.index.reserve(max_tokens);
+        for buffer in ws.buffers() {
+            buffer.data.reserve_exact(max_tokens * buffer.columns);
+        }
+        ws.scratch = vec![T::ZERO; ws.scratch_len];
+        ws
+    }
+
+    /// Bytes of a workspace, without making it.
+    pub fn bytes(
+        config: &ModelConfig,
+        max_tokens: usize,
+        adapter: Option<&LoraWeights>,
+        purpose: Purpose,
+    ) -> usize {
+        let mut ws = Self::planned(config, max_tokens, adapter, purpose);
+        let numbers: usize = ws.buffers().map(|buffer| max_tokens * buffer.columns).sum();
+        (numbers + ws.scratch_len) * size_of::<T>() + RowIndex::bytes(max_tokens)
+    }
+
+    /// Everything but the memory.
+    fn planned(
+        config: &ModelConfig,
+        max_tokens: usize,
+        adapter: Option<&LoraWeights>,
+        purpose: Purpose,
+    ) -> Self {
+        let buffer = |columns| Buffer { data: Vec::new(), columns };
         let hidden = config.hidden_size;
-        let layers = config.num_hidden_layers;
-        let rank = adapter.map_or(0, |adapter| adapter.config.r);
-        let (saved, stream) = if training { (layers, layers + 1) } else { (1, 2) };
+        let training = purpose != Purpose::Inference;
+        let segments = Segments::new(config.num_hidden_layers, purpose);
+        let ranks = group_ranks(adapter);
+        let rank = ranks.into_iter().max().unwrap_or(0);
         Self {
             max_tokens,
-            rank,
+            ranks,
             training,
-            index: RowIndex::with_capacity(max_tokens),
+            segments,
+            index: RowIndex::default(),
             rope_table: buffer(config.head_dim),
-            stream: (0..stream).map(|_| buffer(hidden)).collect(),
-            layers: (0..saved).map(|_| LayerBuffers::new(config, max_tokens, adapter)).collect(),
+            stream: (0..segments.places_needed()).map(|_| buffer(hidden)).collect(),
+            layers: (0..segments.length).map(|_| LayerBuffers::new(config, adapter)).collect(),
             shared: SharedBuffers {
                 normed: buffer(hidden),
                 branch: buffer(hidden),
                 ffn: buffer(config.intermediate_size),
             },
             head: HeadBuffers { x: buffer(hidden), rstd: buffer(1), normed: buffer(hidden) },
-            backward: training.then(|| BackwardBuffers::new(config, max_tokens)),
+            backward: training.then(|| BackwardBuffers::new(config)),
             u: buffer(if training { rank } else { 0 }),
-            scratch: vec![T::ZERO; scratch_len(config, max_tokens, adapter, training)],
+            scratch: Vec::new(),
+            scratch_len: scratch_len(config, max_tokens, adapter, training),
         }
+    }
+
+    /// Every buffer but scratch.
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<T>> {
+        let SharedBuffers { normed, branch, ffn } = &mut self.shared;
+        let HeadBuffers { x, rstd, normed: head_normed } = &mut self.head;
+        [&mut self.rope_table, &mut self.u, normed, branch, ffn, x, rstd, head_normed]
+            .into_iter()
+            .chain(&mut self.stream)
+            .chain(self.layers.iter_mut().flat_map(LayerBuffers::buffers))
+            .chain(self.backward.iter_mut().flat_map(BackwardBuffers::buffers))
     }
 
     /// Prepares for `row`: lengths, index lists, angles.
@@ -179,29 +276,36 @@ impl<T: Real> Workspace<T> {
         let tokens = row.tokens.len();
         assert!(tokens <= self.max_tokens, "a row of {tokens} tokens in a workspace for {}", self.max_tokens);
         self.index.set(row);
-        let shared = &mut self.shared;
-        let resized =
-            [&mut self.rope_table, &mut self.u, &mut shared.normed, &mut shared.branch, &mut shared.ffn];
-        resized.into_iter().chain(&mut self.stream).for_each(|buffer| buffer.resize(tokens));
-        self.layers.iter_mut().for_each(|layer| layer.resize(tokens));
+        for buffer in self.buffers() {
+            buffer.resize(tokens);
+        }
         let targets = self.index.targets.len();
         for buffer in [&mut self.head.x, &mut self.head.rstd, &mut self.head.normed] {
             buffer.resize(targets);
         }
         if let Some(backward) = &mut self.backward {
-            backward.resize(tokens, targets);
+            backward.d_head_x.resize(targets);
+            backward.d_head_normed.resize(targets);
         }
         rope::fill_table(&self.index.positions, model.rope_frequencies(), &mut self.rope_table);
     }
 }
 
+/// Sums of ranks, one for each of [`GROUPS`].
+pub(super) fn group_ranks(adapter: Option<&LoraWeights>) -> [usize; 4] {
+    GROUPS.map(|group| {
+        let Some(adapter) = adapter else { return 0 };
+        let adapted = group.iter().filter(|&&module| adapter.pair(0, module).is_some());
+        adapted.count() * adapter.config.r
+    })
+}
+
 impl<T: Real> LayerBuffers<T> {
-    fn new(config: &ModelConfig, max_tokens: usize, adapter: Option<&LoraWeights>) -> Self {
-        let buffer = |columns| Buffer::new(max_tokens, columns);
+    fn new(config: &ModelConfig, adapter: Option<&LoraWeights>) -> Self {
+        let buffer = |columns| Buffer { data: Vec::new(), columns };
         let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let q = config.num_attention_heads * config.head_dim;
         let kv = config.num_key_value_heads * config.head_dim;
-        let rank = |module| adapter.filter(|a| a.pair(0, module).is_some()).map_or(0, |a| a.config.r);
         Self {
             attn_rstd: buffer(1),
             q: buffer(q),
@@ -213,21 +317,19 @@ impl<T: Real> LayerBuffers<T> {
             ffn_rstd: buffer(1),
             gate: buffer(ffn),
             up: buffer(ffn),
-            t: TargetModule::ALL.map(|module| buffer(rank(module))),
+            t: group_ranks(adapter).map(buffer),
         }
     }
 
-    fn resize(&mut self, tokens: usize) {
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<T>> {
         let Self { attn_rstd, q, k, v, attn, lse, middle, ffn_rstd, gate, up, t } = self;
-        for buffer in [attn_rstd, q, k, v, attn, lse, middle, ffn_rstd, gate, up].into_iter().chain(t) {
-            buffer.resize(tokens);
-        }
+        [attn_rstd, q, k, v, attn, lse, middle, ffn_rstd, gate, up].into_iter().chain(t)
     }
 }
 
 impl<T: Real> BackwardBuffers<T> {
-    fn new(config: &ModelConfig, max_tokens: usize) -> Self {
-        let buffer = |columns| Buffer::new(max_tokens, columns);
+    fn new(config: &ModelConfig) -> Self {
+        let buffer = |columns| Buffer { data: Vec::new(), columns };
         let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let q = config.num_attention_heads * config.head_dim;
         let kv = config.num_key_value_heads * config.head_dim;
@@ -244,14 +346,9 @@ impl<T: Real> BackwardBuffers<T> {
         }
     }
 
-    fn resize(&mut self, tokens: usize, targets: usize) {
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<T>> {
         let Self { d_head_x, d_head_normed, d_stream, d_normed, d_ffn, d_attn, d_q, d_k, d_v } = self;
-        for buffer in [d_head_x, d_head_normed] {
-            buffer.resize(targets);
-        }
-        for buffer in [d_stream, d_normed, d_ffn, d_attn, d_q, d_k, d_v] {
-            buffer.resize(tokens);
-        }
+        [d_head_x, d_head_normed, d_stream, d_normed, d_ffn, d_attn, d_q, d_k, d_v].into_iter()
     }
 }
 
@@ -269,11 +366,15 @@ fn scratch_len(
     for module in TargetModule::ALL {
         len = len.max(linear::scratch_len(base.in_features(module), base.out_features(module)));
     }
+    for (group, rank) in GROUPS.into_iter().zip(group_ranks(adapter)) {
+        let dropout = adapter.filter(|_| training).map_or(0.0, |adapter| adapter.config.lora_dropout);
+        let inputs = base.in_features(group[0]);
+        // In training also evaluation runs here, which drops nothing.
+        let without = lora::scratch_len(max_tokens, inputs, rank, 0.0);
+        len = len.max(without).max(lora::scratch_len(max_tokens, inputs, rank, dropout));
+    }
     if training {
         len = len.max(attention::scratch_len(max_tokens, config.heads()));
-        let dropout = adapter.map_or(0.0, |adapter| adapter.config.lora_dropout);
-        let widest = TargetModule::ALL.map(|module| base.in_features(module)).into_iter().max();
-        len = len.max(lora::scratch_len(max_tokens, widest.unwrap_or(0), dropout));
     }
     len
 }

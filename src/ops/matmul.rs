@@ -20,6 +20,29 @@ const NARROW_COLS: usize = 64;
 /// Rows of a tile of a narrow result.
 const NARROW_TILE_ROWS: usize = 64;
 
+/// A product of low rank that is added to a larger one: `c += alpha · left · right`.
+#[derive(Debug, Clone, Copy)]
+pub struct LowRank<'a, T> {
+    /// Scale.
+    pub alpha: T,
+    /// (M, R).
+    pub left: Matrix<'a, T>,
+    /// (R, N).
+    pub right: Matrix<'a, T>,
+}
+
+impl<T: Real> LowRank<'_, T> {
+    fn split_rows(self, at: usize) -> (Self, Self) {
+        let (upper, lower) = self.left.split_rows(at);
+        (Self { left: upper, ..self }, Self { left: lower, ..self })
+    }
+
+    pub(super) fn split_cols(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.right.split_cols(at);
+        (Self { right: left, ..self }, Self { right, ..self })
+    }
+}
+
 /// `c = beta · c + alpha · a · b` with `a` (M, K), `b` (K, N), `c` (M, N); with `beta` 0, `c` is not read.
 ///
 /// # Panics
@@ -32,9 +55,31 @@ pub fn matmul<T: Real>(
     beta: T,
     c: MatrixMut<'_, T>,
 ) {
+    matmul_plus(cpu, alpha, a, b, beta, c, None);
+}
+
+/// As [`matmul`], and adds a product of low rank to every tile as soon as it is there: it is still in the cache then,
+/// so that the addition costs its arithmetic alone, not another way through memory.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn matmul_plus<T: Real>(
+    cpu: &CpuDevice,
+    alpha: T,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    beta: T,
+    c: MatrixMut<'_, T>,
+    plus: Option<LowRank<'_, T>>,
+) {
     assert_eq!((a.rows(), b.cols()), (c.rows(), c.cols()), "product of a and b (left) into c (right)");
     let tile_rows = if c.cols() <= NARROW_COLS { NARROW_TILE_ROWS } else { TILE_ROWS };
-    cpu.run(|| tiles(tile_rows, alpha, a, b, beta, c));
+    if let Some(plus) = &plus {
+        let (left, right) = (&plus.left, &plus.right);
+        assert_eq!((left.rows(), right.cols()), (c.rows(), c.cols()), "low rank (left) into c (right)");
+        assert_eq!(left.cols(), right.rows(), "rank of left (left) and right (right)");
+    }
+    cpu.run(|| tiles(tile_rows, alpha, a, b, beta, c, plus));
 }
 
 /// Halves the side with more tiles until one tile is left.
@@ -44,18 +89,30 @@ fn tiles<T: Real>(
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
     beta: T,
-    c: MatrixMut<'_, T>,
+    mut c: MatrixMut<'_, T>,
+    plus: Option<LowRank<'_, T>>,
 ) {
     let (row_tiles, col_tiles) = (c.rows().div_ceil(tile_rows), c.cols().div_ceil(TILE_COLS));
     if row_tiles <= 1 && col_tiles <= 1 {
-        gemm(alpha, a, b, beta, c);
+        gemm(alpha, a, b, beta, c.reborrow());
+        if let Some(LowRank { alpha, left, right }) = plus {
+            gemm(alpha, left, right, T::ONE, c);
+        }
     } else if row_tiles >= col_tiles {
         let at = row_tiles / 2 * tile_rows;
         let ((a0, a1), (c0, c1)) = (a.split_rows(at), c.split_rows(at));
-        rayon::join(|| tiles(tile_rows, alpha, a0, b, beta, c0), || tiles(tile_rows, alpha, a1, b, beta, c1));
+        let (plus0, plus1) = plus.map(|plus| plus.split_rows(at)).unzip();
+        rayon::join(
+            || tiles(tile_rows, alpha, a0, b, beta, c0, plus0),
+            || tiles(tile_rows, alpha, a1, b, beta, c1, plus1),
+        );
     } else {
         let at = col_tiles / 2 * TILE_COLS;
         let ((b0, b1), (c0, c1)) = (b.split_cols(at), c.split_cols(at));
-        rayon::join(|| tiles(tile_rows, alpha, a, b0, beta, c0), || tiles(tile_rows, alpha, a, b1, beta, c1));
+        let (plus0, plus1) = plus.map(|plus| plus.split_cols(at)).unzip();
+        rayon::join(
+            || tiles(tile_rows, alpha, a, b0, beta, c0, plus0),
+            || tiles(tile_rows, alpha, a, b1, beta, c1, plus1),
+        );
     }
 }

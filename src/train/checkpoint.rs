@@ -72,7 +72,7 @@ pub(super) struct Progress {
 pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
 
 impl Fingerprint {
-    /// Model file, samples and every setting but `save_steps`, which changes nothing that is computed.
+    /// Model file, samples and every setting but `save_steps` and `gradient_checkpointing`, which change nothing that is computed.
     pub(super) fn new(
         model_sha256: &str,
         train: &Encoded,
@@ -85,6 +85,7 @@ impl Fingerprint {
         let config = serde_json::from_str(&config).expect("what was just written is JSON");
         let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
         map.remove("save_steps");
+        map.remove("gradient_checkpointing");
         map.insert("format".into(), FORMAT.into());
         map.insert("model_sha256".into(), model_sha256.into());
         map.insert("train_data".into(), data_hash(train).into());

@@ -8,6 +8,7 @@
 
 use super::Error;
 use crate::lora::{LoraConfig, TargetModule};
+use crate::model::GradientCheckpointing;
 
 /// How the learning rate moves after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -64,6 +65,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// A checkpoint after every so many steps, at least 1. Not part of the result: it may differ on resume.
     pub save_steps: u64,
+    /// What backward computes again instead of keeping it. Not part of the result: it may differ on resume.
+    pub gradient_checkpointing: GradientCheckpointing,
     /// A validation pass after every so many steps, besides those at the start and the end.
     pub eval_steps: Option<u64>,
 }
@@ -90,6 +93,7 @@ impl Default for TrainConfig {
             max_grad_norm: 1.0,
             seed: 0,
             save_steps: 1,
+            gradient_checkpointing: GradientCheckpointing::None,
             eval_steps: None,
         }
     }

@@ -15,7 +15,7 @@ use super::pack::{Timeline, fill_row, first_fit};
 use super::plan::{check_inputs, longest_row};
 use super::{Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule};
 use crate::lora::LoraWeights;
-use crate::model::{LossSum, PackedRow, Workspace};
+use crate::model::{LossSum, PackedRow, Purpose, Workspace};
 use crate::ops::{adamw, global_norm};
 use crate::rng;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,11 @@ impl<'a, 'h> Trainer<'a, 'h> {
             timeline: Timeline::new(config, train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
             grads: LoraWeights::zeros(&config.lora(), &base),
-            workspace: model.workspace(longest_row(config, train, validation), Some(&adapter), true),
+            workspace: model.workspace(
+                longest_row(config, train, validation),
+                Some(&adapter),
+                Purpose::Training(config.gradient_checkpointing),
+            ),
             row: PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() },
             adapter,
             exp_avg,

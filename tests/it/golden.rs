@@ -10,7 +10,7 @@ use std::sync::Arc;
 use evol::device::Device;
 use evol::gguf::Gguf;
 use evol::lora::{LoraConfig, LoraWeights, TargetModule};
-use evol::model::{Llama, PackedRow};
+use evol::model::{GradientCheckpointing, Llama, PackedRow, Purpose};
 use evol::ops::adamw::{self, AdamW};
 use evol::ops::global_norm::global_norm;
 
@@ -82,7 +82,8 @@ fn twenty_steps_agree_with_pytorch() {
     let device = Device::cpu(0).unwrap();
     let row = row(&golden.ids);
     let mut weights = start(&model);
-    let mut ws = model.workspace(row.tokens.len(), Some(&weights), true);
+    let mut ws =
+        model.workspace(row.tokens.len(), Some(&weights), Purpose::Training(GradientCheckpointing::None));
     let (mut gradients, len) = (weights.clone(), weights.data.len());
     let (mut m, mut v) = (vec![0.0; len], vec![0.0; len]);
     assert_eq!(golden.loss_f32.len(), 20);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use evol::device::Device;
 use evol::gguf::Gguf;
 use evol::lora::{LoraConfig, LoraWeights, TargetModule};
-use evol::model::{Llama, PackedRow};
+use evol::model::{Llama, PackedRow, Purpose};
 use evol::rng;
 
 use crate::llama_cpp::{Reference, write_f32_copy};
@@ -59,7 +59,7 @@ struct Ours {
 impl Ours {
     fn logits(&self, tokens: &[u32]) -> Vec<f32> {
         let adapter = self.adapter.as_ref();
-        let mut ws = self.model.workspace(tokens.len(), adapter, false);
+        let mut ws = self.model.workspace(tokens.len(), adapter, Purpose::Inference);
         let row = PackedRow {
             tokens: tokens.to_vec(),
             targets: vec![None; tokens.len()],

@@ -2,6 +2,7 @@
 
 use super::EngineArgs;
 use crate::evolve::MaxTokens;
+use crate::model::GradientCheckpointing;
 use crate::train::TrainConfig;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -100,6 +101,9 @@ pub(crate) struct BenchTrainArgs {
     /// Share of every row, from its start, that carries no loss, as a prompt does
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) masked: f64,
+    /// What is computed again instead of kept: `none`, `layer`, or `every-K` layers
+    #[arg(long, value_name = "WHICH", default_value_t = GradientCheckpointing::None)]
+    pub(crate) gradient_checkpointing: GradientCheckpointing,
     /// Rows per optimiser step
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) rows: usize,

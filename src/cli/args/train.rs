@@ -1,6 +1,7 @@
 //! `evol train` as typed, in the words of PEFT and of Hugging Face's `TrainingArguments`.
 
 use crate::lora::TargetModule;
+use crate::model::GradientCheckpointing;
 use crate::train::{Schedule, TrainConfig};
 use clap::Args;
 use std::path::PathBuf;
@@ -93,6 +94,9 @@ pub(crate) struct TrainSettings {
     /// A checkpoint after every so many steps
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().save_steps)]
     pub(crate) save_steps: u64,
+    /// What is computed again instead of kept: `none`, `layer`, or `every-K` layers; less memory, the same result
+    #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing)]
+    pub(crate) gradient_checkpointing: GradientCheckpointing,
     /// A validation pass after every so many steps, besides those at the start and the end
     #[arg(long, value_name = "N")]
     pub(crate) eval_steps: Option<u64>,
@@ -125,6 +129,7 @@ impl TrainSettings {
             max_grad_norm: self.max_grad_norm,
             seed,
             save_steps: self.save_steps,
+            gradient_checkpointing: self.gradient_checkpointing,
             eval_steps: self.eval_steps,
         }
     }

@@ -4,7 +4,7 @@ use super::tiny::{TinyFile, adapter, packed};
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::adapter::Adapter;
 use crate::model::backward::forward_backward;
-use crate::model::{Llama, PackedRow, Workspace};
+use crate::model::{GradientCheckpointing, Llama, PackedRow, Purpose, Workspace};
 use crate::ops::check::{cpu, dot, random};
 
 const DROPOUT_KEY: u64 = 5;
@@ -13,7 +13,12 @@ const LOSS_SCALE: f64 = 0.37;
 
 /// Loss and gradient, all in f64.
 fn run(model: &Llama, layout: &LoraWeights, data: &[f64], row: &PackedRow) -> (f64, Vec<f64>) {
-    let mut ws = Workspace::<f64>::new(model.config(), row.tokens.len(), Some(layout), true);
+    let mut ws = Workspace::<f64>::new(
+        model.config(),
+        row.tokens.len(),
+        Some(layout),
+        Purpose::Training(GradientCheckpointing::None),
+    );
     let adapter = Adapter { layout, data, dropout_key: Some(DROPOUT_KEY) };
     let mut gradients = vec![0.0; data.len()];
     let loss = forward_backward(&cpu(1), model, &mut ws, adapter, row, LOSS_SCALE, &mut gradients);

@@ -5,7 +5,7 @@
 use super::tiny::{HEAD_DIM, TinyFile, VOCAB, adapter, packed, separate};
 use crate::device::Device;
 use crate::lora::{LoraWeights, TargetModule};
-use crate::model::{Llama, LossSum, PackedRow, Workspace};
+use crate::model::{GradientCheckpointing, Llama, LossSum, PackedRow, Purpose, Workspace};
 use crate::ops::check::{assert_thread_independent, cpu};
 
 /// Loss and gradients of rows, one after the other through one workspace.
@@ -16,7 +16,7 @@ fn train(
     rows: &[PackedRow],
     key: u64,
 ) -> (LossSum, Vec<f32>) {
-    let mut ws = model.workspace(40, Some(weights), true);
+    let mut ws = model.workspace(40, Some(weights), Purpose::Training(GradientCheckpointing::None));
     let mut grads = weights.clone();
     grads.data.fill(0.0);
     let mut total = LossSum::default();
@@ -75,7 +75,7 @@ fn an_adapter_with_b_zero_is_the_base_bit_for_bit() {
     let model = TinyFile::untied().load();
     let mut weights = adapter(&model, &TargetModule::ALL, 0.0);
     let row = packed(&[11, 6], 4);
-    let mut ws = model.workspace(17, Some(&weights), false);
+    let mut ws = model.workspace(17, Some(&weights), Purpose::Inference);
     let base = model.logits(&cpu(1), &mut ws, None, &row);
     assert_eq!(base.len(), 17 * VOCAB);
     let changed = model.logits(&cpu(1), &mut ws, Some(&weights), &row);
@@ -94,7 +94,7 @@ fn the_order_of_rotated_rows_matters() {
     let row = packed(&[30], 6);
     let loss = |file: &TinyFile| {
         let model = file.load();
-        model.loss(&cpu(1), &mut model.workspace(30, None, false), None, &row).nll
+        model.loss(&cpu(1), &mut model.workspace(30, None, Purpose::Inference), None, &row).nll
     };
     let mut file = TinyFile::new();
     let right = loss(&file);
@@ -121,7 +121,7 @@ fn rope_freqs_and_the_head_are_used() {
     let row = packed(&[30], 6);
     let logits = |file: &TinyFile| {
         let model = file.load();
-        model.logits(&cpu(1), &mut model.workspace(30, None, false), None, &row)
+        model.logits(&cpu(1), &mut model.workspace(30, None, Purpose::Inference), None, &row)
     };
     let (mut freqs, mut head) = (TinyFile::new(), TinyFile::new());
     freqs.put_vector("rope_freqs.weight", HEAD_DIM / 2, 3.0);
@@ -142,7 +142,7 @@ fn results_do_not_depend_on_threads_or_on_what_ran_before() {
         train(device, &model, &weights, std::slice::from_ref(&row), 9).1
     });
     // A longer and a shorter row leave their numbers in the buffers.
-    let mut ws = model.workspace(40, Some(&weights), true);
+    let mut ws = model.workspace(40, Some(&weights), Purpose::Training(GradientCheckpointing::None));
     let mut grads = weights.clone();
     for other in [packed(&[40], 1), packed(&[3], 2), row.clone()] {
         grads.data.fill(0.0);
@@ -161,7 +161,7 @@ fn loss_and_logits_agree_with_training() {
     let weights = adapter(&model, &TargetModule::ALL, 0.0);
     let row = packed(&[14, 9], 2);
     let (training, _) = train(&cpu(1), &model, &weights, std::slice::from_ref(&row), 0);
-    let mut ws: Workspace = model.workspace(23, Some(&weights), false);
+    let mut ws: Workspace = model.workspace(23, Some(&weights), Purpose::Inference);
     let evaluation = model.loss(&cpu(1), &mut ws, Some(&weights), &row);
     assert_eq!(evaluation.n_targets, training.n_targets);
     assert!((evaluation.nll - training.nll).abs() / training.nll <= 1e-6, "{evaluation:?} for {training:?}");
@@ -175,6 +175,37 @@ fn loss_and_logits_agree_with_training() {
         })
         .sum();
     assert!((nll - training.nll).abs() / nll <= 1e-6, "{nll} from logits, {training:?}");
+}
+
+/// Computing again is the same ops on the same numbers, dropout included: also with segments that do not divide the
+/// layers, and with more layers in a segment than there are.
+#[test]
+fn checkpointing_changes_no_bit_and_takes_less_memory() {
+    let model = TinyFile::with_layers(5).load();
+    for (modules, dropout) in
+        [(&TargetModule::ALL[..], 0.0), (&[TargetModule::QProj, TargetModule::DownProj], 0.25)]
+    {
+        let weights = adapter(&model, modules, dropout);
+        let rows = [packed(&[14, 9], 2), packed(&[3], 5), packed(&[40], 4)];
+        let run = |checkpointing| {
+            let purpose = Purpose::Training(checkpointing);
+            let mut ws = model.workspace(40, Some(&weights), purpose);
+            let mut grads = weights.clone();
+            grads.data.fill(0.0);
+            let nll = rows
+                .iter()
+                .map(|row| model.forward_backward(&cpu(2), &mut ws, &weights, row, 0.5, 3, &mut grads).nll)
+                .collect::<Vec<_>>();
+            let bytes = Workspace::<f32>::bytes(model.config(), 40, Some(&weights), purpose);
+            (nll, grads.data.iter().map(|g| g.to_bits()).collect::<Vec<_>>(), bytes)
+        };
+        let (nll, gradients, bytes) = run(GradientCheckpointing::None);
+        for text in ["layer", "every-2", "every-3", "every-4", "every-5", "every-9"] {
+            let (other_nll, other, other_bytes) = run(text.parse().unwrap());
+            assert!(nll == other_nll && gradients == other, "{text}");
+            assert_eq!(other_bytes < bytes, !["every-5", "every-9"].contains(&text), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -194,5 +225,5 @@ fn refuses_segments_with_gaps() {
     let model = TinyFile::new().load();
     let mut row = packed(&[3, 6], 1);
     row.segments[1] = 4..9;
-    model.loss(&cpu(1), &mut model.workspace(9, None, false), None, &row);
+    model.loss(&cpu(1), &mut model.workspace(9, None, Purpose::Inference), None, &row);
 }

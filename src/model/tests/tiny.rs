@@ -27,10 +27,15 @@ pub(super) struct TinyFile {
 impl TinyFile {
     /// Tied embeddings, no `rope_freqs`.
     pub(super) fn new() -> Self {
+        Self::with_layers(LAYERS)
+    }
+
+    /// The same with another number of layers.
+    pub(super) fn with_layers(layers: usize) -> Self {
         let count = |key: &str, value: usize| (format!("llama.{key}"), Value::U32(value as u32));
         let metadata = vec![
             ("general.architecture".to_owned(), Value::String("llama".to_owned())),
-            count("block_count", LAYERS),
+            count("block_count", layers),
             count("context_length", 64),
             count("embedding_length", HIDDEN),
             count("feed_forward_length", FFN),
@@ -42,7 +47,7 @@ impl TinyFile {
         let mut file = Self { metadata, tensors: Vec::new() };
         file.put_matrix("token_embd.weight", VOCAB, HIDDEN);
         file.put_vector("output_norm.weight", HIDDEN, 1.0);
-        for layer in 0..LAYERS {
+        for layer in 0..layers {
             let name = |part: &str| format!("blk.{layer}.{part}.weight");
             file.put_vector(&name("attn_norm"), HIDDEN, 1.0);
             file.put_vector(&name("ffn_norm"), HIDDEN, 1.0);

@@ -3,7 +3,7 @@
 use super::rows_per_pass;
 use crate::device::CpuDevice;
 use crate::ops::QuantMatrix;
-use crate::ops::matmul::matmul;
+use crate::ops::matmul::{LowRank, matmul_plus};
 use crate::tensor::{Matrix, MatrixMut, Real};
 
 pub(super) fn forward<T: Real>(
@@ -11,6 +11,7 @@ pub(super) fn forward<T: Real>(
     w: &QuantMatrix<'_>,
     rows: usize,
     x: &[T],
+    mut plus: Option<LowRank<'_, T>>,
     y: &mut [T],
     scratch: &mut [T],
 ) {
@@ -22,7 +23,10 @@ pub(super) fn forward<T: Real>(
             w.dequantize_rows(cpu, start..start + count, weights);
             let (block, right) = rest.split_cols(count);
             rest = right;
-            matmul(cpu, T::ONE, x, Matrix::new(weights, count, w.cols()).t(), T::ZERO, block);
+            let (here, later) = plus.map(|plus| plus.split_cols(count)).unzip();
+            plus = later;
+            let weights = Matrix::new(weights, count, w.cols()).t();
+            matmul_plus(cpu, T::ONE, x, weights, T::ZERO, block, here);
         }
     });
 }
@@ -32,6 +36,7 @@ pub(super) fn backward<T: Real>(
     w: &QuantMatrix<'_>,
     rows: usize,
     dy: &[T],
+    plus: Option<LowRank<'_, T>>,
     beta: T,
     dx: &mut [T],
     scratch: &mut [T],
@@ -42,15 +47,16 @@ pub(super) fn backward<T: Real>(
         if w.rows() == 0 {
             // No pass would run, and an empty sum still has to be written.
             let nothing = Matrix::new(&[], 0, w.cols());
-            return matmul(cpu, T::ONE, rest, nothing, beta, dx);
+            return matmul_plus(cpu, T::ONE, rest, nothing, beta, dx, plus);
         }
         for (start, count) in passes(w) {
             let weights = &mut scratch[..count * w.cols()];
             w.dequantize_rows(cpu, start..start + count, weights);
             let (block, right) = rest.split_cols(count);
             rest = right;
-            let beta = if start == 0 { beta } else { T::ONE };
-            matmul(cpu, T::ONE, block, Matrix::new(weights, count, w.cols()), beta, dx.reborrow());
+            let (beta, plus) = if start == 0 { (beta, plus) } else { (T::ONE, None) };
+            let weights = Matrix::new(weights, count, w.cols());
+            matmul_plus(cpu, T::ONE, block, weights, beta, dx.reborrow(), plus);
         }
     });
 }

@@ -1,6 +1,8 @@
 //! A linear layer with a frozen, quantized weight.
 //!
 //! `y = x · Wᵀ`, backward `dx = beta · dx + dy · W`. No gradient of W: the base is frozen.
+//! Either may take a product of low rank with it ([`LowRank`]): the branch of an adapter, which would otherwise be one
+//! more way through y or dx.
 //!
 //! Shapes: x, dx (M, in); y, dy (M, out); W (out, in) in GGUF blocks.
 //! Saved: nothing; dx does not depend on x.
@@ -14,7 +16,7 @@ mod cpu;
 mod tests;
 
 use super::QuantMatrix;
-use super::matmul::TILE_COLS;
+use super::matmul::{LowRank, TILE_COLS};
 use crate::device::Device;
 use crate::tensor::Real;
 
@@ -33,7 +35,7 @@ pub fn scratch_len(in_features: usize, out_features: usize) -> usize {
     rows_per_pass(in_features, out_features) * in_features
 }
 
-/// `y = x · Wᵀ`: overwrites `y` (`rows`, out) from `x` (`rows`, in).
+/// `y = x · Wᵀ + plus`: overwrites `y` (`rows`, out) from `x` (`rows`, in).
 ///
 /// # Panics
 /// If lengths do not fit, or `scratch` is shorter than [`scratch_len`].
@@ -42,16 +44,17 @@ pub fn forward<T: Real>(
     w: &QuantMatrix<'_>,
     rows: usize,
     x: &[T],
+    plus: Option<LowRank<'_, T>>,
     y: &mut [T],
     scratch: &mut [T],
 ) {
     assert_lengths(w, rows, x.len(), y.len(), scratch.len());
     match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, w, rows, x, y, scratch),
+        Device::Cpu(cpu) => cpu::forward(cpu, w, rows, x, plus, y, scratch),
     }
 }
 
-/// `dx = beta · dx + dy · W`: overwrites `dx` with `beta` 0 (without reading it), adds to it with 1.
+/// `dx = beta · dx + dy · W + plus`: overwrites `dx` with `beta` 0 (without reading it), adds to it with 1.
 ///
 /// # Panics
 /// If lengths do not fit, or `scratch` is shorter than [`scratch_len`].
@@ -60,13 +63,14 @@ pub fn backward<T: Real>(
     w: &QuantMatrix<'_>,
     rows: usize,
     dy: &[T],
+    plus: Option<LowRank<'_, T>>,
     beta: T,
     dx: &mut [T],
     scratch: &mut [T],
 ) {
     assert_lengths(w, rows, dx.len(), dy.len(), scratch.len());
     match device {
-        Device::Cpu(cpu) => cpu::backward(cpu, w, rows, dy, beta, dx, scratch),
+        Device::Cpu(cpu) => cpu::backward(cpu, w, rows, dy, plus, beta, dx, scratch),
     }
 }
 

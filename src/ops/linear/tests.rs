@@ -5,7 +5,8 @@ use crate::gguf::GgmlType;
 use crate::ops::check::{
     Guarded, Weights, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,
 };
-use crate::tensor::Real;
+use crate::ops::matmul::LowRank;
+use crate::tensor::{Matrix, Real};
 
 /// (M, in, out, format of W): empty, single, odd around vector and tile widths, several passes over W, and the
 /// `up` projection of `SmolLM2` in its real format.
@@ -29,7 +30,7 @@ fn run_forward<T: Real>(threads: usize, w: &Weights, rows: usize, x: &[T]) -> Ve
     let w = w.view();
     let mut y = Guarded::poisoned(rows * w.rows());
     let mut scratch = Guarded::poisoned(scratch_len(w.cols(), w.rows()));
-    forward(&cpu(threads), &w, rows, x, y.as_mut(), scratch.as_mut());
+    forward(&cpu(threads), &w, rows, x, None, y.as_mut(), scratch.as_mut());
     scratch.into_checked();
     y.into_checked()
 }
@@ -41,7 +42,7 @@ fn run_backward<T: Real>(threads: usize, w: &Weights, rows: usize, dy: &[T], ont
         None => (Guarded::poisoned(rows * w.cols()), T::ZERO),
     };
     let mut scratch = Guarded::poisoned(scratch_len(w.cols(), w.rows()));
-    backward(&cpu(threads), &w, rows, dy, beta, dx.as_mut(), scratch.as_mut());
+    backward(&cpu(threads), &w, rows, dy, None, beta, dx.as_mut(), scratch.as_mut());
     dx.into_checked()
 }
 
@@ -76,6 +77,43 @@ fn f32_and_f64_match_plain_loops() {
     }
 }
 
+/// With an addition of rank 3 the result is the one without it, plus that product by plain loops: over the edges of tiles,
+/// over several passes, and where there is no weight at all.
+#[test]
+fn a_product_of_low_rank_is_added_once() {
+    let alpha = 1.25;
+    for (rows, inputs, outputs, ggml_type) in cases() {
+        let w = Weights::random(ggml_type, outputs, inputs, 1);
+        let what = format!("({rows}, {inputs}, {outputs}, {ggml_type})");
+        let (x, dy) = (random::<f64>(rows * inputs, 2), random::<f64>(rows * outputs, 3));
+        let left = random::<f64>(rows * 3, 4);
+        let plus = |sum: Vec<f64>, right: &[f64], columns: usize| -> Vec<f64> {
+            let part = |i: usize| {
+                let (row, column) = (i / columns, i % columns);
+                (0..3).map(|r| alpha * left[row * 3 + r] * right[r * columns + column]).sum::<f64>()
+            };
+            sum.into_iter().enumerate().map(|(i, sum)| sum + part(i)).collect()
+        };
+        let low_rank = |right| {
+            let right: &[f64] = right;
+            let columns = right.len() / 3;
+            let left = Matrix::new(&left, rows, 3);
+            Some(LowRank { alpha, left, right: Matrix::new(right, 3, columns) })
+        };
+        // As in `f32_and_f64_match_plain_loops`.
+        let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12);
+        let mut scratch = vec![0.0; scratch_len(inputs, outputs)];
+        let right = random::<f64>(3 * outputs, 5);
+        let mut y = vec![f64::NAN; rows * outputs];
+        forward(&cpu(2), &w.view(), rows, &x, low_rank(&right), &mut y, &mut scratch);
+        assert!(same(&y, &plus(run_forward(2, &w, rows, &x), &right, outputs)), "y {what}");
+        let right = random::<f64>(3 * inputs, 6);
+        let mut dx = vec![f64::NAN; rows * inputs];
+        backward(&cpu(2), &w.view(), rows, &dy, low_rank(&right), 0.0, &mut dx, &mut scratch);
+        assert!(same(&dx, &plus(run_backward(2, &w, rows, &dy, None), &right, inputs)), "dx {what}");
+    }
+}
+
 #[test]
 fn gradient_of_x() {
     for (rows, inputs, outputs, ggml_type) in
@@ -96,12 +134,12 @@ fn threads_do_not_change_bits() {
         let scratch = vec![0.0; scratch_len(inputs, outputs)];
         assert_thread_independent("y", |device| {
             let mut y = vec![0.0; dy.len()];
-            forward(device, &w.view(), rows, &x, &mut y, &mut scratch.clone());
+            forward(device, &w.view(), rows, &x, None, &mut y, &mut scratch.clone());
             y
         });
         assert_thread_independent("dx", |device| {
             let mut dx = vec![0.0; x.len()];
-            backward(device, &w.view(), rows, &dy, 0.0, &mut dx, &mut scratch.clone());
+            backward(device, &w.view(), rows, &dy, None, 0.0, &mut dx, &mut scratch.clone());
             dx
         });
     }

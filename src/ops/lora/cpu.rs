@@ -1,64 +1,128 @@
-//! CPU twin of [`lora`](super).
+//! CPU twin of [`lora`](super): one product for all branches, or one for each if they drop.
 
-use super::{Branch, Gradients, scratch_len};
+use super::{Branch, Gradient, columns, total_rank};
 use crate::device::CpuDevice;
 use crate::ops::matmul::matmul;
 use crate::rng;
 use crate::tensor::{Matrix, MatrixMut, Real};
 use rayon::prelude::*;
 
-pub(super) fn forward<T: Real>(
+pub(super) fn down<T: Real>(
     cpu: &CpuDevice,
-    branch: &Branch<'_, T>,
+    branches: &[Option<Branch<'_, T>>],
+    first: &Branch<'_, T>,
     rows: usize,
     x: &[T],
     t: &mut [T],
-    y: &mut [T],
     scratch: &mut [T],
 ) {
-    let &Branch { rank, in_features, out_features, .. } = branch;
+    let (inputs, width) = (first.in_features, total_rank(branches));
     cpu.run(|| {
-        let d = dropped(branch, rows, x, scratch);
-        let a = Matrix::new(branch.a, rank, in_features);
-        let b = Matrix::new(branch.b, out_features, rank);
-        matmul(cpu, T::ONE, Matrix::new(d, rows, in_features), a.t(), T::ZERO, MatrixMut::new(t, rows, rank));
-        let y = MatrixMut::new(y, rows, out_features);
-        matmul(cpu, branch.scaling, Matrix::new(t, rows, rank), b.t(), T::ONE, y);
+        if first.dropout > 0.0 {
+            let mut rest = MatrixMut::new(t, rows, width);
+            for branch in branches.iter().flatten() {
+                let (block, right) = rest.split_cols(branch.rank);
+                rest = right;
+                let d = Matrix::new(dropped(branch, rows, x, scratch), rows, inputs);
+                matmul(cpu, T::ONE, d, Matrix::new(branch.a, branch.rank, inputs).t(), T::ZERO, block);
+            }
+            return;
+        }
+        let a = match single(branches) {
+            Some(branch) => branch.a,
+            None => stacked(branches, &mut scratch[..width * inputs]),
+        };
+        let (x, a) = (Matrix::new(x, rows, inputs), Matrix::new(a, width, inputs));
+        matmul(cpu, T::ONE, x, a.t(), T::ZERO, MatrixMut::new(t, rows, width));
     });
 }
 
 pub(super) fn backward<T: Real>(
     cpu: &CpuDevice,
-    branch: &Branch<'_, T>,
+    branches: &[Option<Branch<'_, T>>],
+    first: &Branch<'_, T>,
     rows: usize,
     x: &[T],
     t: &[T],
-    dy: &[T],
-    gradients: Gradients<'_, T>,
+    dy: &[&[T]],
+    gradients: &mut [Option<Gradient<'_, T>>],
+    u: &mut [T],
     scratch: &mut [T],
 ) {
-    let &Branch { rank, in_features, out_features, scaling, .. } = branch;
-    let Gradients { da, db, dx, u } = gradients;
-    let dy = Matrix::new(dy, rows, out_features);
-    let a = Matrix::new(branch.a, rank, in_features);
-    let b = Matrix::new(branch.b, out_features, rank);
+    let (inputs, width) = (first.in_features, total_rank(branches));
     cpu.run(|| {
-        matmul(cpu, scaling, dy, b, T::ZERO, MatrixMut::new(u, rows, rank));
-        let u = Matrix::new(u, rows, rank);
-        let t = Matrix::new(t, rows, rank);
-        matmul(cpu, scaling, dy.t(), t, T::ONE, MatrixMut::new(db, out_features, rank));
-        let d = Matrix::new(dropped(branch, rows, x, scratch), rows, in_features);
-        matmul(cpu, T::ONE, u.t(), d, T::ONE, MatrixMut::new(da, rank, in_features));
-        let Some(dx) = dx else { return };
-        if branch.dropout > 0.0 {
-            let dd = &mut scratch[..rows * in_features];
-            matmul(cpu, T::ONE, u, a, T::ZERO, MatrixMut::new(dd, rows, in_features));
-            let dd = &*dd;
-            for_each_kept(branch, dx, dd, |dx, dd, factor| *dx += dd * factor);
-        } else {
-            matmul(cpu, T::ONE, u, a, T::ONE, MatrixMut::new(dx, rows, in_features));
+        let mut rest = MatrixMut::new(u, rows, width);
+        for (i, (branch, gradient)) in branches.iter().zip(&mut *gradients).enumerate() {
+            let (Some(branch), Some((_, db))) = (branch, gradient) else { continue };
+            let &Branch { rank, out_features, scaling, b, .. } = branch;
+            let (block, right) = rest.split_cols(rank);
+            rest = right;
+            let dy = Matrix::new(dy[i], rows, out_features);
+            matmul(cpu, scaling, dy, Matrix::new(b, out_features, rank), T::ZERO, block);
+            let db = MatrixMut::new(db, out_features, rank);
+            matmul(cpu, scaling, dy.t(), columns(branches, i, rows, t), T::ONE, db);
+        }
+        let u = &*u;
+        let shared = first.dropout <= 0.0 && single(branches).is_none();
+        if shared {
+            let da = &mut scratch[..width * inputs];
+            let (u, x) = (Matrix::new(u, rows, width), Matrix::new(x, rows, inputs));
+            matmul(cpu, T::ONE, u.t(), x, T::ZERO, MatrixMut::new(da, width, inputs));
+            add_rows(da, gradients);
+            return;
+        }
+        for (i, (branch, gradient)) in branches.iter().zip(gradients).enumerate() {
+            let (Some(branch), Some((da, _))) = (branch, gradient) else { continue };
+            let d = Matrix::new(dropped(branch, rows, x, scratch), rows, inputs);
+            let da = MatrixMut::new(da, branch.rank, inputs);
+            matmul(cpu, T::ONE, columns(branches, i, rows, u).t(), d, T::ONE, da);
         }
     });
+}
+
+pub(super) fn add_dropped_input<T: Real>(
+    cpu: &CpuDevice,
+    branch: &Branch<'_, T>,
+    u: Matrix<'_, T>,
+    dx: &mut [T],
+    scratch: &mut [T],
+) {
+    let (rows, inputs) = (u.rows(), branch.in_features);
+    cpu.run(|| {
+        let dd = &mut scratch[..rows * inputs];
+        let a = Matrix::new(branch.a, branch.rank, inputs);
+        matmul(cpu, T::ONE, u, a, T::ZERO, MatrixMut::new(dd, rows, inputs));
+        for_each_kept(branch, dx, dd, |dx, dd, factor| *dx += dd * factor);
+    });
+}
+
+/// The branch, if there is only one.
+fn single<'a, 'b, T>(branches: &'b [Option<Branch<'a, T>>]) -> Option<&'b Branch<'a, T>> {
+    let mut all = branches.iter().flatten();
+    all.next().filter(|_| all.next().is_none())
+}
+
+/// All A under each other: a copy of some hundred kilobytes, which is small beside the products with it.
+fn stacked<'s, T: Real>(branches: &[Option<Branch<'_, T>>], scratch: &'s mut [T]) -> &'s [T] {
+    let mut rest = &mut *scratch;
+    for branch in branches.iter().flatten() {
+        let (here, below) = rest.split_at_mut(branch.a.len());
+        here.copy_from_slice(branch.a);
+        rest = below;
+    }
+    scratch
+}
+
+/// Adds the rows of a stacked dA to the gradients they belong to.
+fn add_rows<T: Real>(stacked: &[T], gradients: &mut [Option<Gradient<'_, T>>]) {
+    let mut rest = stacked;
+    for (da, _) in gradients.iter_mut().flatten() {
+        let (here, below) = rest.split_at(da.len());
+        rest = below;
+        for (da, &here) in da.iter_mut().zip(here) {
+            *da += here;
+        }
+    }
 }
 
 /// `dropout(x)`: x itself without dropout, else written to the start of `scratch`.
@@ -66,7 +130,7 @@ fn dropped<'a, T: Real>(branch: &Branch<'_, T>, rows: usize, x: &'a [T], scratch
     if branch.dropout <= 0.0 {
         return x;
     }
-    let d = &mut scratch[..scratch_len(rows, branch.in_features, branch.dropout)];
+    let d = &mut scratch[..rows * branch.in_features];
     for_each_kept(branch, d, x, |d, x, factor| *d = x * factor);
     d
 }

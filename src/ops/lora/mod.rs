@@ -1,23 +1,28 @@
-//! The low-rank branch beside a frozen linear layer.
+//! The low-rank branches beside frozen linear layers that read the same input.
 //!
 //! With d = `dropout(x)` and s the scaling (`lora_alpha / r`):
 //! `t = d · Aᵀ`, `y += s · t · Bᵀ`; backward `u = s · dy · B`, `dB += s · dyᵀ · t`, `dA += uᵀ · d`,
 //! `dx += dropout'(u · A)`.
+//! The two products that widen again, `t · Bᵀ` and `u · A`, are not made here: [`up`] and [`down_input`] describe them, and
+//! [`linear`](super::linear) adds them to what it computes anyway.
 //!
-//! Shapes: x, dx (M, in); y, dy (M, out); A, dA (R, in); B, dB (out, R); t, u (M, R).
+//! Shapes: N branches with ranks `R_i`, R their sum; x, dx (M, in); `y_i`, `dy_i` (M, `out_i`); `A_i`, `dA_i` (`R_i`, in);
+//! `B_i`, `dB_i` (`out_i`, `R_i`); t, u (M, R), the branches' columns side by side.
+//! Branches that share an input are one product: with all A under each other it is wide enough to fill vector
+//! registers, and x is read once.
 //! Saved: t. Dropout keeps no mask: element (row, column) is dropped if
 //! [`rng::uniform`](crate::rng::uniform)`(key, row, column) < p`, and backward asks again. Kept elements are
-//! divided by 1 - p.
-//! Scratch: [`scratch_len`] numbers for d and for u · A; none without dropout.
-//! Both y and dx are added to: the branch comes after [`linear`](super::linear), which overwrites them.
+//! divided by 1 - p. Every branch drops by itself, as PEFT's do, so that with dropout nothing is shared.
+//! Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d.
 //! Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
 
 mod cpu;
 #[cfg(test)]
 mod tests;
 
+use super::matmul::LowRank;
 use crate::device::Device;
-use crate::tensor::Real;
+use crate::tensor::{Matrix, Real};
 
 /// One adapted layer: its two factors and what goes with them.
 #[derive(Debug, Clone, Copy)]
@@ -40,84 +45,149 @@ pub struct Branch<'a, T> {
     pub dropout_key: u64,
 }
 
-/// What [`backward`] writes: gradients that accumulate, and the rest.
-#[derive(Debug)]
-pub struct Gradients<'a, T> {
-    /// dA (R, in), added to.
-    pub da: &'a mut [T],
-    /// dB (out, R), added to.
-    pub db: &'a mut [T],
-    /// dx (M, in), added to; `None` if nothing below is trained.
-    pub dx: Option<&'a mut [T]>,
-    /// u (M, R), overwritten.
-    pub u: &'a mut [T],
+/// dA (R, in) and dB (out, R) of a branch; both are added to.
+pub type Gradient<'a, T> = (&'a mut [T], &'a mut [T]);
+
+/// Numbers of scratch that the functions here need for `rows` rows and branches of `rank` in all.
+pub fn scratch_len(rows: usize, in_features: usize, rank: usize, dropout: f32) -> usize {
+    in_features * if dropout > 0.0 { rows } else { rank }
 }
 
-/// Numbers of scratch that [`forward`] and [`backward`] need for `rows` rows.
-pub fn scratch_len(rows: usize, in_features: usize, dropout: f32) -> usize {
-    if dropout > 0.0 { rows * in_features } else { 0 }
+/// Sum of the ranks: columns of t and u. A projection without an adapter is `None`.
+pub fn total_rank<T>(branches: &[Option<Branch<'_, T>>]) -> usize {
+    branches.iter().flatten().map(|branch| branch.rank).sum()
 }
 
-/// Adds the branch's part to `y` (`rows`, out), and overwrites `t` (`rows`, R), which backward needs.
+/// Overwrites `t` (`rows`, R), which [`up`] and [`backward`] need.
 ///
 /// # Panics
-/// If lengths do not fit, `dropout` is not in [0, 1), or `scratch` is shorter than [`scratch_len`].
-pub fn forward<T: Real>(
+/// If lengths do not fit, branches differ in what they share, a `dropout` is not in [0, 1), or `scratch` is shorter than
+/// [`scratch_len`].
+pub fn down<T: Real>(
     device: &Device,
-    branch: &Branch<'_, T>,
+    branches: &[Option<Branch<'_, T>>],
     rows: usize,
     x: &[T],
     t: &mut [T],
-    y: &mut [T],
     scratch: &mut [T],
 ) {
-    assert_lengths(branch, rows, x.len(), t.len(), y.len(), scratch.len());
+    let Some(first) = assert_lengths(branches, rows, x.len(), t.len(), scratch.len()) else { return };
     match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, branch, rows, x, t, y, scratch),
+        Device::Cpu(cpu) => cpu::down(cpu, branches, &first, rows, x, t, scratch),
     }
 }
 
-/// Gradients from `dy` (`rows`, out), with the `x` and `t` of [`forward`].
+/// `s · t · Bᵀ` of branch `index`, which is a part of y; `None` if there is no such branch.
+pub fn up<'a, T: Real>(
+    branches: &[Option<Branch<'a, T>>],
+    index: usize,
+    rows: usize,
+    t: &'a [T],
+) -> Option<LowRank<'a, T>> {
+    let branch = branches[index]?;
+    let right = Matrix::new(branch.b, branch.out_features, branch.rank).t();
+    Some(LowRank { alpha: branch.scaling, left: columns(branches, index, rows, t), right })
+}
+
+/// Adds to the gradients of the branches and overwrites `u` (`rows`, R), from `dy` (`rows`, `out_i`) of every projection.
 ///
 /// # Panics
-/// If lengths do not fit, `dropout` is not in [0, 1), or `scratch` is shorter than [`scratch_len`].
+/// As [`down`], or if a branch has no gradient.
 pub fn backward<T: Real>(
     device: &Device,
-    branch: &Branch<'_, T>,
+    branches: &[Option<Branch<'_, T>>],
     rows: usize,
     x: &[T],
     t: &[T],
-    dy: &[T],
-    gradients: Gradients<'_, T>,
+    dy: &[&[T]],
+    gradients: &mut [Option<Gradient<'_, T>>],
+    u: &mut [T],
     scratch: &mut [T],
 ) {
-    assert_lengths(branch, rows, x.len(), t.len(), dy.len(), scratch.len());
-    assert_eq!(gradients.da.len(), branch.a.len(), "length of dA (left) and A (right)");
-    assert_eq!(gradients.db.len(), branch.b.len(), "length of dB (left) and B (right)");
-    assert_eq!(gradients.u.len(), t.len(), "length of u (left) and t (right)");
-    if let Some(dx) = &gradients.dx {
-        assert_eq!(dx.len(), x.len(), "length of dx (left) and x (right)");
+    let Some(first) = assert_lengths(branches, rows, x.len(), t.len(), scratch.len()) else { return };
+    assert_eq!(u.len(), t.len(), "length of u (left) and t (right)");
+    assert_eq!((dy.len(), gradients.len()), (branches.len(), branches.len()), "dy and gradients per branch");
+    for ((branch, dy), gradient) in branches.iter().zip(dy).zip(&*gradients) {
+        let Some(branch) = branch else { continue };
+        let (da, db) = gradient.as_ref().expect("a gradient of every branch");
+        let out = branch.out_features;
+        assert_eq!(dy.len(), rows * out, "length of dy (left), {rows} rows of {out} (right)");
+        assert_eq!(da.len(), branch.a.len(), "length of dA (left) and A (right)");
+        assert_eq!(db.len(), branch.b.len(), "length of dB (left) and B (right)");
     }
     match device {
-        Device::Cpu(cpu) => cpu::backward(cpu, branch, rows, x, t, dy, gradients, scratch),
+        Device::Cpu(cpu) => cpu::backward(cpu, branches, &first, rows, x, t, dy, gradients, u, scratch),
     }
 }
 
-fn assert_lengths<T: Real>(
-    branch: &Branch<'_, T>,
+/// `u · A` of branch `index`, which is a part of dx; `None` if there is no such branch, or if it drops, when the part is not
+/// a product: [`add_dropped_input`] adds it then.
+pub fn down_input<'a, T: Real>(
+    branches: &[Option<Branch<'a, T>>],
+    index: usize,
+    rows: usize,
+    u: &'a [T],
+) -> Option<LowRank<'a, T>> {
+    let branch = branches[index].filter(|branch| branch.dropout <= 0.0)?;
+    let right = Matrix::new(branch.a, branch.rank, branch.in_features);
+    Some(LowRank { alpha: T::ONE, left: columns(branches, index, rows, u), right })
+}
+
+/// `dx += dropout'(u · A)` of branch `index`, if it is there and drops.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn add_dropped_input<T: Real>(
+    device: &Device,
+    branches: &[Option<Branch<'_, T>>],
+    index: usize,
+    rows: usize,
+    u: &[T],
+    dx: &mut [T],
+    scratch: &mut [T],
+) {
+    let Some(branch) = branches[index].filter(|branch| branch.dropout > 0.0) else { return };
+    assert_eq!(dx.len(), rows * branch.in_features, "length of dx (left), {rows} rows (right)");
+    let u = columns(branches, index, rows, u);
+    match device {
+        Device::Cpu(cpu) => cpu::add_dropped_input(cpu, &branch, u, dx, scratch),
+    }
+}
+
+/// The columns of branch `index` in t or u.
+fn columns<'a, T: Real>(
+    branches: &[Option<Branch<'_, T>>],
+    index: usize,
+    rows: usize,
+    buffer: &'a [T],
+) -> Matrix<'a, T> {
+    let (before, width) = (total_rank(&branches[..index]), total_rank(branches));
+    let rank = total_rank(&branches[index..=index]);
+    Matrix::strided(buffer.get(before..).unwrap_or(&[]), rows, rank, width)
+}
+
+/// What all branches share, as the first of them has it; `None` without any.
+fn assert_lengths<'a, T: Real>(
+    branches: &[Option<Branch<'a, T>>],
     rows: usize,
     x: usize,
     t: usize,
-    y: usize,
     scratch: usize,
-) {
-    let Branch { a, b, rank, in_features, out_features, dropout, .. } = *branch;
-    assert_eq!(a.len(), rank * in_features, "length of A (left), rank {rank} of {in_features} (right)");
-    assert_eq!(b.len(), out_features * rank, "length of B (left), {out_features} of rank {rank} (right)");
+) -> Option<Branch<'a, T>> {
+    let first = *branches.iter().flatten().next()?;
+    let Branch { in_features, dropout, .. } = first;
+    for branch in branches.iter().flatten() {
+        let Branch { a, b, rank, out_features, .. } = *branch;
+        assert_eq!(a.len(), rank * in_features, "length of A (left), rank {rank} of {in_features} (right)");
+        assert_eq!(b.len(), out_features * rank, "length of B (left), {out_features} of rank {rank} (right)");
+        assert_eq!(branch.in_features, in_features, "inputs of two branches that read the same");
+        assert!((0.0..1.0).contains(&branch.dropout), "dropout {} outside [0, 1)", branch.dropout);
+        assert!((branch.dropout > 0.0) == (dropout > 0.0), "all branches drop, or none");
+    }
+    let rank = total_rank(branches);
     assert_eq!(x, rows * in_features, "length of x (left), {rows} rows of {in_features} (right)");
     assert_eq!(t, rows * rank, "length of t (left), {rows} rows of rank {rank} (right)");
-    assert_eq!(y, rows * out_features, "length of y or dy (left), {rows} rows of {out_features} (right)");
-    assert!((0.0..1.0).contains(&dropout), "dropout {dropout} outside [0, 1)");
-    let needed = scratch_len(rows, in_features, dropout);
-    assert!(scratch >= needed, "scratch of {scratch} for {needed} dropped inputs");
+    let needed = scratch_len(rows, in_features, rank, dropout);
+    assert!(scratch >= needed, "scratch of {scratch} for {needed} numbers");
+    Some(first)
 }

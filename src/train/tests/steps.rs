@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::fixture::{Fixture, encoded, sample};
-use crate::model::{LossSum, PackedRow};
+use crate::model::{LossSum, PackedRow, Purpose};
 use crate::train::pack::fill_row;
 use crate::train::{
     Encoded, Error, Event, Metrics, Outcome, Schedule, StepMetrics, TrainConfig, TrainSummary, learning_rate,
@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 
 /// The base's loss over samples, one row each.
 fn base_loss(fixture: &Fixture, data: &Encoded) -> f64 {
-    let mut workspace = fixture.model.workspace(64, None, false);
+    let mut workspace = fixture.model.workspace(64, None, Purpose::Inference);
     let mut row = PackedRow { tokens: vec![], targets: vec![], segments: vec![] };
     let mut sum = LossSum::default();
     for index in 0..data.samples.len() {

@@ -1,0 +1,89 @@
+//! Which layers' values backward computes again instead of keeping them.
+//!
+//! Where in the flow: `train` takes it from the configuration, the workspace divides the layers by it.
+//!
+//! **Invariant:** it decides memory and time, never a bit of the result.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+
+/// `none`, `layer`, or `every-K`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum GradientCheckpointing {
+    /// Every layer keeps what backward needs: fastest.
+    #[default]
+    None,
+    /// Only the stream between layers is kept, and every layer but the last is computed again: smallest.
+    Layer,
+    /// The same by so many layers. With L layers, √L of them take the least memory if a layer keeps much more than the
+    /// stream between two.
+    Every(NonZeroUsize),
+}
+
+impl GradientCheckpointing {
+    /// Layers of a segment.
+    pub(super) fn segment_length(self, layers: usize) -> usize {
+        match self {
+            Self::None => layers.max(1),
+            Self::Layer => 1,
+            Self::Every(length) => length.get().min(layers.max(1)),
+        }
+    }
+}
+
+impl fmt::Display for GradientCheckpointing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Layer => f.write_str("layer"),
+            Self::Every(length) => write!(f, "every-{length}"),
+        }
+    }
+}
+
+impl FromStr for GradientCheckpointing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "layer" => Ok(Self::Layer),
+            _ => text
+                .strip_prefix("every-")
+                .and_then(|length| length.parse().ok())
+                .map(Self::Every)
+                .ok_or_else(|| format!("`{text}` is not `none`, `layer` or `every-K` with K at least 1")),
+        }
+    }
+}
+
+impl From<GradientCheckpointing> for String {
+    fn from(value: GradientCheckpointing) -> Self {
+        value.to_string()
+    }
+}
+
+impl TryFrom<String> for GradientCheckpointing {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GradientCheckpointing;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for text in ["none", "layer", "every-1", "every-12"] {
+            assert_eq!(text.parse::<GradientCheckpointing>().unwrap().to_string(), text);
+        }
+        for text in ["", "every", "every-0", "every--1", "every-x", "Layer", "layers"] {
+            assert!(text.parse::<GradientCheckpointing>().is_err(), "{text}");
+        }
+    }
+}
