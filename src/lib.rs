@@ -4,6 +4,7 @@
 //! The modules in reading order, low to high. A module names only those before it
 //! (`tests/it/layout.rs` checks this):
 //!
+//! - `process`: what this process has used so far: memory, processor time.
 //! - [`rng`]: the only randomness; a stream per (run seed, purpose, id).
 //! - [`constraint`]: requirements on an answer that code can check.
 //! - [`tensor`]: the number types that ops are written over; no arithmetic of its own.
@@ -16,8 +17,8 @@
 //! - [`model`]: the LLaMA forward and backward passes over [`ops`].
 //! - [`dataset`]: records, seeds, import and export formats, splitting.
 //! - [`evolve`]: operators, prompts, eliminator, rounds, answering. Decides; owns no files.
-//! - [`mod@bench`]: throughput of a model in a real evolution, in figures.
 //! - [`train`]: tokenise, mask, pack, step, schedule, checkpoint, metrics.
+//! - [`mod@bench`]: throughput of a model in a real evolution and in training, in figures.
 //! - [`cli`]: what was typed, what it means, one file per command.
 
 pub mod bench;
@@ -31,6 +32,7 @@ pub mod llm;
 pub mod lora;
 pub mod model;
 pub mod ops;
+mod process;
 pub mod rng;
 pub mod store;
 pub mod tensor;

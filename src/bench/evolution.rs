@@ -7,12 +7,12 @@
 //!
 //! **Invariant:** the shares of the stages add up to 1.
 
-use super::process;
 use super::spent::{Spent, Stopped};
 use super::{Error, Step, Workload, ratio};
 use crate::dataset::{Seed, builtin_seeds};
 use crate::evolve::{self, Event, EvolveConfig, JudgeConfig, Profile, Summary, Times};
 use crate::llm::{Determinism, Engine, EngineStats, Request};
+use crate::process;
 use crate::store::Store;
 use std::path::Path;
 use std::time::Instant;

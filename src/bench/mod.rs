@@ -9,7 +9,6 @@
 //! - `exact`: what reproducible bytes cost
 //! - `history`: a line of figures per measurement; `compare`: two of them side by side
 //! - `training`: steps of the trainer; `gemm_peak`: what its products could do at best
-//! - `process`: memory and processor time of this process
 //!
 //! **Invariant:** what is measured is what a user runs: the same engine, the same `evolve::run`, a journal on a
 //! disk. Figures decide nothing.
@@ -20,7 +19,6 @@ mod evolution;
 mod exact;
 mod gemm_peak;
 mod history;
-mod process;
 mod rates;
 mod spent;
 mod training;

@@ -10,10 +10,11 @@
 //! work lowers `gemm_fraction`, never raises it. What checkpointing computes again counts: it must be done.
 
 use super::gemm_peak::{Product, seconds_at_best};
-use super::{Error, median, process};
+use super::{Error, median};
 use crate::device::Device;
 use crate::lora::TargetModule;
 use crate::model::{Llama, ModelConfig};
+use crate::process;
 use crate::rng;
 use crate::train::{self, Encoded, Event, Host, Job, Outcome, Sample, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,7 @@ pub struct TrainFigures {
     pub seconds_per_step: f64,
     /// Processor time of all threads, mean over the timed steps; absent where the system does not tell.
     pub cpu_seconds_per_step: Option<f64>,
-    /// Largest resident memory of the process up to the last step, the mapped model included.
+    /// Largest resident memory of the process up to the end of the run, the mapped model included.
     pub peak_rss_bytes: Option<u64>,
     /// What the plan said before anything was allocated.
     pub planned_bytes: u64,
@@ -109,22 +110,27 @@ pub fn measure_training(
         ..settings.train.clone()
     };
     let none = Encoded::default();
-    let plan = train::plan(model.config(), &config, &samples, &none)?;
+    // What the process has taken before is there already: program, model header, random samples.
+    let before = process::resident_bytes().unwrap_or(0);
+    let plan = train::plan(model, device, &config, &samples, &none)?;
     let job = Job {
         model,
         model_sha256: "",
         model_name: None,
         device,
         config: &config,
+        init_adapter: None,
         train: &samples,
         validation: &none,
         out: scratch,
+        tensorboard: false,
     };
     let started = Instant::now();
     let mut seconds = Vec::new();
-    let (mut cpu, mut peak) = ([None; 2], None);
+    let mut cpu = [None; 2];
     let mut host = Host {
         clock: &|| started.elapsed(),
+        peak_memory: &process::peak_bytes,
         interrupt,
         on_event: &mut |event| {
             let Event::Step { metrics, .. } = event else { return };
@@ -135,12 +141,12 @@ pub fn measure_training(
                 seconds.push(metrics.seconds);
             }
             cpu[1] = process::cpu_seconds();
-            peak = process::peak_bytes();
         },
     };
     if let Outcome::Interrupted { .. } = train::train(&job, &mut host)? {
         return Err(Error::Llm(crate::llm::Error::Interrupted));
     }
+    let peak = process::peak_bytes();
     let work = Work::of(model.config(), &config, settings, samples.targets() / config.window_rows());
     let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
     let middle = median(&mut seconds);
@@ -153,7 +159,7 @@ pub fn measure_training(
         seconds_per_step: middle,
         cpu_seconds_per_step: cpu[0].zip(cpu[1]).map(|(from, to)| (to - from) / settings.steps as f64),
         peak_rss_bytes: peak,
-        planned_bytes: plan.total_bytes(),
+        planned_bytes: before + plan.memory.total(),
         gigaflop_per_step,
         gemm_peak_gflops,
         gemm_fraction: gigaflop_per_step / middle / gemm_peak_gflops,
@@ -182,7 +188,7 @@ impl Work {
             frozen.push((Product { m: tokens, k: outputs, n: inputs, transposed: false }, layers));
             if lora.target_modules.contains(&module) {
                 // t, its part of y, u, dB, dA and the part of dx.
-                other += (layers * 6 * tokens * config.r * (inputs + outputs)) as f64;
+                other += (layers * 6 * tokens * lora.rank(module) * (inputs + outputs)) as f64;
             }
         }
         let (hidden, vocab) = (model.hidden_size, model.vocab_size);

@@ -3,7 +3,7 @@
 //! **Invariant:** what a plan holds is valid on its own terms: numbers in range, model and data files present.
 //! Whether their content is usable shows when they are read.
 
-use super::args::{ChatArgs, DeviceArg, ExportArgs, GlobalArgs, TrainArgs};
+use super::args::{ChatArgs, DeviceArg, ExportArgs, GlobalArgs, TrainArgs, TrainSettings};
 use super::error::Error;
 use super::interrupt::Interrupt;
 use super::output::Output;
@@ -102,8 +102,21 @@ pub(crate) struct TrainPlan {
     pub(crate) validation: Option<PathBuf>,
     /// Folder of the adapter.
     pub(crate) out: PathBuf,
-    /// Settings, in range.
+    /// Settings, in range; what shapes the adapter is the initial one's if there is one.
     pub(crate) config: TrainConfig,
+    /// What the adapter starts as, and what was typed about its shape.
+    pub(crate) init: Option<InitAdapter>,
+    /// Whether the metrics are written for `TensorBoard` too.
+    pub(crate) tensorboard: bool,
+}
+
+/// An adapter to go on from.
+#[derive(Debug)]
+pub(crate) struct InitAdapter {
+    /// GGUF file or PEFT folder.
+    pub(crate) path: PathBuf,
+    /// What was typed, as opposed to what is a default.
+    pub(crate) typed: TrainSettings,
 }
 
 impl TrainPlan {
@@ -115,8 +128,11 @@ impl TrainPlan {
         let config = args.settings.config(session.seed.unwrap_or(0));
         config.validate()?;
         writable_directory(&args.out, TRAIN_MARK)?;
+        let init = args.settings.init_adapter.clone();
         Ok(Self {
-            model: model(&args.model)?,
+            model: model(&args.base)?,
+            init: init.map(|path| InitAdapter { path, typed: args.settings.clone() }),
+            tensorboard: args.tensorboard,
             data: args.data.clone(),
             validation: args.validation.clone(),
             out: args.out.clone(),

@@ -3,15 +3,20 @@
 use super::args::TrainArgs;
 use super::error::Error;
 use super::output::{Progress, duration};
-use super::plan::{Session, TrainPlan};
+use super::plan::{InitAdapter, Session, TrainPlan};
 use super::shell;
 use crate::dataset::{self, Example};
 use crate::device::Device;
 use crate::gguf::Gguf;
 use crate::llm::Tokenizer;
+use crate::lora::LoraWeights;
 use crate::model::Llama;
-use crate::train::{self, Encoded, Event, Host, Job, Outcome, TrainSummary};
+use crate::process;
+use crate::train::{self, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
 use anyhow::{Context, Result};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +27,9 @@ use std::time::Instant;
 /// A file is unusable, a loss is not a number, the run was interrupted.
 pub(crate) fn run(args: &TrainArgs, session: &Session) -> Result<()> {
     let plan = TrainPlan::new(args, session)?;
+    if args.dry_run {
+        return dry_run(&plan, session);
+    }
     let summary = stage(&plan, session, &mut || ())?;
     if session.output.is_json() {
         return session.output.document(&summary);
@@ -33,50 +41,190 @@ pub(crate) fn run(args: &TrainArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Everything that a run needs, loaded and checked.
+struct Inputs {
+    model: Llama,
+    model_sha256: String,
+    config: TrainConfig,
+    init_adapter: Option<LoraWeights>,
+    train: Encoded,
+    validation: Encoded,
+    device: Device,
+    costs: Plan,
+}
+
+impl Inputs {
+    fn load(plan: &TrainPlan, session: &Session) -> Result<Self> {
+        let gguf = Arc::new(Gguf::open(&plan.model)?);
+        let model_sha256 = gguf.sha256()?;
+        let model = Llama::load(gguf)?;
+        let device = Device::cpu(session.threads)?;
+        model.check_finite(&device)?;
+        let mut config = plan.config.clone();
+        let init_adapter = match &plan.init {
+            Some(init) => Some(init_adapter(init, &model, &mut config)?),
+            None => None,
+        };
+        let tokenizer = Tokenizer::load(&plan.model)?;
+        let encode = |path: &Path| -> Result<Encoded> {
+            let examples: Vec<Example> = dataset::read_examples(path)?.examples;
+            let encoded = train::encode(&tokenizer, &examples, config.max_seq_len, config.overlong);
+            encoded.with_context(|| format!("cannot use `{}`", path.display()))
+        };
+        let train = encode(&plan.data)?;
+        let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
+        let costs = train::plan(&model, &device, &config, &train, &validation)?;
+        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device, costs })
+    }
+
+    fn job<'a>(&'a self, plan: &'a TrainPlan) -> Job<'a> {
+        Job {
+            model: &self.model,
+            model_sha256: &self.model_sha256,
+            model_name: plan.model.file_stem().and_then(|stem| stem.to_str()),
+            device: &self.device,
+            config: &self.config,
+            init_adapter: self.init_adapter.as_ref(),
+            train: &self.train,
+            validation: &self.validation,
+            out: &plan.out,
+            tensorboard: plan.tensorboard,
+        }
+    }
+}
+
+/// Reads the adapter to start from and takes its shape into the settings.
+fn init_adapter(init: &InitAdapter, model: &Llama, config: &mut TrainConfig) -> Result<LoraWeights> {
+    let base = model.config().base_shape();
+    let path = &init.path;
+    let weights =
+        if path.is_dir() { LoraWeights::read_peft(path, &base) } else { LoraWeights::read_gguf(path, &base) };
+    let weights = weights.with_context(|| format!("cannot start from `{}`", path.display()))?;
+    let found = &weights.config;
+    let refuse = |field, found: String, expected: String| {
+        Err(train::Error::InitAdapter { field, found, expected }.into())
+    };
+    if let Some(r) = init.typed.r.filter(|&r| r != found.r) {
+        return refuse("r", found.r.to_string(), r.to_string());
+    }
+    if let Some(alpha) = init.typed.lora_alpha.filter(|alpha| alpha.to_bits() != found.lora_alpha.to_bits()) {
+        return refuse("lora_alpha", found.lora_alpha.to_string(), alpha.to_string());
+    }
+    if init.typed.use_rslora {
+        return refuse("use_rslora", "in its alpha, if at all".to_owned(), "`--use-rslora`".to_owned());
+    }
+    let typed: BTreeMap<_, _> = init.typed.rank_pattern.iter().copied().collect();
+    if !typed.is_empty() && typed != found.rank_pattern {
+        return refuse("rank_pattern", format!("{:?}", found.rank_pattern), format!("{typed:?}"));
+    }
+    if let Some(mut modules) = init.typed.modules() {
+        modules.sort_unstable();
+        modules.dedup();
+        if modules != found.target_modules {
+            return refuse("target_modules", format!("{:?}", found.target_modules), format!("{modules:?}"));
+        }
+    }
+    config.r = found.r;
+    config.lora_alpha = found.lora_alpha;
+    config.rank_pattern.clone_from(&found.rank_pattern);
+    config.target_modules.clone_from(&found.target_modules);
+    Ok(weights)
+}
+
+/// Says what the run would be.
+fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
+    let inputs = Inputs::load(plan, session)?;
+    let started = Instant::now();
+    let fits = process::available_bytes().is_none_or(|available| inputs.costs.require(available).is_ok());
+    let seconds = fits.then(|| train::seconds_per_token(&inputs.job(plan), &|| started.elapsed()));
+    let costs = &inputs.costs;
+    let seconds = seconds.map(|seconds| {
+        seconds * (costs.tokens + passes(&inputs) * costs.validation_tokens as u64 / 3) as f64
+    });
+    if session.output.is_json() {
+        return session.output.document(&json!({
+            "plan": costs,
+            "total_bytes": costs.memory.total(),
+            "fits": fits,
+            "estimated_seconds": seconds,
+            "dropped": inputs.train.dropped,
+            "truncated": inputs.train.truncated,
+            "validation_dropped": inputs.validation.dropped,
+        }));
+    }
+    session.output.data(&plan_table(&inputs, seconds))?;
+    if let Some(available) = process::available_bytes() {
+        costs.require(available)?;
+    }
+    Ok(())
+}
+
+/// Validation passes of the run.
+fn passes(inputs: &Inputs) -> u64 {
+    2 + inputs.config.eval_steps.map_or(0, |every| inputs.costs.steps.saturating_sub(1) / every)
+}
+
+fn plan_table(inputs: &Inputs, seconds: Option<f64>) -> String {
+    let Plan { memory, .. } = &inputs.costs;
+    let costs = &inputs.costs;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<22}{value}");
+    };
+    let left_out: Vec<String> =
+        inputs.train.dropped.iter().map(|(reason, count)| format!("{count} {}", reason.words())).collect();
+    let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
+    line("samples", format!("{} (left out: {left_out}; cut: {})", costs.samples, inputs.train.truncated));
+    line(
+        "tokens per pass",
+        format!("{}, {} of them with loss", costs.tokens_per_epoch, costs.targets_per_epoch),
+    );
+    line(
+        "rows per pass",
+        format!(
+            "{} of up to {} tokens, {:.0} % full",
+            costs.rows_per_epoch,
+            costs.longest_row,
+            costs.packing_efficiency * 100.0
+        ),
+    );
+    line("passes, steps", format!("{}, {}", costs.epochs, costs.steps));
+    line("adapter", format!("{} numbers", costs.trainable_parameters));
+    let mib = |bytes: u64| format!("{:>8.1} MiB", bytes as f64 / f64::from(1 << 20));
+    line("memory: base", mib(memory.base));
+    line("  adapter, optimiser", mib(memory.optimizer));
+    line("  activations", mib(memory.activations));
+    line("  checkpoint", mib(memory.checkpoint));
+    line("  products", mib(memory.gemm));
+    line("  in all", mib(memory.total()));
+    if let Some(seconds) = seconds {
+        line("time, about", duration(seconds));
+    }
+    text
+}
+
 /// Trains, or goes on where an earlier process stopped. `tick` is called often.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut()) -> Result<TrainSummary> {
-    let gguf = Arc::new(Gguf::open(&plan.model)?);
-    let model_sha256 = gguf.sha256()?;
-    let model = Llama::load(gguf)?;
-    let tokenizer = Tokenizer::load(&plan.model)?;
-    let encode = |path: &Path| -> Result<Encoded> {
-        let examples: Vec<Example> = dataset::read_examples(path)?.examples;
-        let encoded = train::encode(&tokenizer, &examples, plan.config.max_seq_len);
-        encoded.with_context(|| format!("cannot use `{}`", path.display()))
-    };
-    let train_set = encode(&plan.data)?;
-    let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
-    let costs = train::plan(model.config(), &plan.config, &train_set, &validation)?;
-    session.output.detail(&format!(
-        "{} samples, {} steps, {} tokens, {} trainable numbers",
-        costs.samples, costs.steps, costs.tokens, costs.trainable_parameters
-    ));
-
-    let device = Device::cpu(session.threads)?;
+    let inputs = Inputs::load(plan, session)?;
+    session.output.note(&plan_table(&inputs, None));
+    if let Some(available) = process::available_bytes() {
+        inputs.costs.require(available)?;
+    }
     let started = Instant::now();
     let mut progress = session.output.progress("train");
-    let job = Job {
-        model: &model,
-        model_sha256: &model_sha256,
-        model_name: plan.model.file_stem().and_then(|stem| stem.to_str()),
-        device: &device,
-        config: &plan.config,
-        train: &train_set,
-        validation: &validation,
-        out: &plan.out,
-    };
     let mut host = Host {
         clock: &|| started.elapsed(),
+        peak_memory: &process::peak_bytes,
         interrupt: session.interrupt.flag(),
         on_event: &mut |event| {
             tick();
             report(event, &mut progress);
         },
     };
-    let outcome = train::train(&job, &mut host)?;
+    let outcome = train::train(&inputs.job(plan), &mut host)?;
     progress.finish();
     match outcome {
         Outcome::Finished(summary) => Ok(summary),
@@ -101,6 +249,9 @@ fn report(event: &Event<'_>, progress: &mut Progress) {
             "validation loss after step {}: {:.4} ({} tokens)",
             metrics.step, metrics.validation_loss, metrics.targets
         )),
+        Event::Spike { step, loss, z_score, examples } => progress.say(&format!(
+            "step {step}: loss {loss:.3} is {z_score:.1} standard deviations above the last ones; examples {examples:?}"
+        )),
         Event::Row { .. } | Event::EvalRow { .. } | Event::Checkpoint { .. } => {}
     }
 }
@@ -109,10 +260,16 @@ fn report(event: &Event<'_>, progress: &mut Progress) {
 pub(crate) fn describe(summary: &TrainSummary) -> String {
     let loss = |value: Option<f64>| value.map_or("not measured".to_owned(), |v| format!("{v:.4}"));
     let dropped: usize = summary.dropped.values().sum();
+    let stopped = match (summary.stopped_early, summary.best_step) {
+        (true, best) => format!(", stopped early; the adapter is that of step {best}"),
+        (false, best) if best < summary.steps => format!("; the adapter is that of step {best}"),
+        _ => String::new(),
+    };
     format!(
-        "steps            {}\ntokens           {} ({:.0} per second, {})\nleft out         {dropped} examples\n\
+        "steps            {}{}\ntokens           {} ({:.0} per second, {})\nleft out         {dropped} examples\n\
          validation loss  {} before, {} after\nadapter          {}\n                 {} (PEFT)\n",
         summary.steps,
+        stopped,
         summary.tokens,
         summary.tokens_per_second,
         duration(summary.seconds),

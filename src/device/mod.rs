@@ -48,6 +48,13 @@ impl Device {
         CpuDevice::new(threads).map(Self::Cpu)
     }
 
+    /// Threads that ops use.
+    pub fn threads(&self) -> usize {
+        match self {
+            Self::Cpu(cpu) => cpu.threads(),
+        }
+    }
+
     /// A short name for logs and manifests, such as `cpu (2 threads)`.
     pub fn describe(&self) -> String {
         match self {

@@ -84,7 +84,23 @@ ggml_types! {
 
 impl GgmlType {
     /// The formats that [`super::dequantize`] decodes, hence those that can be trained on.
-    pub const TRAINABLE: [Self; 6] = [Self::F32, Self::F16, Self::BF16, Self::Q4_0, Self::Q4_1, Self::Q8_0];
+    pub const TRAINABLE: [Self; 15] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q8_0,
+        Self::Q2_K,
+        Self::Q3_K,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+        Self::IQ4_NL,
+        Self::IQ4_XS,
+    ];
 
     /// Whether [`super::dequantize`] decodes this format.
     pub fn is_trainable(self) -> bool {

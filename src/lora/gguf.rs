@@ -7,11 +7,12 @@
 //! `lora`, and scales by `adapter.lora.alpha` (f32) over the number of columns of `lora_b`; without alpha,
 //! or with 0, it does not scale.
 //!
-//! **Invariant:** tensors are written as f32 exactly as they are in memory: rows are in GGUF order already.
+//! **Invariant:** tensors are written as f32 exactly as they are in memory: rows are in GGUF order already. Only B of a
+//! projection with an alpha of its own is multiplied, because the file has one alpha; ranks may differ.
 
 use std::path::Path;
 
-use super::slot::{Slot, fit};
+use super::slot::{Half, Slot, fit};
 use super::{BaseShape, Error, LoraConfig, LoraWeights};
 use crate::gguf::{self, GgmlType, Gguf, NewTensor, Value};
 
@@ -37,11 +38,21 @@ impl LoraWeights {
             text("adapter.type", "lora"),
             ("adapter.lora.alpha".to_owned(), Value::F32(self.config.lora_alpha)),
         ];
-        let tensors = self.tensors().map(|(slot, shape, numbers)| NewTensor {
-            name: slot.gguf_name(),
-            shape: shape.to_vec(),
-            ggml_type: GgmlType::F32,
-            data: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        let tensors = self.tensors().map(|(slot, shape, numbers)| {
+            // The file has one alpha; what another would have done is done to B.
+            let factor = match slot.half {
+                Half::A => 1.0,
+                Half::B => {
+                    let own = self.config.alpha_pattern.get(&slot.module);
+                    own.map_or(1.0, |alpha| alpha / self.config.lora_alpha)
+                }
+            };
+            NewTensor {
+                name: slot.gguf_name(),
+                shape: shape.to_vec(),
+                ggml_type: GgmlType::F32,
+                data: numbers.iter().flat_map(|number| (factor * number).to_le_bytes()).collect(),
+            }
         });
         let tensors: Vec<_> = tensors.collect();
         Ok(gguf::write(path, &metadata, &tensors)?)
@@ -66,11 +77,22 @@ impl LoraWeights {
         let fit = fit(path, &listed, Slot::gguf_name, base)?;
         // As llama.cpp reads it: no alpha means no scaling.
         let alpha = file.optional_f32("adapter.lora.alpha")?.filter(|&alpha| alpha != 0.0);
+        let r = fit.r();
+        if alpha.is_none() && !fit.rank_pattern(r).is_empty() {
+            let (field, expected) = ("adapter.lora.alpha", "a number, as ranks differ".to_owned());
+            return Err(Error::Field {
+                path: path.to_owned(),
+                field,
+                found: "(absent)".to_owned(),
+                expected,
+            });
+        }
         let config = LoraConfig {
-            r: fit.r,
-            lora_alpha: alpha.unwrap_or(fit.r as f32),
-            lora_dropout: 0.0,
-            target_modules: fit.target_modules,
+            r,
+            lora_alpha: alpha.unwrap_or(r as f32),
+            rank_pattern: fit.rank_pattern(r),
+            target_modules: fit.target_modules(),
+            ..LoraConfig::default()
         };
         config.check()?;
         let mut weights = Self::zeros(&config, base);

@@ -11,7 +11,7 @@
 //! **Invariant:** reading what was written restores every bit.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::slot::{Half, Slot, fit};
 use super::{BaseShape, Error, LoraConfig, LoraWeights, TargetModule};
@@ -65,9 +65,9 @@ struct PeftConfig {
     #[serde(default)]
     layers_pattern: Value,
     #[serde(default)]
-    rank_pattern: Value,
+    rank_pattern: BTreeMap<String, usize>,
     #[serde(default)]
-    alpha_pattern: Value,
+    alpha_pattern: BTreeMap<String, f64>,
     #[serde(default)]
     modules_to_save: Value,
 }
@@ -103,7 +103,7 @@ impl LoraWeights {
     fn safetensors(&self, base: &BaseShape) -> Result<Vec<u8>, SafeTensorError> {
         let tensors = self.tensors().map(|(slot, shape, numbers)| {
             let numbers = match hf_rows(slot, base) {
-                Some(head_dim) => Cow::Owned(to_hf(numbers, self.config.r, head_dim)),
+                Some(head_dim) => Cow::Owned(to_hf(numbers, shape[1], head_dim)),
                 None => Cow::Borrowed(numbers),
             };
             let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -120,8 +120,8 @@ impl LoraWeights {
 
     /// Reads a PEFT folder made for a base of this shape.
     ///
-    /// Rank-stabilised scaling (`use_rslora`, alpha / sqrt r) becomes an alpha of the same scaling. Weight
-    /// decomposition, biases, patterns and fully trained modules are refused.
+    /// Rank-stabilised scaling (`use_rslora`, alpha / sqrt r) becomes an alpha of the same scaling. Patterns may name
+    /// projections, not layers. Weight decomposition, biases and fully trained modules are refused.
     ///
     /// # Errors
     /// Names the file, the tensor or field, what was found and expected.
@@ -136,23 +136,44 @@ impl LoraWeights {
         tensors.sort_by(|left, right| left.0.cmp(&right.0));
         let listed: Vec<_> = tensors.iter().map(|(name, view)| (name.as_str(), view.shape())).collect();
         let fit = fit(&path, &listed, Slot::peft_name, base)?;
-        if fit.r != config.r {
-            let (found, expected) = (config.r.to_string(), format!("{}, the rank of the tensors", fit.r));
-            return Err(Error::Field { path: dir.join(CONFIG_FILE), field: "r", found, expected });
+        let field = |field, found: String, expected| {
+            Err(Error::Field { path: dir.join(CONFIG_FILE), field, found, expected })
+        };
+        for (&module, &rank) in &fit.ranks {
+            let (name, found) = match config.rank_pattern.get(module.peft_name()) {
+                Some(&found) => ("rank_pattern", found),
+                None => ("r", config.r),
+            };
+            if found != rank {
+                return field(
+                    name,
+                    found.to_string(),
+                    format!("{rank}, the rank of the tensors of {module}"),
+                );
+            }
         }
-        let rslora = if config.use_rslora { (config.r as f64).sqrt() } else { 1.0 };
+        // One alpha for all, unless a projection has its own or rank-stabilised scaling makes them differ.
+        let alpha = |module: TargetModule, rank: usize| {
+            let alpha = config.alpha_pattern.get(module.peft_name()).copied().unwrap_or(config.lora_alpha);
+            (alpha * if config.use_rslora { (rank as f64).sqrt() } else { 1.0 }) as f32
+        };
+        let (&first, &r) = fit.ranks.iter().next().expect("at least one projection is adapted");
+        let lora_alpha = alpha(first, r);
+        let alphas = fit.ranks.iter().map(|(&module, &rank)| (module, alpha(module, rank)));
         let config = LoraConfig {
-            r: fit.r,
-            lora_alpha: (config.lora_alpha * rslora) as f32,
+            r,
+            lora_alpha,
+            rank_pattern: fit.rank_pattern(r),
+            alpha_pattern: alphas.filter(|(_, alpha)| alpha.to_bits() != lora_alpha.to_bits()).collect(),
             lora_dropout: config.lora_dropout,
-            target_modules: fit.target_modules,
+            target_modules: fit.target_modules(),
         };
         config.check()?;
         let mut weights = Self::zeros(&config, base);
         for (&slot, (name, view)) in fit.slots.iter().zip(&tensors) {
             let numbers = decode(&path, name, view)?;
             let numbers = match hf_rows(slot, base) {
-                Some(head_dim) => from_hf(&numbers, config.r, head_dim),
+                Some(head_dim) => from_hf(&numbers, config.rank(slot.module), head_dim),
                 None => numbers,
             };
             slot.numbers_mut(&mut weights).copy_from_slice(&numbers);
@@ -179,8 +200,8 @@ impl LoraWeights {
             target_modules: Value::Array(names.collect()),
             layers_to_transform: Value::Null,
             layers_pattern: Value::Null,
-            rank_pattern: Value::Object(Map::new()),
-            alpha_pattern: Value::Object(Map::new()),
+            rank_pattern: by_name(&self.config.rank_pattern, |&rank| rank),
+            alpha_pattern: by_name(&self.config.alpha_pattern, |&alpha| alpha.into()),
             modules_to_save: Value::Null,
         }
     }
@@ -195,8 +216,6 @@ fn read_config(path: &Path) -> Result<PeftConfig, Error> {
         ("bias", config.bias.clone(), "none", config.bias == "none"),
         ("fan_in_fan_out", config.fan_in_fan_out.to_string(), "false", !config.fan_in_fan_out),
         ("use_dora", config.use_dora.to_string(), "false", !config.use_dora),
-        ("rank_pattern", config.rank_pattern.to_string(), "{}", is_empty(&config.rank_pattern)),
-        ("alpha_pattern", config.alpha_pattern.to_string(), "{}", is_empty(&config.alpha_pattern)),
         ("modules_to_save", config.modules_to_save.to_string(), "null", is_empty(&config.modules_to_save)),
     ];
     for (field, found, expected, fits) in checks {
@@ -205,7 +224,17 @@ fn read_config(path: &Path) -> Result<PeftConfig, Error> {
             return Err(Error::Field { path: path.to_owned(), field, found, expected });
         }
     }
+    let ranks = config.rank_pattern.keys().map(|key| ("rank_pattern", key));
+    let alphas = config.alpha_pattern.keys().map(|key| ("alpha_pattern", key));
+    if let Some((field, key)) = ranks.chain(alphas).find(|(_, key)| key.parse::<TargetModule>().is_err()) {
+        let expected = "names of projections, such as `q_proj`, alone".to_owned();
+        return Err(Error::Field { path: path.to_owned(), field, found: key.clone(), expected });
+    }
     Ok(config)
+}
+
+fn by_name<T, U>(pattern: &BTreeMap<TargetModule, T>, number: impl Fn(&T) -> U) -> BTreeMap<String, U> {
+    pattern.iter().map(|(module, value)| (module.peft_name().to_owned(), number(value))).collect()
 }
 
 fn is_empty(value: &Value) -> bool {

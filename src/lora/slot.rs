@@ -6,7 +6,7 @@
 //! **Invariant:** [`fit`] returns only if every tensor of the layout it describes is in the file with the
 //! right shape, and no other.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::{BaseShape, Error, LoraWeights, TargetModule};
@@ -77,8 +77,8 @@ impl Slot {
 impl LoraWeights {
     /// Every tensor in the order of [`LoraWeights::data`], with its shape, slowest axis first.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (Slot, [usize; 2], &[f32])> {
-        let r = self.config.r;
-        self.pairs.iter().flat_map(move |pair| {
+        self.pairs.iter().flat_map(|pair| {
+            let r = pair.rank;
             let slot = |half| Slot { layer: pair.layer, module: pair.module, half };
             let a = (slot(Half::A), [r, pair.in_features], &self.data[pair.a.clone()]);
             let b = (slot(Half::B), [pair.out_features, r], &self.data[pair.b.clone()]);
@@ -91,8 +91,24 @@ impl LoraWeights {
 pub(super) struct Fit {
     /// Of the tensors, in the order they were listed.
     pub(super) slots: Vec<Slot>,
-    pub(super) r: usize,
-    pub(super) target_modules: Vec<TargetModule>,
+    /// Of every adapted projection.
+    pub(super) ranks: BTreeMap<TargetModule, usize>,
+}
+
+impl Fit {
+    pub(super) fn target_modules(&self) -> Vec<TargetModule> {
+        self.ranks.keys().copied().collect()
+    }
+
+    /// The rank of the first projection.
+    pub(super) fn r(&self) -> usize {
+        *self.ranks.values().next().expect("at least one projection is adapted")
+    }
+
+    /// The projections with another rank than `r`.
+    pub(super) fn rank_pattern(&self, r: usize) -> BTreeMap<TargetModule, usize> {
+        self.ranks.iter().filter(|&(_, &rank)| rank != r).map(|(&module, &rank)| (module, rank)).collect()
+    }
 }
 
 /// Checks the names and shapes of all tensors of a file against `base`.
@@ -105,8 +121,7 @@ pub(super) fn fit(
     let layers = base.num_hidden_layers;
     let mut slots = Vec::with_capacity(tensors.len());
     let mut shapes = HashMap::new();
-    let mut modules = BTreeSet::new();
-    let mut r = None;
+    let mut ranks = BTreeMap::new();
     for &(name, shape) in tensors {
         let slot = Slot::named(name, name_of).filter(|slot| slot.layer < layers);
         let Some(slot) = slot else {
@@ -114,20 +129,21 @@ pub(super) fn fit(
         };
         slots.push(slot);
         shapes.insert(slot, shape);
-        modules.insert(slot.module);
-        // The rank is what the first matrix says; all others must agree.
-        r = r.or(match slot.half {
-            Half::A => shape.first().copied(),
-            Half::B => shape.last().copied(),
-        });
+        // The rank of a projection is what its first matrix says; those of the other layers must agree.
+        let rank = match slot.half {
+            Half::A => shape.first(),
+            Half::B => shape.last(),
+        };
+        ranks.entry(slot.module).or_insert(rank.copied().unwrap_or(0));
     }
-    let Some(r) = r else { return Err(Error::Empty { path: path.to_owned() }) };
-    let target_modules: Vec<_> = modules.into_iter().collect();
+    if ranks.is_empty() {
+        return Err(Error::Empty { path: path.to_owned() });
+    }
     let halves = [Half::A, Half::B];
     for layer in 0..layers {
-        for (module, half) in target_modules.iter().flat_map(|&module| halves.map(|half| (module, half))) {
+        for ((&module, &rank), half) in ranks.iter().flat_map(|entry| halves.map(|half| (entry, half))) {
             let slot = Slot { layer, module, half };
-            let expected = slot.shape(r, base);
+            let expected = slot.shape(rank, base);
             let (path, tensor) = (path.to_owned(), name_of(&slot));
             match shapes.get(&slot) {
                 None => return Err(Error::MissingTensor { path, tensor, expected }),
@@ -138,5 +154,5 @@ pub(super) fn fit(
             }
         }
     }
-    Ok(Fit { slots, r, target_modules })
+    Ok(Fit { slots, ranks })
 }

@@ -21,7 +21,13 @@ const BASE: BaseShape = BaseShape {
 };
 
 fn config(target_modules: &[TargetModule]) -> LoraConfig {
-    LoraConfig { r: 3, lora_alpha: 24.5, lora_dropout: 0.0, target_modules: target_modules.to_vec() }
+    LoraConfig {
+        r: 3,
+        lora_alpha: 24.5,
+        lora_dropout: 0.0,
+        target_modules: target_modules.to_vec(),
+        ..LoraConfig::default()
+    }
 }
 
 /// Both halves random, as after training.
@@ -52,6 +58,36 @@ fn both_formats_read_back_bit_for_bit() {
         assert_eq!(bits(&from_peft), bits(&written));
         assert_eq!(from_gguf, from_peft);
         assert_eq!(from_gguf.config, written.config);
+    }
+}
+
+/// Every projection with a rank and an alpha of its own: PEFT's folder has them as they are, the GGUF file has one alpha, so
+/// there B is multiplied, and the product of scaling, B and A is the same.
+#[test]
+fn ranks_and_alphas_of_projections_survive() {
+    use TargetModule::{DownProj, QProj, VProj};
+    let folder = tempfile::tempdir().unwrap();
+    let config = LoraConfig {
+        rank_pattern: [(QProj, 5), (DownProj, 2)].into(),
+        alpha_pattern: [(VProj, 49.0)].into(),
+        ..config(&TargetModule::ALL)
+    };
+    let written = trained(&config, &BASE);
+    assert_eq!(written.pair_a(1, QProj).unwrap().len(), 5 * BASE.hidden_size);
+    assert_eq!(written.pair_b(0, DownProj).unwrap().len(), BASE.hidden_size * 2);
+    let (file, dir) = (folder.path().join("a.gguf"), folder.path().join("peft"));
+    written.write_gguf(&file, "test").unwrap();
+    written.write_peft(&dir, &BASE, None).unwrap();
+    let scalings = |weights: &LoraWeights| TargetModule::ALL.map(|module| weights.config.scaling(module));
+    let from_peft = LoraWeights::read_peft(&dir, &BASE).unwrap();
+    assert_eq!((bits(&from_peft), scalings(&from_peft)), (bits(&written), scalings(&written)));
+    let from_gguf = LoraWeights::read_gguf(&file, &BASE).unwrap();
+    for module in TargetModule::ALL {
+        // The folded factor is 2: exact.
+        let factor = if module == VProj { 2.0 } else { 1.0 };
+        assert!((from_gguf.config.scaling(module) * factor - written.config.scaling(module)).abs() <= 1e-6);
+        let b = written.pair_b(1, module).unwrap().iter().map(|b| b * factor).collect::<Vec<_>>();
+        assert_eq!(from_gguf.pair_b(1, module).unwrap(), b, "{module}");
     }
 }
 
@@ -283,7 +319,7 @@ fn gguf_without_alpha_has_scaling_one_as_in_llama_cpp() {
     weights.config.lora_alpha = 0.0;
     weights.write_gguf(&path, "test").unwrap();
     let read = LoraWeights::read_gguf(&path, &BASE).unwrap();
-    assert_eq!(read.scaling().to_bits(), 1.0_f32.to_bits());
+    assert_eq!(read.config.scaling(TargetModule::VProj).to_bits(), 1.0_f32.to_bits());
 }
 
 #[test]
@@ -305,7 +341,7 @@ fn peft_options_are_folded_or_refused() {
         (
             r#""r": 4"#,
             r#""r": 8"#,
-            "`r` in `adapter_config.json` is `8`, expected 4, the rank of the tensors",
+            "`r` in `adapter_config.json` is `8`, expected 4, the rank of the tensors of v_proj",
         ),
         (
             r#""use_dora": false"#,
@@ -317,7 +353,13 @@ fn peft_options_are_folded_or_refused() {
         (
             r#""rank_pattern": {}"#,
             r#""rank_pattern": {"v_proj": 2}"#,
-            r#"`rank_pattern` in `adapter_config.json` is `{"v_proj":2}`, expected {}"#,
+            "`rank_pattern` in `adapter_config.json` is `2`, expected 4, the rank of the tensors of v_proj",
+        ),
+        (
+            r#""alpha_pattern": {}"#,
+            r#""alpha_pattern": {"layers.0.self_attn.v_proj": 2}"#,
+            "`alpha_pattern` in `adapter_config.json` is `layers.0.self_attn.v_proj`, expected names of projections, \
+             such as `q_proj`, alone",
         ),
         (
             r#""modules_to_save": null"#,

@@ -6,6 +6,7 @@
 //! **Invariant:** the layout is a function of (configuration, base shape) alone: layer-major, then
 //! [`TargetModule`] order, `lora_a` directly before `lora_b`, no gaps.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rand::Rng;
@@ -14,12 +15,18 @@ use super::{BaseShape, Error, TargetModule};
 use crate::rng;
 
 /// PEFT's words.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct LoraConfig {
     /// Rank.
     pub r: usize,
-    /// scaling = `lora_alpha / r`.
+    /// scaling = `lora_alpha / r`, with the rank and alpha of the projection.
     pub lora_alpha: f32,
+    /// Ranks of projections that have another than `r`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rank_pattern: BTreeMap<TargetModule, usize>,
+    /// Alphas of projections that have another than `lora_alpha`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alpha_pattern: BTreeMap<TargetModule, f32>,
     /// Dropout on the input of the adapter's branch.
     pub lora_dropout: f32,
     /// Which projections.
@@ -27,6 +34,21 @@ pub struct LoraConfig {
 }
 
 impl LoraConfig {
+    /// Rank of a projection.
+    pub fn rank(&self, module: TargetModule) -> usize {
+        self.rank_pattern.get(&module).copied().unwrap_or(self.r)
+    }
+
+    /// Alpha of a projection.
+    pub fn alpha(&self, module: TargetModule) -> f32 {
+        self.alpha_pattern.get(&module).copied().unwrap_or(self.lora_alpha)
+    }
+
+    /// What the output of a projection's branch is multiplied by: alpha / rank.
+    pub fn scaling(&self, module: TargetModule) -> f32 {
+        self.alpha(module) / self.rank(module) as f32
+    }
+
     /// Whether an adapter can be made of this.
     ///
     /// # Errors
@@ -37,6 +59,17 @@ impl LoraConfig {
         };
         if self.r == 0 {
             return refuse("r", &self.r, "1 or more");
+        }
+        if let Some((module, _)) = self.rank_pattern.iter().find(|&(_, &rank)| rank == 0) {
+            return refuse("rank_pattern", &format!("{module}=0"), "ranks of 1 or more");
+        }
+        let patterns = self.rank_pattern.keys().chain(self.alpha_pattern.keys());
+        if let Some(module) = patterns.into_iter().find(|module| !self.target_modules.contains(module)) {
+            return refuse("rank_pattern", module, "projections that are among the target modules");
+        }
+        if let Some((module, alpha)) = self.alpha_pattern.iter().find(|&(_, a)| !(*a > 0.0 && a.is_finite()))
+        {
+            return refuse("alpha_pattern", &format!("{module}={alpha}"), "finite numbers above 0");
         }
         // llama.cpp reads an alpha of 0 as "no scaling", which is not what 0 means here.
         if !(self.lora_alpha > 0.0 && self.lora_alpha.is_finite()) {
@@ -59,6 +92,8 @@ pub struct LoraPair {
     pub layer: usize,
     /// Projection.
     pub module: TargetModule,
+    /// R.
+    pub rank: usize,
     /// Columns of the base weight.
     pub in_features: usize,
     /// Rows of the base weight.
@@ -101,8 +136,9 @@ impl LoraWeights {
         for layer in 0..base.num_hidden_layers {
             for &module in &config.target_modules {
                 let (in_features, out_features) = (base.in_features(module), base.out_features(module));
-                let (a, b) = (take(config.r * in_features), take(out_features * config.r));
-                pairs.push(LoraPair { layer, module, in_features, out_features, a, b });
+                let rank = config.rank(module);
+                let (a, b) = (take(rank * in_features), take(out_features * rank));
+                pairs.push(LoraPair { layer, module, rank, in_features, out_features, a, b });
             }
         }
         Self { config, pairs, data: vec![0.0; end] }
@@ -125,11 +161,6 @@ impl LoraWeights {
             }
         }
         weights
-    }
-
-    /// `lora_alpha / r`.
-    pub fn scaling(&self) -> f32 {
-        self.config.lora_alpha / self.config.r as f32
     }
 
     /// The pair of (layer, module), if adapted. O(1).

@@ -42,10 +42,10 @@ impl<'a, T: Real> Adapter<'a, T> {
         Some(Branch {
             a: &self.data[pair.a.clone()],
             b: &self.data[pair.b.clone()],
-            rank: self.layout.config.r,
+            rank: pair.rank,
             in_features: pair.in_features,
             out_features: pair.out_features,
-            scaling: T::from_f32(self.layout.scaling()),
+            scaling: T::from_f32(self.layout.config.scaling(module)),
             dropout: self.dropout_key.map_or(0.0, |_| self.layout.config.lora_dropout),
             dropout_key: self.dropout_key.map_or(0, key),
         })

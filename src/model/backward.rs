@@ -11,12 +11,13 @@
 
 use super::Llama;
 use super::adapter::Adapter;
-use super::forward::Pass;
+use super::forward::{Noise, Pass};
 use super::row::{LossSum, PackedRow, RowIndex};
 use super::workspace::{BackwardBuffers, LayerBuffers, SharedBuffers, Workspace};
 use crate::device::Device;
 use crate::lora::TargetModule;
-use crate::ops::{attention, cross_entropy, linear, lora, rms_norm, rope, rows, swiglu};
+use crate::ops::{attention, cross_entropy, embedding, linear, lora, rms_norm, rope, rows, swiglu};
+use crate::rng;
 use crate::tensor::Real;
 
 /// See [`Llama::forward_backward`].
@@ -27,6 +28,7 @@ pub(super) fn forward_backward<T: Real>(
     adapter: Adapter<'_, T>,
     row: &PackedRow,
     loss_scale: T,
+    noise: Noise,
     gradients: &mut [T],
 ) -> LossSum {
     assert!(ws.training, "the workspace was made without training");
@@ -34,7 +36,12 @@ pub(super) fn forward_backward<T: Real>(
     if ws.index.targets.is_empty() {
         return LossSum::default();
     }
-    pass.run_layers(ws, &row.tokens);
+    pass.embed(ws, &row.tokens);
+    if noise.neftune_noise_alpha > 0.0 {
+        let key = rng::key(noise.key, "model.neftune", &[]);
+        embedding::add_noise(device, key, noise.neftune_noise_alpha, &row.segments, &mut ws.stream[0]);
+    }
+    pass.run_layers(ws);
     let loss = head(&pass, ws, loss_scale);
     for layer in (0..model.config().num_hidden_layers).rev() {
         recompute(&pass, ws, layer);

@@ -3,13 +3,14 @@
 //! Where in the flow: read first, so that every later check has something to compare with.
 //!
 //! **Invariant:** a configuration exists only for a model that the forward pass computes exactly: what would
-//! be computed differently (experts, scaled RoPE, partial rotation) is refused here by its key.
+//! be computed differently (experts, `longrope`, partial rotation, sliding windows) is refused here by its key.
 //!
 //! Source of the keys: `docs/gguf.md` of ggml and `llm_load_hparams` of llama.cpp.
 
 use super::Error;
 use crate::gguf::{Gguf, Value};
 use crate::lora::BaseShape;
+use crate::ops::rope::Scaling;
 
 /// Hugging Face's keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,9 @@ pub struct ModelConfig {
     pub max_position_embeddings: usize,
     pub rms_norm_eps: f32,
     pub rope_theta: f32,
+    pub rope_scaling: Scaling,
+    /// What rotated queries and keys are multiplied by, beside what the scaling itself does.
+    pub rope_attention_factor: f32,
     pub tie_word_embeddings: bool,
 }
 
@@ -41,6 +45,7 @@ impl ModelConfig {
         refuse_variants(gguf)?;
         let hidden_size = positive(gguf, "llama.embedding_length")?;
         let num_attention_heads = positive(gguf, "llama.attention.head_count")?;
+        let max_position_embeddings = positive(gguf, "llama.context_length")?;
         let config = Self {
             hidden_size,
             intermediate_size: positive(gguf, "llama.feed_forward_length")?,
@@ -49,14 +54,20 @@ impl ModelConfig {
             num_key_value_heads: kv_heads(gguf, num_attention_heads)?,
             head_dim: head_dim(gguf, hidden_size, num_attention_heads)?,
             vocab_size: gguf.weights("token_embd.weight")?.shape[0],
-            max_position_embeddings: positive(gguf, "llama.context_length")?,
+            max_position_embeddings,
             rms_norm_eps: gguf.f32("llama.attention.layer_norm_rms_epsilon")?,
             rope_theta: gguf.optional_f32("llama.rope.freq_base")?.unwrap_or(10_000.0),
+            rope_scaling: rope_scaling(gguf, max_position_embeddings)?,
+            rope_attention_factor: gguf.optional_f32("llama.rope.scaling.attn_factor")?.unwrap_or(1.0),
             tie_word_embeddings: gguf.tensor("output.weight").is_none(),
         };
         if !(config.rms_norm_eps >= 0.0 && config.rms_norm_eps.is_finite()) {
             let found = config.rms_norm_eps.to_string();
             return Err(refusal(gguf, "llama.attention.layer_norm_rms_epsilon", found, "0 or more"));
+        }
+        if !config.rope_attention_factor.is_finite() {
+            let found = config.rope_attention_factor.to_string();
+            return Err(refusal(gguf, "llama.rope.scaling.attn_factor", found, "a finite number"));
         }
         if !(config.rope_theta > 0.0 && config.rope_theta.is_finite()) {
             return Err(refusal(gguf, "llama.rope.freq_base", config.rope_theta.to_string(), "more than 0"));
@@ -82,18 +93,46 @@ fn refuse_variants(gguf: &Gguf) -> Result<(), Error> {
     if let Some(experts) = gguf.optional_u32("llama.expert_count")?.filter(|&experts| experts > 0) {
         return Err(refusal(gguf, "llama.expert_count", experts.to_string(), "0 (a dense model)"));
     }
-    if let Some(scaling) = gguf.optional_string("llama.rope.scaling.type")?.filter(|&kind| kind != "none") {
-        return Err(refusal(gguf, "llama.rope.scaling.type", scaling.to_owned(), "`none`"));
+    let (window, context) = ("llama.attention.sliding_window", gguf.u32("llama.context_length")?);
+    if let Some(found) = gguf.optional_u32(window)?.filter(|&found| found > 0 && found < context) {
+        let expected = format!("none, or one of at least the context of {context} tokens");
+        return Err(refusal(gguf, window, found.to_string(), &expected));
     }
-    // The key of files before 2023-10; 1 means no scaling.
-    let linear = "llama.rope.scale_linear";
-    if let Some(scale) = gguf.optional_f32(linear)?.filter(|&scale| (scale - 1.0).abs() > f32::EPSILON) {
-        return Err(refusal(gguf, linear, scale.to_string(), "1"));
+    if let Some(parts) = gguf.optional_u32("split.count")?.filter(|&parts| parts > 1) {
+        let expected = "1: join the parts with llama.cpp's `llama-gguf-split --merge`";
+        return Err(refusal(gguf, "split.count", parts.to_string(), expected));
     }
     if gguf.optional_bool("llama.attention.causal")? == Some(false) {
         return Err(refusal(gguf, "llama.attention.causal", "false".to_owned(), "`true`"));
     }
     Ok(())
+}
+
+/// As llama.cpp reads it: linear if no type is named, with the factor also under the key of files before 2023-10.
+fn rope_scaling(gguf: &Gguf, context: usize) -> Result<Scaling, Error> {
+    let (key, old_key) = ("llama.rope.scaling.factor", "llama.rope.scale_linear");
+    let (key, factor) = match gguf.optional_f32(key)? {
+        Some(factor) => (key, factor),
+        None => (old_key, gguf.optional_f32(old_key)?.unwrap_or(0.0)),
+    };
+    // llama.cpp takes 0 for "none".
+    let factor = if factor.abs() <= 0.0 { 1.0 } else { factor };
+    if !(factor > 0.0 && factor.is_finite()) {
+        return Err(refusal(gguf, key, factor.to_string(), "more than 0"));
+    }
+    let factor = f64::from(factor);
+    let kind = "llama.rope.scaling.type";
+    match gguf.optional_string(kind)?.unwrap_or("linear") {
+        "none" => Ok(Scaling::None),
+        "linear" if (factor - 1.0).abs() <= f64::EPSILON => Ok(Scaling::None),
+        "linear" => Ok(Scaling::Linear { factor }),
+        "yarn" => {
+            let original = gguf.optional_u32("llama.rope.scaling.original_context_length")?;
+            let original_context = original.map_or(context as f64, f64::from);
+            Ok(Scaling::Yarn { factor, original_context })
+        }
+        other => Err(refusal(gguf, kind, other.to_owned(), "`none`, `linear` or `yarn`")),
+    }
 }
 
 /// K, which may be missing (then as many as H), and must divide H.

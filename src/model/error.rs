@@ -47,8 +47,20 @@ pub enum Error {
         /// The shape by the configuration.
         expected: Vec<usize>,
     },
+    /// A weight from which every result would become NaN.
+    #[error("weight {index} of tensor `{tensor}` in `{}` is {found}, expected a finite number", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        tensor: String,
+        /// Of the weight, row by row.
+        index: usize,
+        /// `NaN`, `inf` or `-inf`.
+        found: f32,
+    },
     /// A tensor that the forward pass would leave out, and then compute another model.
-    #[error("tensor `{tensor}` in `{}` is not part of a dense LLaMA without biases", path.display())]
+    #[error("tensor `{tensor}` in `{}` is not part of a dense LLaMA", path.display())]
     UnexpectedTensor {
         /// The file.
         path: PathBuf,
@@ -68,10 +80,13 @@ impl Error {
                      LLaMA-architecture one (Llama 2 and 3, SmolLM2, TinyLlama, Mistral)"
                 ));
             }
-            Self::Key { .. } => "training supports dense LLaMA models with plain or `rope_freqs` RoPE",
+            Self::Key { .. } => {
+                "training supports dense LLaMA models; RoPE may be plain, `linear`, `yarn`, or by `rope_freqs`"
+            }
+            Self::NotFinite { .. } => "the file is damaged: fetch or convert it anew",
             Self::Shape { .. } => "the file is damaged or not written by a known converter: convert it anew",
             Self::UnexpectedTensor { .. } => {
-                "training supports dense LLaMA models; biases, experts and extra norms are not computed"
+                "training supports dense LLaMA models; experts and extra norms are not computed"
             }
         };
         Some(hint.to_owned())

@@ -3,7 +3,7 @@
 //! Per layer, with x the residual stream:
 //! `middle = x + W_o · attention(rope(W_q · n), rope(W_k · n), W_v · n)` with `n = rms_norm(x)`, and
 //! `next = middle + W_down · (silu(W_gate · m) ⊙ W_up · m)` with `m = rms_norm(middle)`;
-//! every W has its adapter's branch beside it.
+//! every W has its adapter's branch beside it, and a bias if the file has one.
 //! Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; llama.cpp's `llm_build_llama`.
 //!
 //! **Invariant:** no arithmetic here: only ops, in order.
@@ -15,7 +15,9 @@ use super::workspace::{Buffer, HeadBuffers, LayerBuffers, SharedBuffers, Workspa
 use super::{Llama, backward};
 use crate::device::Device;
 use crate::lora::{LoraWeights, TargetModule};
-use crate::ops::{attention, cross_entropy, embedding, linear, lora, residual, rms_norm, rope, rows, swiglu};
+use crate::ops::{
+    attention, bias, cross_entropy, embedding, linear, lora, residual, rms_norm, rope, rows, swiglu,
+};
 use crate::tensor::Real;
 
 impl Llama {
@@ -34,7 +36,8 @@ impl Llama {
         let adapter = adapter.map(|weights| Adapter::new(weights, None));
         on_threads_of(device, || {
             let pass = Pass::new(device, self, adapter, ws, row);
-            pass.run_layers(ws, &row.tokens);
+            pass.embed(ws, &row.tokens);
+            pass.run_layers(ws);
             pass.all_logits(ws)
         })
     }
@@ -53,7 +56,8 @@ impl Llama {
             if ws.index.targets.is_empty() {
                 return LossSum::default();
             }
-            pass.run_layers(ws, &row.tokens);
+            pass.embed(ws, &row.tokens);
+            pass.run_layers(ws);
             pass.normed_head(ws);
             let (normed, targets) = (&ws.head.normed, &ws.index.targets);
             let nll = cross_entropy::forward(device, &self.head(), normed, targets, &mut ws.scratch);
@@ -62,8 +66,8 @@ impl Llama {
     }
 
     /// Adds the gradient of `loss_scale * nll` to `grads.data` (same layout as `adapter`); returns the
-    /// unscaled loss. `dropout_key` seeds the counter-based dropout of this row (ignored when
-    /// `lora_dropout` is 0).
+    /// unscaled loss. `noise` is the randomness of this row; with no dropout and no noise on embeddings its key is
+    /// ignored.
     ///
     /// # Panics
     /// Also if the workspace was not made for training.
@@ -74,15 +78,32 @@ impl Llama {
         adapter: &LoraWeights,
         row: &PackedRow,
         loss_scale: f32,
-        dropout_key: u64,
+        noise: impl Into<Noise>,
         grads: &mut LoraWeights,
     ) -> LossSum {
         assert_eq!(grads.pairs, adapter.pairs, "layout of gradients (left) and adapter (right)");
-        let adapter = Adapter::new(adapter, Some(dropout_key));
+        let noise = noise.into();
+        let adapter = Adapter::new(adapter, Some(noise.key));
         let gradients = &mut grads.data;
         on_threads_of(device, || {
-            backward::forward_backward(device, self, ws, adapter, row, loss_scale, gradients)
+            backward::forward_backward(device, self, ws, adapter, row, loss_scale, noise, gradients)
         })
+    }
+}
+
+/// The randomness of one row in training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// Seeds the counter-based streams of this row.
+    pub key: u64,
+    /// Noise on embeddings: even over ±alpha / √(tokens of the segment · C); 0 is none.
+    pub neftune_noise_alpha: f64,
+}
+
+impl From<u64> for Noise {
+    /// Dropout alone.
+    fn from(key: u64) -> Self {
+        Self { key, neftune_noise_alpha: 0.0 }
     }
 }
 
@@ -120,9 +141,13 @@ impl<'a, T: Real> Pass<'a, T> {
         Self { device, model, adapter, tokens: row.tokens.len() }
     }
 
-    /// From the tokens to the stream after the last layer.
-    pub(super) fn run_layers(&self, ws: &mut Workspace<T>, tokens: &[u32]) {
+    /// The stream before the first layer.
+    pub(super) fn embed(&self, ws: &mut Workspace<T>, tokens: &[u32]) {
         embedding::forward(self.device, &self.model.embedding(), tokens, &mut ws.stream[0]);
+    }
+
+    /// From there to the stream after the last layer.
+    pub(super) fn run_layers(&self, ws: &mut Workspace<T>) {
         for layer in 0..self.model.config().num_hidden_layers {
             self.run_layer(ws, layer, true);
         }
@@ -207,6 +232,9 @@ impl<'a, T: Real> Pass<'a, T> {
         for (i, (module, y)) in modules.into_iter().zip(ys).enumerate() {
             let plus = lora::up(&branches, i, self.tokens, t);
             linear::forward(self.device, &self.model.linear(layer, module), self.tokens, x, plus, y, scratch);
+            if let Some(bias) = self.model.bias(layer, module) {
+                bias::forward(self.device, bias, y);
+            }
         }
     }
 

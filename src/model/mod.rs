@@ -30,6 +30,7 @@ mod workspace;
 pub use checkpointing::GradientCheckpointing;
 pub use config::ModelConfig;
 pub use error::Error;
+pub use forward::Noise;
 pub use row::{LossSum, PackedRow};
 pub use weights::Llama;
 pub use workspace::{Purpose, Workspace};

@@ -3,13 +3,15 @@
 //! Where in the flow: [`Llama::load`] stands between an arbitrary file and the passes, which rely on every
 //! tensor being there with the right shape and a format that is decoded.
 //!
-//! **Invariant:** weights stay in their blocks in the mapped file; only the norms (a few thousand numbers)
+//! **Invariant:** weights stay in their blocks in the mapped file; only norms and biases (a few thousand numbers)
 //! are decoded into memory. Nothing is ever written to them.
 
+use rayon::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Error, ModelConfig};
+use crate::device::Device;
 use crate::gguf::{Gguf, dequantize};
 use crate::lora::TargetModule;
 use crate::ops::{QuantMatrix, rope};
@@ -25,6 +27,8 @@ pub struct Llama {
     head: &'static str,
     /// Radians per position for each pair of a head.
     rope_frequencies: Vec<f64>,
+    /// Length that rotation gives to a vector of length 1.
+    rope_magnitude: f64,
 }
 
 /// One decoder layer.
@@ -32,6 +36,8 @@ pub struct Llama {
 struct Layer {
     /// Tensor names in the order of [`TargetModule::ALL`]: made once, so that a pass makes no strings.
     linears: [String; 7],
+    /// (out) of each, if the file has one.
+    biases: [Option<Vec<f32>>; 7],
     attn_norm: Vec<f32>,
     ffn_norm: Vec<f32>,
 }
@@ -62,14 +68,46 @@ impl Llama {
             .map(|layer| tensors.layer(layer, &config))
             .collect::<Result<_, _>>()?;
         tensors.refuse_others()?;
+        let theta = f64::from(config.rope_theta);
         let rope_frequencies =
-            rope::frequencies(config.head_dim, f64::from(config.rope_theta), factors.as_deref());
-        Ok(Self { gguf, config, layers, output_norm, head, rope_frequencies })
+            rope::frequencies(config.head_dim, theta, factors.as_deref(), config.rope_scaling);
+        let rope_magnitude = config.rope_scaling.magnitude() * f64::from(config.rope_attention_factor);
+        Ok(Self { gguf, config, layers, output_norm, head, rope_frequencies, rope_magnitude })
     }
 
     /// Configuration.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Bytes of all tensors, as they are in the file.
+    pub fn bytes(&self) -> u64 {
+        self.gguf.tensors().map(|tensor| tensor.data.len() as u64).sum()
+    }
+
+    /// Decodes every matrix once, on all threads, and looks at every weight.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the first one, by tensor, that is none.
+    pub fn check_finite(&self, device: &Device) -> Result<(), Error> {
+        let Device::Cpu(cpu) = device;
+        let linears = self.layers.iter().flat_map(|layer| layer.linears.iter().map(String::as_str));
+        for name in linears.chain([EMBEDDING, self.head]) {
+            let view = self.gguf.weights(name)?;
+            let bytes = CHECKED_AT_ONCE / view.ggml_type.block_weights() * view.ggml_type.block_bytes();
+            let found = cpu.run(|| {
+                view.data.par_chunks(bytes).enumerate().find_map_first(|(chunk, blocks)| {
+                    let count = blocks.len() / view.ggml_type.block_bytes() * view.ggml_type.block_weights();
+                    let mut values = vec![0.0; count];
+                    dequantize(view.ggml_type, blocks, &mut values);
+                    require_finite(&self.gguf, name, chunk * CHECKED_AT_ONCE, &values).err()
+                })
+            });
+            if let Some(error) = found {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// (V, C).
@@ -85,6 +123,11 @@ impl Llama {
     /// (out, in).
     pub(super) fn linear(&self, layer: usize, module: TargetModule) -> QuantMatrix<'_> {
         self.matrix(&self.layers[layer].linears[module as usize])
+    }
+
+    /// (out), if the projection has a bias.
+    pub(super) fn bias(&self, layer: usize, module: TargetModule) -> Option<&[f32]> {
+        self.layers[layer].biases[module as usize].as_deref()
     }
 
     pub(super) fn attn_norm(&self, layer: usize) -> &[f32] {
@@ -103,9 +146,27 @@ impl Llama {
         &self.rope_frequencies
     }
 
+    pub(super) fn rope_magnitude(&self) -> f64 {
+        self.rope_magnitude
+    }
+
     fn matrix(&self, name: &str) -> QuantMatrix<'_> {
         QuantMatrix::from_view(&self.gguf.tensor(name).expect("`load` has found every tensor"))
     }
+}
+
+/// Numbers that are decoded at a time while they are checked.
+const CHECKED_AT_ONCE: usize = 1 << 16;
+
+fn require_finite(gguf: &Gguf, tensor: &str, first: usize, values: &[f32]) -> Result<(), Error> {
+    // Zero times a number is zero unless the number is none: a sum without a branch, which becomes vector code.
+    let sum: f32 = values.iter().map(|value| 0.0 * value).sum();
+    if sum.is_finite() {
+        return Ok(());
+    }
+    let at = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
+    let (path, tensor) = (gguf.path().to_owned(), tensor.to_owned());
+    Err(Error::NotFinite { path, tensor, index: first + at, found: values[at] })
 }
 
 /// The tensors of a file while they are checked.
@@ -136,6 +197,7 @@ impl Tensors<'_> {
         let view = self.gguf.weights(name)?;
         let mut values = vec![0.0; len];
         dequantize(view.ggml_type, view.data, &mut values);
+        require_finite(self.gguf, name, 0, &values)?;
         Ok(values)
     }
 
@@ -145,12 +207,19 @@ impl Tensors<'_> {
         for (name, module) in linears.iter().zip(TargetModule::ALL) {
             self.check(name, &[base.out_features(module), base.in_features(module)])?;
         }
+        let mut biases = [const { None }; 7];
+        for (bias, module) in biases.iter_mut().zip(TargetModule::ALL) {
+            let name = format!("blk.{layer}.{}.bias", module.gguf_name());
+            if self.gguf.tensor(&name).is_some() {
+                *bias = Some(self.vector(&name, base.out_features(module))?);
+            }
+        }
         let attn_norm = self.vector(&format!("blk.{layer}.attn_norm.weight"), config.hidden_size)?;
         let ffn_norm = self.vector(&format!("blk.{layer}.ffn_norm.weight"), config.hidden_size)?;
-        Ok(Layer { linears, attn_norm, ffn_norm })
+        Ok(Layer { linears, biases, attn_norm, ffn_norm })
     }
 
-    /// That the file has nothing that would be left out, such as biases.
+    /// That the file has nothing that would be left out, such as norms of queries.
     fn refuse_others(&self) -> Result<(), Error> {
         match self.gguf.tensors().find(|view| !self.expected.contains(view.name)) {
             None => Ok(()),

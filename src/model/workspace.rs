@@ -287,7 +287,8 @@ impl<T: Real> Workspace<T> {
             backward.d_head_x.resize(targets);
             backward.d_head_normed.resize(targets);
         }
-        rope::fill_table(&self.index.positions, model.rope_frequencies(), &mut self.rope_table);
+        let (frequencies, magnitude) = (model.rope_frequencies(), model.rope_magnitude());
+        rope::fill_table(&self.index.positions, frequencies, magnitude, &mut self.rope_table);
     }
 }
 
@@ -295,8 +296,7 @@ impl<T: Real> Workspace<T> {
 pub(super) fn group_ranks(adapter: Option<&LoraWeights>) -> [usize; 4] {
     GROUPS.map(|group| {
         let Some(adapter) = adapter else { return 0 };
-        let adapted = group.iter().filter(|&&module| adapter.pair(0, module).is_some());
-        adapted.count() * adapter.config.r
+        group.iter().filter_map(|&module| adapter.pair(0, module)).map(|pair| pair.rank).sum()
     })
 }
 

@@ -106,6 +106,11 @@ fn random_block(ggml_type: GgmlType, seed: u64, block: u64) -> Vec<u8> {
         GgmlType::Q4_0 => half(0.125).into_iter().chain(quants(16)).collect(),
         GgmlType::Q4_1 => half(0.125).into_iter().chain(half(-1.0)).chain(quants(16)).collect(),
         GgmlType::Q8_0 => half(1.0 / 128.0).into_iter().chain(quants(32)).collect(),
+        GgmlType::Q5_0 => half(0.0625).into_iter().chain(quants(20)).collect(),
+        GgmlType::Q5_1 => half(0.0625).into_iter().chain(half(-1.0)).chain(quants(20)).collect(),
+        // A six-bit scale, at most 63, times four bits: at most about 1.
+        GgmlType::Q4_K => half(1e-3).into_iter().chain(half(1e-2)).chain(quants(140)).collect(),
+        GgmlType::Q6_K => quants(208).chain(half(3e-4)).collect(),
         other => panic!("no random blocks of {other}"),
     }
 }

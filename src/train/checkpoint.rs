@@ -15,14 +15,16 @@
 
 use super::{Encoded, Error, TrainConfig};
 use crate::gguf::replace_file;
+use crate::lora::LoraWeights;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::path::Path;
 
 const METADATA_KEY: &str = "evol.checkpoint";
+const BEST_STEP_KEY: &str = "evol.step";
 /// Of the file's layout; part of the fingerprint.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// An f64 that survives JSON.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -64,6 +66,14 @@ pub(super) struct Progress {
     pub(super) validation_loss_last: Option<Exact>,
     /// Length of the metrics file.
     pub(super) metrics_bytes: u64,
+    /// The newest losses, oldest first, at most [`super::spike::WINDOW`].
+    pub(super) recent_losses: VecDeque<Exact>,
+    /// The best validation pass: its step and loss.
+    pub(super) best: Option<(u64, Exact)>,
+    /// Validation passes since then.
+    pub(super) passes_without_better: u64,
+    /// Whether early stopping has ended the run.
+    pub(super) stopped_early: bool,
 }
 
 /// What decides the result of a run, as a flat JSON object from the user's words to values.
@@ -78,6 +88,7 @@ impl Fingerprint {
         train: &Encoded,
         validation: &Encoded,
         config: &TrainConfig,
+        init_adapter: Option<&LoraWeights>,
     ) -> Self {
         let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
         let config = serde_json::to_string(&config).expect("a validated configuration has finite numbers");
@@ -86,6 +97,11 @@ impl Fingerprint {
         let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
         map.remove("save_steps");
         map.remove("gradient_checkpointing");
+        if let Some(weights) = init_adapter {
+            let numbers = blake3::hash(bytemuck::cast_slice(&weights.data)).to_hex().to_string();
+            let config = serde_json::to_string(&weights.config).expect("a checked configuration is finite");
+            map.insert("init_adapter".into(), format!("{config} {numbers}").into());
+        }
         map.insert("format".into(), FORMAT.into());
         map.insert("model_sha256".into(), model_sha256.into());
         map.insert("train_data".into(), data_hash(train).into());
@@ -121,6 +137,40 @@ pub(super) struct Buffers {
     pub(super) adapter: Vec<f32>,
     pub(super) exp_avg: Vec<f32>,
     pub(super) exp_avg_sq: Vec<f32>,
+}
+
+/// Replaces the file of the best adapter, which step `step` made.
+pub(super) fn write_best(path: &Path, step: u64, adapter: &[f32]) -> Result<(), Error> {
+    let bytes = bytemuck::cast_slice::<f32, u8>(adapter);
+    let view = TensorView::new(Dtype::F32, vec![adapter.len()], bytes).expect("4 bytes per number");
+    let metadata = HashMap::from([(BEST_STEP_KEY.to_owned(), step.to_string())]);
+    let bytes =
+        safetensors::serialize([("adapter", view)], Some(metadata)).expect("a name and a short header");
+    replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
+}
+
+/// Reads the best adapter, which step `step` must have made.
+pub(super) fn read_best(path: &Path, step: u64, len: usize) -> Result<Vec<f32>, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let bad = |reason: String| Error::BadCheckpoint { path: path.to_path_buf(), reason };
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
+    let found = metadata.metadata().as_ref().and_then(|map| map.get(BEST_STEP_KEY)).cloned();
+    if found.as_deref() != Some(step.to_string().as_str()) {
+        return Err(bad(format!("it is of step {found:?}, expected {step}")));
+    }
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
+    numbers(&tensors, "adapter", len).map_err(bad)
+}
+
+/// An f32 tensor of `len` numbers.
+fn numbers(tensors: &SafeTensors<'_>, name: &str, len: usize) -> Result<Vec<f32>, String> {
+    let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
+    if tensor.dtype() != Dtype::F32 || tensor.shape() != [len] {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        return Err(format!("tensor `{name}` is {dtype:?} {shape:?}, expected F32 [{len}]"));
+    }
+    let numbers = tensor.data().as_chunks::<4>().0;
+    Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
 }
 
 /// Replaces the checkpoint at `path`.
@@ -164,15 +214,7 @@ pub(super) fn read(
         return Err(Error::OtherRun { path: path.to_path_buf(), what, found, expected });
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
-    let read = |name: &str| {
-        let tensor = tensors.tensor(name).map_err(|error| bad(error.to_string()))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != [len] {
-            let (dtype, shape) = (tensor.dtype(), tensor.shape());
-            return Err(bad(format!("tensor `{name}` is {dtype:?} {shape:?}, expected F32 [{len}]")));
-        }
-        let numbers = tensor.data().chunks_exact(size_of::<f32>());
-        Ok(numbers.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
-    };
+    let read = |name: &str| numbers(&tensors, name, len).map_err(bad);
     let buffers =
         Buffers { adapter: read("adapter")?, exp_avg: read("exp_avg")?, exp_avg_sq: read("exp_avg_sq")? };
     Ok(Some((header.progress, buffers)))

@@ -9,6 +9,7 @@
 use super::Error;
 use crate::lora::{LoraConfig, TargetModule};
 use crate::model::GradientCheckpointing;
+use std::collections::BTreeMap;
 
 /// How the learning rate moves after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,14 +29,23 @@ pub enum Schedule {
 pub struct TrainConfig {
     /// Rank of the adapter, at least 1.
     pub r: usize,
+    /// Ranks of projections that have another, at least 1.
+    pub rank_pattern: BTreeMap<TargetModule, usize>,
     /// The adapter's output is scaled by `lora_alpha / r`; positive.
     pub lora_alpha: f32,
+    /// By `lora_alpha / √r` instead (Kalajdzievski 2023, arXiv:2312.03732).
+    pub use_rslora: bool,
     /// Dropout on the input of the LoRA branch, in [0, 1).
     pub lora_dropout: f32,
     /// Projections that get an adapter; at least one.
     pub target_modules: Vec<TargetModule>,
     /// Peak learning rate, positive.
     pub learning_rate: f64,
+    /// The learning rate of B in times of A's, positive (`LoRA+`: Hayou et al. 2024, arXiv:2402.12354).
+    pub loraplus_lr_ratio: f64,
+    /// Noise on embeddings in training: even over ±alpha / √(tokens · width) of a sample; 0 is none (Jain et al. 2023,
+    /// arXiv:2310.05914).
+    pub neftune_noise_alpha: f64,
     /// Passes over the data, at least 1. Ignored when `max_steps` is set.
     pub num_train_epochs: u64,
     /// Exact number of optimiser steps; passes are repeated or cut to reach it.
@@ -47,8 +57,16 @@ pub struct TrainConfig {
     pub gradient_accumulation_steps: usize,
     /// Tokens in a packed row and the limit for one sample, at least 2.
     pub max_seq_len: usize,
+    /// Whether samples come in another order in every pass.
+    pub shuffle: bool,
+    /// Whether samples share rows.
+    pub packing: bool,
+    /// What becomes of a sample that is longer than a row.
+    pub overlong: Overlong,
     /// Share of all steps spent warming up, in [0, 1].
     pub warmup_ratio: f64,
+    /// Steps of the warm-up, instead of a share.
+    pub warmup_steps: Option<u64>,
     /// What follows the warm-up.
     pub lr_scheduler_type: Schedule,
     /// Decoupled weight decay, not negative.
@@ -69,22 +87,49 @@ pub struct TrainConfig {
     pub gradient_checkpointing: GradientCheckpointing,
     /// A validation pass after every so many steps, besides those at the start and the end.
     pub eval_steps: Option<u64>,
+    /// Ends the run after so many validation passes in a row without a better loss, at least 1; needs `eval_steps`.
+    pub early_stopping_patience: Option<u64>,
+    /// By how much a loss must be lower to be better, not negative.
+    pub early_stopping_threshold: f64,
+    /// Writes the adapter of the best validation pass at the end; implied by `early_stopping_patience`.
+    pub load_best_model_at_end: bool,
+    /// A loss so many standard deviations above the last 128 ends the run; `None`: never.
+    pub max_loss_z_score: Option<f64>,
+}
+
+/// What becomes of a sample that is longer than a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlong {
+    /// It is left out: a cut answer teaches to stop in the middle.
+    #[default]
+    Drop,
+    /// Its first tokens are trained on, if an answer has begun in them.
+    Truncate,
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             r: 16,
+            rank_pattern: BTreeMap::new(),
             lora_alpha: 32.0,
+            use_rslora: false,
             lora_dropout: 0.0,
             target_modules: TargetModule::ALL.to_vec(),
             learning_rate: 2e-4,
+            loraplus_lr_ratio: 1.0,
+            neftune_noise_alpha: 0.0,
             num_train_epochs: 3,
             max_steps: None,
             micro_batch_size: 1,
             gradient_accumulation_steps: 8,
             max_seq_len: 1024,
+            shuffle: true,
+            packing: true,
+            overlong: Overlong::Drop,
             warmup_ratio: 0.03,
+            warmup_steps: None,
             lr_scheduler_type: Schedule::Cosine,
             weight_decay: 0.0,
             adam_beta1: 0.9,
@@ -95,6 +140,10 @@ impl Default for TrainConfig {
             save_steps: 1,
             gradient_checkpointing: GradientCheckpointing::None,
             eval_steps: None,
+            early_stopping_patience: None,
+            early_stopping_threshold: 0.0,
+            load_best_model_at_end: false,
+            max_loss_z_score: None,
         }
     }
 }
@@ -105,7 +154,25 @@ impl TrainConfig {
         let mut target_modules = self.target_modules.clone();
         target_modules.sort_unstable();
         target_modules.dedup();
-        LoraConfig { r: self.r, lora_alpha: self.lora_alpha, lora_dropout: self.lora_dropout, target_modules }
+        // Rank-stabilised scaling as an alpha of the same scaling, so that files say it to tools that know no better.
+        let alpha = |rank: usize| {
+            if self.use_rslora { self.lora_alpha * (rank as f32).sqrt() } else { self.lora_alpha }
+        };
+        let differs = |rank: usize| self.use_rslora && rank != self.r;
+        let own = self.rank_pattern.iter().filter(|&(_, &rank)| differs(rank));
+        LoraConfig {
+            r: self.r,
+            lora_alpha: alpha(self.r),
+            rank_pattern: self.rank_pattern.clone(),
+            alpha_pattern: own.map(|(&module, &rank)| (module, alpha(rank))).collect(),
+            lora_dropout: self.lora_dropout,
+            target_modules,
+        }
+    }
+
+    /// Whether the adapter of the best validation pass is the result.
+    pub fn keeps_best(&self) -> bool {
+        self.load_best_model_at_end || self.early_stopping_patience.is_some()
     }
 
     /// Packed rows per optimiser step.
@@ -122,6 +189,10 @@ impl TrainConfig {
         let at_least_1 = "at least 1";
         self.lora().check()?;
         check("learning_rate", &self.learning_rate, finite_positive(self.learning_rate), POSITIVE)?;
+        let ratio = self.loraplus_lr_ratio;
+        check("loraplus_lr_ratio", &ratio, finite_positive(ratio), POSITIVE)?;
+        let noise = self.neftune_noise_alpha;
+        check("neftune_noise_alpha", &noise, noise.is_finite() && noise >= 0.0, NOT_NEGATIVE)?;
         check("num_train_epochs", &self.num_train_epochs, self.num_train_epochs >= 1, at_least_1)?;
         if let Some(steps) = self.max_steps {
             check("max_steps", &steps, steps >= 1, at_least_1)?;
@@ -143,6 +214,25 @@ impl TrainConfig {
         check("save_steps", &self.save_steps, self.save_steps >= 1, at_least_1)?;
         if let Some(steps) = self.eval_steps {
             check("eval_steps", &steps, steps >= 1, at_least_1)?;
+        }
+        self.validate_stopping()
+    }
+
+    fn validate_stopping(&self) -> Result<(), Error> {
+        if let Some(patience) = self.early_stopping_patience {
+            check("early_stopping_patience", &patience, patience >= 1, "at least 1")?;
+            let expected = "a number of steps, as early stopping is asked for";
+            check("eval_steps", &"none", self.eval_steps.is_some(), expected)?;
+        }
+        let threshold = self.early_stopping_threshold;
+        check(
+            "early_stopping_threshold",
+            &threshold,
+            threshold.is_finite() && threshold >= 0.0,
+            NOT_NEGATIVE,
+        )?;
+        if let Some(z) = self.max_loss_z_score {
+            check("max_loss_z_score", &z, finite_positive(z), POSITIVE)?;
         }
         Ok(())
     }

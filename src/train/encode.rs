@@ -10,10 +10,10 @@
 //! A model without a chat template is refused ([`Error::NoTemplate`]) rather than given an invented format:
 //! inference would have to guess the same one, and a mismatch degrades a model without any error.
 //!
-//! **Invariant:** a sample is whole. One longer than the row is dropped and counted, never cut: a cut answer
-//! teaches the model to stop in the middle, or never to stop.
+//! **Invariant:** a sample is whole, unless the user has asked for cut ones. One longer than the row is dropped and
+//! counted: a cut answer teaches the model to stop in the middle, or never to stop.
 
-use super::Error;
+use super::{Error, Overlong};
 use crate::dataset::Example;
 use crate::llm::{ChatTemplate, Message, Part, Tokenizer};
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 pub struct Sample {
     pub(super) tokens: Vec<u32>,
     pub(super) has_loss: Vec<bool>,
+    /// Place of its example in the data, from 0: to name it.
+    pub(super) example: usize,
 }
 
 impl Sample {
@@ -39,7 +41,7 @@ impl Sample {
             !has_loss[0] && has_loss[has_loss.len() - 1],
             "the loss starts after the first token and ends at the last"
         );
-        Self { tokens, has_loss }
+        Self { tokens, has_loss, example: 0 }
     }
 
     /// All tokens, from the first of the prompt to the end token of the last answer.
@@ -50,6 +52,15 @@ impl Sample {
     /// The tokens that carry loss, in order.
     pub fn targets(&self) -> impl Iterator<Item = u32> {
         self.tokens.iter().zip(&self.has_loss).filter(|(_, has_loss)| **has_loss).map(|(token, _)| *token)
+    }
+
+    /// Its first tokens, so that at most `positions` are fed; `None` if none of them is to be learned.
+    fn cut(mut self, positions: usize) -> Option<Self> {
+        self.has_loss.truncate(positions + 1);
+        let last = self.has_loss.iter().rposition(|&has_loss| has_loss)?;
+        self.has_loss.truncate(last + 1);
+        self.tokens.truncate(last + 1);
+        Some(self)
     }
 
     /// Positions that the model is fed: every token but the last.
@@ -68,6 +79,16 @@ pub enum DropReason {
     TooLong,
 }
 
+impl DropReason {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "without an answer",
+            Self::TooLong => "too long",
+        }
+    }
+}
+
 /// Examples ready for packing, and what became of the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
@@ -75,6 +96,8 @@ pub struct Encoded {
     pub samples: Vec<Sample>,
     /// How many examples were dropped, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
+    /// How many samples were cut to the length of a row.
+    pub truncated: usize,
 }
 
 impl Encoded {
@@ -115,18 +138,32 @@ impl Encoded {
     }
 }
 
-/// Tokenises `examples` with the model's own chat template for rows of `max_seq_len` positions.
+/// Tokenises `examples` with the model's own chat template for rows of `max_seq_len` positions; `overlong` decides
+/// about those that do not fit.
 ///
 /// # Errors
 /// The model has no usable template ([`Error::NoTemplate`], [`Error::NoEndOfTurn`],
 /// [`Error::TemplateMismatch`]), or rendering or tokenising fails.
-pub fn encode(tokenizer: &Tokenizer, examples: &[Example], max_seq_len: usize) -> Result<Encoded, Error> {
+pub fn encode(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    max_seq_len: usize,
+    overlong: Overlong,
+) -> Result<Encoded, Error> {
     let template = tokenizer.chat_template()?.ok_or(Error::NoTemplate)?;
     let mut encoded = Encoded::default();
     for (index, example) in examples.iter().enumerate() {
         match encode_one(tokenizer, &template, index, &example.messages)? {
-            Ok(sample) if sample.positions() <= max_seq_len => encoded.samples.push(sample),
-            Ok(_) => *encoded.dropped.entry(DropReason::TooLong).or_default() += 1,
+            Ok(sample) if sample.positions() <= max_seq_len => {
+                encoded.samples.push(Sample { example: index, ..sample });
+            }
+            Ok(sample) => match sample.cut(max_seq_len).filter(|_| overlong == Overlong::Truncate) {
+                Some(sample) => {
+                    encoded.truncated += 1;
+                    encoded.samples.push(Sample { example: index, ..sample });
+                }
+                None => *encoded.dropped.entry(DropReason::TooLong).or_default() += 1,
+            },
             Err(reason) => *encoded.dropped.entry(reason).or_default() += 1,
         }
     }

@@ -61,7 +61,10 @@ pub enum Error {
         too_long: usize,
     },
     /// A loss or gradient norm that is not a number, or infinite.
-    #[error("the {what} is {value} at step {step}; the checkpoint at step {checkpoint_step} is kept")]
+    #[error(
+        "the {what} is {value} at step {step}{}; the checkpoint at step {checkpoint_step} is kept",
+        of_examples(examples)
+    )]
     NotFinite {
         /// `loss`, `validation loss` or `gradient norm`.
         what: &'static str,
@@ -71,6 +74,50 @@ pub enum Error {
         step: u64,
         /// What a resume starts from.
         checkpoint_step: u64,
+        /// The examples of the step, counted from 1; none of a validation pass.
+        examples: Vec<usize>,
+    },
+    /// A loss so far above the last ones that the user wants to know.
+    #[error(
+        "the loss is {loss:.4} at step {step}{}, {z_score:.1} standard deviations above the last ones (limit {limit}); \
+         the checkpoint at step {checkpoint_step} is kept",
+        of_examples(examples)
+    )]
+    Spike {
+        /// What was computed.
+        loss: f64,
+        /// Standard deviations above the mean of the last losses.
+        z_score: f64,
+        /// `max_loss_z_score`.
+        limit: f64,
+        /// The step that was not taken, counted from 1.
+        step: u64,
+        /// What a resume starts from.
+        checkpoint_step: u64,
+        /// The examples of the step, counted from 1.
+        examples: Vec<usize>,
+    },
+    /// A run would need more memory than there is.
+    #[error("the run needs {} MiB of memory, and {} MiB are available", needed >> 20, available >> 20)]
+    Memory {
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+        /// What with checkpointing by layer it would need.
+        with_checkpointing: u64,
+        /// Longest row.
+        longest_row: usize,
+    },
+    /// The adapter to start from is not the one that is asked for.
+    #[error("the initial adapter has `{field}` {found}, but {expected} is asked for")]
+    InitAdapter {
+        /// PEFT's word.
+        field: &'static str,
+        /// Of the file.
+        found: String,
+        /// Of the settings.
+        expected: String,
     },
     /// The folder holds an adapter, but no checkpoint that says how it was made.
     #[error("`{}` exists and was not made by a run that can be resumed here", path.display())]
@@ -142,6 +189,19 @@ pub enum Error {
     Lora(#[from] crate::lora::Error),
 }
 
+/// ` (examples 3, 8 and 5 more)`; nothing for none.
+fn of_examples(examples: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    if examples.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = examples.iter().take(SHOWN).map(ToString::to_string).collect();
+    match examples.len().saturating_sub(SHOWN) {
+        0 => format!(" (examples {})", shown.join(", ")),
+        more => format!(" (examples {} and {more} more)", shown.join(", ")),
+    }
+}
+
 impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -152,6 +212,18 @@ impl Error {
             }
             Self::NoSamples { too_long, no_answer, .. } if too_long >= no_answer && *too_long > 0 => {
                 "raise `--max-seq-len`; a cut answer is never trained on".into()
+            }
+            Self::Spike { .. } => {
+                "look at these examples, lower `--learning-rate`, or raise the limit".into()
+            }
+            Self::Memory { available, with_checkpointing, .. } if with_checkpointing <= available => {
+                "use `--gradient-checkpointing layer`".into()
+            }
+            Self::Memory { longest_row, .. } => format!(
+                "use `--gradient-checkpointing layer` and a `--max-seq-len` below {longest_row}, or a smaller model"
+            ),
+            Self::InitAdapter { .. } => {
+                "leave out the option: the adapter's own is used, or start without `--init-adapter`".into()
             }
             Self::NotFinite { .. } => "lower `--learning-rate`, and check the data for broken samples".into(),
             Self::WouldOverwrite { .. } | Self::OtherRun { .. } => {

@@ -7,6 +7,7 @@
 
 use super::{DropReason, Encoded, EvalMetrics, StepMetrics, TrainConfig};
 use crate::device::Device;
+use crate::lora::LoraWeights;
 use crate::model::Llama;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,18 +27,24 @@ pub struct Job<'a> {
     pub device: &'a Device,
     /// Settings.
     pub config: &'a TrainConfig,
+    /// What the adapter starts as; `None`: as PEFT starts one.
+    pub init_adapter: Option<&'a LoraWeights>,
     /// What to learn.
     pub train: &'a Encoded,
     /// What to measure on, may be empty.
     pub validation: &'a Encoded,
     /// Folder of the checkpoint, the metrics and the adapter; made if absent.
     pub out: &'a Path,
+    /// Whether the metrics are written for `TensorBoard` too.
+    pub tensorboard: bool,
 }
 
 /// What a run needs of the program around it.
 pub struct Host<'a> {
     /// Time since any fixed moment. Decides nothing; it fills `seconds` and `tokens_per_second`.
     pub clock: &'a dyn Fn() -> Duration,
+    /// The largest memory so far, in bytes, if the system tells. Decides nothing.
+    pub peak_memory: &'a dyn Fn() -> Option<u64>,
     /// Once true, the run ends after the current step with a checkpoint.
     pub interrupt: &'a AtomicBool,
     /// Told about progress.
@@ -77,6 +84,17 @@ pub enum Event<'a> {
         tokens_done: u64,
         /// Positions of the whole run.
         total_tokens: u64,
+    },
+    /// A loss stands out from those before it: something in these examples is unlike the others, or the rate is too high.
+    Spike {
+        /// The step, counted from 1.
+        step: u64,
+        /// Its loss.
+        loss: f64,
+        /// Standard deviations above the mean of the last losses.
+        z_score: f64,
+        /// The examples of the step, counted from 1.
+        examples: &'a [usize],
     },
     /// A row of a validation pass is done.
     EvalRow {
@@ -121,6 +139,10 @@ pub struct TrainSummary {
     pub validation_loss_before: Option<f64>,
     /// The same with the trained adapter.
     pub validation_loss_after: Option<f64>,
+    /// After how many steps the adapter is taken; fewer than `steps` if the best validation pass was before the end.
+    pub best_step: u64,
+    /// Whether early stopping ended the run.
+    pub stopped_early: bool,
     /// Training examples not trained on.
     pub dropped: BTreeMap<DropReason, usize>,
     /// Validation examples not measured.

@@ -6,7 +6,7 @@
 //! **Invariant:** after any crash and resume every step has exactly one line: the file is cut to the length
 //! that the checkpoint recorded before the first new line is written, and the lines that a checkpoint counts
 //! on are on disk before it.
-//! **Invariant:** everything but `seconds` and `tokens_per_second` is a function of the run's inputs.
+//! **Invariant:** everything but `seconds`, `tokens_per_second` and `peak_memory_bytes` is a function of the run's inputs.
 
 use super::Error;
 use std::fs::{File, TryLockError};
@@ -21,7 +21,7 @@ pub struct StepMetrics {
     /// Mean negative log-likelihood of the window's targets, in nats.
     pub loss: f64,
     /// Learning rate of this update.
-    pub lr: f64,
+    pub learning_rate: f64,
     /// Global L2 norm of the gradient before clipping.
     pub grad_norm: f64,
     /// Positions fed.
@@ -32,6 +32,9 @@ pub struct StepMetrics {
     pub tokens_per_second: f64,
     /// Wall time of the step, by the caller's clock.
     pub seconds: f64,
+    /// Largest memory of the process so far; absent where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// One pass over the validation samples.
@@ -87,6 +90,14 @@ impl MetricsFile {
         self.file.seek(SeekFrom::Start(bytes)).map_err(Error::io("seek", &self.path))?;
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// The lines that are kept, after [`Self::cut`].
+    pub(super) fn read(&self) -> Result<Vec<Metrics>, Error> {
+        let text = std::fs::read_to_string(&self.path).map_err(Error::io("read", &self.path))?;
+        let bad = |error: serde_json::Error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        let lines = text.lines().map(serde_json::from_str);
+        lines.map(|line| line.map_err(|error| Error::io("read", &self.path)(bad(error)))).collect()
     }
 
     /// Appends a line. It survives the process at once, and a power cut after [`Self::sync`].

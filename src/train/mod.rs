@@ -21,15 +21,17 @@ mod metrics;
 mod pack;
 mod plan;
 mod schedule;
+mod spike;
+mod tensorboard;
 #[cfg(test)]
 mod tests;
 mod trainer;
 
-pub use config::{Schedule, TrainConfig};
+pub use config::{Overlong, Schedule, TrainConfig};
 pub use encode::{DropReason, Encoded, Sample, encode};
 pub use error::Error;
 pub use job::{Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
-pub use plan::{Plan, plan};
+pub use plan::{MemoryPlan, Plan, plan};
 pub use schedule::{learning_rate, warmup_steps};
-pub use trainer::train;
+pub use trainer::{seconds_per_token, train};

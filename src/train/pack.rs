@@ -8,19 +8,44 @@
 //! a row random, while sorting by length (best-fit decreasing) would put the same neighbours together in
 //! every epoch. First-fit fills its early rows with the short samples, so the rows are shuffled too.
 //!
-//! **Invariant:** [`epoch_rows`] is a pure function of (lengths, capacity, seed, epoch); every sample is in
+//! **Invariant:** [`epoch_rows`] is a pure function of (lengths, [`Packing`], epoch); every sample is in
 //! exactly one row of every epoch, and no row is longer than the capacity.
 
 use super::encode::Sample;
 use crate::model::PackedRow;
 use crate::rng;
 
+/// How samples become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packing {
+    pub(super) capacity: usize,
+    pub(super) seed: u64,
+    /// In another order in every epoch.
+    pub(super) shuffle: bool,
+    /// Several samples in a row.
+    pub(super) packing: bool,
+}
+
+impl Packing {
+    pub(super) fn of(config: &super::TrainConfig) -> Self {
+        let &super::TrainConfig { max_seq_len: capacity, seed, shuffle, packing, .. } = config;
+        Self { capacity, seed, shuffle, packing }
+    }
+}
+
 /// Indices of the samples in each row of `epoch`, rows in training order.
-pub(super) fn epoch_rows(lengths: &[usize], capacity: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+pub(super) fn epoch_rows(lengths: &[usize], how: Packing, epoch: u64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
-    shuffle(&mut order, rng::key(seed, "train.sample_order", &[epoch]));
-    let mut rows = first_fit(&order, lengths, capacity);
-    shuffle(&mut rows, rng::key(seed, "train.row_order", &[epoch]));
+    if how.shuffle {
+        shuffle(&mut order, rng::key(how.seed, "train.sample_order", &[epoch]));
+    }
+    if !how.packing {
+        return order.into_iter().map(|sample| vec![sample]).collect();
+    }
+    let mut rows = first_fit(&order, lengths, how.capacity);
+    if how.shuffle {
+        shuffle(&mut rows, rng::key(how.seed, "train.row_order", &[epoch]));
+    }
     rows
 }
 
@@ -80,8 +105,7 @@ fn shuffle<T>(items: &mut [T], key: u64) {
 #[derive(Debug)]
 pub(super) struct Timeline {
     lengths: Vec<usize>,
-    capacity: usize,
-    seed: u64,
+    how: Packing,
     window_rows: usize,
     /// First step of each epoch.
     epoch_starts: Vec<u64>,
@@ -100,8 +124,7 @@ impl Timeline {
     pub(super) fn new(config: &super::TrainConfig, lengths: Vec<usize>) -> Self {
         let mut timeline = Self {
             lengths,
-            capacity: config.max_seq_len,
-            seed: config.seed,
+            how: Packing::of(config),
             window_rows: config.window_rows(),
             epoch_starts: Vec::new(),
             total_steps: 0,
@@ -145,7 +168,7 @@ impl Timeline {
 
     fn seek_epoch(&mut self, epoch: u64) {
         if self.epoch != Some(epoch) {
-            self.rows = epoch_rows(&self.lengths, self.capacity, self.seed, epoch);
+            self.rows = epoch_rows(&self.lengths, self.how, epoch);
             self.epoch = Some(epoch);
         }
     }

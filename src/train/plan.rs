@@ -4,10 +4,11 @@
 //!
 //! **Invariant:** rows, steps and tokens are exact, not estimates: the same packing decides them.
 
-use super::pack::{Timeline, epoch_rows};
+use super::pack::{Packing, Timeline, epoch_rows};
 use super::{Encoded, Error, TrainConfig};
+use crate::device::Device;
 use crate::lora::LoraWeights;
-use crate::model::ModelConfig;
+use crate::model::{GradientCheckpointing, Llama, ModelConfig, Purpose, Workspace};
 
 /// The numbers of a run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -32,18 +33,53 @@ pub struct Plan {
     pub validation_tokens: usize,
     /// Longest row: no workspace needs to be longer.
     pub longest_row: usize,
-    /// Adapter, gradient and both moments of `AdamW`.
-    pub optimizer_bytes: usize,
-    /// Activations of the longest row, forward and backward. An estimate: it leaves out index lists and the
-    /// scratch of single ops. The base comes on top: its file is mapped, so what is used of it counts once for
-    /// all processes.
-    pub activation_bytes: usize,
+    /// Share of the first pass's rows that is filled, if every row were the longest. Rows are no longer than what is in
+    /// them, so what is missing costs no time.
+    pub packing_efficiency: f64,
+    /// What activations would take with checkpointing by layer.
+    pub activations_with_checkpointing: u64,
+    /// What the run takes of memory.
+    pub memory: MemoryPlan,
 }
 
+/// Bytes of a run, by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct MemoryPlan {
+    /// The base's tensors. The file is mapped: every page is touched in every step, and shared with other processes.
+    pub base: u64,
+    /// Adapter, gradient, both moments of `AdamW`, and where an adapter to start from stays.
+    pub optimizer: u64,
+    /// Activations and scratch for the longest row, forward and backward.
+    pub activations: u64,
+    /// A checkpoint on its way to the disk.
+    pub checkpoint: u64,
+    /// Copies of matrix blocks in the order of the processor's registers, per thread.
+    pub gemm: u64,
+}
+
+impl MemoryPlan {
+    /// Everything but the program itself, which is there already when this is printed.
+    pub fn total(&self) -> u64 {
+        let Self { base, optimizer, activations, checkpoint, gemm } = self;
+        base + optimizer + activations + checkpoint + gemm
+    }
+}
+
+/// Packed blocks of a product, measured beside the plan with one and two threads: about this much per thread.
+const GEMM_BYTES_PER_THREAD: u64 = 4 << 20;
+
 impl Plan {
-    /// All memory of the run beside the base and the program.
-    pub fn total_bytes(&self) -> u64 {
-        (self.optimizer_bytes + self.activation_bytes) as u64
+    /// Whether the run fits into `available` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], with what would fit.
+    pub fn require(&self, available: u64) -> Result<(), Error> {
+        let needed = self.memory.total();
+        if needed <= available {
+            return Ok(());
+        }
+        let with_checkpointing = needed - self.memory.activations + self.activations_with_checkpointing;
+        Err(Error::Memory { needed, available, with_checkpointing, longest_row: self.longest_row })
     }
 }
 
@@ -52,17 +88,25 @@ impl Plan {
 /// # Errors
 /// As [`super::train`]: a setting is out of range, or nothing is left to train or validate on.
 pub fn plan(
-    model: &ModelConfig,
+    model: &Llama,
+    device: &Device,
     config: &TrainConfig,
     train: &Encoded,
     validation: &Encoded,
 ) -> Result<Plan, Error> {
-    check_inputs(model, config, train, validation)?;
+    check_inputs(model.config(), config, train, validation)?;
     let lengths = train.lengths();
-    let rows_per_epoch = epoch_rows(&lengths, config.max_seq_len, config.seed, 0).len();
+    let rows_per_epoch = epoch_rows(&lengths, Packing::of(config), 0).len();
     let timeline = Timeline::new(config, lengths);
-    let trainable_parameters = LoraWeights::zeros(&config.lora(), &model.base_shape()).data.len();
     let longest_row = longest_row(config, train, validation);
+    let mut adapter = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
+    let trainable_parameters = adapter.data.len();
+    adapter.data = Vec::new();
+    let activations = |checkpointing| {
+        let purpose = Purpose::Training(checkpointing);
+        Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
+    };
+    let numbers = (trainable_parameters * size_of::<f32>()) as u64;
     Ok(Plan {
         trainable_parameters,
         samples: train.samples.len(),
@@ -74,21 +118,16 @@ pub fn plan(
         tokens: timeline.total_tokens,
         validation_tokens: validation.positions(),
         longest_row,
-        optimizer_bytes: 4 * trainable_parameters * size_of::<f32>(),
-        activation_bytes: longest_row * floats_per_token(model, config) * size_of::<f32>(),
+        packing_efficiency: train.positions() as f64 / (rows_per_epoch * longest_row) as f64,
+        activations_with_checkpointing: activations(GradientCheckpointing::Layer),
+        memory: MemoryPlan {
+            base: model.bytes(),
+            optimizer: 4 * numbers,
+            activations: activations(config.gradient_checkpointing),
+            checkpoint: 3 * numbers,
+            gemm: GEMM_BYTES_PER_THREAD * device.threads() as u64,
+        },
     })
-}
-
-/// Numbers that a pass keeps per position: what every layer leaves for backward, and what only one layer at a
-/// time needs.
-fn floats_per_token(model: &ModelConfig, config: &TrainConfig) -> usize {
-    let (hidden, ffn) = (model.hidden_size, model.intermediate_size);
-    let q = model.num_attention_heads * model.head_dim;
-    let kv = model.num_key_value_heads * model.head_dim;
-    let adapters = config.lora().target_modules.len() * config.r;
-    let layer = 2 * (hidden + q + kv + ffn) + model.num_attention_heads + adapters;
-    let once = 9 * hidden + 2 * (ffn + q + kv) + model.head_dim + config.r;
-    model.num_hidden_layers * layer + once
 }
 
 /// What has to hold before a run starts.
@@ -103,17 +142,28 @@ pub(super) fn check_inputs(
     if found > limit {
         return Err(Error::ContextTooShort { found, limit });
     }
-    if config.r > model.hidden_size {
-        // More rank than width adds numbers and no meaning; a typo adds more of them than there is memory.
-        let expected = "no more than the model's hidden size";
-        return Err(Error::Config { field: "r", found: config.r.to_string(), expected });
+    let ranks = config.rank_pattern.values().map(|&rank| ("rank_pattern", rank));
+    for (field, rank) in std::iter::once(("r", config.r)).chain(ranks) {
+        if rank > model.hidden_size {
+            // More rank than width adds numbers and no meaning; a typo adds more of them than there is memory.
+            let expected = "no more than the model's hidden size";
+            return Err(Error::Config { field, found: rank.to_string(), expected });
+        }
+    }
+    if config.early_stopping_patience.is_some() && validation.samples.is_empty() {
+        let expected = "unset, as there is nothing to validate on";
+        let found = config.early_stopping_patience.map_or(String::new(), |patience| patience.to_string());
+        return Err(Error::Config { field: "early_stopping_patience", found, expected });
     }
     train.require_samples("train")?;
     // No validation examples at all is a choice; examples of which none is usable is a mistake.
     if validation.dropped.is_empty() { Ok(()) } else { validation.require_samples("validate") }
 }
 
-/// An upper bound on the positions of any row: the capacity, or everything there is if that is less.
+/// An upper bound on the positions of any row: the capacity, or everything there is if that is less, or the longest sample
+/// if rows are not shared.
 pub(super) fn longest_row(config: &TrainConfig, train: &Encoded, validation: &Encoded) -> usize {
-    config.max_seq_len.min(train.positions().max(validation.positions()))
+    let longest = train.lengths().into_iter().max().unwrap_or(0);
+    let train = if config.packing { train.positions() } else { longest };
+    config.max_seq_len.min(train.max(validation.positions()))
 }

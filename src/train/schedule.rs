@@ -7,9 +7,9 @@
 
 use super::config::{Schedule, TrainConfig};
 
-/// Steps of the warm-up: `ceil(warmup_ratio * total_steps)`, as Hugging Face rounds it.
+/// Steps of the warm-up: `warmup_steps`, or `ceil(warmup_ratio * total_steps)`, as Hugging Face rounds it.
 pub fn warmup_steps(config: &TrainConfig, total_steps: u64) -> u64 {
-    (config.warmup_ratio * total_steps as f64).ceil() as u64
+    config.warmup_steps.unwrap_or((config.warmup_ratio * total_steps as f64).ceil() as u64)
 }
 
 /// Learning rate of the update number `step` (counted from 0) out of `total_steps`.

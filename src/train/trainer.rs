@@ -3,7 +3,8 @@
 //!
 //! Where in the flow: [`train`] is what `cli` calls; it meets [`crate::evolve`] only through the samples.
 //!
-//! **Invariant:** the state between two steps is (adapter, moments, [`Progress`]) and nothing else. What a step
+//! **Invariant:** the state between two steps is (adapter, moments, [`Progress`], the best adapter's file if one is kept)
+//! and nothing else. What a step
 //! does is a function of that state and of the run's inputs, so a run stopped between any two steps and
 //! resumed is bit for bit the uninterrupted one, times apart.
 //! **Invariant:** after the first step nothing grows: every buffer of the loop is allocated in
@@ -13,11 +14,15 @@ use super::checkpoint::{self, Buffers, Exact, Fingerprint, Progress};
 use super::metrics::MetricsFile;
 use super::pack::{Timeline, fill_row, first_fit};
 use super::plan::{check_inputs, longest_row};
-use super::{Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule};
+use super::tensorboard::EventsFile;
+use super::{
+    Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule, spike,
+};
 use crate::lora::LoraWeights;
-use crate::model::{LossSum, PackedRow, Purpose, Workspace};
+use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::{adamw, global_norm};
 use crate::rng;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -50,6 +55,7 @@ struct Trainer<'a, 'h> {
     workspace: Workspace,
     row: PackedRow,
     metrics: MetricsFile,
+    tensorboard: Option<EventsFile>,
     progress: Progress,
     /// Progress in the checkpoint on disk.
     saved: Option<Progress>,
@@ -57,13 +63,17 @@ struct Trainer<'a, 'h> {
 
 impl<'a, 'h> Trainer<'a, 'h> {
     fn start(job: &'a Job<'a>, host: &'a mut Host<'h>) -> Result<Self, Error> {
-        let Job { model, config, train, validation, out, .. } = *job;
+        let Job { model, config, train, validation, out, init_adapter, .. } = *job;
         std::fs::create_dir_all(out).map_err(Error::io("create", out))?;
         let mut metrics = MetricsFile::open(&out.join("metrics.jsonl"))?;
         let base = model.config().base_shape();
-        let mut adapter = LoraWeights::init(&config.lora(), &base, config.seed);
+        let mut adapter = match init_adapter {
+            Some(weights) => weights.clone(),
+            None => LoraWeights::init(&config.lora(), &base, config.seed),
+        };
+        adapter.config.lora_dropout = config.lora_dropout;
         let len = adapter.data.len();
-        let fingerprint = Fingerprint::new(job.model_sha256, train, validation, config);
+        let fingerprint = Fingerprint::new(job.model_sha256, train, validation, config, init_adapter);
         let saved = checkpoint::read(&checkpoint_path(out), &fingerprint, len)?;
         let (progress, exp_avg, exp_avg_sq) = match saved {
             Some((progress, Buffers { adapter: data, exp_avg, exp_avg_sq })) => {
@@ -80,12 +90,13 @@ impl<'a, 'h> Trainer<'a, 'h> {
             }
         }
         metrics.cut(progress.as_ref().map_or(0, |progress| progress.metrics_bytes))?;
+        let tensorboard = job.tensorboard.then(|| EventsFile::create(out, &metrics.read()?)).transpose()?;
         let order: Vec<usize> = (0..validation.samples.len()).collect();
         Ok(Self {
             fingerprint,
             timeline: Timeline::new(config, train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
-            grads: LoraWeights::zeros(&config.lora(), &base),
+            grads: LoraWeights::zeros(&adapter.config, &base),
             workspace: model.workspace(
                 longest_row(config, train, validation),
                 Some(&adapter),
@@ -96,6 +107,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             exp_avg,
             exp_avg_sq,
             metrics,
+            tensorboard,
             progress: progress.clone().unwrap_or_default(),
             saved: progress,
             job,
@@ -125,7 +137,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
                 self.save()?;
                 return Ok(Outcome::Interrupted { step, total_steps });
             }
-            if step == total_steps {
+            if step == total_steps || self.progress.stopped_early {
                 return self.finish().map(Outcome::Finished);
             }
             self.step()?;
@@ -136,11 +148,12 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let Progress { step, last_eval, .. } = self.progress;
         let in_between = self.job.config.eval_steps.is_some_and(|every| step.is_multiple_of(every));
         let due = step == 0 || step == self.timeline.total_steps || in_between;
-        due && last_eval != Some(step) && !self.validation_rows.is_empty()
+        due && !self.progress.stopped_early && last_eval != Some(step) && !self.validation_rows.is_empty()
     }
 
     fn finished(&self) -> bool {
-        self.progress.step == self.timeline.total_steps && !self.eval_due()
+        let last = self.progress.step == self.timeline.total_steps || self.progress.stopped_early;
+        last && !self.eval_due()
     }
 
     /// One optimiser step. On an error the state is not usable any more; the checkpoint is.
@@ -153,6 +166,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         self.require_finite("loss", loss)?;
         let grad_norm = global_norm::global_norm(self.job.device, &self.grads.data);
         self.require_finite("gradient norm", grad_norm)?;
+        self.watch(loss)?;
         let lr = schedule::learning_rate(config, step, total_steps);
         self.update(lr, grad_norm);
 
@@ -164,14 +178,15 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let metrics = StepMetrics {
             step: self.progress.step,
             loss,
-            lr,
+            learning_rate: lr,
             grad_norm,
             tokens,
             targets: sum.n_targets as u64,
             tokens_per_second: rate(tokens, seconds),
             seconds,
+            peak_memory_bytes: (self.host.peak_memory)(),
         };
-        self.metrics.append(&Metrics::Step(metrics.clone()))?;
+        self.record(&Metrics::Step(metrics.clone()))?;
         (self.host.on_event)(&Event::Step {
             metrics: &metrics,
             total_steps,
@@ -195,14 +210,15 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let (mut sum, mut tokens) = (LossSum::default(), 0);
         for (index, samples) in window.iter().enumerate() {
             fill_row(&mut self.row, &train.samples, samples);
-            let dropout_key = rng::key(config.seed, "train.dropout", &[step, index as u64]);
+            let key = rng::key(config.seed, "train.dropout", &[step, index as u64]);
+            let noise = Noise { key, neftune_noise_alpha: config.neftune_noise_alpha };
             let row = model.forward_backward(
                 device,
                 &mut self.workspace,
                 &self.adapter,
                 &self.row,
                 loss_scale,
-                dropout_key,
+                noise,
                 &mut self.grads,
             );
             sum.nll += row.nll;
@@ -229,9 +245,61 @@ impl<'a, 'h> Trainer<'a, 'h> {
             epsilon: config.adam_epsilon,
             weight_decay: config.weight_decay,
         };
-        let state =
-            adamw::State { params: &mut self.adapter.data, m: &mut self.exp_avg, v: &mut self.exp_avg_sq };
-        adamw::step(self.job.device, &settings, self.progress.step + 1, &self.grads.data, clip, state);
+        let ratio = config.loraplus_lr_ratio;
+        if (ratio - 1.0).abs() <= 0.0 {
+            return self.apply(&settings, clip, 0..self.adapter.data.len());
+        }
+        let faster = adamw::AdamW { learning_rate: ratio * learning_rate, ..settings };
+        for pair in self.adapter.pairs.clone() {
+            self.apply(&settings, clip, pair.a);
+            self.apply(&faster, clip, pair.b);
+        }
+    }
+
+    /// `AdamW` on a part of the adapter.
+    fn apply(&mut self, settings: &adamw::AdamW, clip: f64, part: Range<usize>) {
+        let state = adamw::State {
+            params: &mut self.adapter.data[part.clone()],
+            m: &mut self.exp_avg[part.clone()],
+            v: &mut self.exp_avg_sq[part.clone()],
+        };
+        adamw::step(self.job.device, settings, self.progress.step + 1, &self.grads.data[part], clip, state);
+    }
+
+    /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next ones must not
+    /// depend on that, or a run could not be resumed with another limit.
+    fn watch(&mut self, loss: f64) -> Result<(), Error> {
+        let z_score = spike::z_score(&self.progress.recent_losses, loss);
+        spike::remember(&mut self.progress.recent_losses, loss);
+        let Some(z_score) = z_score else { return Ok(()) };
+        let limit = self.job.config.max_loss_z_score;
+        let step = self.progress.step + 1;
+        if let Some(limit) = limit.filter(|&limit| z_score > limit) {
+            let (checkpoint_step, examples) = (self.saved_step(), self.examples());
+            return Err(Error::Spike { loss, z_score, limit, step, checkpoint_step, examples });
+        }
+        if z_score > spike::NOTABLE {
+            let examples = &self.examples();
+            (self.host.on_event)(&Event::Spike { step, loss, z_score, examples });
+        }
+        Ok(())
+    }
+
+    /// The examples of the step that is being made, in their order in the data, counted from 1.
+    fn examples(&mut self) -> Vec<usize> {
+        let samples = &self.job.train.samples;
+        let window = self.timeline.window(self.progress.step);
+        let mut examples: Vec<usize> = window.iter().flatten().map(|&i| samples[i].example + 1).collect();
+        examples.sort_unstable();
+        examples
+    }
+
+    fn record(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        self.metrics.append(metrics)?;
+        match &mut self.tensorboard {
+            Some(events) => events.append(metrics),
+            None => Ok(()),
+        }
     }
 
     /// A validation pass; `false`: interrupted before its end, nothing is recorded.
@@ -250,7 +318,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             (self.host.on_event)(&Event::EvalRow { row: index + 1, rows: self.validation_rows.len() });
         }
         let validation_loss = sum.nll / sum.n_targets as f64;
-        self.require_finite("validation loss", validation_loss)?;
+        self.require_finite(VALIDATION_LOSS, validation_loss)?;
         let step = self.progress.step;
         let seconds = self.seconds_since(started);
         self.progress.eval_seconds += seconds;
@@ -259,10 +327,34 @@ impl<'a, 'h> Trainer<'a, 'h> {
         if step == 0 {
             self.progress.validation_loss_before = Some(Exact(validation_loss));
         }
+        self.compare_with_best(validation_loss)?;
         let metrics = EvalMetrics { step, validation_loss, targets: sum.n_targets as u64, seconds };
-        self.metrics.append(&Metrics::Eval(metrics.clone()))?;
+        self.record(&Metrics::Eval(metrics.clone()))?;
         (self.host.on_event)(&Event::Eval(&metrics));
         Ok(true)
+    }
+
+    /// Keeps the adapter if it is better than all before it, and ends the run if none was for too long.
+    ///
+    /// The file comes before the checkpoint that names its step: after a kill between the two the pass is made again
+    /// from the checkpoint before it, and writes the same file.
+    fn compare_with_best(&mut self, loss: f64) -> Result<(), Error> {
+        let config = self.job.config;
+        if !config.keeps_best() {
+            return Ok(());
+        }
+        let limit = self.progress.best.map(|(_, best)| best.0 - config.early_stopping_threshold);
+        if limit.is_none_or(|limit| loss < limit) {
+            checkpoint::write_best(&best_path(self.job.out), self.progress.step, &self.adapter.data)?;
+            self.progress.best = Some((self.progress.step, Exact(loss)));
+            self.progress.passes_without_better = 0;
+        } else {
+            self.progress.passes_without_better += 1;
+        }
+        let patience = config.early_stopping_patience;
+        self.progress.stopped_early |=
+            patience.is_some_and(|patience| self.progress.passes_without_better >= patience);
+        Ok(())
     }
 
     /// Writes the checkpoint, unless it already holds this state.
@@ -277,19 +369,25 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok(())
     }
 
-    fn finish(self) -> Result<TrainSummary, Error> {
+    fn finish(mut self) -> Result<TrainSummary, Error> {
         let Job { model, out, .. } = *self.job;
+        if let Some((step, _)) = self.progress.best {
+            self.adapter.data = checkpoint::read_best(&best_path(out), step, self.adapter.data.len())?;
+        }
         let name = self.job.model_name;
         let (adapter_gguf, adapter_peft) = (gguf_path(out), peft_path(out));
         self.adapter.write_gguf(&adapter_gguf, &format!("{}-lora", name.unwrap_or("evol")))?;
         self.adapter.write_peft(&adapter_peft, &model.config().base_shape(), name)?;
         let progress = self.progress;
+        let best_loss = progress.best.map(|(_, loss)| loss);
         Ok(TrainSummary {
             steps: progress.step,
             tokens: progress.tokens,
             target_tokens: progress.targets,
             validation_loss_before: progress.validation_loss_before.map(|loss| loss.0),
-            validation_loss_after: progress.validation_loss_last.map(|loss| loss.0),
+            validation_loss_after: best_loss.or(progress.validation_loss_last).map(|loss| loss.0),
+            best_step: progress.best.map_or(progress.step, |(step, _)| step),
+            stopped_early: progress.stopped_early,
             dropped: self.job.train.dropped.clone(),
             validation_dropped: self.job.validation.dropped.clone(),
             seconds: progress.train_seconds + progress.eval_seconds,
@@ -299,18 +397,51 @@ impl<'a, 'h> Trainer<'a, 'h> {
         })
     }
 
-    fn require_finite(&self, what: &'static str, value: f64) -> Result<(), Error> {
+    fn require_finite(&mut self, what: &'static str, value: f64) -> Result<(), Error> {
         if value.is_finite() {
             return Ok(());
         }
-        let checkpoint_step = self.saved.as_ref().map_or(0, |saved| saved.step);
-        Err(Error::NotFinite { what, value, step: self.progress.step + 1, checkpoint_step })
+        // A validation pass has the examples of another file.
+        let examples = if what == VALIDATION_LOSS { Vec::new() } else { self.examples() };
+        let (step, checkpoint_step) = (self.progress.step + 1, self.saved_step());
+        Err(Error::NotFinite { what, value, step, checkpoint_step, examples })
+    }
+
+    fn saved_step(&self) -> u64 {
+        self.saved.as_ref().map_or(0, |saved| saved.step)
     }
 
     fn seconds_since(&self, started: Duration) -> f64 {
         (self.host.clock)().saturating_sub(started).as_secs_f64()
     }
 }
+
+/// Seconds that a position takes in a step: the first row of the run is trained on once, and nothing of it is kept.
+/// With half of the machine doing something else it is off by as much; it is an estimate.
+///
+/// # Panics
+/// If the job does not pass [`super::plan()`].
+pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> f64 {
+    let Job { model, config, train, validation, device, .. } = *job;
+    let adapter = LoraWeights::init(&config.lora(), &model.config().base_shape(), config.seed);
+    let mut grads = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
+    let purpose = Purpose::Training(config.gradient_checkpointing);
+    let mut workspace = model.workspace(longest_row(config, train, validation), Some(&adapter), purpose);
+    let mut row = PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() };
+    let mut timeline = Timeline::new(config, train.lengths());
+    let first = timeline.window(0)[0].clone();
+    fill_row(&mut row, &train.samples, &first);
+    // The first pass touches memory for the first time.
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        let started = clock();
+        model.forward_backward(device, &mut workspace, &adapter, &row, 1.0, 0, &mut grads);
+        seconds = clock().saturating_sub(started).as_secs_f64();
+    }
+    seconds / row.tokens.len() as f64
+}
+
+const VALIDATION_LOSS: &str = "validation loss";
 
 /// Per second; 0 when the clock did not move.
 fn rate(count: u64, seconds: f64) -> f64 {
@@ -319,6 +450,10 @@ fn rate(count: u64, seconds: f64) -> f64 {
 
 fn checkpoint_path(out: &Path) -> PathBuf {
     out.join("checkpoint.safetensors")
+}
+
+fn best_path(out: &Path) -> PathBuf {
+    out.join("best.safetensors")
 }
 
 fn gguf_path(out: &Path) -> PathBuf {

@@ -80,9 +80,16 @@ fn extreme_scales_decode_to_the_bits_of_ggml() {
             let start = blocks.len();
             blocks.extend(first.to_le_bytes());
             blocks.extend(second.to_le_bytes());
-            // Every pattern of the 4-bit formats, and a spread of the 8-bit one.
+            // Every pattern of the 4-bit formats, and a spread of the others.
             blocks.extend((0..ggml_type.block_bytes().saturating_sub(4)).map(|i| (i * 17) as u8));
             blocks.truncate(start + ggml_type.block_bytes().max(4));
+            // Some have their scales at the end.
+            if matches!(ggml_type, GgmlType::Q2_K | GgmlType::Q3_K | GgmlType::Q6_K) {
+                let end = blocks.len();
+                blocks[start..start + 4].fill(0x5A);
+                blocks[end - 4..end - 2].copy_from_slice(&first.to_le_bytes());
+                blocks[end - 2..].copy_from_slice(&second.to_le_bytes());
+            }
         }
         let count = blocks.len() / ggml_type.block_bytes() * ggml_type.block_weights();
         compare(ggml_type, &blocks, count);

@@ -38,8 +38,13 @@ struct Golden {
 
 /// The adapter of the reference: r = 8, alpha = 16, A = 0.05 · sin(0.37 (k + 1)) with k the row-major index.
 fn start(model: &Llama) -> LoraWeights {
-    let config =
-        LoraConfig { r: 8, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: TargetModule::ALL.to_vec() };
+    let config = LoraConfig {
+        r: 8,
+        lora_alpha: 16.0,
+        lora_dropout: 0.0,
+        target_modules: TargetModule::ALL.to_vec(),
+        ..LoraConfig::default()
+    };
     let mut weights = LoraWeights::zeros(&config, &model.config().base_shape());
     for pair in weights.pairs.clone() {
         for (k, a) in weights.data[pair.a].iter_mut().enumerate() {

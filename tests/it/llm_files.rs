@@ -268,8 +268,13 @@ fn a_model_with_impossible_sizes_is_an_error() {
 }
 
 fn lora(base: &BaseShape) -> LoraWeights {
-    let config =
-        LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout: 0.0, target_modules: TargetModule::ALL.to_vec() };
+    let config = LoraConfig {
+        r: 4,
+        lora_alpha: 8.0,
+        lora_dropout: 0.0,
+        target_modules: TargetModule::ALL.to_vec(),
+        ..LoraConfig::default()
+    };
     let mut weights = LoraWeights::init(&config, base, 5);
     weights.data.iter_mut().enumerate().for_each(|(i, x)| *x += (rng::uniform(9, i as u64, 0) - 0.5) as f32);
     weights

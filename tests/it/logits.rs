@@ -3,17 +3,19 @@
 //! On an f32 copy both compute the same formulas in f32, so logits must agree closely at every position. On
 //! the quantized file llama.cpp also quantizes activations to 8 bits, and only means can agree.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use evol::device::Device;
-use evol::gguf::Gguf;
+use evol::gguf::{GgmlType, Gguf, NewTensor, Value, write};
 use evol::lora::{LoraConfig, LoraWeights, TargetModule};
 use evol::model::{Llama, PackedRow, Purpose};
 use evol::rng;
 
 use crate::llama_cpp::{Reference, write_f32_copy};
 use crate::model_path;
+use crate::models::two_layers;
 
 /// Tokens of each sequence.
 const TOKENS: usize = 128;
@@ -75,8 +77,13 @@ fn load(path: &Path) -> Llama {
 
 /// An adapter on everything with nothing zero in it, strong enough to change what the model says.
 fn adapter(model: &Llama) -> LoraWeights {
-    let config =
-        LoraConfig { r: 8, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: TargetModule::ALL.to_vec() };
+    let config = LoraConfig {
+        r: 8,
+        lora_alpha: 16.0,
+        lora_dropout: 0.0,
+        target_modules: TargetModule::ALL.to_vec(),
+        ..LoraConfig::default()
+    };
     let mut weights = LoraWeights::init(&config, &model.config().base_shape(), 3);
     for pair in weights.pairs.clone() {
         for i in pair.b {
@@ -167,4 +174,87 @@ fn quantized_likelihood_is_that_of_llama_cpp() {
         means.push(ours);
     }
     assert!((means[1] - means[0]).abs() >= 0.1, "the adapter changes nothing: {means:?}");
+}
+
+/// Every variant of the architecture on two layers: what llama.cpp computes, we compute. Each variant must also change the
+/// logits, or it would not be tested.
+#[test]
+fn variants_of_the_architecture_are_those_of_llama_cpp() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.gguf");
+    write_f32_copy(&two_layers(folder.path()), &plain);
+    let key = |key: &str, value: Value| (format!("llama.rope.{key}"), value);
+    let text = |text: &str| Value::String(text.to_owned());
+    let factor = || key("scaling.factor", Value::F32(4.0));
+    let original = || key("scaling.original_context_length", Value::U32(64));
+    let yarn = || vec![key("scaling.type", text("yarn")), factor(), original()];
+    let attention = key("scaling.attn_factor", Value::F32(0.75));
+    let variants: [(&str, Vec<(String, Value)>, bool, bool); 8] = [
+        ("plain", Vec::new(), false, false),
+        ("no scaling", vec![key("scaling.type", text("none")), factor()], false, false),
+        ("linear", vec![key("scaling.type", text("linear")), factor()], false, false),
+        ("linear by the old key", vec![key("scale_linear", Value::F32(2.0))], false, false),
+        ("yarn", yarn(), false, false),
+        ("yarn and a factor", [yarn(), vec![attention]].concat(), false, false),
+        ("rope_freqs", Vec::new(), true, false),
+        ("biases", yarn(), true, true),
+    ];
+    let mut plain_logits = Vec::new();
+    for (what, keys, rope_freqs, biases) in variants {
+        let path = folder.path().join("variant.gguf");
+        write_variant(&plain, &path, keys, rope_freqs, biases);
+        let mut ours = Ours { device: Device::cpu(0).unwrap(), model: load(&path), adapter: None };
+        let (weights, adapter_file) = (adapter(&ours.model), folder.path().join("adapter.gguf"));
+        weights.write_gguf(&adapter_file, "random").unwrap();
+        ours.adapter = Some(weights);
+        let mut reference = Reference::load(&path, Some(&adapter_file), TOKENS);
+        let mut tokens = reference.tokenize(TEXTS[0]);
+        tokens.truncate(TOKENS);
+        let (ours, theirs) = (ours.logits(&tokens), reference.logits(&tokens));
+        let distance = |a: &[f32], b: &[f32]| {
+            a.iter().zip(b).map(|(&a, &b)| f64::from(a - b).abs()).fold(0.0, |worst, d| {
+                // NaN is far.
+                if d <= worst { worst } else { d }
+            })
+        };
+        let worst = distance(&ours, &theirs);
+        println!("{what}: largest difference {worst:.1e}");
+        assert!(worst <= LOGIT_TOLERANCE, "{what}: largest difference {worst:e}");
+        if plain_logits.is_empty() {
+            plain_logits = ours;
+        } else {
+            let changed = distance(&ours, &plain_logits);
+            assert_eq!(changed >= 0.1, what != "no scaling", "{what} changes logits by {changed}");
+        }
+    }
+}
+
+/// A copy of an f32 model with more keys, factors of frequencies that differ, and biases.
+fn write_variant(from: &Path, to: &Path, keys: Vec<(String, Value)>, rope_freqs: bool, biases: bool) {
+    let base = Gguf::open(from).unwrap();
+    let metadata: Vec<(String, Value)> = base.metadata().iter().cloned().chain(keys).collect();
+    let mut tensors: Vec<NewTensor<'_>> = base
+        .tensors()
+        .map(|tensor| NewTensor {
+            name: tensor.name.to_owned(),
+            shape: tensor.shape.to_vec(),
+            ggml_type: tensor.ggml_type,
+            data: Cow::Borrowed(tensor.data),
+        })
+        .collect();
+    let mut add = |name: String, len: usize, number: &dyn Fn(usize) -> f32| {
+        let data: Vec<u8> = (0..len).flat_map(|i| number(i).to_le_bytes()).collect();
+        tensors.push(NewTensor { name, shape: vec![len], ggml_type: GgmlType::F32, data: Cow::Owned(data) });
+    };
+    if rope_freqs {
+        add("rope_freqs.weight".to_owned(), 32, &|i| 1.0 + i as f32 / 8.0);
+    }
+    for (layer, module) in (0..2).flat_map(|layer| TargetModule::ALL.map(|module| (layer, module))) {
+        let name = format!("blk.{layer}.{}", module.gguf_name());
+        let rows = base.tensor(&format!("{name}.weight")).unwrap().shape[0];
+        if biases {
+            add(format!("{name}.bias"), rows, &|i| (rng::uniform(9, layer, i as u64) - 0.5) as f32);
+        }
+    }
+    write(to, &metadata, &tensors).unwrap();
 }

@@ -24,7 +24,13 @@ const SMOLLM2_135M: BaseShape = BaseShape {
 };
 
 fn adapter(base: &BaseShape, modules: &[TargetModule]) -> LoraWeights {
-    let config = LoraConfig { r: 16, lora_alpha: 32.0, lora_dropout: 0.0, target_modules: modules.to_vec() };
+    let config = LoraConfig {
+        r: 16,
+        lora_alpha: 32.0,
+        lora_dropout: 0.0,
+        target_modules: modules.to_vec(),
+        ..LoraConfig::default()
+    };
     LoraWeights::init(&config, base, 1)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use evol::dataset::Example;
 use evol::gguf::{self, GgmlType, Gguf, NewTensor, Value};
 use evol::llm::{Engine, EngineOptions, Generate, Message, Tokenizer};
-use evol::train::{DropReason, Error, Sample, encode};
+use evol::train::{DropReason, Error, Overlong, Sample, encode};
 
 use crate::model_path;
 
@@ -32,7 +32,7 @@ fn tokenizer() -> Tokenizer {
 
 /// The only sample of one example that must not be dropped.
 fn encode_one(tokenizer: &Tokenizer, example: Example) -> Sample {
-    let encoded = encode(tokenizer, &[example], 4096).unwrap();
+    let encoded = encode(tokenizer, &[example], 4096, Overlong::Drop).unwrap();
     assert!(encoded.dropped.is_empty(), "{:?}", encoded.dropped);
     encoded.samples.into_iter().next().expect("one sample")
 }
@@ -112,13 +112,32 @@ fn what_cannot_be_trained_on_is_counted() {
         ]),
     ];
     // Exactly as long as the sample that fits: one position more would not.
-    let encoded = encode(&tokenizer, &examples, fits.positions()).unwrap();
-    assert_eq!(encoded.samples, std::slice::from_ref(&fits));
+    let encoded = encode(&tokenizer, &examples, fits.positions(), Overlong::Drop).unwrap();
+    assert_eq!(encoded.samples.len(), 1);
+    assert_eq!(encoded.samples[0].tokens(), fits.tokens());
     let dropped = [(DropReason::NoAnswer, 4), (DropReason::TooLong, 1)];
     assert!(encoded.dropped.into_iter().eq(dropped));
-    let encoded = encode(&tokenizer, &examples[4..5], fits.positions() - 1).unwrap();
+    let encoded = encode(&tokenizer, &examples[4..5], fits.positions() - 1, Overlong::Drop).unwrap();
     assert!(encoded.samples.is_empty());
     assert!(encoded.dropped.into_iter().eq([(DropReason::TooLong, 1)]));
+}
+
+/// Cut to where its answer has begun, a sample keeps its first tokens; cut before that, nothing of it can be learned.
+#[test]
+fn what_is_too_long_is_cut_if_that_is_asked_for() {
+    let tokenizer = tokenizer();
+    let whole = encode_one(&tokenizer, question_and_answer());
+    let prompt = whole.tokens().len() - whole.targets().count();
+    let cut = |positions| {
+        let encoded = encode(&tokenizer, &[question_and_answer()], positions, Overlong::Truncate).unwrap();
+        (encoded.samples, encoded.truncated, encoded.dropped.get(&DropReason::TooLong).copied())
+    };
+    let (samples, truncated, dropped) = cut(prompt + 1);
+    assert_eq!((truncated, dropped), (1, None));
+    assert_eq!(samples[0].tokens(), &whole.tokens()[..prompt + 2]);
+    assert_eq!(samples[0].targets().collect::<Vec<_>>(), whole.tokens()[prompt..prompt + 2]);
+    assert_eq!(cut(prompt - 1), (Vec::new(), 0, Some(1)));
+    assert_eq!(cut(whole.positions()).1, 0, "what fits is not cut");
 }
 
 /// The default model's vocabulary with another chat template, or none.
@@ -148,7 +167,7 @@ fn templates_that_training_cannot_trust_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |template: Option<&str>| {
         let tokenizer = Tokenizer::load(&with_template(folder.path(), template)).unwrap();
-        encode(&tokenizer, &[question_and_answer()], 4096).unwrap_err()
+        encode(&tokenizer, &[question_and_answer()], 4096, Overlong::Drop).unwrap_err()
     };
     let error = refused(None);
     assert!(matches!(error, Error::NoTemplate), "{error}");
@@ -180,6 +199,6 @@ fn a_conversation_that_the_template_refuses_is_named() {
                  {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
     let tokenizer = Tokenizer::load(&with_template(folder.path(), Some(picky))).unwrap();
     let system = conversation(&[("system", "Be brief."), ("user", "Hi"), ("assistant", "Hi.")]);
-    let error = encode(&tokenizer, &[question_and_answer(), system], 4096).unwrap_err();
+    let error = encode(&tokenizer, &[question_and_answer(), system], 4096, Overlong::Drop).unwrap_err();
     assert!(matches!(error, Error::Example { example: 1, .. }), "{error}");
 }

@@ -46,6 +46,7 @@ fn run(model: &Llama, data: &Encoded, out: &Path, stop_after: Option<u64>) -> Ou
     let start = Instant::now();
     let mut host = Host {
         clock: &|| start.elapsed(),
+        peak_memory: &|| None,
         interrupt: &interrupt,
         on_event: &mut |event| {
             if matches!(event, Event::Step { metrics, .. } if Some(metrics.step) == stop_after) {
@@ -59,9 +60,11 @@ fn run(model: &Llama, data: &Encoded, out: &Path, stop_after: Option<u64>) -> Ou
         model_name: None,
         device: &Device::cpu(0).unwrap(),
         config: &config,
+        init_adapter: None,
         train: data,
         validation: data,
         out,
+        tensorboard: false,
     };
     train(&job, &mut host).unwrap()
 }

@@ -14,7 +14,7 @@ mod verify;
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use evolve::{EvolveArgs, StyleArg};
-pub(crate) use train::TrainArgs;
+pub(crate) use train::{TrainArgs, TrainSettings};
 pub(crate) use verify::VerifyArgs;
 
 use crate::dataset::Format;

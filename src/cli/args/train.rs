@@ -2,28 +2,34 @@
 
 use crate::lora::TargetModule;
 use crate::model::GradientCheckpointing;
-use crate::train::{Schedule, TrainConfig};
+use crate::train::{Overlong, Schedule, TrainConfig};
 use clap::Args;
 use std::path::PathBuf;
 
 /// A LoRA adapter (GGUF and PEFT) from a dataset and a base model
 ///
 /// The base stays quantized and untouched; only the adapter is trained, with the model's own chat template and
-/// the loss on the answers alone. The folder gets `adapter.gguf` for llama.cpp, a PEFT folder for Python,
-/// `metrics.jsonl` and a checkpoint. Ctrl-C leaves the checkpoint; the same command goes on from it.
+/// the loss on the answers alone. Before anything is allocated the plan is printed: steps, tokens, memory; a run that
+/// does not fit is refused. The folder gets `adapter.gguf` for llama.cpp, a PEFT folder for Python, `metrics.jsonl` and a
+/// checkpoint. Ctrl-C leaves the checkpoint; the same command goes on from it, and ends with the bytes of a run that was
+/// never stopped.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "Data files are JSONL in any of the forms that `evol export` writes.
 
 Examples:
-  evol train --model base.gguf --data data/train.jsonl --validation data/validation.jsonl --out adapter
-  evol train --model base.gguf --data data/train.jsonl --out adapter --r 8 --target-modules q_proj,v_proj"
+  evol train --base base.gguf --data data/train.jsonl --out adapter --dry-run
+  evol train --base base.gguf --data data/train.jsonl --validation data/validation.jsonl --out adapter
+  evol train --base base.gguf --data data/train.jsonl --out adapter --r 8 --target-modules q_proj,v_proj
+  evol train --base base.gguf --data more.jsonl --out adapter2 --init-adapter adapter/adapter.gguf
+  evol train --base base.gguf --data data/train.jsonl --validation data/validation.jsonl --out adapter \\
+      --eval-steps 50 --early-stopping-patience 3 --gradient-checkpointing layer"
 )]
 pub(crate) struct TrainArgs {
     /// Base model: a GGUF file, or the name of a fetched model
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: String,
+    #[arg(long, alias = "model", value_name = "MODEL")]
+    pub(crate) base: String,
     /// Training data, JSONL
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
@@ -33,95 +39,164 @@ pub(crate) struct TrainArgs {
     /// Folder for the adapter; new, or made by an earlier `evol train` with the same settings
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Say what the run would be (data, steps, packing, memory, time) and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write the metrics for `TensorBoard` too, into `DIR/tensorboard`
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
     #[command(flatten)]
     pub(crate) settings: TrainSettings,
 }
 
+const ADAPTER: &str = "Adapter";
+const OPTIMISER: &str = "Optimiser";
+const BATCHES: &str = "Rows and steps";
+const VALIDATION: &str = "Validation, stopping and checkpoints";
+
 /// What shapes the result. Defaults are [`TrainConfig`]'s.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrainSettings {
-    /// Rank of the adapter
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().r)]
-    pub(crate) r: usize,
-    /// The adapter's output is scaled by `lora_alpha / r`
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().lora_alpha)]
-    pub(crate) lora_alpha: f32,
+    /// Rank of the adapter [default: 16, or the initial adapter's]
+    #[arg(long, value_name = "N", help_heading = ADAPTER)]
+    pub(crate) r: Option<usize>,
+    /// Ranks of projections that have another, such as `q_proj=8,down_proj=32`
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_rank, help_heading = ADAPTER)]
+    pub(crate) rank_pattern: Vec<(TargetModule, usize)>,
+    /// The adapter's output is scaled by `lora_alpha / r` [default: 32, or the initial adapter's]
+    #[arg(long, value_name = "X", help_heading = ADAPTER)]
+    pub(crate) lora_alpha: Option<f32>,
+    /// Scale by `lora_alpha / √r` instead; files say it as an alpha of the same scaling, for tools that do not know
+    #[arg(long, help_heading = ADAPTER)]
+    pub(crate) use_rslora: bool,
     /// Dropout on the input of the adapter, 0 or more and below 1
-    #[arg(long, value_name = "P", default_value_t = TrainConfig::default().lora_dropout)]
+    #[arg(long, value_name = "P", default_value_t = TrainConfig::default().lora_dropout, help_heading = ADAPTER)]
     pub(crate) lora_dropout: f32,
-    /// Projections that get an adapter, separated by commas [default: all seven]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_target_module)]
-    pub(crate) target_modules: Vec<TargetModule>,
+    /// Projections that get an adapter, separated by commas, or `all-linear` [default: all seven]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_target_modules, help_heading = ADAPTER)]
+    pub(crate) target_modules: Vec<Targets>,
+    /// Go on from this adapter: a GGUF file, or a PEFT folder
+    #[arg(long, value_name = "PATH", help_heading = ADAPTER)]
+    pub(crate) init_adapter: Option<PathBuf>,
     /// Peak learning rate
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().learning_rate)]
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().learning_rate, help_heading = OPTIMISER)]
     pub(crate) learning_rate: f64,
-    /// What follows the warm-up: cosine, linear or `constant_with_warmup`
-    #[arg(long, value_name = "NAME", default_value = "cosine", value_parser = parse_schedule)]
-    pub(crate) lr_scheduler_type: Schedule,
+    /// Learning rate of B in times of A's (LoRA+)
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().loraplus_lr_ratio, help_heading = OPTIMISER)]
+    pub(crate) loraplus_lr_ratio: f64,
+    /// What follows the warm-up: cosine, linear, or constant
+    #[arg(long, alias = "lr-scheduler-type", value_name = "NAME", default_value = "cosine", value_parser = parse_schedule,
+          help_heading = OPTIMISER)]
+    pub(crate) lr_scheduler: Schedule,
     /// Share of all steps spent warming up, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = TrainConfig::default().warmup_ratio)]
+    #[arg(long, value_name = "SHARE", default_value_t = TrainConfig::default().warmup_ratio, help_heading = OPTIMISER)]
     pub(crate) warmup_ratio: f64,
-    /// Passes over the data
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().num_train_epochs)]
-    pub(crate) num_train_epochs: u64,
-    /// Exact number of optimiser steps, instead of passes
-    #[arg(long, value_name = "N")]
-    pub(crate) max_steps: Option<u64>,
-    /// Packed rows per forward pass
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().micro_batch_size)]
-    pub(crate) micro_batch_size: usize,
-    /// Forward passes per optimiser step
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().gradient_accumulation_steps)]
-    pub(crate) gradient_accumulation_steps: usize,
-    /// Tokens in a packed row; longer samples are left out, never cut
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().max_seq_len)]
-    pub(crate) max_seq_len: usize,
+    /// Steps spent warming up, instead of a share
+    #[arg(long, value_name = "N", conflicts_with = "warmup_ratio", help_heading = OPTIMISER)]
+    pub(crate) warmup_steps: Option<u64>,
     /// Decoupled weight decay
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().weight_decay)]
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().weight_decay, help_heading = OPTIMISER)]
     pub(crate) weight_decay: f64,
     /// Decay of `AdamW`'s first moment
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_beta1)]
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_beta1, help_heading = OPTIMISER)]
     pub(crate) adam_beta1: f64,
     /// Decay of `AdamW`'s second moment
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_beta2)]
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_beta2, help_heading = OPTIMISER)]
     pub(crate) adam_beta2: f64,
     /// Added to the root of the second moment
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_epsilon)]
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_epsilon, help_heading = OPTIMISER)]
     pub(crate) adam_epsilon: f64,
     /// Gradients with a larger global norm are scaled down to it; 0 turns clipping off
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().max_grad_norm)]
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().max_grad_norm, help_heading = OPTIMISER)]
     pub(crate) max_grad_norm: f64,
-    /// A checkpoint after every so many steps
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().save_steps)]
-    pub(crate) save_steps: u64,
-    /// What is computed again instead of kept: `none`, `layer`, or `every-K` layers; less memory, the same result
-    #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing)]
+    /// Noise on embeddings (`NEFTune`), such as 5; 0 is none
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().neftune_noise_alpha, help_heading = OPTIMISER)]
+    pub(crate) neftune_noise_alpha: f64,
+    /// Passes over the data
+    #[arg(long, alias = "num-train-epochs", value_name = "N", default_value_t = TrainConfig::default().num_train_epochs,
+          help_heading = BATCHES)]
+    pub(crate) epochs: u64,
+    /// Exact number of optimiser steps, instead of passes
+    #[arg(long, value_name = "N", help_heading = BATCHES)]
+    pub(crate) max_steps: Option<u64>,
+    /// Rows per forward pass
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().micro_batch_size, help_heading = BATCHES)]
+    pub(crate) micro_batch_size: usize,
+    /// Forward passes per optimiser step
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().gradient_accumulation_steps,
+          help_heading = BATCHES)]
+    pub(crate) gradient_accumulation_steps: usize,
+    /// Tokens in a row
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().max_seq_len, help_heading = BATCHES)]
+    pub(crate) max_seq_len: usize,
+    /// What becomes of a longer sample: `drop` (counted), or `truncate`
+    #[arg(long, value_name = "WHAT", default_value = "drop", value_parser = parse_overlong, help_heading = BATCHES)]
+    pub(crate) overlong: Overlong,
+    /// Keep the order of the data in every pass
+    #[arg(long, help_heading = BATCHES)]
+    pub(crate) no_shuffle: bool,
+    /// One sample per row
+    #[arg(long, help_heading = BATCHES)]
+    pub(crate) no_packing: bool,
+    /// What is computed again instead of kept: `none`, `layer`, or `every-K` layers; less memory, the same bytes
+    #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing,
+          help_heading = BATCHES)]
     pub(crate) gradient_checkpointing: GradientCheckpointing,
+    /// A checkpoint after every so many steps
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().save_steps, help_heading = VALIDATION)]
+    pub(crate) save_steps: u64,
     /// A validation pass after every so many steps, besides those at the start and the end
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = VALIDATION)]
     pub(crate) eval_steps: Option<u64>,
+    /// End after so many validation passes in a row that are no better, with the best adapter
+    #[arg(long, value_name = "N", requires = "eval_steps", help_heading = VALIDATION)]
+    pub(crate) early_stopping_patience: Option<u64>,
+    /// By how much a validation loss must be lower to be better
+    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().early_stopping_threshold,
+          help_heading = VALIDATION)]
+    pub(crate) early_stopping_threshold: f64,
+    /// Take the adapter of the best validation pass, not the last one
+    #[arg(long, help_heading = VALIDATION)]
+    pub(crate) load_best_model_at_end: bool,
+    /// Stop at a loss so many standard deviations above the last 128; from 6 on it is told anyway
+    #[arg(long, value_name = "Z", help_heading = VALIDATION)]
+    pub(crate) max_loss_z_score: Option<f64>,
+}
+
+/// A projection, or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Targets {
+    /// PEFT's `all-linear`.
+    All,
+    /// One.
+    Module(TargetModule),
 }
 
 impl TrainSettings {
     /// As the trainer's configuration; ranges are the trainer's to check.
     pub(crate) fn config(&self, seed: u64) -> TrainConfig {
-        let target_modules = match self.target_modules.as_slice() {
-            [] => TrainConfig::default().target_modules,
-            some => some.to_vec(),
-        };
+        let defaults = TrainConfig::default();
         TrainConfig {
-            r: self.r,
-            lora_alpha: self.lora_alpha,
+            r: self.r.unwrap_or(defaults.r),
+            rank_pattern: self.rank_pattern.iter().copied().collect(),
+            lora_alpha: self.lora_alpha.unwrap_or(defaults.lora_alpha),
+            use_rslora: self.use_rslora,
             lora_dropout: self.lora_dropout,
-            target_modules,
+            target_modules: self.modules().unwrap_or(defaults.target_modules),
             learning_rate: self.learning_rate,
-            num_train_epochs: self.num_train_epochs,
+            loraplus_lr_ratio: self.loraplus_lr_ratio,
+            neftune_noise_alpha: self.neftune_noise_alpha,
+            num_train_epochs: self.epochs,
             max_steps: self.max_steps,
             micro_batch_size: self.micro_batch_size,
             gradient_accumulation_steps: self.gradient_accumulation_steps,
             max_seq_len: self.max_seq_len,
+            shuffle: !self.no_shuffle,
+            packing: !self.no_packing,
+            overlong: self.overlong,
             warmup_ratio: self.warmup_ratio,
-            lr_scheduler_type: self.lr_scheduler_type,
+            warmup_steps: self.warmup_steps,
+            lr_scheduler_type: self.lr_scheduler,
             weight_decay: self.weight_decay,
             adam_beta1: self.adam_beta1,
             adam_beta2: self.adam_beta2,
@@ -131,16 +206,51 @@ impl TrainSettings {
             save_steps: self.save_steps,
             gradient_checkpointing: self.gradient_checkpointing,
             eval_steps: self.eval_steps,
+            early_stopping_patience: self.early_stopping_patience,
+            early_stopping_threshold: self.early_stopping_threshold,
+            load_best_model_at_end: self.load_best_model_at_end,
+            max_loss_z_score: self.max_loss_z_score,
         }
+    }
+
+    /// The projections that were typed.
+    pub(crate) fn modules(&self) -> Option<Vec<TargetModule>> {
+        let typed = self.target_modules.iter();
+        let modules = typed.flat_map(|target| match target {
+            Targets::All => TargetModule::ALL.to_vec(),
+            Targets::Module(module) => vec![*module],
+        });
+        Some(modules.collect()).filter(|modules: &Vec<_>| !modules.is_empty())
     }
 }
 
 /// By the names that the configuration file uses, so that both always accept the same words.
-fn parse_target_module(text: &str) -> Result<TargetModule, String> {
-    by_name(text)
+fn parse_target_modules(text: &str) -> Result<Targets, String> {
+    if text == "all-linear" {
+        return Ok(Targets::All);
+    }
+    // What PEFT could adapt as well, and why it is not here.
+    if ["lm_head", "embed_tokens"].contains(&text) {
+        return Err(format!(
+            "`{text}` cannot carry an adapter here: where head and embedding are one matrix, llama.cpp refuses such an \
+             adapter, and elsewhere it is not supported"
+        ));
+    }
+    by_name(text).map(Targets::Module)
+}
+
+/// `q_proj=8`.
+fn parse_rank(text: &str) -> Result<(TargetModule, usize), String> {
+    let (module, rank) = text.split_once('=').ok_or_else(|| format!("`{text}` is not PROJECTION=RANK"))?;
+    let rank = rank.parse().map_err(|_| format!("`{rank}` in `{text}` is not a rank"))?;
+    Ok((by_name(module)?, rank))
 }
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
+    if text == "constant" { Ok(Schedule::ConstantWithWarmup) } else { by_name(text) }
+}
+
+fn parse_overlong(text: &str) -> Result<Overlong, String> {
     by_name(text)
 }
 

@@ -151,6 +151,8 @@ impl Experiment<'_> {
             validation: exported.validation.clone(),
             out: self.config.out.join("adapter"),
             config: self.config.train.clone(),
+            init: None,
+            tensorboard: false,
         };
         train::stage(&plan, self.session, tick)
     }

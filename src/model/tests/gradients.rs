@@ -4,7 +4,7 @@ use super::tiny::{TinyFile, adapter, packed};
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::adapter::Adapter;
 use crate::model::backward::forward_backward;
-use crate::model::{GradientCheckpointing, Llama, PackedRow, Purpose, Workspace};
+use crate::model::{GradientCheckpointing, Llama, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::check::{cpu, dot, random};
 
 const DROPOUT_KEY: u64 = 5;
@@ -21,7 +21,9 @@ fn run(model: &Llama, layout: &LoraWeights, data: &[f64], row: &PackedRow) -> (f
     );
     let adapter = Adapter { layout, data, dropout_key: Some(DROPOUT_KEY) };
     let mut gradients = vec![0.0; data.len()];
-    let loss = forward_backward(&cpu(1), model, &mut ws, adapter, row, LOSS_SCALE, &mut gradients);
+    // Noise on embeddings is constant: the gradient is that at the place it moves to.
+    let noise = Noise { key: DROPOUT_KEY, neftune_noise_alpha: 3.0 };
+    let loss = forward_backward(&cpu(1), model, &mut ws, adapter, row, LOSS_SCALE, noise, &mut gradients);
     (loss.nll, gradients)
 }
 
@@ -29,7 +31,14 @@ fn run(model: &Llama, layout: &LoraWeights, data: &[f64], row: &PackedRow) -> (f
 /// (loss(p + hd) - loss(p - hd)) / 2h = gradient · d. With h = 1e-5 and a loss of order 50 both truncation
 /// and rounding are about 1e-9; the bound is 1e-6 relative to the larger of 1 and the value.
 fn check(model: &Llama, modules: &[TargetModule], lora_dropout: f32) {
-    let layout = adapter(model, modules, lora_dropout);
+    let mut layout = adapter(model, modules, lora_dropout);
+    if modules.len() > 1 {
+        // Another rank and alpha beside the same input.
+        layout.config.rank_pattern.insert(modules[1], 5);
+        layout.config.alpha_pattern.insert(modules[1], 7.5);
+        layout = LoraWeights::zeros(&layout.config, &model.config().base_shape());
+        layout.data = random::<f32>(layout.data.len(), 78).iter().map(|x| 0.4 * x).collect();
+    }
     let row = packed(&[6, 1, 9], 3);
     let data: Vec<f64> = layout.data.iter().map(|&x| f64::from(x)).collect();
     let (_, gradients) = run(model, &layout, &data, &row);
@@ -59,7 +68,9 @@ fn check(model: &Llama, modules: &[TargetModule], lora_dropout: f32) {
 
 #[test]
 fn all_projections_with_and_without_dropout() {
-    for model in [TinyFile::new().load(), TinyFile::untied().load()] {
+    for model in
+        [TinyFile::new(), TinyFile::untied(), TinyFile::with_biases_and_yarn()].map(|file| file.load())
+    {
         for lora_dropout in [0.0, 0.3] {
             check(&model, &TargetModule::ALL, lora_dropout);
         }

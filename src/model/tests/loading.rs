@@ -5,6 +5,8 @@
 use super::tiny::{HIDDEN, LAYERS, TinyFile, VOCAB};
 use crate::gguf::{GgmlType, Value};
 use crate::model::ModelConfig;
+use crate::ops::check::cpu;
+use crate::ops::rope::Scaling;
 
 /// The message for a tiny file changed by `change`, with the path replaced by `FILE`; asserts that there is
 /// a hint.
@@ -32,6 +34,8 @@ fn reads_the_configuration() {
         max_position_embeddings: 64,
         rms_norm_eps: 1e-5,
         rope_theta: 1000.0,
+        rope_scaling: Scaling::None,
+        rope_attention_factor: 1.0,
         tie_word_embeddings: true,
     };
     assert_eq!(*TinyFile::new().load().config(), expected);
@@ -63,13 +67,28 @@ fn names_the_key_that_cannot_be_computed() {
         ),
         (
             "llama.rope.scaling.type",
-            Value::String("yarn".to_owned()),
-            "key `llama.rope.scaling.type` in `FILE` is `yarn`, expected `none`",
+            Value::String("longrope".to_owned()),
+            "key `llama.rope.scaling.type` in `FILE` is `longrope`, expected `none`, `linear` or `yarn`",
         ),
         (
             "llama.rope.scale_linear",
-            Value::F32(4.0),
-            "key `llama.rope.scale_linear` in `FILE` is `4`, expected 1",
+            Value::F32(-4.0),
+            "key `llama.rope.scale_linear` in `FILE` is `-4`, expected more than 0",
+        ),
+        (
+            "llama.rope.scaling.attn_factor",
+            Value::F32(f32::INFINITY),
+            "key `llama.rope.scaling.attn_factor` in `FILE` is `inf`, expected a finite number",
+        ),
+        (
+            "llama.attention.sliding_window",
+            Value::U32(16),
+            "key `llama.attention.sliding_window` in `FILE` is `16`, expected none, or one of at least the context of 64 tokens",
+        ),
+        (
+            "split.count",
+            Value::U16(3),
+            "key `split.count` in `FILE` is `3`, expected 1: join the parts with llama.cpp's `llama-gguf-split --merge`",
         ),
         (
             "llama.attention.causal",
@@ -126,8 +145,10 @@ fn names_the_key_that_cannot_be_computed() {
 fn names_the_tensor_that_does_not_fit() {
     let missing = refusal(|file| file.tensors.retain(|tensor| tensor.name != "blk.1.ffn_up.weight"));
     assert_eq!(missing, "`FILE` has no tensor `blk.1.ffn_up.weight`");
-    let bias = refusal(|file| file.put_vector("blk.0.attn_q.bias", 32, 0.0));
-    assert_eq!(bias, "tensor `blk.0.attn_q.bias` in `FILE` is not part of a dense LLaMA without biases");
+    let norm = refusal(|file| file.put_vector("blk.0.attn_q_norm.weight", 8, 0.0));
+    assert_eq!(norm, "tensor `blk.0.attn_q_norm.weight` in `FILE` is not part of a dense LLaMA");
+    let bias = refusal(|file| file.put_vector("blk.0.attn_q.bias", 31, 0.0));
+    assert_eq!(bias, "tensor `blk.0.attn_q.bias` in `FILE` has shape [31], expected [32]");
     let shape = refusal(|file| file.tensor("blk.1.ffn_down.weight").shape = vec![64, 32]);
     assert_eq!(shape, "tensor `blk.1.ffn_down.weight` in `FILE` has shape [64, 32], expected [32, 64]");
     let head = refusal(|file| file.put_matrix("output.weight", VOCAB + 1, HIDDEN));
@@ -136,9 +157,23 @@ fn names_the_tensor_that_does_not_fit() {
     assert_eq!(freqs, "tensor `rope_freqs.weight` in `FILE` has shape [3], expected [4]");
     let format = refusal(|file| {
         let tensor = file.tensor("blk.0.attn_v.weight");
-        (tensor.ggml_type, tensor.data) = (GgmlType::Q5_0, vec![0; 16 * 22].into());
+        (tensor.ggml_type, tensor.data) = (GgmlType::MXFP4, vec![0; 16 * 17].into());
     });
-    assert!(format.contains("`blk.0.attn_v.weight` in `FILE` is of type q5_0"), "{format}");
+    assert!(format.contains("`blk.0.attn_v.weight` in `FILE` is of type mxfp4"), "{format}");
     let vector = refusal(|file| file.tensor("token_embd.weight").shape = vec![VOCAB * HIDDEN]);
     assert_eq!(vector, "tensor `token_embd.weight` in `FILE` has shape [3104], expected [3104, 32]");
+}
+
+/// A week of training on a broken file would end in NaN, and nobody would know where it came from.
+#[test]
+fn names_the_weight_that_is_no_number() {
+    let norm = refusal(|file| file.tensor("blk.1.ffn_norm.weight").data.to_mut()[8..12].fill(0xFF));
+    assert_eq!(norm, "weight 2 of tensor `blk.1.ffn_norm.weight` in `FILE` is NaN, expected a finite number");
+    let mut file = TinyFile::new();
+    assert!(file.load().check_finite(&cpu(2)).is_ok());
+    // The scale of the third block: an infinite one. Quants of 0 make it NaN, others infinite.
+    let scale = half::f16::INFINITY.to_le_bytes();
+    file.tensor("blk.0.attn_k.weight").data.to_mut()[68..70].copy_from_slice(&scale);
+    let error = file.load().check_finite(&cpu(2)).unwrap_err().to_string();
+    assert!(error.starts_with("weight 64 of tensor `blk.0.attn_k.weight`"), "{error}");
 }

@@ -76,6 +76,22 @@ impl TinyFile {
         file
     }
 
+    /// With a bias of every projection and a context that `YaRN` has stretched.
+    pub(super) fn with_biases_and_yarn() -> Self {
+        let mut file = Self::untied();
+        let (q, kv) = (HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM);
+        let lengths = [q, kv, kv, HIDDEN, FFN, FFN, HIDDEN];
+        for layer in 0..LAYERS {
+            for (module, len) in TargetModule::ALL.into_iter().zip(lengths) {
+                file.put_vector(&format!("blk.{layer}.{}.bias", module.gguf_name()), len, 0.2);
+            }
+        }
+        file.set("llama.rope.scaling.type", Value::String("yarn".to_owned()));
+        file.set("llama.rope.scaling.factor", Value::F32(4.0));
+        file.set("llama.rope.scaling.original_context_length", Value::U32(16));
+        file
+    }
+
     /// `Q8_0` blocks of noise in about (-0.3, 0.3): large enough that every part of the model matters.
     pub(super) fn put_matrix(&mut self, name: &str, rows: usize, columns: usize) {
         let mut data = Vec::new();
@@ -122,7 +138,13 @@ impl TinyFile {
 
 /// An adapter on `modules` with nothing zero in it.
 pub(super) fn adapter(model: &Llama, modules: &[TargetModule], lora_dropout: f32) -> LoraWeights {
-    let config = LoraConfig { r: 3, lora_alpha: 4.5, lora_dropout, target_modules: modules.to_vec() };
+    let config = LoraConfig {
+        r: 3,
+        lora_alpha: 4.5,
+        lora_dropout,
+        target_modules: modules.to_vec(),
+        ..LoraConfig::default()
+    };
     let mut weights = LoraWeights::zeros(&config, &model.config().base_shape());
     weights.data = random::<f32>(weights.data.len(), 77).iter().map(|x| 0.4 * x).collect();
     weights

@@ -1,6 +1,7 @@
 //! Token embedding: gathers rows of a frozen, quantized matrix.
 //!
-//! `out[t] = W[tokens[t]]`. No backward: the base is frozen.
+//! `out[t] = W[tokens[t]]`. No backward: the base is frozen. In training noise may be added (Jain et al. 2023,
+//! arXiv:2310.05914), which is constant too.
 //!
 //! Shapes: tokens (T); W (V, C) in GGUF blocks; out (T, C).
 //! Source: matches `torch.nn.functional.embedding`.
@@ -12,6 +13,7 @@ mod tests;
 use super::QuantMatrix;
 use crate::device::Device;
 use crate::tensor::Real;
+use std::ops::Range;
 
 /// Overwrites `out` (T, C) with the rows of `w` that `tokens` (T) name.
 ///
@@ -22,5 +24,18 @@ pub fn forward<T: Real>(device: &Device, w: &QuantMatrix<'_>, tokens: &[u32], ou
     assert_eq!(out.len(), count * width, "length of out (left), {count} tokens of {width} (right)");
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, w, tokens, out),
+    }
+}
+
+/// Adds to every number of a segment's rows of `x` (T, C) noise that is even over ±alpha / √(len · C); segments cover
+/// 0..T. Element (row, column) is drawn as [`rng::uniform`](crate::rng::uniform)`(key, row, column)`.
+///
+/// # Panics
+/// If the segments and `x` do not fit together.
+pub fn add_noise<T: Real>(device: &Device, key: u64, alpha: f64, segments: &[Range<usize>], x: &mut [T]) {
+    let tokens = segments.last().map_or(0, |segment| segment.end);
+    assert!(tokens > 0 && x.len().is_multiple_of(tokens), "{} numbers for {tokens} tokens", x.len());
+    match device {
+        Device::Cpu(cpu) => cpu::add_noise(cpu, key, alpha, segments, x),
     }
 }

@@ -1,8 +1,8 @@
 //! Tests of [`embedding`](super).
 
-use super::forward;
+use super::{add_noise, forward};
 use crate::gguf::GgmlType;
-use crate::ops::check::{Guarded, Weights, cpu};
+use crate::ops::check::{Guarded, Weights, assert_thread_independent, cpu};
 
 /// A gather moves numbers without computing: both types equal the decoded rows exactly.
 #[test]
@@ -31,6 +31,32 @@ fn rows_are_the_decoded_ones() {
             assert_eq!(out64.into_checked(), expected, "f64 ({vocab}, {width}) {ggml_type}");
         }
     }
+}
+
+/// Noise is even over ±alpha / √(len · C): its mean square is a third of the bound's. Of 33 · 576 numbers the mean square is
+/// within 3 %, about four standard deviations.
+#[test]
+fn noise_has_the_size_of_its_segment() {
+    let (width, segments, alpha) = (576, [0..33, 33..66], 5.0);
+    let run = |key, segments: &[std::ops::Range<usize>]| {
+        assert_thread_independent("noise", |device| {
+            let mut x = vec![0.0; 66 * width];
+            add_noise(device, key, alpha, segments, &mut x);
+            x
+        })
+    };
+    let x = run(1, &segments);
+    let bound = alpha / (33.0 * width as f64).sqrt();
+    for segment in segments {
+        let rows = &x[segment.start * width..segment.end * width];
+        assert!(rows.iter().all(|&x| f64::from(x).abs() <= bound * (1.0 + 1e-6)));
+        let mean_square = rows.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / rows.len() as f64;
+        assert!((mean_square / (bound * bound / 3.0) - 1.0).abs() <= 0.03, "{mean_square}");
+    }
+    assert!(run(2, &[0..33, 33..66]) != x, "the key is not used");
+    // Twice as long: √2 as little.
+    let ratio = run(1, std::slice::from_ref(&(0..66)))[5] / x[5];
+    assert!((f64::from(ratio) - 0.5_f64.sqrt()).abs() <= 1e-6, "{ratio}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ fn cases() -> Vec<(usize, usize, usize, GgmlType)> {
         (129, 96, 193, GgmlType::Q8_0),
         (257, 129, 1, GgmlType::F32),
         (33, 8192, 400, GgmlType::Q4_1),
+        (5, 512, 67, GgmlType::Q4_K),
+        (5, 768, 31, GgmlType::Q6_K),
         (512, 576, 1536, GgmlType::Q4_1),
     ]
 }

@@ -4,12 +4,17 @@
 //! `frequency[i] = theta^(-2i/D) / factor[i]`, where the factors are the file's `rope_freqs` or 1.
 //! Backward rotates by the negative angle: a rotation is orthogonal.
 //!
+//! A context that was stretched after training has other frequencies ([`Scaling`]), and YaRN also lengthens the rotated
+//! vectors by a magnitude m: cosine and sine are multiplied with it, and backward, with the same table, is the transpose.
+//!
 //! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the
 //! rows of the q and k weights for it. The other layout on these files gives plausible, wrong text.
 //!
 //! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D).
 //! Saved: nothing but the table, which all layers share.
-//! Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs` as in llama.cpp's `ggml_rope_ext`.
+//! Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs` as in llama.cpp's `ggml_rope_ext`;
+//! Chen et al. 2023, arXiv:2306.15595 (linear); Peng et al. 2023, arXiv:2309.00071 (`YaRN`), with the bounds as
+//! `ggml_rope_yarn_corr_dims` rounds them.
 
 mod cpu;
 #[cfg(test)]
@@ -18,31 +23,84 @@ mod tests;
 use crate::device::Device;
 use crate::tensor::Real;
 
+/// How the context was stretched.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Scaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// Positions are divided by a factor.
+    Linear {
+        /// More than 0.
+        factor: f64,
+    },
+    /// Slow pairs are divided by a factor, fast ones are not, and those between are mixed.
+    Yarn {
+        /// More than 0.
+        factor: f64,
+        /// Context of the first training.
+        original_context: f64,
+    },
+}
+
+/// Turns over the original context that a pair makes at least to be left alone, and at most to be divided: the paper's
+/// β and α, which llama.cpp has for all `llama` models.
+const YARN_TURNS: [f64; 2] = [32.0, 1.0];
+
+impl Scaling {
+    /// By what rotated vectors grow: 0.1 ln(factor) + 1 with `YaRN` (section 3.4 of the paper).
+    pub fn magnitude(self) -> f64 {
+        match self {
+            Self::Yarn { factor, .. } if factor > 1.0 => 1.0 + 0.1 * factor.ln(),
+            _ => 1.0,
+        }
+    }
+
+    /// By what the frequency of pair `i` of a head is multiplied.
+    fn of_pair(self, i: usize, head_dim: usize, theta: f64) -> f64 {
+        match self {
+            Self::None => 1.0,
+            Self::Linear { factor } => 1.0 / factor,
+            Self::Yarn { factor, original_context } => {
+                let pair = |turns: f64| {
+                    let full_turns = original_context / (turns * std::f64::consts::TAU);
+                    head_dim as f64 * full_turns.ln() / (2.0 * theta.ln())
+                };
+                let [fast, slow] = YARN_TURNS.map(pair);
+                let (low, high) = (fast.floor().max(0.0), slow.ceil().min(head_dim as f64 - 1.0));
+                let divided = ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+                divided / factor + (1.0 - divided)
+            }
+        }
+    }
+}
+
 /// Radians per position for each pair of a head of `head_dim`.
 ///
 /// # Panics
 /// If `head_dim` is odd, or there are factors for another number of pairs.
-pub fn frequencies(head_dim: usize, theta: f64, factors: Option<&[f32]>) -> Vec<f64> {
+pub fn frequencies(head_dim: usize, theta: f64, factors: Option<&[f32]>, scaling: Scaling) -> Vec<f64> {
     assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
     if let Some(factors) = factors {
         assert_eq!(factors.len(), head_dim / 2, "factors (left) for the pairs of a head (right)");
     }
     let factor = |i: usize| factors.map_or(1.0, |factors| f64::from(factors[i]));
-    (0..head_dim / 2).map(|i| theta.powf(-((2 * i) as f64) / head_dim as f64) / factor(i)).collect()
+    let base = |i: usize| theta.powf(-((2 * i) as f64) / head_dim as f64) / factor(i);
+    (0..head_dim / 2).map(|i| base(i) * scaling.of_pair(i, head_dim, theta)).collect()
 }
 
-/// Overwrites `table` (T, D/2, 2) with the cosine and sine of every angle, computed in f64.
+/// Overwrites `table` (T, D/2, 2) with `magnitude` times the cosine and sine of every angle, computed in f64.
 ///
 /// # Panics
 /// If lengths do not fit.
-pub fn fill_table<T: Real>(positions: &[u32], frequencies: &[f64], table: &mut [T]) {
+pub fn fill_table<T: Real>(positions: &[u32], frequencies: &[f64], magnitude: f64, table: &mut [T]) {
     let len = positions.len() * frequencies.len() * 2;
     assert_eq!(table.len(), len, "length of table (left), positions times head_dim (right)");
     let mut cells = table.as_chunks_mut::<2>().0.iter_mut();
     for &position in positions {
         for (frequency, cell) in frequencies.iter().zip(&mut cells) {
             let (sin, cos) = (f64::from(position) * frequency).sin_cos();
-            *cell = [T::from_f64(cos), T::from_f64(sin)];
+            *cell = [T::from_f64(magnitude * cos), T::from_f64(magnitude * sin)];
         }
     }
 }
@@ -59,7 +117,7 @@ pub fn forward<T: Real>(device: &Device, table: &[T], heads: usize, head_dim: us
     }
 }
 
-/// Rotates `d_x` (T, heads, D) back.
+/// Rotates `d_x` (T, heads, D) back, with the magnitude of the table.
 ///
 /// # Panics
 /// If lengths do not fit.

@@ -13,7 +13,7 @@ const SHAPES: [(usize, usize, usize); 7] =
 fn table<T: Real>(tokens: usize, head_dim: usize, factors: Option<&[f32]>) -> Vec<T> {
     let positions: Vec<u32> = (0..tokens).map(|t| (t % (tokens / 2 + 1)) as u32).collect();
     let mut table = Guarded::poisoned(tokens * head_dim);
-    fill_table(&positions, &frequencies(head_dim, 1e4, factors), table.as_mut());
+    fill_table(&positions, &frequencies(head_dim, 1e4, factors, Scaling::None), 1.25, table.as_mut());
     table.into_checked()
 }
 
@@ -26,16 +26,34 @@ fn rotated<T: Real>(device: &Device, table: &[T], heads: usize, head_dim: usize,
 #[test]
 fn neighbours_are_paired_and_factors_divide() {
     let factors = [1.0, 4.0];
-    let frequencies = frequencies(4, 100.0, Some(&factors));
+    let frequencies = frequencies(4, 100.0, Some(&factors), Scaling::None);
     // theta^0 / 1 and theta^(-2/4) / 4.
     assert!((frequencies[0] - 1.0).abs() <= 1e-15 && (frequencies[1] - 0.025).abs() <= 1e-15);
     let mut table = vec![0.0; 4];
-    fill_table(&[3], &frequencies, &mut table);
+    fill_table(&[3], &frequencies, 1.0, &mut table);
     let x = rotated(&cpu(1), &table, 1, 4, &[1.0, 0.0, 0.0, 1.0]);
     let expected = [3.0_f64.cos(), 3.0_f64.sin(), -0.075_f64.sin(), 0.075_f64.cos()];
     for i in 0..4 {
         assert!((x[i] - expected[i]).abs() <= 1e-15, "element {i}: {} for {}", x[i], expected[i]);
     }
+}
+
+/// By the formulas of the paper at D = 64, theta = 10 000, 4096 positions: a pair turns `4096 · theta^(-2i/64) / 2π` times;
+/// 32 turns are at pair 10.46, one turn at pair 22.52, so pairs up to 10 are as they were, from 23 on divided.
+#[test]
+fn yarn_divides_slow_pairs_only_and_linear_all() {
+    let plain = frequencies(64, 1e4, None, Scaling::None);
+    let yarn = Scaling::Yarn { factor: 8.0, original_context: 4096.0 };
+    let ratios = |scaling| -> Vec<f64> {
+        frequencies(64, 1e4, None, scaling).iter().zip(&plain).map(|(a, b)| a / b).collect()
+    };
+    let ratio = ratios(yarn);
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-12;
+    assert!(ratio[..=10].iter().all(|&r| close(r, 1.0)), "{ratio:?}");
+    assert!(ratio[23..].iter().all(|&r| close(r, 0.125)), "{ratio:?}");
+    assert!(close(ratio[13], 3.0 / 13.0 / 8.0 + 10.0 / 13.0), "{ratio:?}");
+    assert!(close(yarn.magnitude(), 1.0 + 0.1 * 8.0_f64.ln()));
+    assert!(ratios(Scaling::Linear { factor: 4.0 }).iter().all(|&r| close(r, 0.25)));
 }
 
 #[test]

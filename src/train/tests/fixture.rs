@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::device::Device;
 use crate::gguf::{GgmlType, Gguf, NewTensor, Value, write};
+use crate::lora::LoraWeights;
 use crate::model::Llama;
 use crate::rng;
 use crate::train::{Encoded, Error, Event, Host, Job, Outcome, Sample, Schedule, TrainConfig, train};
@@ -81,7 +82,7 @@ pub(super) fn sample(key: u64, prompt: usize, answer: usize) -> Sample {
 }
 
 pub(super) fn encoded(samples: Vec<Sample>) -> Encoded {
-    Encoded { samples, dropped: BTreeMap::new() }
+    Encoded { samples, ..Encoded::default() }
 }
 
 /// A model, data and a folder for outputs.
@@ -91,6 +92,7 @@ pub(super) struct Fixture {
     pub(super) train: Encoded,
     pub(super) validation: Encoded,
     pub(super) config: TrainConfig,
+    pub(super) init_adapter: Option<LoraWeights>,
     folder: tempfile::TempDir,
 }
 
@@ -122,6 +124,7 @@ impl Fixture {
             train: encoded(train),
             validation: encoded(validation),
             config,
+            init_adapter: None,
             folder,
         }
     }
@@ -143,9 +146,11 @@ impl Fixture {
             model_name: Some("tiny"),
             device: &self.device,
             config: &self.config,
+            init_adapter: self.init_adapter.as_ref(),
             train: &self.train,
             validation: &self.validation,
             out,
+            tensorboard: true,
         };
         let interrupt = AtomicBool::new(false);
         // Every look at the clock is a second later: times are as reproducible as the rest.
@@ -155,7 +160,13 @@ impl Fixture {
             Duration::from_secs(seconds.get())
         };
         let mut on_event = |event: &Event<'_>| on_event(event, &interrupt);
-        train(&job, &mut Host { clock: &clock, interrupt: &interrupt, on_event: &mut on_event })
+        let mut host = Host {
+            clock: &clock,
+            peak_memory: &|| Some(123),
+            interrupt: &interrupt,
+            on_event: &mut on_event,
+        };
+        train(&job, &mut host)
     }
 
     /// Runs to the end.
@@ -193,6 +204,7 @@ impl Fixture {
 pub(super) fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = [
         "metrics.jsonl",
+        "tensorboard/events.out.tfevents.0.evol",
         "checkpoint.safetensors",
         "adapter.gguf",
         "peft/adapter_config.json",

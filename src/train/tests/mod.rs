@@ -3,6 +3,7 @@
 #![expect(clippy::float_cmp, reason = "equality to the last bit is what is promised")]
 
 mod fixture;
+mod options;
 mod pure;
 mod resume;
 mod steps;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::fixture::{Fixture, encoded, sample};
 use crate::lora::TargetModule;
 use crate::model::PackedRow;
-use crate::train::pack::{Timeline, epoch_rows, fill_row, first_fit};
+use crate::train::pack::{Packing, Timeline, epoch_rows, fill_row, first_fit};
 use crate::train::{Sample, Schedule, TrainConfig, learning_rate, plan, warmup_steps};
 
 #[test]
@@ -119,6 +119,21 @@ fn a_row_is_shifted_and_keeps_samples_apart() {
     assert_eq!(samples[1].targets().collect::<Vec<_>>(), [6, 8]);
 }
 
+fn packing(capacity: usize, seed: u64) -> Packing {
+    Packing { capacity, seed, shuffle: true, packing: true }
+}
+
+#[test]
+fn without_packing_and_shuffling_rows_are_the_samples_in_their_order() {
+    let lengths = [3, 1, 4, 1, 5];
+    let how = Packing { shuffle: false, packing: false, ..packing(9, 1) };
+    assert_eq!(epoch_rows(&lengths, how, 7), [[0], [1], [2], [3], [4]]);
+    let packed = epoch_rows(&lengths, Packing { packing: true, ..how }, 7);
+    assert_eq!(packed, [vec![0, 1, 2, 3], vec![4]]);
+    let shuffled = epoch_rows(&lengths, Packing { shuffle: true, ..how }, 7);
+    assert!(shuffled.iter().all(|row| row.len() == 1) && shuffled != [[0], [1], [2], [3], [4]]);
+}
+
 proptest! {
     #[test]
     fn an_epoch_has_every_sample_once_and_is_a_function_of_seed_and_epoch(
@@ -126,8 +141,8 @@ proptest! {
         seed in any::<u64>(),
         epoch in 0_u64..1000,
     ) {
-        let rows = epoch_rows(&lengths, 40, seed, epoch);
-        prop_assert_eq!(&rows, &epoch_rows(&lengths, 40, seed, epoch));
+        let rows = epoch_rows(&lengths, packing(40, seed), epoch);
+        prop_assert_eq!(&rows, &epoch_rows(&lengths, packing(40, seed), epoch));
         let mut seen: Vec<usize> = rows.iter().flatten().copied().collect();
         seen.sort_unstable();
         prop_assert!(seen.into_iter().eq(0..lengths.len()));
@@ -176,7 +191,7 @@ proptest! {
 #[test]
 fn epochs_and_seeds_shuffle_differently() {
     let lengths = [1; 50];
-    let order = |seed, epoch| epoch_rows(&lengths, 1, seed, epoch);
+    let order = |seed, epoch| epoch_rows(&lengths, packing(1, seed), epoch);
     assert_ne!(order(1, 0), order(1, 1));
     assert_ne!(order(1, 0), order(2, 0));
     assert_ne!(order(1, 0), (0..50).map(|i| vec![i]).collect::<Vec<_>>());
@@ -194,16 +209,22 @@ fn the_plan_by_hand() {
         num_train_epochs: 2,
         ..TrainConfig::default()
     };
-    let plan = plan(fixture.model.config(), &config, &train, &fixture.validation).unwrap();
+    let plan = plan(&fixture.model, &fixture.device, &config, &train, &fixture.validation).unwrap();
     // Five samples of 8 positions, two per row: 3 rows, 2 steps per epoch.
     assert_eq!((plan.samples, plan.rows_per_epoch, plan.epochs, plan.steps), (5, 3, 2, 4));
     assert_eq!((plan.tokens_per_epoch, plan.targets_per_epoch, plan.tokens), (40, 30, 80));
     assert_eq!((plan.validation_tokens, plan.longest_row), (27, 16));
     // Two layers; k_proj is 8 x 16, so A has 2 * 16 and B 8 * 2 numbers.
     assert_eq!(plan.trainable_parameters, 2 * (32 + 16));
-    assert_eq!(plan.optimizer_bytes, 4 * 4 * 96);
-    // Per token: 2 layers of 2 (16 + 16 + 8 + 24) + 4 + 2, once 9 * 16 + 2 (24 + 16 + 8) + 4 + 2.
-    assert_eq!(plan.activation_bytes, 16 * (2 * 134 + 246) * 4);
+    assert_eq!((plan.memory.optimizer, plan.memory.checkpoint), (4 * 4 * 96, 3 * 4 * 96));
+    // 40 positions in 3 rows of 16.
+    assert!((plan.packing_efficiency - 40.0 / 48.0).abs() <= 1e-12);
+    let needed = plan.memory.total();
+    assert!(plan.require(needed).is_ok());
+    let error = plan.require(needed - 1).unwrap_err();
+    assert_eq!(error.hint().unwrap(), "use `--gradient-checkpointing layer`");
+    let hint = plan.require(1000).unwrap_err().hint().unwrap();
+    assert!(hint.contains("`--max-seq-len` below 16"), "{hint}");
 }
 
 #[test]

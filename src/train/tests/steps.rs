@@ -129,7 +129,7 @@ fn one_sample_is_learnt_by_heart() {
     assert!(after <= 0.1 * before, "{before} {after}");
     assert!(steps.iter().map(|step| step.step).eq(1..=120));
     for step in &steps {
-        assert_eq!(step.lr, learning_rate(&fixture.config, step.step - 1, 120));
+        assert_eq!(step.learning_rate, learning_rate(&fixture.config, step.step - 1, 120));
     }
 }
 

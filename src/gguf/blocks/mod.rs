@@ -10,13 +10,19 @@
 //! |---|---|---|
 //! | `Q4_0` | `d`, 16 bytes | `(q - 8) * d` |
 //! | `Q4_1` | `d`, `m`, 16 bytes | `q * d + m` |
+//! | `Q5_0` | `d`, 4 bytes of fifth bits, 16 bytes | `(q - 16) * d` |
+//! | `Q5_1` | `d`, `m`, 4 bytes of fifth bits, 16 bytes | `q * d + m` |
 //! | `Q8_0` | `d`, 32 signed bytes | `q * d` |
+//! | `IQ4_NL` | `d`, 16 bytes | `table[q] * d` |
 //!
-//! In the 4-bit formats byte `j` holds weight `j` in its low half and weight `j + 16` in its high half.
+//! In the formats of 4 and 5 bits byte `j` holds weight `j` in its low half and weight `j + 16` in its high half.
+//! Blocks of 256 weights (`Q2_K` to `Q6_K`, `IQ4_XS`) are in `k`.
 //!
-//! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit: the products of a small
-//! integer and an 11-bit significand are exact in `f32`, so a compiler that fuses the addition of `Q4_1`
-//! changes nothing (`tests/it/gguf_engine.rs` compares the bits).
+//! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit: wherever something is added to it, the
+//! product of small integers and an 11-bit significand has at most 24 bits and is exact in `f32`, so a compiler that
+//! fuses the addition changes nothing (`tests/it/gguf_engine.rs` compares the bits).
+
+mod k;
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -49,7 +55,16 @@ pub fn dequantize(ggml_type: GgmlType, blocks: &[u8], out: &mut [f32]) {
         }),
         GgmlType::Q4_0 => decode(blocks, out, q4_0),
         GgmlType::Q4_1 => decode(blocks, out, q4_1),
+        GgmlType::Q5_0 => decode(blocks, out, q5_0),
+        GgmlType::Q5_1 => decode(blocks, out, q5_1),
         GgmlType::Q8_0 => decode(blocks, out, q8_0),
+        GgmlType::IQ4_NL => decode(blocks, out, iq4_nl),
+        GgmlType::Q2_K => decode(blocks, out, k::q2),
+        GgmlType::Q3_K => decode(blocks, out, k::q3),
+        GgmlType::Q4_K => decode(blocks, out, k::q4),
+        GgmlType::Q5_K => decode(blocks, out, k::q5),
+        GgmlType::Q6_K => decode(blocks, out, k::q6),
+        GgmlType::IQ4_XS => decode(blocks, out, k::iq4_xs),
         other => panic!("`{other}` is not decoded, only {:?}", GgmlType::TRAINABLE),
     }
 }
@@ -79,9 +94,62 @@ fn decode_f16(blocks: &[u8], out: &mut [f32]) {
     }
 }
 
+/// The values of `IQ4_NL` and `IQ4_XS`: closer together near zero (`kvalues_iq4nl` in `ggml-common.h`).
+const IQ4_VALUES: [f32; 16] = [
+    -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0,
+];
+
+/// The number at `at` of a block.
+#[inline]
+fn half_at<const BYTES: usize>(block: &[u8; BYTES], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// Weight `j` of 32 with five bits, and weight `j + 16`.
+#[inline]
+fn five_bits(byte: u8, fifths: u32, j: usize) -> (u8, u8) {
+    let fifth = |bit: usize| ((fifths >> bit & 1) << 4) as u8;
+    (byte & 0x0F | fifth(j), byte >> 4 | fifth(j + WEIGHTS / 2))
+}
+
+#[inline]
+fn q5_0(block: &[u8; 22], weights: &mut [f32; WEIGHTS]) {
+    let scale = half_at(block, 0);
+    let fifths = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+    let (low, high) = weights.split_at_mut(WEIGHTS / 2);
+    for j in 0..WEIGHTS / 2 {
+        let (first, second) = five_bits(block[6 + j], fifths, j);
+        low[j] = f32::from(first as i8 - 16) * scale;
+        high[j] = f32::from(second as i8 - 16) * scale;
+    }
+}
+
+#[inline]
+fn q5_1(block: &[u8; 24], weights: &mut [f32; WEIGHTS]) {
+    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    let fifths = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
+    let (low, high) = weights.split_at_mut(WEIGHTS / 2);
+    for j in 0..WEIGHTS / 2 {
+        let (first, second) = five_bits(block[8 + j], fifths, j);
+        low[j] = f32::from(first) * scale + minimum;
+        high[j] = f32::from(second) * scale + minimum;
+    }
+}
+
+#[inline]
+fn iq4_nl(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
+    let scale = half_at(block, 0);
+    let (low, high) = weights.split_at_mut(WEIGHTS / 2);
+    for j in 0..WEIGHTS / 2 {
+        let byte = block[2 + j];
+        low[j] = scale * IQ4_VALUES[usize::from(byte & 0x0F)];
+        high[j] = scale * IQ4_VALUES[usize::from(byte >> 4)];
+    }
+}
+
 #[inline]
 fn q4_0(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
-    let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
+    let scale = half_at(block, 0);
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
         let byte = block[2 + j];
@@ -92,8 +160,7 @@ fn q4_0(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn q4_1(block: &[u8; 20], weights: &mut [f32; WEIGHTS]) {
-    let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-    let minimum = f16::from_le_bytes([block[2], block[3]]).to_f32();
+    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
         let byte = block[4 + j];
@@ -104,7 +171,7 @@ fn q4_1(block: &[u8; 20], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn q8_0(block: &[u8; 34], weights: &mut [f32; WEIGHTS]) {
-    let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
+    let scale = half_at(block, 0);
     for j in 0..WEIGHTS {
         weights[j] = f32::from(block[2 + j].cast_signed()) * scale;
     }

@@ -1,0 +1,29 @@
+//! A frozen bias, in place.
+//!
+//! `y += b` in every row. Backward needs no code: the gradient of y stays what it is, and b is not trained.
+//!
+//! Shapes: y (M, N); b (N).
+//! Source: parity with the bias of `torch.nn.functional.linear`.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::device::Device;
+use crate::tensor::Real;
+
+/// Adds `bias` (N) to every row of `y` (M, N).
+///
+/// # Panics
+/// If `y` is no whole number of rows.
+pub fn forward<T: Real>(device: &Device, bias: &[f32], y: &mut [T]) {
+    assert!(
+        !bias.is_empty() && y.len().is_multiple_of(bias.len()),
+        "length of y (left: {}), rows of {}",
+        y.len(),
+        bias.len()
+    );
+    match device {
+        Device::Cpu(cpu) => cpu::forward(cpu, bias, y),
+    }
+}
