@@ -4,7 +4,7 @@
 //! The modules in reading order, low to high. A module names only those before it
 //! (`tests/it/layout.rs` checks this):
 //!
-//! - `process`: what this process has used so far: memory, processor time.
+//! - [`process`]: what this process has used so far: memory, processor time.
 //! - [`rng`]: the only randomness; a stream per (run seed, purpose, id).
 //! - [`constraint`]: requirements on an answer that code can check.
 //! - [`tensor`]: the number types that ops are written over; no arithmetic of its own.
@@ -14,6 +14,7 @@
 //! - [`ops`]: one folder per operation, forward and backward.
 //! - [`store`]: the run journal in `SQLite`.
 //! - [`lora`]: adapter configuration, tensors and files (GGUF and PEFT).
+//! - [`merge`]: a base and its adapter as one model file.
 //! - [`model`]: the LLaMA forward and backward passes over [`ops`].
 //! - [`dataset`]: records, seeds, import and export formats, splitting.
 //! - [`evolve`]: operators, prompts, eliminator, rounds, answering. Decides; owns no files.
@@ -30,9 +31,10 @@ pub mod evolve;
 pub mod gguf;
 pub mod llm;
 pub mod lora;
+pub mod merge;
 pub mod model;
 pub mod ops;
-mod process;
+pub mod process;
 pub mod rng;
 pub mod store;
 pub mod tensor;

@@ -7,18 +7,18 @@
 use std::fs;
 
 /// Peak resident memory in bytes (`VmHWM`, Linux only). The model's file is mapped, so its pages count.
-pub(crate) fn peak_bytes() -> Option<u64> {
+pub fn peak_bytes() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Resident memory in bytes now (`VmRSS`, Linux only).
-pub(crate) fn resident_bytes() -> Option<u64> {
-    parse(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+/// Resident memory in bytes now, without what is mapped from files (`RssAnon`, Linux only).
+pub fn anonymous_bytes() -> Option<u64> {
+    parse(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
 }
 
 /// Memory that the system could give to this process without taking any from others, in bytes (`MemAvailable`, and what is
 /// left of a limit on its control group; Linux only).
-pub(crate) fn available_bytes() -> Option<u64> {
+pub fn available_bytes() -> Option<u64> {
     let system = parse(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok();
     let group = number("memory.max").zip(number("memory.current"));
@@ -32,7 +32,7 @@ fn parse(status: &str, field: &str) -> Option<u64> {
 }
 
 /// Processor time of all threads in seconds, in steps of 10 ms (Linux only).
-pub(crate) fn cpu_seconds() -> Option<f64> {
+pub fn cpu_seconds() -> Option<f64> {
     parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 

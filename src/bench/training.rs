@@ -110,8 +110,8 @@ pub fn measure_training(
         ..settings.train.clone()
     };
     let none = Encoded::default();
-    // What the process has taken before is there already: program, model header, random samples.
-    let before = process::resident_bytes().unwrap_or(0);
+    // What the process has taken before is there already: the model's header, random samples.
+    let before = process::anonymous_bytes().unwrap_or(0);
     let plan = train::plan(model, device, &config, &samples, &none)?;
     let job = Job {
         model,

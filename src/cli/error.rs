@@ -10,7 +10,7 @@ use super::compute::{BUILD, RECIPE};
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
 use super::shell;
-use crate::{bench, dataset, device, evolve, gguf, llm, lora, model, store, train};
+use crate::{bench, dataset, device, evolve, gguf, llm, lora, merge, model, store, train};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -61,6 +61,10 @@ pub(crate) enum Error {
     OtherModel { path: PathBuf, found: String, expected: String },
     #[error("{differing} of {compared} replayed generations are not as recorded")]
     Verify { differing: usize, compared: usize, elsewhere: bool },
+    #[error("`{}` exists", path.display())]
+    Exists { path: PathBuf },
+    #[error("{found} is none that can be written; known: {known}")]
+    FileType { found: String, known: String },
     #[error("{findings} findings in {rows} rows")]
     Check { findings: usize, rows: usize },
     #[error("{failed} of {all} checks failed")]
@@ -72,6 +76,8 @@ pub(crate) enum Error {
 impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Exists { .. } => "name another file, or replace it with `--force`".to_owned(),
+            Self::FileType { .. } => "name one with `--type`, such as q8_0 or f16".to_owned(),
             Self::Argument { .. } | Self::Path { .. } => {
                 "rename it, or work in another folder: runs record their paths as text".to_owned()
             }
@@ -146,6 +152,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<merge::Error>()?.hint())
 }
 
 /// Of whatever file it is that cannot be written, where nobody knows better.
@@ -199,6 +206,7 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
         .or_else(|| cause.downcast_ref().map(evolve_usage))
         .or_else(|| cause.downcast_ref().map(bench_usage))
         .or_else(|| cause.downcast_ref().map(train_usage))
+        .or_else(|| cause.downcast_ref().map(merge_usage))
         .or_else(|| cause.downcast_ref().map(lora_usage))
         .or_else(|| cause.downcast_ref().map(|_: &model::Error| true));
     usage.unwrap_or(false)
@@ -275,6 +283,15 @@ fn train_usage(error: &train::Error) -> bool {
         E::Llm(error) => llm_usage(error),
         E::Lora(error) => lora_usage(error),
         _ => !matches!(error, E::InUse { .. } | E::NotFinite { .. } | E::Io { .. }),
+    }
+}
+
+fn merge_usage(error: &merge::Error) -> bool {
+    match error {
+        merge::Error::Gguf(error) => gguf_usage(error),
+        merge::Error::Llm(error) => llm_usage(error),
+        merge::Error::TooLarge { .. } => true,
+        _ => false,
     }
 }
 

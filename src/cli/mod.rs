@@ -28,6 +28,7 @@ mod interrupt;
 mod known_models;
 mod machine;
 mod manifest;
+mod merge;
 mod output;
 mod plan;
 mod run;
@@ -74,6 +75,7 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Tree(args) => tree::run(args, session),
         Command::Stats(args) => stats::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Merge(args) => merge::run(args, session),
         Command::Calibrate(args) => calibrate::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),

@@ -35,4 +35,4 @@ pub use error::{Error, Problem};
 pub use ggml_type::GgmlType;
 pub use map::{Gguf, TensorView};
 pub use value::{Value, ValueType};
-pub use write::{NewTensor, write};
+pub use write::{NewTensor, TensorSpec, write, write_with};

@@ -27,6 +27,26 @@ pub struct NewTensor<'a> {
     pub data: Cow<'a, [u8]>,
 }
 
+/// A tensor whose blocks are made while the file is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Name in the file, at most 63 bytes.
+    pub name: String,
+    /// Slowest axis first.
+    pub shape: Vec<usize>,
+    /// Block format.
+    pub ggml_type: GgmlType,
+}
+
+impl TensorSpec {
+    fn bytes(&self) -> usize {
+        let Self { name, shape, ggml_type } = self;
+        let bytes = ggml_type.bytes_of(shape.iter().product());
+        bytes
+            .unwrap_or_else(|| panic!("`{name}` of shape {shape:?} is no whole number of {ggml_type} blocks"))
+    }
+}
+
 /// Writes a GGUF v3 file atomically (temporary file beside it, fsync, rename), tensor data aligned to the
 /// `general.alignment` in `metadata`, else to 32 bytes.
 ///
@@ -37,14 +57,42 @@ pub struct NewTensor<'a> {
 /// Keys or names occur twice or are too long, an array is nested or of mixed types, or a tensor's data
 /// does not have the size of its shape.
 pub fn write(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<(), Error> {
+    let specs: Vec<TensorSpec> = tensors
+        .iter()
+        .map(|NewTensor { name, shape, ggml_type, data }| {
+            let spec = TensorSpec { name: name.clone(), shape: shape.clone(), ggml_type: *ggml_type };
+            let size = ggml_type.bytes_of(shape.iter().product());
+            assert_eq!(Some(data.len()), size, "`{name}` of shape {shape:?} and type {ggml_type}");
+            spec
+        })
+        .collect();
+    write_with(path, metadata, &specs, |index| Ok(tensors[index].data.clone()))
+}
+
+/// As [`write`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn, so that no
+/// more than one tensor is in memory.
+///
+/// # Errors
+/// The file cannot be written, or what `blocks` says.
+///
+/// # Panics
+/// As [`write`], and if `blocks` gives another number of bytes than the spec has.
+pub fn write_with<'a>(
+    path: &Path,
+    metadata: &[(String, Value)],
+    tensors: &[TensorSpec],
+    mut blocks: impl FnMut(usize) -> io::Result<Cow<'a, [u8]>>,
+) -> Result<(), Error> {
     let alignment = alignment(metadata);
     let header = header(metadata, tensors, alignment);
     let fill = |file: &mut io::BufWriter<std::fs::File>| {
         file.write_all(&header)?;
         pad(file, header.len(), alignment)?;
-        for tensor in tensors {
-            file.write_all(&tensor.data)?;
-            pad(file, tensor.data.len(), alignment)?;
+        for (index, tensor) in tensors.iter().enumerate() {
+            let blocks = blocks(index)?;
+            assert_eq!(blocks.len(), tensor.bytes(), "bytes of `{}`", tensor.name);
+            file.write_all(&blocks)?;
+            pad(file, blocks.len(), alignment)?;
         }
         Ok(())
     };
@@ -59,7 +107,7 @@ fn alignment(metadata: &[(String, Value)]) -> usize {
     }
 }
 
-fn header(metadata: &[(String, Value)], tensors: &[NewTensor<'_>], alignment: usize) -> Vec<u8> {
+fn header(metadata: &[(String, Value)], tensors: &[TensorSpec], alignment: usize) -> Vec<u8> {
     let mut bytes = b"GGUF".to_vec();
     bytes.extend(3_u32.to_le_bytes());
     bytes.extend((tensors.len() as u64).to_le_bytes());
@@ -74,11 +122,9 @@ fn header(metadata: &[(String, Value)], tensors: &[NewTensor<'_>], alignment: us
     let mut seen = HashSet::new();
     let mut offset = 0;
     for tensor in tensors {
-        let NewTensor { name, shape, ggml_type, data } = tensor;
+        let TensorSpec { name, shape, ggml_type } = tensor;
         assert!(seen.insert(name), "tensor `{name}` occurs twice");
         assert!(name.len() as u64 <= MAX_NAME_BYTES, "`{name}` has more than {MAX_NAME_BYTES} bytes");
-        let size = ggml_type.bytes_of(shape.iter().product());
-        assert_eq!(Some(data.len()), size, "`{name}` of shape {shape:?} and type {ggml_type}");
         put_string(&mut bytes, name);
         bytes.extend((shape.len() as u32).to_le_bytes());
         for &axis in shape.iter().rev() {
@@ -86,7 +132,7 @@ fn header(metadata: &[(String, Value)], tensors: &[NewTensor<'_>], alignment: us
         }
         bytes.extend((*ggml_type as u32).to_le_bytes());
         bytes.extend((offset as u64).to_le_bytes());
-        offset += data.len().next_multiple_of(alignment);
+        offset += tensor.bytes().next_multiple_of(alignment);
     }
     bytes
 }

@@ -14,7 +14,6 @@
 //! earlier conversion, and whoever converts at the same time (a lock makes them wait), nothing else is trusted.
 
 use std::collections::HashSet;
-use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::llama::{Contents, Model};
-use super::{BINDINGS, Error};
+use super::{BINDINGS, Error, FileType};
 use crate::gguf::{GgmlType, Gguf, replace_file};
 
 /// The format of the weights that are computed with.
@@ -60,11 +59,11 @@ impl ComputeFormat {
     }
 
     /// llama.cpp's words for it; `None`: nothing is to be converted.
-    fn target(self) -> Option<(GgmlType, llama_cpp_sys_2::llama_ftype)> {
+    fn target(self) -> Option<(GgmlType, FileType)> {
         match self {
             Self::AsIs => None,
-            Self::Q8_0 => Some((GgmlType::Q8_0, llama_cpp_sys_2::LLAMA_FTYPE_MOSTLY_Q8_0)),
-            Self::F16 => Some((GgmlType::F16, llama_cpp_sys_2::LLAMA_FTYPE_MOSTLY_F16)),
+            Self::Q8_0 => Some((GgmlType::Q8_0, FileType::Q8_0)),
+            Self::F16 => Some((GgmlType::F16, FileType::F16)),
         }
     }
 
@@ -216,7 +215,10 @@ impl ConversionCache {
     /// Writes `source` in `format` to `partial`, checks it and returns its SHA-256.
     fn convert(&self, source: &Gguf, format: ComputeFormat, partial: &Path) -> Result<String, Error> {
         let failed = |reason: String| Error::Convert { path: source.path().to_owned(), format, reason };
-        let quantized = quantize(source.path(), partial, format, self.threads);
+        // One format for all matrices: no mixture by kinds of layers.
+        let target = format.target().map(|(_, target)| target);
+        let quantized =
+            target.is_some_and(|target| target.quantize(source.path(), partial, self.threads, true));
         let checked = Gguf::open(partial)
             .map_err(|error| error.to_string())
             .and_then(|converted| difference(source, &converted, format).map_or(Ok(converted), Err));
@@ -276,26 +278,6 @@ fn trusted(path: &Path, source_sha256: &str, format: ComputeFormat) -> Option<St
     }
     let sha256 = Gguf::open(path).and_then(|gguf| gguf.sha256()).ok()?;
     (sha256 == record.sha256).then_some(sha256)
-}
-
-/// Has llama.cpp write the file `source` in another format to `target`. Whether it says that it succeeded.
-fn quantize(source: &Path, target: &Path, format: ComputeFormat, threads: usize) -> bool {
-    let text = |path: &Path| path.to_str().and_then(|text| CString::new(text).ok());
-    let (Some(source), Some(target)) = (text(source), text(target)) else { return false };
-    let Some((_, ftype)) = format.target() else { return false };
-    #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
-    // SAFETY: both paths are NUL-terminated and outlive the call; the parameters are llama.cpp's defaults with
-    // plain numbers changed, so every pointer in them is null; exceptions end inside the function. The source
-    // was validated and opened by llama.cpp before, so that no assertion on its content is left.
-    unsafe {
-        let mut params = llama_cpp_sys_2::llama_model_quantize_default_params();
-        params.ftype = ftype;
-        params.nthread = threads as i32;
-        params.allow_requantize = true;
-        // One format for all matrices: no mixture by kinds of layers.
-        params.pure_ = true;
-        llama_cpp_sys_2::llama_model_quantize(source.as_ptr(), target.as_ptr(), &raw const params) == 0
-    }
 }
 
 /// What is wrong with `converted` as `source` in `format`, if anything is.

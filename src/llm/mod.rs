@@ -37,6 +37,7 @@ mod model_info;
 mod perturb;
 mod prefill;
 mod prefix;
+mod quantize;
 mod reference;
 mod request;
 mod sampling;
@@ -59,7 +60,8 @@ pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, choose_width
 pub use model_info::ModelInfo;
 pub use perturb::{Extent, Perturbed, perturb};
 pub use prefix::work_order;
-pub use reference::reference_logits;
+pub use quantize::FileType;
+pub use reference::{log_likelihood, reference_logits};
 pub use request::{
     Answer, Completion, FinishReason, Message, Part, Prompt, Question, Request, Restriction, Sampling,
 };

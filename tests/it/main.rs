@@ -30,6 +30,7 @@ mod llm_tokens;
 mod logits;
 mod lora_engine;
 mod measure;
+mod merge;
 mod models;
 mod run_inputs;
 mod run_loop;

@@ -13,7 +13,9 @@ use evol::gguf::Gguf;
 use evol::llm::{Message, Tokenizer, reference_logits};
 use evol::lora::LoraWeights;
 use evol::model::Llama;
-use evol::train::{Encoded, Event, Host, Job, Outcome, Schedule, TrainConfig, TrainSummary, encode, train};
+use evol::train::{
+    Encoded, Event, Host, Job, Outcome, Overlong, Schedule, TrainConfig, TrainSummary, encode, train,
+};
 
 use crate::llama_cpp::write_f32_copy;
 use crate::model_path;
@@ -26,7 +28,7 @@ fn data(tokenizer: &Tokenizer) -> Encoded {
     let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
     let question = message("user", "Write one sentence about the harbour of Kiel.");
     let answer = message("assistant", "Blue cranes sort red boxes while a ferry leaves for Oslo.");
-    encode(tokenizer, &[Example { messages: vec![question, answer] }], 256).unwrap()
+    encode(tokenizer, &[Example { messages: vec![question, answer] }], 256, Overlong::Drop).unwrap()
 }
 
 /// Trains into `out`; with `stop_after`, interrupts after that step.

@@ -8,12 +8,14 @@
 mod bench;
 mod engine;
 mod evolve;
+mod merge;
 mod train;
 mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use evolve::{EvolveArgs, StyleArg};
+pub(crate) use merge::MergeArgs;
 pub(crate) use train::{TrainArgs, TrainSettings};
 pub(crate) use verify::VerifyArgs;
 
@@ -96,6 +98,7 @@ pub(crate) enum Command {
     Evolve(EvolveArgs),
     Export(ExportArgs),
     Train(Box<TrainArgs>),
+    Merge(MergeArgs),
     Chat(ChatArgs),
     Tree(TreeArgs),
     Stats(StatsArgs),

@@ -1,0 +1,168 @@
+//! A base and its adapter as one model file.
+//!
+//! Where in the flow: `cli` reads both, calls [`merge`], and compares perplexities.
+//!
+//! Every adapted weight becomes `W + s · B · A`, computed in f32 from the decoded base. f32, f16 and bf16 are written from
+//! here; a quantised file is made by llama.cpp's own quantiser from an f32 one that lies beside it meanwhile. Tokenizer,
+//! template and everything else are the base's.
+//!
+//! **Invariant:** one tensor is in memory at a time, and the name holds a complete model or what it held before.
+//! **Invariant:** the bytes are a function of base, adapter and format (of llama.cpp's version too, if quantised).
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+
+use crate::device::Device;
+use crate::gguf::{self, GgmlType, Gguf, TensorSpec, TensorView, Value, dequantize};
+use crate::llm::FileType;
+use crate::lora::{LoraWeights, TargetModule};
+use crate::ops::matmul::matmul;
+use crate::tensor::{Matrix, MatrixMut};
+use half::{bf16, f16};
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Keys that say how the file is stored.
+const FILE_TYPE: &str = "general.file_type";
+const QUANTIZATION_VERSION: &str = "general.quantization_version";
+
+/// The format of a model file as a whole, if it says so and it is one that can be written.
+pub fn file_type(base: &Gguf) -> Option<FileType> {
+    base.optional_u32(FILE_TYPE).ok().flatten().and_then(FileType::from_id)
+}
+
+/// Writes the merged model to `out`.
+///
+/// # Errors
+/// A tensor cannot be decoded, a weight does not fit into f16, the file cannot be written, or llama.cpp refuses.
+pub fn merge(
+    base: &Gguf,
+    adapter: &LoraWeights,
+    device: &Device,
+    to: FileType,
+    out: &Path,
+) -> Result<(), Error> {
+    // What is not decoded is refused before anything is written.
+    for tensor in base.tensors() {
+        base.weights(tensor.name)?;
+    }
+    match to {
+        FileType::F32 => write(base, adapter, device, (to, GgmlType::F32), out),
+        FileType::F16 => write(base, adapter, device, (to, GgmlType::F16), out),
+        FileType::BF16 => write(base, adapter, device, (to, GgmlType::BF16), out),
+        _ => quantized(base, adapter, device, to, out),
+    }
+}
+
+/// By way of an f32 file beside `out`, which is removed whatever happens.
+fn quantized(
+    base: &Gguf,
+    adapter: &LoraWeights,
+    device: &Device,
+    to: FileType,
+    out: &Path,
+) -> Result<(), Error> {
+    let whole = Removed(beside(out, "f32.partial"));
+    write(base, adapter, device, (FileType::F32, GgmlType::F32), &whole.0)?;
+    // llama.cpp is to have opened what it quantises: what is wrong with a model ends in an error here.
+    drop(crate::llm::Tokenizer::load(&whole.0)?);
+    let partial = Removed(beside(out, "partial"));
+    if !to.quantize(&whole.0, &partial.0, device.threads(), false) {
+        return Err(Error::Quantize { path: out.to_owned(), to: to.name() });
+    }
+    let io = |source| Error::Io { path: out.to_owned(), source };
+    Gguf::open(&partial.0)?;
+    std::fs::File::open(&partial.0).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&partial.0, out).map_err(io)
+}
+
+/// A file that is gone when this is.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // It may have been renamed, or never made.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// `.NAME.SUFFIX` in the folder of `out`.
+fn beside(out: &Path, suffix: &str) -> PathBuf {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    out.with_file_name(format!(".{name}.{suffix}"))
+}
+
+/// Writes all matrices as `matrices`, and vectors in f32, as llama.cpp's own converter does.
+fn write(
+    base: &Gguf,
+    adapter: &LoraWeights,
+    device: &Device,
+    (to, matrices): (FileType, GgmlType),
+    out: &Path,
+) -> Result<(), Error> {
+    let kept = base.metadata().iter().filter(|(key, _)| key != FILE_TYPE && key != QUANTIZATION_VERSION);
+    let mut metadata: Vec<(String, Value)> = kept.cloned().collect();
+    metadata.push((FILE_TYPE.to_owned(), Value::U32(to.id())));
+    let views: Vec<TensorView<'_>> = base.tensors().collect();
+    let specs: Vec<TensorSpec> = views
+        .iter()
+        .map(|view| TensorSpec {
+            name: view.name.to_owned(),
+            shape: view.shape.to_vec(),
+            ggml_type: if view.shape.len() > 1 { matrices } else { GgmlType::F32 },
+        })
+        .collect();
+    let mut refused = None;
+    let written = gguf::write_with(out, &metadata, &specs, |index| {
+        let view = &views[index];
+        let mut weights = vec![0.0; view.weights()];
+        dequantize(view.ggml_type, view.data, &mut weights);
+        add(view, adapter, device, &mut weights);
+        encode(specs[index].ggml_type, &weights).map(Cow::Owned).map_err(|(index, found)| {
+            refused =
+                Some(Error::TooLarge { path: out.to_owned(), tensor: view.name.to_owned(), index, found });
+            io::Error::other("a weight does not fit")
+        })
+    });
+    match refused {
+        Some(error) => Err(error),
+        None => Ok(written?),
+    }
+}
+
+/// `W += s · B · A`, if the adapter has this tensor.
+fn add(view: &TensorView<'_>, adapter: &LoraWeights, device: &Device, weights: &mut [f32]) {
+    let pair = adapter.pairs.iter().find(|pair| {
+        view.name.strip_prefix("blk.").and_then(|name| name.split_once('.')).is_some_and(|(layer, name)| {
+            layer.parse() == Ok(pair.layer) && name.strip_suffix(".weight") == Some(pair.module.gguf_name())
+        })
+    });
+    let Some(pair) = pair else { return };
+    let module: TargetModule = pair.module;
+    let Device::Cpu(cpu) = device;
+    let b = Matrix::new(&adapter.data[pair.b.clone()], pair.out_features, pair.rank);
+    let a = Matrix::new(&adapter.data[pair.a.clone()], pair.rank, pair.in_features);
+    let weights = MatrixMut::new(weights, pair.out_features, pair.in_features);
+    matmul(cpu, adapter.config.scaling(module), b, a, 1.0, weights);
+}
+
+/// As `ggml_type`, rounded to nearest even; the first weight that is too large for it, if there is one.
+fn encode(ggml_type: GgmlType, weights: &[f32]) -> Result<Vec<u8>, (usize, f32)> {
+    match ggml_type {
+        GgmlType::F16 => {
+            let fits = |weight: f32| f16::from_f32(weight).is_finite() || !weight.is_finite();
+            match weights.iter().position(|&weight| !fits(weight)) {
+                Some(index) => Err((index, weights[index])),
+                None => Ok(weights.iter().flat_map(|&weight| f16::from_f32(weight).to_le_bytes()).collect()),
+            }
+        }
+        GgmlType::BF16 => {
+            Ok(weights.iter().flat_map(|&weight| bf16::from_f32(weight).to_le_bytes()).collect())
+        }
+        _ => Ok(weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()),
+    }
+}
