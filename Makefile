@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # `make demo OUT=somewhere` keeps runs apart.
 OUT ?= runs/quickstart
 
-.PHONY: help demo build test lint setup model clean-demo
+.PHONY: help demo build test lint setup model fuzz clean-demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ setup: ## Install what the build needs (cmake, clang), saying what and why
 
 model: setup ## Fetch the default model into the cache folder and check its SHA-256
 	@models/fetch
+
+fuzz: setup ## Fuzz the GGUF reader for ten minutes, or SECONDS=N
+	scripts/fuzz $(or $(SECONDS),600)
 
 clean-demo: ## Remove the demo's run directory
 	rm -rf $(OUT)

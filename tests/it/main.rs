@@ -16,6 +16,7 @@ mod dataset_export;
 mod dataset_seeds;
 mod determinism;
 mod faults;
+mod fuzz_corpus;
 mod gguf_engine;
 mod gguf_model;
 mod golden;
