@@ -85,28 +85,31 @@ fn dequantisation(c: &mut Criterion) {
     }
 }
 
+/// q, k and v of a layer: one product for their three branches without dropout, three with it.
 fn adapter(c: &mut Criterion) {
-    let (inputs, outputs, rank) = (576, 1536, 16);
-    let (a, b, x) = (numbers(rank * inputs), numbers(outputs * rank), numbers(M * inputs));
-    let (mut t, mut y, mut scratch) = (vec![0.0; M * rank], numbers(M * outputs), vec![0.0; M * inputs]);
-    let mut group = c.benchmark_group("lora/576x1536 r16 forward");
-    group.throughput(Throughput::Elements((2 * M * rank * (inputs + outputs)) as u64));
+    let (inputs, outputs, rank) = (576, [576, 192, 192], 16);
+    let (a, x) = (numbers(rank * inputs), numbers(M * inputs));
+    let b = outputs.map(|outputs| numbers(outputs * rank));
+    let (mut t, mut scratch) = (vec![0.0; M * 3 * rank], vec![0.0; M * inputs]);
+    let mut group = c.benchmark_group("lora/down 576 to 3 r16");
+    group.throughput(Throughput::Elements((2 * M * 3 * rank * inputs) as u64));
     for dropout in [0.0, 0.05] {
-        let branch = lora::Branch {
-            a: &a,
-            b: &b,
-            rank,
-            in_features: inputs,
-            out_features: outputs,
-            scaling: 2.0,
-            dropout,
-            dropout_key: 1,
-        };
+        let branches = [0, 1, 2].map(|i| {
+            Some(lora::Branch {
+                a: &a[..],
+                b: &b[i][..],
+                rank,
+                in_features: inputs,
+                out_features: outputs[i],
+                scaling: 2.0,
+                dropout,
+                dropout_key: i as u64,
+            })
+        });
         for threads in THREADS {
             let device = device(threads);
             group.bench_function(format!("dropout {dropout}, {threads} threads"), |bencher| {
-                bencher
-                    .iter(|| lora::forward(&device, &branch, M, black_box(&x), &mut t, &mut y, &mut scratch));
+                bencher.iter(|| lora::down(&device, &branches, M, black_box(&x), &mut t, &mut scratch));
             });
         }
     }

@@ -49,8 +49,9 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
     if session.output.is_json() {
         let mut document = json!({ "model": path, "threads": session.threads, "settings": settings });
         let figures = serde_json::to_value(&figures).context("figures are numbers")?;
-        let fields = document.as_object_mut().zip(figures.as_object());
-        fields.into_iter().for_each(|(document, figures)| document.extend(figures.clone()));
+        if let Some((document, figures)) = document.as_object_mut().zip(figures.as_object()) {
+            document.extend(figures.clone());
+        }
         return session.output.document(&document);
     }
     session.output.data(&table(&settings, session.threads, &figures))

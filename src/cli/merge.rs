@@ -14,6 +14,7 @@ use crate::merge;
 use crate::model::Llama;
 use anyhow::{Context, Result};
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -157,9 +158,10 @@ fn describe(merged: &Merged<'_>) -> String {
     let mib = merged.bytes as f64 / f64::from(1 << 20);
     let mut text = format!("{} ({}, {mib:.1} MiB)\n", merged.out.display(), merged.file_type);
     if let Some(Perplexity { tokens, base, base_with_adapter, merged }) = &merged.perplexity {
-        text += &format!(
+        let _ = writeln!(
+            text,
             "perplexity on {tokens} tokens\n  base            {base:.4}\n  with adapter    {base_with_adapter:.4}\n  \
-             merged          {merged:.4} ({:+.2} %)\n",
+             merged          {merged:.4} ({:+.2} %)",
             (merged / base_with_adapter - 1.0) * 100.0
         );
     }

@@ -8,11 +8,11 @@
 //! or with 0, it does not scale.
 //!
 //! **Invariant:** tensors are written as f32 exactly as they are in memory: rows are in GGUF order already. Only B of a
-//! projection with an alpha of its own is multiplied, because the file has one alpha; ranks may differ.
+//! projection with an alpha of its own is multiplied, because files have one alpha; ranks may differ.
 
 use std::path::Path;
 
-use super::slot::{Half, Slot, fit};
+use super::slot::{Slot, fit};
 use super::{BaseShape, Error, LoraConfig, LoraWeights};
 use crate::gguf::{self, GgmlType, Gguf, NewTensor, Value};
 
@@ -38,21 +38,11 @@ impl LoraWeights {
             text("adapter.type", "lora"),
             ("adapter.lora.alpha".to_owned(), Value::F32(self.config.lora_alpha)),
         ];
-        let tensors = self.tensors().map(|(slot, shape, numbers)| {
-            // The file has one alpha; what another would have done is done to B.
-            let factor = match slot.half {
-                Half::A => 1.0,
-                Half::B => {
-                    let own = self.config.alpha_pattern.get(&slot.module);
-                    own.map_or(1.0, |alpha| alpha / self.config.lora_alpha)
-                }
-            };
-            NewTensor {
-                name: slot.gguf_name(),
-                shape: shape.to_vec(),
-                ggml_type: GgmlType::F32,
-                data: numbers.iter().flat_map(|number| (factor * number).to_le_bytes()).collect(),
-            }
+        let tensors = self.tensors().map(|(slot, shape, numbers)| NewTensor {
+            name: slot.gguf_name(),
+            shape: shape.to_vec(),
+            ggml_type: GgmlType::F32,
+            data: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
         });
         let tensors: Vec<_> = tensors.collect();
         Ok(gguf::write(path, &metadata, &tensors)?)

@@ -8,7 +8,8 @@
 //! `gguf[2 i] = hf[i]` and `gguf[2 i + 1] = hf[i + D/2]`. It concerns rows of the product `B A`, hence rows
 //! of B; A is the same in both worlds. Source: `conversion/llama.py` of llama.cpp, `permute`.
 //!
-//! **Invariant:** reading what was written restores every bit.
+//! **Invariant:** reading what was written restores every bit, unless projections had alphas of their own, which no file
+//! that is written here names: llama.cpp's converter would not look at them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -103,8 +104,8 @@ impl LoraWeights {
     fn safetensors(&self, base: &BaseShape) -> Result<Vec<u8>, SafeTensorError> {
         let tensors = self.tensors().map(|(slot, shape, numbers)| {
             let numbers = match hf_rows(slot, base) {
-                Some(head_dim) => Cow::Owned(to_hf(numbers, shape[1], head_dim)),
-                None => Cow::Borrowed(numbers),
+                Some(head_dim) => Cow::Owned(to_hf(&numbers, shape[1], head_dim)),
+                None => numbers,
             };
             let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             (slot.peft_name(), shape, bytes)
@@ -157,7 +158,7 @@ impl LoraWeights {
             let alpha = config.alpha_pattern.get(module.peft_name()).copied().unwrap_or(config.lora_alpha);
             (alpha * if config.use_rslora { (rank as f64).sqrt() } else { 1.0 }) as f32
         };
-        let (&first, &r) = fit.ranks.iter().next().expect("at least one projection is adapted");
+        let Some((&first, &r)) = fit.ranks.first_key_value() else { return Err(Error::Empty { path }) };
         let lora_alpha = alpha(first, r);
         let alphas = fit.ranks.iter().map(|(&module, &rank)| (module, alpha(module, rank)));
         let config = LoraConfig {
@@ -200,8 +201,13 @@ impl LoraWeights {
             target_modules: Value::Array(names.collect()),
             layers_to_transform: Value::Null,
             layers_pattern: Value::Null,
-            rank_pattern: by_name(&self.config.rank_pattern, |&rank| rank),
-            alpha_pattern: by_name(&self.config.alpha_pattern, |&alpha| alpha.into()),
+            rank_pattern: self
+                .config
+                .rank_pattern
+                .iter()
+                .map(|(m, &rank)| (m.peft_name().to_owned(), rank))
+                .collect(),
+            alpha_pattern: BTreeMap::new(),
             modules_to_save: Value::Null,
         }
     }
@@ -231,10 +237,6 @@ fn read_config(path: &Path) -> Result<PeftConfig, Error> {
         return Err(Error::Field { path: path.to_owned(), field, found: key.clone(), expected });
     }
     Ok(config)
-}
-
-fn by_name<T, U>(pattern: &BTreeMap<TargetModule, T>, number: impl Fn(&T) -> U) -> BTreeMap<String, U> {
-    pattern.iter().map(|(module, value)| (module.peft_name().to_owned(), number(value))).collect()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -6,6 +6,7 @@
 //! **Invariant:** [`fit`] returns only if every tensor of the layout it describes is in the file with the
 //! right shape, and no other.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -75,14 +76,20 @@ impl Slot {
 }
 
 impl LoraWeights {
-    /// Every tensor in the order of [`LoraWeights::data`], with its shape, slowest axis first.
-    pub(super) fn tensors(&self) -> impl Iterator<Item = (Slot, [usize; 2], &[f32])> {
+    /// Every tensor in the order of [`LoraWeights::data`], with its shape, slowest axis first, as files have it: they name one
+    /// alpha for all, because llama.cpp and its converter know no other, so B of a projection with an alpha of its own is
+    /// multiplied by what that would have done.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (Slot, [usize; 2], Cow<'_, [f32]>)> {
         self.pairs.iter().flat_map(|pair| {
             let r = pair.rank;
             let slot = |half| Slot { layer: pair.layer, module: pair.module, half };
-            let a = (slot(Half::A), [r, pair.in_features], &self.data[pair.a.clone()]);
-            let b = (slot(Half::B), [pair.out_features, r], &self.data[pair.b.clone()]);
-            [a, b]
+            let b = &self.data[pair.b.clone()];
+            let b = match self.config.alpha_pattern.get(&pair.module) {
+                Some(alpha) => b.iter().map(|b| alpha / self.config.lora_alpha * b).collect(),
+                None => Cow::Borrowed(b),
+            };
+            let a = (slot(Half::A), [r, pair.in_features], Cow::Borrowed(&self.data[pair.a.clone()]));
+            [a, (slot(Half::B), [pair.out_features, r], b)]
         })
     }
 }

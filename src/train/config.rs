@@ -26,6 +26,7 @@ pub enum Schedule {
 /// A training run. Defaults are those of common LoRA recipes (2e-4, three epochs, cosine, 3 % warm-up).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "settings, each a switch of its own")]
 pub struct TrainConfig {
     /// Rank of the adapter, at least 1.
     pub r: usize,

@@ -23,13 +23,13 @@ pub(super) struct Packing {
     /// In another order in every epoch.
     pub(super) shuffle: bool,
     /// Several samples in a row.
-    pub(super) packing: bool,
+    pub(super) shared_rows: bool,
 }
 
 impl Packing {
     pub(super) fn of(config: &super::TrainConfig) -> Self {
-        let &super::TrainConfig { max_seq_len: capacity, seed, shuffle, packing, .. } = config;
-        Self { capacity, seed, shuffle, packing }
+        let &super::TrainConfig { max_seq_len: capacity, seed, shuffle, packing: shared_rows, .. } = config;
+        Self { capacity, seed, shuffle, shared_rows }
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn epoch_rows(lengths: &[usize], how: Packing, epoch: u64) -> Vec<Vec
     if how.shuffle {
         shuffle(&mut order, rng::key(how.seed, "train.sample_order", &[epoch]));
     }
-    if !how.packing {
+    if !how.shared_rows {
         return order.into_iter().map(|sample| vec![sample]).collect();
     }
     let mut rows = first_fit(&order, lengths, how.capacity);

@@ -26,7 +26,7 @@ pub(crate) struct MergeArgs {
     /// The merged model, GGUF
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Format of the merged model, such as f16, q8_0 or q4_k_m [default: the base's]
+    /// Format of the merged model, such as f16, `q8_0` or `q4_k_m` [default: the base's]
     #[arg(long = "type", value_name = "NAME")]
     pub(crate) file_type: Option<String>,
     /// Text to measure perplexity on: training data (JSONL), or plain text [default: the built-in seeds]

@@ -56,6 +56,7 @@ const VALIDATION: &str = "Validation, stopping and checkpoints";
 
 /// What shapes the result. Defaults are [`TrainConfig`]'s.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags, each a switch of its own")]
 pub(crate) struct TrainSettings {
     /// Rank of the adapter [default: 16, or the initial adapter's]
     #[arg(long, value_name = "N", help_heading = ADAPTER)]

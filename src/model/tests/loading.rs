@@ -115,6 +115,15 @@ fn names_the_key_that_cannot_be_computed() {
             Value::U32(4),
             "key `llama.rope.dimension_count` in `FILE` is `4`, expected 8, all columns of a head",
         ),
+    ];
+    for (key, value, expected) in cases {
+        assert_eq!(refusal(|file| file.set(key, value.clone())), expected, "{key} = {value:?}");
+    }
+}
+
+#[test]
+fn names_the_number_that_cannot_be_computed_with() {
+    let cases = [
         (
             "llama.attention.head_count",
             Value::U32(5),

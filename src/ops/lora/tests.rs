@@ -21,6 +21,9 @@ struct Projection<T> {
     dy: Vec<T>,
 }
 
+/// (out, rank) of every projection.
+type Shapes = &'static [(usize, usize)];
+
 /// Projections that read the same x.
 #[derive(Clone)]
 struct Case<T> {
@@ -137,7 +140,7 @@ impl<T: Real> Case<T> {
 /// Empty, single, odd around vector and tile sizes, one branch and several, one without an adapter, ranks that differ, and
 /// q, k and v of `SmolLM2` at rank 16.
 fn cases() -> Vec<Case<f32>> {
-    let shapes: [(usize, usize, &[(usize, usize)]); 7] = [
+    let shapes: [(usize, usize, Shapes); 7] = [
         (0, 32, &[(5, 4), (3, 2)]),
         (1, 1, &[(1, 1)]),
         (31, 33, &[(127, 8), (5, 0), (3, 5)]),
@@ -156,7 +159,7 @@ fn minus(a: &[f64], b: &[f64]) -> Vec<f64> {
 
 #[test]
 fn gradients_of_x_a_and_b() {
-    let shapes: [(usize, usize, &[(usize, usize)]); 3] =
+    let shapes: [(usize, usize, Shapes); 3] =
         [(1, 1, &[(1, 1)]), (5, 7, &[(9, 3), (4, 0), (2, 1)]), (3, 33, &[(4, 2), (6, 2)])];
     for (rows, inputs, shapes) in shapes {
         for dropout in [0.0, 0.3] {

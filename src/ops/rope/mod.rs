@@ -4,7 +4,7 @@
 //! `frequency[i] = theta^(-2i/D) / factor[i]`, where the factors are the file's `rope_freqs` or 1.
 //! Backward rotates by the negative angle: a rotation is orthogonal.
 //!
-//! A context that was stretched after training has other frequencies ([`Scaling`]), and YaRN also lengthens the rotated
+//! A context that was stretched after training has other frequencies ([`Scaling`]), and `YaRN` also lengthens the rotated
 //! vectors by a magnitude m: cosine and sine are multiplied with it, and backward, with the same table, is the transpose.
 //!
 //! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the

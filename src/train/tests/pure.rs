@@ -120,15 +120,15 @@ fn a_row_is_shifted_and_keeps_samples_apart() {
 }
 
 fn packing(capacity: usize, seed: u64) -> Packing {
-    Packing { capacity, seed, shuffle: true, packing: true }
+    Packing { capacity, seed, shuffle: true, shared_rows: true }
 }
 
 #[test]
 fn without_packing_and_shuffling_rows_are_the_samples_in_their_order() {
     let lengths = [3, 1, 4, 1, 5];
-    let how = Packing { shuffle: false, packing: false, ..packing(9, 1) };
+    let how = Packing { shuffle: false, shared_rows: false, ..packing(9, 1) };
     assert_eq!(epoch_rows(&lengths, how, 7), [[0], [1], [2], [3], [4]]);
-    let packed = epoch_rows(&lengths, Packing { packing: true, ..how }, 7);
+    let packed = epoch_rows(&lengths, Packing { shared_rows: true, ..how }, 7);
     assert_eq!(packed, [vec![0, 1, 2, 3], vec![4]]);
     let shuffled = epoch_rows(&lengths, Packing { shuffle: true, ..how }, 7);
     assert!(shuffled.iter().all(|row| row.len() == 1) && shuffled != [[0], [1], [2], [3], [4]]);
