@@ -69,14 +69,14 @@ pub fn write(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>
     write_with(path, metadata, &specs, |index| Ok(tensors[index].data.clone()))
 }
 
-/// As [`write`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn, so that no
+/// As [`write()`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn, so that no
 /// more than one tensor is in memory.
 ///
 /// # Errors
 /// The file cannot be written, or what `blocks` says.
 ///
 /// # Panics
-/// As [`write`], and if `blocks` gives another number of bytes than the spec has.
+/// As [`write()`], and if `blocks` gives another number of bytes than the spec has.
 pub fn write_with<'a>(
     path: &Path,
     metadata: &[(String, Value)],

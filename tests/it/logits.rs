@@ -176,6 +176,9 @@ fn quantized_likelihood_is_that_of_llama_cpp() {
     assert!((means[1] - means[0]).abs() >= 0.1, "the adapter changes nothing: {means:?}");
 }
 
+/// Name, keys, and whether the file has `rope_freqs` and biases.
+type Variant = (&'static str, Vec<(String, Value)>, bool, bool);
+
 /// Every variant of the architecture on two layers: what llama.cpp computes, we compute. Each variant must also change the
 /// logits, or it would not be tested.
 #[test]
@@ -189,7 +192,7 @@ fn variants_of_the_architecture_are_those_of_llama_cpp() {
     let original = || key("scaling.original_context_length", Value::U32(64));
     let yarn = || vec![key("scaling.type", text("yarn")), factor(), original()];
     let attention = key("scaling.attn_factor", Value::F32(0.75));
-    let variants: [(&str, Vec<(String, Value)>, bool, bool); 8] = [
+    let variants: [Variant; 8] = [
         ("plain", Vec::new(), false, false),
         ("no scaling", vec![key("scaling.type", text("none")), factor()], false, false),
         ("linear", vec![key("scaling.type", text("linear")), factor()], false, false),
