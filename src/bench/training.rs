@@ -7,7 +7,7 @@
 //! weights that are decoded already, all threads at once, the best of some tries.
 //!
 //! **Invariant:** the figures count the floating-point operations that a step must do, so a faster ceiling or wasted
-//! work lowers `gemm_fraction`, never raises it. What checkpointing computes again counts: it must be done.
+//! work lowers `gemm_fraction`, never raises it. What checkpointing computes again is not counted.
 
 use super::gemm_peak::{Product, seconds_at_best};
 use super::{Error, median};

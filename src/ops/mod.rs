@@ -14,6 +14,7 @@
 //! **Invariant:** wrong lengths panic with both values; they are faults of the caller, not of the input.
 
 pub mod adamw;
+pub mod adamw_8bit;
 pub mod attention;
 pub mod bias;
 pub mod cross_entropy;

@@ -3,8 +3,8 @@
 //! Where in the flow: the loop writes it every `save_steps` steps, around validation passes and when it is
 //! interrupted; [`super::train`] reads it at the start.
 //!
-//! The file holds three flat f32 tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of
-//! `LoraWeights::data`), and under the metadata key `evol.checkpoint` a JSON object: the progress and the
+//! The file holds flat tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of `LoraWeights::data`; moments of 8 bits
+//! have scales beside them), and under the metadata key `evol.checkpoint` a JSON object: the progress and the
 //! fingerprint of the run. The position in the data needs no entry of its own: which rows a step trains is a
 //! function of the step (see [`super::pack`]).
 //!
@@ -13,6 +13,7 @@
 //! **Invariant:** floats that come back are bit for bit those that went in: tensors are raw, and losses are
 //! stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
 
+use super::moments::Moments;
 use super::{Encoded, Error, TrainConfig};
 use crate::gguf::replace_file;
 use crate::lora::LoraWeights;
@@ -131,14 +132,6 @@ struct Header {
     progress: Progress,
 }
 
-/// The numbers of a run: three buffers of the adapter's length.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Buffers {
-    pub(super) adapter: Vec<f32>,
-    pub(super) exp_avg: Vec<f32>,
-    pub(super) exp_avg_sq: Vec<f32>,
-}
-
 /// Replaces the file of the best adapter, which step `step` made.
 pub(super) fn write_best(path: &Path, step: u64, adapter: &[f32]) -> Result<(), Error> {
     let bytes = bytemuck::cast_slice::<f32, u8>(adapter);
@@ -178,28 +171,28 @@ pub(super) fn write(
     path: &Path,
     fingerprint: &Fingerprint,
     progress: &Progress,
-    [adapter, exp_avg, exp_avg_sq]: [&[f32]; 3],
+    adapter: &[f32],
+    moments: &Moments,
 ) -> Result<(), Error> {
     let header = Header { fingerprint: fingerprint.clone(), progress: progress.clone() };
     let header = serde_json::to_string(&header).expect("strings, integers and finite seconds serialise");
-    let view = |data| {
-        let bytes = bytemuck::cast_slice::<f32, u8>(data);
-        TensorView::new(Dtype::F32, vec![data.len()], bytes).expect("4 bytes per number")
-    };
-    let tensors = [("adapter", view(adapter)), ("exp_avg", view(exp_avg)), ("exp_avg_sq", view(exp_avg_sq))];
+    let adapter = ("adapter", Dtype::F32, adapter.len(), bytemuck::cast_slice::<f32, u8>(adapter));
+    let tensors = std::iter::once(adapter).chain(moments.tensors()).map(|(name, dtype, len, bytes)| {
+        (name, TensorView::new(dtype, vec![len], bytes).expect("as many bytes as numbers take"))
+    });
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
-    let bytes =
-        safetensors::serialize(tensors, Some(metadata)).expect("three distinct names, a short header");
+    let bytes = safetensors::serialize(tensors, Some(metadata)).expect("distinct names, a short header");
     replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
 }
 
-/// Reads the checkpoint at `path` of the run with `fingerprint`, whose adapter has `len` numbers; `None`:
-/// there is no such file.
+/// Reads the checkpoint at `path` of the run with `fingerprint` into the adapter and the moments; `None`: there is no such
+/// file, and both stay as they are.
 pub(super) fn read(
     path: &Path,
     fingerprint: &Fingerprint,
-    len: usize,
-) -> Result<Option<(Progress, Buffers)>, Error> {
+    adapter: &mut Vec<f32>,
+    moments: &mut Moments,
+) -> Result<Option<Progress>, Error> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -214,8 +207,7 @@ pub(super) fn read(
         return Err(Error::OtherRun { path: path.to_path_buf(), what, found, expected });
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
-    let read = |name: &str| numbers(&tensors, name, len).map_err(bad);
-    let buffers =
-        Buffers { adapter: read("adapter")?, exp_avg: read("exp_avg")?, exp_avg_sq: read("exp_avg_sq")? };
-    Ok(Some((header.progress, buffers)))
+    *adapter = numbers(&tensors, "adapter", adapter.len()).map_err(bad)?;
+    moments.read(&tensors).map_err(bad)?;
+    Ok(Some(header.progress))
 }

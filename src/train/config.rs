@@ -40,6 +40,8 @@ pub struct TrainConfig {
     pub lora_dropout: f32,
     /// Projections that get an adapter; at least one.
     pub target_modules: Vec<TargetModule>,
+    /// How the moments are kept.
+    pub optim: Optim,
     /// Peak learning rate, positive.
     pub learning_rate: f64,
     /// The learning rate of B in times of A's, positive (`LoRA+`: Hayou et al. 2024, arXiv:2402.12354).
@@ -98,6 +100,18 @@ pub struct TrainConfig {
     pub max_loss_z_score: Option<f64>,
 }
 
+/// `AdamW`, by the names of Hugging Face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum Optim {
+    /// With moments in f32.
+    #[default]
+    #[serde(rename = "adamw_torch", alias = "adamw")]
+    Adamw,
+    /// With moments in blocks of 8 bits: a quarter of the memory.
+    #[serde(rename = "adamw_8bit")]
+    Adamw8bit,
+}
+
 /// What becomes of a sample that is longer than a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +132,7 @@ impl Default for TrainConfig {
             use_rslora: false,
             lora_dropout: 0.0,
             target_modules: TargetModule::ALL.to_vec(),
+            optim: Optim::Adamw,
             learning_rate: 2e-4,
             loraplus_lr_ratio: 1.0,
             neftune_noise_alpha: 0.0,

@@ -18,6 +18,7 @@ mod encode;
 mod error;
 mod job;
 mod metrics;
+mod moments;
 mod pack;
 mod plan;
 mod schedule;
@@ -27,7 +28,7 @@ mod tensorboard;
 mod tests;
 mod trainer;
 
-pub use config::{Overlong, Schedule, TrainConfig};
+pub use config::{Optim, Overlong, Schedule, TrainConfig};
 pub use encode::{DropReason, Encoded, Sample, encode};
 pub use error::Error;
 pub use job::{Event, Host, Job, Outcome, TrainSummary};

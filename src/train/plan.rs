@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** rows, steps and tokens are exact, not estimates: the same packing decides them.
 
+use super::moments::Moments;
 use super::pack::{Packing, Timeline, epoch_rows};
 use super::{Encoded, Error, TrainConfig};
 use crate::device::Device;
@@ -107,6 +108,7 @@ pub fn plan(
         Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
     };
     let numbers = (trainable_parameters * size_of::<f32>()) as u64;
+    let moments = Moments::bytes(config.optim, trainable_parameters as u64);
     Ok(Plan {
         trainable_parameters,
         samples: train.samples.len(),
@@ -122,9 +124,9 @@ pub fn plan(
         activations_with_checkpointing: activations(GradientCheckpointing::Layer),
         memory: MemoryPlan {
             base: model.bytes(),
-            optimizer: 4 * numbers,
+            optimizer: 2 * numbers + moments,
             activations: activations(config.gradient_checkpointing),
-            checkpoint: 3 * numbers,
+            checkpoint: numbers + moments,
             gemm: GEMM_BYTES_PER_THREAD * device.threads() as u64,
         },
     })

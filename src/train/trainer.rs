@@ -10,8 +10,9 @@
 //! **Invariant:** after the first step nothing grows: every buffer of the loop is allocated in
 //! [`Trainer::start`].
 
-use super::checkpoint::{self, Buffers, Exact, Fingerprint, Progress};
+use super::checkpoint::{self, Exact, Fingerprint, Progress};
 use super::metrics::MetricsFile;
+use super::moments::Moments;
 use super::pack::{Timeline, fill_row, first_fit};
 use super::plan::{check_inputs, longest_row};
 use super::tensorboard::EventsFile;
@@ -22,7 +23,6 @@ use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::{adamw, global_norm};
 use crate::rng;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -50,8 +50,7 @@ struct Trainer<'a, 'h> {
     validation_rows: Vec<Vec<usize>>,
     adapter: LoraWeights,
     grads: LoraWeights,
-    exp_avg: Vec<f32>,
-    exp_avg_sq: Vec<f32>,
+    moments: Moments,
     workspace: Workspace,
     row: PackedRow,
     metrics: MetricsFile,
@@ -72,16 +71,10 @@ impl<'a, 'h> Trainer<'a, 'h> {
             None => LoraWeights::init(&config.lora(), &base, config.seed),
         };
         adapter.config.lora_dropout = config.lora_dropout;
-        let len = adapter.data.len();
+        let mut moments = Moments::new(config, &adapter);
         let fingerprint = Fingerprint::new(job.model_sha256, train, validation, config, init_adapter);
-        let saved = checkpoint::read(&checkpoint_path(out), &fingerprint, len)?;
-        let (progress, exp_avg, exp_avg_sq) = match saved {
-            Some((progress, Buffers { adapter: data, exp_avg, exp_avg_sq })) => {
-                adapter.data = data;
-                (Some(progress), exp_avg, exp_avg_sq)
-            }
-            None => (None, vec![0.0; len], vec![0.0; len]),
-        };
+        let progress =
+            checkpoint::read(&checkpoint_path(out), &fingerprint, &mut adapter.data, &mut moments)?;
         if progress.is_none() {
             for path in [gguf_path(out), peft_path(out)] {
                 if path.exists() {
@@ -104,8 +97,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             ),
             row: PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() },
             adapter,
-            exp_avg,
-            exp_avg_sq,
+            moments,
             metrics,
             tensorboard,
             progress: progress.clone().unwrap_or_default(),
@@ -245,25 +237,9 @@ impl<'a, 'h> Trainer<'a, 'h> {
             epsilon: config.adam_epsilon,
             weight_decay: config.weight_decay,
         };
-        let ratio = config.loraplus_lr_ratio;
-        if (ratio - 1.0).abs() <= 0.0 {
-            return self.apply(&settings, clip, 0..self.adapter.data.len());
-        }
-        let faster = adamw::AdamW { learning_rate: ratio * learning_rate, ..settings };
-        for pair in self.adapter.pairs.clone() {
-            self.apply(&settings, clip, pair.a);
-            self.apply(&faster, clip, pair.b);
-        }
-    }
-
-    /// `AdamW` on a part of the adapter.
-    fn apply(&mut self, settings: &adamw::AdamW, clip: f64, part: Range<usize>) {
-        let state = adamw::State {
-            params: &mut self.adapter.data[part.clone()],
-            m: &mut self.exp_avg[part.clone()],
-            v: &mut self.exp_avg_sq[part.clone()],
-        };
-        adamw::step(self.job.device, settings, self.progress.step + 1, &self.grads.data[part], clip, state);
+        let (gradients, params) = (&self.grads.data, &mut self.adapter.data);
+        let step = (self.progress.step + 1, clip);
+        self.moments.step(self.job.device, &settings, config.loraplus_lr_ratio, step, gradients, params);
     }
 
     /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next ones must not
@@ -361,8 +337,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
     fn save(&mut self) -> Result<(), Error> {
         self.progress.metrics_bytes = self.metrics.sync()?;
         if self.saved.as_ref() != Some(&self.progress) {
-            let numbers = [&self.adapter.data[..], &self.exp_avg, &self.exp_avg_sq];
-            checkpoint::write(&checkpoint_path(self.job.out), &self.fingerprint, &self.progress, numbers)?;
+            let (path, adapter) = (checkpoint_path(self.job.out), &self.adapter.data);
+            checkpoint::write(&path, &self.fingerprint, &self.progress, adapter, &self.moments)?;
             self.saved = Some(self.progress.clone());
             (self.host.on_event)(&Event::Checkpoint { step: self.progress.step });
         }

@@ -116,7 +116,7 @@ fn an_experiment_file_is_read_strictly() {
         refused(folder.path(), &["run", "x.toml"])
     };
     assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n[train]\nlernrate = 1\n"), @r#"
-    error: `x.toml` line 4, column 1: unknown field `lernrate`, expected one of `r`, `rank_pattern`, `lora_alpha`, `use_rslora`, `lora_dropout`, `target_modules`, `learning_rate`, `loraplus_lr_ratio`, `neftune_noise_alpha`, `num_train_epochs`, `max_steps`, `micro_batch_size`, `gradient_accumulation_steps`, `max_seq_len`, `shuffle`, `packing`, `overlong`, `warmup_ratio`, `warmup_steps`, `lr_scheduler_type`, `weight_decay`, `adam_beta1`, `adam_beta2`, `adam_epsilon`, `max_grad_norm`, `seed`, `save_steps`, `gradient_checkpointing`, `eval_steps`, `early_stopping_patience`, `early_stopping_threshold`, `load_best_model_at_end`, `max_loss_z_score`
+    error: `x.toml` line 4, column 1: unknown field `lernrate`, expected one of `r`, `rank_pattern`, `lora_alpha`, `use_rslora`, `lora_dropout`, `target_modules`, `optim`, `learning_rate`, `loraplus_lr_ratio`, `neftune_noise_alpha`, `num_train_epochs`, `max_steps`, `micro_batch_size`, `gradient_accumulation_steps`, `max_seq_len`, `shuffle`, `packing`, `overlong`, `warmup_ratio`, `warmup_steps`, `lr_scheduler_type`, `weight_decay`, `adam_beta1`, `adam_beta2`, `adam_epsilon`, `max_grad_norm`, `seed`, `save_steps`, `gradient_checkpointing`, `eval_steps`, `early_stopping_patience`, `early_stopping_threshold`, `load_best_model_at_end`, `max_loss_z_score`
 
     hint: `examples/quickstart.toml` shows every section and key
     "#);

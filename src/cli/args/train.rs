@@ -2,7 +2,7 @@
 
 use crate::lora::TargetModule;
 use crate::model::GradientCheckpointing;
-use crate::train::{Overlong, Schedule, TrainConfig};
+use crate::train::{Optim, Overlong, Schedule, TrainConfig};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -79,6 +79,9 @@ pub(crate) struct TrainSettings {
     /// Go on from this adapter: a GGUF file, or a PEFT folder
     #[arg(long, value_name = "PATH", help_heading = ADAPTER)]
     pub(crate) init_adapter: Option<PathBuf>,
+    /// `adamw`, or `adamw_8bit`, whose moments take a quarter of the memory
+    #[arg(long, value_name = "NAME", default_value = "adamw", value_parser = parse_optim, help_heading = OPTIMISER)]
+    pub(crate) optim: Optim,
     /// Peak learning rate
     #[arg(long, value_name = "X", default_value_t = TrainConfig::default().learning_rate, help_heading = OPTIMISER)]
     pub(crate) learning_rate: f64,
@@ -184,6 +187,7 @@ impl TrainSettings {
             use_rslora: self.use_rslora,
             lora_dropout: self.lora_dropout,
             target_modules: self.modules().unwrap_or(defaults.target_modules),
+            optim: self.optim,
             learning_rate: self.learning_rate,
             loraplus_lr_ratio: self.loraplus_lr_ratio,
             neftune_noise_alpha: self.neftune_noise_alpha,
@@ -249,6 +253,10 @@ fn parse_rank(text: &str) -> Result<(TargetModule, usize), String> {
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
     if text == "constant" { Ok(Schedule::ConstantWithWarmup) } else { by_name(text) }
+}
+
+fn parse_optim(text: &str) -> Result<Optim, String> {
+    by_name(text)
 }
 
 fn parse_overlong(text: &str) -> Result<Overlong, String> {

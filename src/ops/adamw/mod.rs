@@ -74,23 +74,23 @@ pub fn step<T: Real>(
 
 /// The numbers that are the same for all elements of a step.
 #[derive(Debug, Clone, Copy)]
-struct Factors<T> {
-    gradient_scale: T,
+pub(super) struct Factors<T> {
+    pub(super) gradient_scale: T,
     /// 1 - lr·λ.
-    keep: T,
+    pub(super) keep: T,
     /// 1 - β₁: torch computes m as m + (g - m)(1-β₁).
-    one_minus_beta1: T,
-    beta2: T,
-    one_minus_beta2: T,
+    pub(super) one_minus_beta1: T,
+    pub(super) beta2: T,
+    pub(super) one_minus_beta2: T,
     /// lr/(1-β₁ᵗ).
-    step_size: T,
+    pub(super) step_size: T,
     /// √(1-β₂ᵗ).
-    root_correction: T,
-    epsilon: T,
+    pub(super) root_correction: T,
+    pub(super) epsilon: T,
 }
 
 impl<T: Real> Factors<T> {
-    fn new(adamw: &AdamW, step: u64, gradient_scale: f64) -> Self {
+    pub(super) fn new(adamw: &AdamW, step: u64, gradient_scale: f64) -> Self {
         // More steps than an i32 holds: both powers are 0 long before.
         let exponent = i32::try_from(step).unwrap_or(i32::MAX);
         Self {

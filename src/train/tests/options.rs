@@ -43,6 +43,36 @@ fn a_kill_at_any_event_changes_nothing_whatever_is_switched_on() {
     assert!(kills >= 10, "only {kills} kills");
 }
 
+/// The state of 8 bits is in the checkpoint: stopped after any step, the bytes are the same; and it learns.
+#[test]
+fn moments_of_eight_bits_survive_a_stop_and_learn() {
+    let mut fixture = Fixture::new();
+    fixture.config.optim = crate::train::Optim::Adamw8bit;
+    for ratio in [1.0, 4.0] {
+        fixture.config.loraplus_lr_ratio = ratio;
+        let whole = fixture.out(&format!("whole_{ratio}"));
+        let summary = finished(fixture.run(&whole));
+        assert!(summary.validation_loss_after < summary.validation_loss_before, "{summary:?}");
+        for step in 1..summary.steps {
+            let out = fixture.out(&format!("stopped_{ratio}_{step}"));
+            assert!(matches!(fixture.run_until(&out, step), Ok(Outcome::Interrupted { .. })));
+            finished(fixture.run(&out));
+            assert!(files(&out) == files(&whole), "stopped after step {step}");
+        }
+    }
+    let plan = |fixture: &Fixture| {
+        let Fixture { model, device, config, train, validation, .. } = fixture;
+        crate::train::plan(model, device, config, train, validation).unwrap().memory
+    };
+    let eight = plan(&fixture);
+    fixture.config.optim = crate::train::Optim::Adamw;
+    let full = plan(&fixture);
+    assert!(
+        eight.optimizer < full.optimizer * 7 / 10 && eight.checkpoint < full.checkpoint,
+        "{eight:?} {full:?}"
+    );
+}
+
 /// The first step of `AdamW` without decay moves every number by the learning rate, whatever the gradient is. At the start B
 /// is 0, so A has no gradient and stays.
 #[test]

@@ -1,0 +1,113 @@
+//! One step of `AdamW` whose moments are kept in 8 bits: two bytes per parameter instead of eight.
+//!
+//! A moment is stored in blocks of [`BLOCK`]: the block's largest magnitude in f32, and for every element the index of the
+//! nearest of 256 values between -1 and 1 (0 and 1 for squares), in times of it. The values are denser near zero, by powers of ten
+//! ("dynamic" quantisation), because moments are. A step decodes a block, makes the step of [`adamw`](super::adamw) in f32, and
+//! encodes the new moments; nothing of the block is kept in between.
+//! One departure from the source: a square that is not 0 is never stored as 0, but as the smallest value. It is divided by, and
+//! a mean of 1e-4 over a root of 0 and an epsilon of 1e-8 would be a step of ten thousand learning rates.
+//!
+//! Shapes: p, g (N); codes (N) bytes and scales (⌈N / 256⌉) for each moment; codes start at the code of 0, scales at 0.
+//! Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of `create_dynamic_map` in bitsandbytes.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use super::adamw::AdamW;
+use crate::device::Device;
+use std::sync::LazyLock;
+
+/// Elements that share a scale.
+pub const BLOCK: usize = 256;
+
+/// The 256 values of a moment, ascending.
+#[derive(Debug)]
+pub struct CodeBook {
+    values: [f32; 256],
+    /// Between neighbours: a number below `middles[i]`, and not below the one before, is nearest to `values[i]`.
+    middles: [f32; 255],
+    zero: u8,
+}
+
+/// For means of gradients: -1 to 1.
+pub static SIGNED: LazyLock<CodeBook> = LazyLock::new(|| CodeBook::dynamic(true));
+/// For means of their squares: 0 to 1.
+pub static UNSIGNED: LazyLock<CodeBook> = LazyLock::new(|| CodeBook::dynamic(false));
+
+impl CodeBook {
+    /// For every exponent from 10⁻⁶ to 1 the middles of so many equal parts of (0.1, 1): twice as many at each larger one,
+    /// of either sign or of the positive one alone; and 0 and 1.
+    fn dynamic(signed: bool) -> Self {
+        const EXPONENTS: i32 = 7;
+        let mut values = vec![0.0, 1.0];
+        for exponent in 0..EXPONENTS {
+            let parts = 1_u32 << if signed { exponent } else { exponent + 1 };
+            for part in 0..parts {
+                let middle = 0.1 + 0.9 * (f64::from(part) + 0.5) / f64::from(parts);
+                let value = 10_f64.powi(exponent - EXPONENTS + 1) * middle;
+                values.push(value);
+                if signed {
+                    values.push(-value);
+                }
+            }
+        }
+        values.sort_by(f64::total_cmp);
+        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+        let values: [f32; 256] = values.try_into().expect("254 values, 0 and 1");
+        let middles = std::array::from_fn(|i| f32::midpoint(values[i], values[i + 1]));
+        let zero = values.iter().position(|value| value.abs() <= 0.0).expect("0 is a value") as u8;
+        Self { values, middles, zero }
+    }
+
+    /// The code of 0: what moments start at.
+    pub fn zero(&self) -> u8 {
+        self.zero
+    }
+
+    #[inline]
+    fn decode(&self, code: u8) -> f32 {
+        self.values[usize::from(code)]
+    }
+
+    /// Of the nearest value.
+    #[inline]
+    fn encode(&self, number: f32) -> u8 {
+        self.middles.partition_point(|&middle| middle <= number) as u8
+    }
+}
+
+/// A moment in 8 bits.
+#[derive(Debug)]
+pub struct Moment<'a> {
+    /// (N).
+    pub codes: &'a mut [u8],
+    /// (⌈N / 256⌉).
+    pub scales: &'a mut [f32],
+}
+
+/// Makes step number `step` (from 1) with `gradients` · `gradient_scale`, as [`adamw::step`](super::adamw::step).
+///
+/// # Panics
+/// If lengths do not fit, or `step` is 0.
+pub fn step(
+    device: &Device,
+    adamw: &AdamW,
+    step: u64,
+    gradients: &[f32],
+    gradient_scale: f64,
+    params: &mut [f32],
+    [m, v]: [Moment<'_>; 2],
+) {
+    let len = gradients.len();
+    assert_eq!(params.len(), len, "parameters (left) and gradients (right)");
+    for moment in [&m, &v] {
+        assert_eq!(moment.codes.len(), len, "codes (left) and gradients (right)");
+        assert_eq!(moment.scales.len(), len.div_ceil(BLOCK), "scales (left) and blocks (right)");
+    }
+    assert!(step > 0, "steps are counted from 1, found {step}");
+    let factors = super::adamw::Factors::new(adamw, step, gradient_scale);
+    match device {
+        Device::Cpu(cpu) => cpu::step(cpu, &factors, gradients, params, [m, v]),
+    }
+}
