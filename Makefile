@@ -20,7 +20,7 @@ test: setup model lint ## Everything that must pass: format, lints, documentatio
 
 lint: setup ## Format, clippy and documentation, warnings are errors
 	cargo fmt --check
-	cargo clippy --locked --release --all-targets -- -D warnings
+	cargo clippy --locked --release --all-targets --features fuzz -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --release --no-deps --document-private-items
 
 build: setup ## Build the release binary for this machine's instruction set

@@ -11,22 +11,20 @@
 #![no_main]
 #![expect(unsafe_code, reason = "a global allocator that counts")]
 
-use evol::gguf::{Gguf, dequantize};
-use evol::lora::{BaseShape, LoraWeights};
-use evol::model::Llama;
+#[path = "../tests/it/fuzz_input.rs"]
+mod fuzz_input;
+
 use libfuzzer_sys::fuzz_target;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 
 /// Bytes that may be alive per byte of the file: a string of a list takes 24 and its value's tag 8, and a list grows by
 /// doubling.
 const WARRANTED: usize = 128;
 /// Bytes beside that: errors, threads, buffers.
 const FIXED: usize = 1 << 22;
-/// Weights that are decoded of a tensor.
-const DECODED: usize = 1 << 14;
 
 /// Counts while a limit is set.
 struct Counting;
@@ -60,46 +58,10 @@ static ALLOCATOR: Counting = Counting;
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| PathBuf::from(format!("/dev/shm/evol-fuzz-{}.gguf", std::process::id())));
 
-/// The base of the adapters in the corpus.
-const BASE: BaseShape = BaseShape {
-    num_hidden_layers: 1,
-    hidden_size: 8,
-    intermediate_size: 8,
-    num_attention_heads: 2,
-    num_key_value_heads: 1,
-    head_dim: 4,
-};
-
 fuzz_target!(|data: &[u8]| {
     std::fs::write(&*FILE, data).expect("a file in memory");
     ALIVE.store(0, Ordering::Relaxed);
     LIMIT.store(WARRANTED * data.len() + FIXED, Ordering::Relaxed);
-    read();
+    fuzz_input::read(&FILE);
     LIMIT.store(usize::MAX, Ordering::Relaxed);
 });
-
-fn read() {
-    let gguf = match Gguf::open(&FILE) {
-        Ok(gguf) => Arc::new(gguf),
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            let _ = error.hint();
-            return;
-        }
-    };
-    for tensor in gguf.tensors() {
-        let Ok(view) = gguf.weights(tensor.name) else { continue };
-        let (weights, bytes) = (view.ggml_type.block_weights(), view.ggml_type.block_bytes());
-        let blocks = (view.data.len() / bytes).min(DECODED / weights);
-        let mut out = vec![0.0; blocks * weights];
-        dequantize(view.ggml_type, &view.data[..blocks * bytes], &mut out);
-    }
-    let _ = gguf.check_for_llama_cpp();
-    match Llama::load(gguf) {
-        Ok(model) => assert!(model.config().num_hidden_layers > 0),
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
-    if let Ok(adapter) = LoraWeights::read_gguf(&FILE, &BASE) {
-        assert!(!adapter.pairs.is_empty());
-    }
-}

@@ -1,4 +1,4 @@
-//! What this process has used so far: the largest memory, and processor time.
+//! What this process has used so far, memory and processor time, and what memory the system has left for it.
 //!
 //! Where in the flow: `bench` and `cli` ask; nothing that is computed depends on it.
 //!

@@ -39,15 +39,7 @@ pub(super) fn seconds_at_best(device: &Device, product: Product) -> f64 {
     if piece.flop() <= 0.0 {
         return 0.0;
     }
-    let threads = cpu.threads();
-    let by_rows = piece.m >= piece.n;
-    let longer = if by_rows { piece.m } else { piece.n };
-    let mut shares: Vec<Share> = (0..threads)
-        .map(|thread| {
-            let size = (thread + 1) * longer / threads - thread * longer / threads;
-            Share::new(if by_rows { Product { m: size, ..piece } } else { Product { n: size, ..piece } })
-        })
-        .collect();
+    let mut shares = shares(piece, cpu.threads());
     let mut best = f64::INFINITY;
     for _ in 0..=TRIES {
         let started = Instant::now();
@@ -55,6 +47,17 @@ pub(super) fn seconds_at_best(device: &Device, product: Product) -> f64 {
         best = best.min(started.elapsed().as_secs_f64());
     }
     best * product.flop() / piece.flop()
+}
+
+/// The product in as many parts as there are threads, cut across its longer side.
+fn shares(product: Product, threads: usize) -> Vec<Share> {
+    let by_rows = product.m >= product.n;
+    let longer = if by_rows { product.m } else { product.n };
+    let share = |thread: usize| {
+        let size = (thread + 1) * longer / threads - thread * longer / threads;
+        Share::new(if by_rows { Product { m: size, ..product } } else { Product { n: size, ..product } })
+    };
+    (0..threads).map(share).collect()
 }
 
 /// What one thread multiplies.
@@ -88,11 +91,22 @@ mod tests {
         let device = Device::cpu(2).unwrap();
         for transposed in [false, true] {
             let time = |m, k, n| seconds_at_best(&device, Product { m, k, n, transposed });
-            assert!(time(64, 32, 48) > 0.0 && time(1, 8, 3) > 0.0);
+            // More columns than threads and fewer, more rows than columns, and a head, which is measured on a piece.
+            for (m, k, n) in [(64, 32, 48), (1, 8, 3), (48, 8, 1), (1, 8, 3 * MOST_COLUMNS)] {
+                let seconds = time(m, k, n);
+                assert!(seconds > 0.0 && seconds.is_finite(), "{seconds} for ({m}, {k}, {n})");
+            }
             assert_eq!(time(0, 8, 8).to_bits(), 0.0_f64.to_bits());
-            // A head is measured on a piece of it: 100 times as wide takes about 100 times as long.
-            let (one, many) = (time(16, 64, MOST_COLUMNS), time(16, 64, 100 * MOST_COLUMNS));
-            assert!((many / one - 100.0).abs() <= 99.0, "{one} {many}");
+        }
+    }
+
+    /// What the shares of all threads multiply is the product: no row or column is left out or done twice.
+    #[test]
+    fn shares_are_the_whole() {
+        for (m, n, threads) in [(7, 3, 2), (3, 7, 4), (5, 5, 1), (2, 9, 16)] {
+            let piece = Product { m, k: 4, n, transposed: true };
+            let flop: f64 = shares(piece, threads).iter().map(|share| share.product.flop()).sum();
+            assert_eq!(flop.to_bits(), piece.flop().to_bits(), "({m}, {n}) on {threads} threads");
         }
     }
 }

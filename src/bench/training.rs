@@ -112,7 +112,6 @@ pub fn measure_training(
     let none = Encoded::default();
     // What the process has taken before is there already: the model's header, random samples.
     let before = process::anonymous_bytes().unwrap_or(0);
-    let plan = train::plan(model, device, &config, &samples, &none)?;
     let job = Job {
         model,
         model_sha256: "",
@@ -125,6 +124,7 @@ pub fn measure_training(
         out: scratch,
         tensorboard: false,
     };
+    let plan = train::plan(&job)?;
     let started = Instant::now();
     let mut seconds = Vec::new();
     let mut cpu = [None; 2];
@@ -175,21 +175,23 @@ struct Work {
 }
 
 impl Work {
-    /// For a row of which `targets` positions carry loss.
+    /// For a row of which `targets` positions carry loss, with an adapter on all projections.
     fn of(model: &ModelConfig, config: &TrainConfig, settings: &TrainSettings, targets: usize) -> Self {
         let (tokens, layers) = (settings.tokens, model.num_hidden_layers);
         let base = model.base_shape();
-        let lora = config.lora();
         let mut frozen = Vec::new();
         let mut other = 0.0;
         for module in TargetModule::ALL {
             let (inputs, outputs) = (base.in_features(module), base.out_features(module));
+            // Nothing below q, k and v of the first layer is trained: their input has no gradient.
+            let first = matches!(module, TargetModule::QProj | TargetModule::KProj | TargetModule::VProj);
             frozen.push((Product { m: tokens, k: inputs, n: outputs, transposed: true }, layers));
-            frozen.push((Product { m: tokens, k: outputs, n: inputs, transposed: false }, layers));
-            if lora.target_modules.contains(&module) {
-                // t, its part of y, u, dB, dA and the part of dx.
-                other += (layers * 6 * tokens * lora.rank(module) * (inputs + outputs)) as f64;
-            }
+            frozen.push((
+                Product { m: tokens, k: outputs, n: inputs, transposed: false },
+                layers - usize::from(first),
+            ));
+            // t, its part of y, u, dB, dA and the part of dx.
+            other += (layers * 6 * tokens * config.r * (inputs + outputs)) as f64;
         }
         let (hidden, vocab) = (model.hidden_size, model.vocab_size);
         frozen.push((Product { m: targets, k: hidden, n: vocab, transposed: true }, 1));

@@ -240,7 +240,7 @@ impl RunConfig {
 
 /// Keys that decide no result (where things lie, when to give up, how often to save), or whose content is compared
 /// by its hash, or by what came of it (the journal is bound to that).
-const NOT_COMPARED: [&str; 14] = [
+const NOT_COMPARED: [&str; 15] = [
     "model",
     "judge_model",
     "out",
@@ -255,6 +255,7 @@ const NOT_COMPARED: [&str; 14] = [
     "evolve.max_errors",
     "train.save_steps",
     "train.gradient_checkpointing",
+    "train.max_loss_z_score",
 ];
 
 /// Leaves of a tree of tables, by dotted key.

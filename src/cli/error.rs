@@ -63,6 +63,8 @@ pub(crate) enum Error {
     Verify { differing: usize, compared: usize, elsewhere: bool },
     #[error("`{}` exists", path.display())]
     Exists { path: PathBuf },
+    #[error("`{}` is the base: it is not overwritten", path.display())]
+    OverBase { path: PathBuf },
     #[error("{found} is none that can be written; known: {known}")]
     FileType { found: String, known: String },
     #[error("{findings} findings in {rows} rows")]
@@ -77,6 +79,7 @@ impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Exists { .. } => "name another file, or replace it with `--force`".to_owned(),
+            Self::OverBase { .. } => "name another file".to_owned(),
             Self::FileType { .. } => "name one with `--type`, such as q8_0 or f16".to_owned(),
             Self::Argument { .. } | Self::Path { .. } => {
                 "rename it, or work in another folder: runs record their paths as text".to_owned()

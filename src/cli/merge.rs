@@ -53,21 +53,22 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
     if args.out.exists() && !args.force {
         return Err(Error::Exists { path: args.out.clone() }.into());
     }
+    // The base is read again when perplexity is measured, and is what the adapter belongs to.
+    if args.out.canonicalize().is_ok_and(|out| path.canonicalize().is_ok_and(|base| base == out)) {
+        return Err(Error::OverBase { path: args.out.clone() }.into());
+    }
     let shape = Llama::load(Arc::clone(&gguf))?.config().base_shape();
-    let adapter = &args.adapter;
-    let weights = if adapter.is_dir() {
-        LoraWeights::read_peft(adapter, &shape)
-    } else {
-        LoraWeights::read_gguf(adapter, &shape)
-    };
-    let weights = weights.with_context(|| format!("cannot merge `{}`", adapter.display()))?;
+    let weights = LoraWeights::read(&args.adapter, &shape)
+        .with_context(|| format!("cannot merge `{}`", args.adapter.display()))?;
     // Read before the work, so that a mistake in it costs nothing.
     let text = pieces(args, &path)?;
+    session.check_interrupt()?;
     session.output.note(&format!("merging into {} as {}", args.out.display(), file_type.name()));
     merge::merge(&gguf, &weights, &Device::cpu(session.threads)?, file_type, &args.out)?;
-    session.check_interrupt()?;
+    // The model is there: being told to stop now is no failure.
+    let measured = !text.is_empty() && !session.interrupt.is_requested();
     let perplexity =
-        if text.is_empty() { None } else { Some(perplexity(args, &path, &weights, &text, session.output)?) };
+        measured.then(|| perplexity(args, &path, &weights, &text, session.output)).transpose()?;
     let bytes =
         fs::metadata(&args.out).with_context(|| format!("cannot read `{}`", args.out.display()))?.len();
     let merged = Merged { out: &args.out, file_type: file_type.name(), bytes, perplexity };

@@ -9,13 +9,13 @@ use crate::dataset::{self, Example};
 use crate::device::Device;
 use crate::gguf::Gguf;
 use crate::llm::Tokenizer;
-use crate::lora::LoraWeights;
+use crate::lora::{LoraWeights, TargetModule};
 use crate::model::Llama;
 use crate::process;
 use crate::train::{self, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
 use anyhow::{Context, Result};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +50,6 @@ struct Inputs {
     train: Encoded,
     validation: Encoded,
     device: Device,
-    costs: Plan,
 }
 
 impl Inputs {
@@ -73,8 +72,7 @@ impl Inputs {
         };
         let train = encode(&plan.data)?;
         let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
-        let costs = train::plan(&model, &device, &config, &train, &validation)?;
-        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device, costs })
+        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device })
     }
 
     fn job<'a>(&'a self, plan: &'a TrainPlan) -> Job<'a> {
@@ -96,10 +94,8 @@ impl Inputs {
 /// Reads the adapter to start from and takes its shape into the settings.
 fn init_adapter(init: &InitAdapter, model: &Llama, config: &mut TrainConfig) -> Result<LoraWeights> {
     let base = model.config().base_shape();
-    let path = &init.path;
-    let weights =
-        if path.is_dir() { LoraWeights::read_peft(path, &base) } else { LoraWeights::read_gguf(path, &base) };
-    let weights = weights.with_context(|| format!("cannot start from `{}`", path.display()))?;
+    let weights = LoraWeights::read(&init.path, &base)
+        .with_context(|| format!("cannot start from `{}`", init.path.display()))?;
     let found = &weights.config;
     let refuse = |field, found: String, expected: String| {
         Err(train::Error::InitAdapter { field, found, expected }.into())
@@ -113,16 +109,16 @@ fn init_adapter(init: &InitAdapter, model: &Llama, config: &mut TrainConfig) -> 
     if init.typed.use_rslora {
         return refuse("use_rslora", "in its alpha, if at all".to_owned(), "`--use-rslora`".to_owned());
     }
-    let typed: BTreeMap<_, _> = init.typed.rank_pattern.iter().copied().collect();
-    if !typed.is_empty() && typed != found.rank_pattern {
-        return refuse("rank_pattern", format!("{:?}", found.rank_pattern), format!("{typed:?}"));
-    }
-    if let Some(mut modules) = init.typed.modules() {
-        modules.sort_unstable();
-        modules.dedup();
-        if modules != found.target_modules {
-            return refuse("target_modules", format!("{:?}", found.target_modules), format!("{modules:?}"));
+    for &(module, rank) in &init.typed.rank_pattern {
+        if found.rank(module) != rank {
+            let rank_of = |rank| format!("{module}={rank}");
+            return refuse("rank_pattern", rank_of(found.rank(module)), rank_of(rank));
         }
+    }
+    let typed: Option<BTreeSet<_>> = init.typed.modules().map(|modules| modules.into_iter().collect());
+    if let Some(typed) = typed.filter(|typed| !typed.iter().eq(&found.target_modules)) {
+        let (there, here) = (names(&found.target_modules), names(&typed));
+        return refuse("target_modules", there, here);
     }
     config.r = found.r;
     config.lora_alpha = found.lora_alpha;
@@ -131,42 +127,46 @@ fn init_adapter(init: &InitAdapter, model: &Llama, config: &mut TrainConfig) -> 
     Ok(weights)
 }
 
-/// Says what the run would be.
+fn names<'a>(modules: impl IntoIterator<Item = &'a TargetModule>) -> String {
+    modules.into_iter().map(|module| module.peft_name()).collect::<Vec<_>>().join(",")
+}
+
+/// That there is as much memory as the run will take, where the system tells.
+fn require_memory(costs: &Plan) -> Result<(), train::Error> {
+    process::available_bytes().map_or(Ok(()), |available| costs.require(available))
+}
+
+/// Says what the run would be, and fails as it would for want of memory.
 fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
     let inputs = Inputs::load(plan, session)?;
+    let job = inputs.job(plan);
+    let costs = train::plan(&job)?;
+    let fits = require_memory(&costs);
     let started = Instant::now();
-    let fits = process::available_bytes().is_none_or(|available| inputs.costs.require(available).is_ok());
-    let seconds = fits.then(|| train::seconds_per_token(&inputs.job(plan), &|| started.elapsed()));
-    let costs = &inputs.costs;
-    let seconds = seconds.map(|seconds| {
-        seconds * (costs.tokens + passes(&inputs) * costs.validation_tokens as u64 / 3) as f64
+    let seconds = fits.is_ok().then(|| {
+        let evaluations = 2 + job.config.eval_steps.map_or(0, |every| costs.steps.saturating_sub(1) / every);
+        // A forward pass alone is a third of the work.
+        let tokens = costs.tokens + evaluations * costs.validation_tokens as u64 / 3;
+        train::seconds_per_token(&job, &|| started.elapsed()) * tokens as f64
     });
     if session.output.is_json() {
-        return session.output.document(&json!({
+        session.output.document(&json!({
             "plan": costs,
             "total_bytes": costs.memory.total(),
-            "fits": fits,
+            "fits": fits.is_ok(),
             "estimated_seconds": seconds,
             "dropped": inputs.train.dropped,
             "truncated": inputs.train.truncated,
             "validation_dropped": inputs.validation.dropped,
-        }));
+        }))?;
+    } else {
+        session.output.data(&plan_table(&inputs, &costs, seconds))?;
     }
-    session.output.data(&plan_table(&inputs, seconds))?;
-    if let Some(available) = process::available_bytes() {
-        costs.require(available)?;
-    }
-    Ok(())
+    Ok(fits?)
 }
 
-/// Validation passes of the run.
-fn passes(inputs: &Inputs) -> u64 {
-    2 + inputs.config.eval_steps.map_or(0, |every| inputs.costs.steps.saturating_sub(1) / every)
-}
-
-fn plan_table(inputs: &Inputs, seconds: Option<f64>) -> String {
-    let Plan { memory, .. } = &inputs.costs;
-    let costs = &inputs.costs;
+fn plan_table(inputs: &Inputs, costs: &Plan, seconds: Option<f64>) -> String {
+    let memory = &costs.memory;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<22}{value}");
@@ -209,10 +209,10 @@ fn plan_table(inputs: &Inputs, seconds: Option<f64>) -> String {
 /// As [`run`].
 pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut()) -> Result<TrainSummary> {
     let inputs = Inputs::load(plan, session)?;
-    session.output.note(&plan_table(&inputs, None));
-    if let Some(available) = process::available_bytes() {
-        inputs.costs.require(available)?;
-    }
+    let job = inputs.job(plan);
+    let costs = train::plan(&job)?;
+    session.output.note(&plan_table(&inputs, &costs, None));
+    require_memory(&costs)?;
     let started = Instant::now();
     let mut progress = session.output.progress("train");
     let mut host = Host {
@@ -224,7 +224,7 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
             report(event, &mut progress);
         },
     };
-    let outcome = train::train(&inputs.job(plan), &mut host)?;
+    let outcome = train::train(&job, &mut host)?;
     progress.finish();
     match outcome {
         Outcome::Finished(summary) => Ok(summary),
@@ -250,7 +250,8 @@ fn report(event: &Event<'_>, progress: &mut Progress) {
             metrics.step, metrics.validation_loss, metrics.targets
         )),
         Event::Spike { step, loss, z_score, examples } => progress.say(&format!(
-            "step {step}: loss {loss:.3} is {z_score:.1} standard deviations above the last ones; examples {examples:?}"
+            "step {step}{}: loss {loss:.3} is {z_score:.1} standard deviations above the last ones",
+            train::of_examples(examples)
         )),
         Event::Row { .. } | Event::EvalRow { .. } | Event::Checkpoint { .. } => {}
     }
@@ -260,13 +261,14 @@ fn report(event: &Event<'_>, progress: &mut Progress) {
 pub(crate) fn describe(summary: &TrainSummary) -> String {
     let loss = |value: Option<f64>| value.map_or("not measured".to_owned(), |v| format!("{v:.4}"));
     let dropped: usize = summary.dropped.values().sum();
+    let cut = if summary.truncated > 0 { format!(", {} cut", summary.truncated) } else { String::new() };
     let stopped = match (summary.stopped_early, summary.best_step) {
         (true, best) => format!(", stopped early; the adapter is that of step {best}"),
         (false, best) if best < summary.steps => format!("; the adapter is that of step {best}"),
         _ => String::new(),
     };
     format!(
-        "steps            {}{}\ntokens           {} ({:.0} per second, {})\nleft out         {dropped} examples\n\
+        "steps            {}{}\ntokens           {} ({:.0} per second, {})\nleft out         {dropped} examples{cut}\n\
          validation loss  {} before, {} after\nadapter          {}\n                 {} (PEFT)\n",
         summary.steps,
         stopped,

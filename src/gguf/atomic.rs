@@ -1,7 +1,7 @@
 //! Files that are complete or absent.
 //!
 //! Where in the flow: everything that writes a model, an adapter or a checkpoint goes through
-//! [`replace_file`].
+//! [`replace_file`] or [`publish`].
 //!
 //! **Invariant:** whenever the process or the machine stops, the name holds the old content or the whole
 //! new content: the new bytes are on disk before the rename, and the rename before the function returns.
@@ -26,22 +26,24 @@ pub fn replace_file(
     partial_name.push(name);
     partial_name.push(".partial");
     let partial = path.with_file_name(partial_name);
-    let result = fill_and_sync(&partial, fill).and_then(|()| fs::rename(&partial, path));
-    if let Err(error) = result {
+    let write = || {
+        let mut writer = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
+        fill(&mut writer)?;
+        writer.flush()
+    };
+    write().and_then(|()| publish(&partial, path)).inspect_err(|_| {
         // What is worth telling is why writing failed, not whether the leftover could be removed.
         let _ = fs::remove_file(&partial);
-        return Err(error);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    })
 }
 
-fn fill_and_sync(
-    partial: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut writer = BufWriter::with_capacity(1 << 20, File::create(partial)?);
-    fill(&mut writer)?;
-    writer.flush()?;
-    writer.get_ref().sync_all()
+/// Gives the whole file `partial`, in the same folder, its name: for files that somebody else has written.
+///
+/// # Errors
+/// The disk refuses; `path` is as it was, or already the new file.
+pub fn publish(partial: &Path, path: &Path) -> io::Result<()> {
+    File::open(partial)?.sync_all()?;
+    fs::rename(partial, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -29,7 +29,7 @@ mod tests;
 mod value;
 mod write;
 
-pub use atomic::replace_file;
+pub use atomic::{publish, replace_file};
 pub use blocks::dequantize;
 pub use error::{Error, Problem};
 pub use ggml_type::GgmlType;

@@ -1,6 +1,6 @@
 //! Writing GGUF files, version 3.
 //!
-//! Where in the flow: adapters (module `lora`) and merged models are written here.
+//! Where in the flow: adapters (module `lora`) and merged models (`merge`) are written here.
 //!
 //! **Invariant:** what is written is read back by [`super::Gguf::open`] with the same keys, values,
 //! tensors and order, with one exception: an empty array has no element type in [`Value`] and is written
@@ -66,7 +66,7 @@ pub fn write(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>
             spec
         })
         .collect();
-    write_with(path, metadata, &specs, |index| Ok(tensors[index].data.clone()))
+    write_with(path, metadata, &specs, |index| Ok(Cow::Borrowed(&*tensors[index].data)))
 }
 
 /// As [`write()`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn, so that no

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::llama::{Contents, Model};
 use super::{BINDINGS, Error, FileType};
-use crate::gguf::{GgmlType, Gguf, replace_file};
+use crate::gguf::{GgmlType, Gguf, publish, replace_file};
 
 /// The format of the weights that are computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -235,9 +235,7 @@ impl ConversionCache {
 
 /// Gives a checked file its name, and says beside it what it is.
 fn keep(partial: &Path, path: &Path, record: Record) -> Result<String, Error> {
-    let failed = |action| Error::cache(path, action);
-    File::open(partial).and_then(|file| file.sync_all()).map_err(failed("write"))?;
-    fs::rename(partial, path).map_err(failed("write"))?;
+    publish(partial, path).map_err(Error::cache(path, "write"))?;
     write_json(&record_path(path), &record)?;
     Ok(record.sha256)
 }

@@ -24,3 +24,13 @@ mod weights;
 pub use error::Error;
 pub use target::{BaseShape, TargetModule};
 pub use weights::{LoraConfig, LoraPair, LoraWeights};
+
+impl LoraWeights {
+    /// Reads an adapter made for a base of this shape: a PEFT folder, or a GGUF file.
+    ///
+    /// # Errors
+    /// As [`Self::read_peft`] or [`Self::read_gguf`].
+    pub fn read(path: &std::path::Path, base: &BaseShape) -> Result<Self, Error> {
+        if path.is_dir() { Self::read_peft(path, base) } else { Self::read_gguf(path, base) }
+    }
+}

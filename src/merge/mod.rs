@@ -74,10 +74,8 @@ fn quantized(
     if !to.quantize(&whole.0, &partial.0, device.threads(), false) {
         return Err(Error::Quantize { path: out.to_owned(), to: to.name() });
     }
-    let io = |source| Error::Io { path: out.to_owned(), source };
     Gguf::open(&partial.0)?;
-    std::fs::File::open(&partial.0).and_then(|file| file.sync_all()).map_err(io)?;
-    std::fs::rename(&partial.0, out).map_err(io)
+    gguf::publish(&partial.0, out).map_err(|source| Error::Io { path: out.to_owned(), source })
 }
 
 /// A file that is gone when this is.

@@ -27,6 +27,9 @@ const BEST_STEP_KEY: &str = "evol.step";
 /// Of the file's layout; part of the fingerprint.
 const FORMAT: u64 = 2;
 
+/// Settings that decide when and how something is computed, not what: they may differ on resume.
+const DECIDES_NOTHING: [&str; 3] = ["save_steps", "gradient_checkpointing", "max_loss_z_score"];
+
 /// An f64 that survives JSON.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -83,7 +86,7 @@ pub(super) struct Progress {
 pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
 
 impl Fingerprint {
-    /// Model file, samples and every setting but `save_steps` and `gradient_checkpointing`, which change nothing that is computed.
+    /// Model file, samples and every setting but [`DECIDES_NOTHING`].
     pub(super) fn new(
         model_sha256: &str,
         train: &Encoded,
@@ -96,8 +99,9 @@ impl Fingerprint {
         // Through text, as the stored one comes: the parser may be one ulp off, but the same way for both.
         let config = serde_json::from_str(&config).expect("what was just written is JSON");
         let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
-        map.remove("save_steps");
-        map.remove("gradient_checkpointing");
+        for setting in DECIDES_NOTHING {
+            map.remove(setting);
+        }
         if let Some(weights) = init_adapter {
             let numbers = blake3::hash(bytemuck::cast_slice(&weights.data)).to_hex().to_string();
             let config = serde_json::to_string(&weights.config).expect("a checked configuration is finite");
@@ -155,14 +159,24 @@ pub(super) fn read_best(path: &Path, step: u64, len: usize) -> Result<Vec<f32>, 
     numbers(&tensors, "adapter", len).map_err(bad)
 }
 
-/// An f32 tensor of `len` numbers.
-fn numbers(tensors: &SafeTensors<'_>, name: &str, len: usize) -> Result<Vec<f32>, String> {
+/// The bytes of a flat tensor of `len` elements.
+pub(super) fn elements<'a>(
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    expected: Dtype,
+    len: usize,
+) -> Result<&'a [u8], String> {
     let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-    if tensor.dtype() != Dtype::F32 || tensor.shape() != [len] {
-        let (dtype, shape) = (tensor.dtype(), tensor.shape());
-        return Err(format!("tensor `{name}` is {dtype:?} {shape:?}, expected F32 [{len}]"));
+    if tensor.dtype() == expected && tensor.shape() == [len] {
+        return Ok(tensor.data());
     }
-    let numbers = tensor.data().as_chunks::<4>().0;
+    let (found, shape) = (tensor.dtype(), tensor.shape());
+    Err(format!("tensor `{name}` is {found:?} {shape:?}, expected {expected:?} [{len}]"))
+}
+
+/// An f32 tensor of `len` numbers.
+pub(super) fn numbers(tensors: &SafeTensors<'_>, name: &str, len: usize) -> Result<Vec<f32>, String> {
+    let numbers = elements(tensors, name, Dtype::F32, len)?.as_chunks::<4>().0;
     Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
 }
 

@@ -190,7 +190,7 @@ pub enum Error {
 }
 
 /// ` (examples 3, 8 and 5 more)`; nothing for none.
-fn of_examples(examples: &[usize]) -> String {
+pub fn of_examples(examples: &[usize]) -> String {
     const SHOWN: usize = 8;
     if examples.is_empty() {
         return String::new();

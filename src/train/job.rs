@@ -145,6 +145,8 @@ pub struct TrainSummary {
     pub stopped_early: bool,
     /// Training examples not trained on.
     pub dropped: BTreeMap<DropReason, usize>,
+    /// Training samples that were cut to the length of a row.
+    pub truncated: usize,
     /// Validation examples not measured.
     pub validation_dropped: BTreeMap<DropReason, usize>,
     /// Wall time of steps and validation passes, over all sessions.

@@ -30,7 +30,7 @@ mod trainer;
 
 pub use config::{Optim, Overlong, Schedule, TrainConfig};
 pub use encode::{DropReason, Encoded, Sample, encode};
-pub use error::Error;
+pub use error::{Error, of_examples};
 pub use job::{Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
 pub use plan::{MemoryPlan, Plan, plan};

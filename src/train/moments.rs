@@ -5,6 +5,7 @@
 //! **Invariant:** parts of the adapter with a learning rate of their own have blocks of their own, so that the state is a function
 //! of the configuration and the gradients.
 
+use super::checkpoint::{elements, numbers};
 use super::{Optim, TrainConfig};
 use crate::device::Device;
 use crate::lora::LoraWeights;
@@ -42,38 +43,52 @@ enum State {
     EightBits { codes: [Vec<u8>; 2], scales: [Vec<f32>; 2] },
 }
 
+/// The whole adapter, or every matrix by itself if B learns at another rate.
+fn parts(config: &TrainConfig, adapter: &LoraWeights) -> Vec<Part> {
+    let ranges: Vec<(Range<usize>, bool)> = if (config.loraplus_lr_ratio - 1.0).abs() <= 0.0 {
+        vec![(0..adapter.data.len(), false)]
+    } else {
+        adapter.pairs.iter().flat_map(|pair| [(pair.a.clone(), false), (pair.b.clone(), true)]).collect()
+    };
+    let mut end = 0;
+    let part = |(range, is_b): (Range<usize>, bool)| {
+        let start = end;
+        end += range.len().div_ceil(BLOCK);
+        Part { range, is_b, blocks: start..end }
+    };
+    ranges.into_iter().map(part).collect()
+}
+
+/// Of all parts.
+fn blocks(parts: &[Part]) -> usize {
+    parts.last().map_or(0, |part| part.blocks.end)
+}
+
 impl Moments {
     /// As they start.
     pub(super) fn new(config: &TrainConfig, adapter: &LoraWeights) -> Self {
-        let len = adapter.data.len();
-        let ranges: Vec<(Range<usize>, bool)> = if (config.loraplus_lr_ratio - 1.0).abs() <= 0.0 {
-            vec![(0..len, false)]
-        } else {
-            adapter.pairs.iter().flat_map(|pair| [(pair.a.clone(), false), (pair.b.clone(), true)]).collect()
-        };
-        let mut blocks = 0;
-        let part = |(range, is_b): (Range<usize>, bool)| {
-            let start = blocks;
-            blocks += range.len().div_ceil(BLOCK);
-            Part { range, is_b, blocks: start..blocks }
-        };
-        let parts: Vec<Part> = ranges.into_iter().map(part).collect();
+        let (len, parts) = (adapter.data.len(), parts(config, adapter));
         let state = match config.optim {
             Optim::Adamw => State::Full([vec![0.0; len], vec![0.0; len]]),
-            Optim::Adamw8bit => State::EightBits {
-                codes: [vec![SIGNED.zero(); len], vec![UNSIGNED.zero(); len]],
-                scales: [vec![0.0; blocks], vec![0.0; blocks]],
-            },
+            Optim::Adamw8bit => {
+                let blocks = blocks(&parts);
+                State::EightBits {
+                    codes: [vec![SIGNED.zero(); len], vec![UNSIGNED.zero(); len]],
+                    scales: [vec![0.0; blocks], vec![0.0; blocks]],
+                }
+            }
         };
         Self { parts, state }
     }
 
-    /// Bytes of the moments of so many parameters, about: parts end in blocks that are not full.
-    pub(super) fn bytes(optim: Optim, parameters: u64) -> u64 {
-        match optim {
-            Optim::Adamw => 8 * parameters,
-            Optim::Adamw8bit => 2 * parameters + 8 * parameters.div_ceil(BLOCK as u64),
-        }
+    /// Bytes of the moments of an adapter, without making them.
+    pub(super) fn bytes(config: &TrainConfig, adapter: &LoraWeights) -> u64 {
+        let len = adapter.data.len();
+        let bytes = match config.optim {
+            Optim::Adamw => 2 * len * size_of::<f32>(),
+            Optim::Adamw8bit => 2 * (len + blocks(&parts(config, adapter)) * size_of::<f32>()),
+        };
+        bytes as u64
     }
 
     /// Makes a step of the whole adapter; B with `ratio` times the learning rate.
@@ -128,35 +143,21 @@ impl Moments {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(&mut self, tensors: &SafeTensors<'_>) -> Result<(), String> {
-        let data = |name, dtype, len: usize| {
-            let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-            if tensor.dtype() == dtype && tensor.shape() == [len] {
-                return Ok(tensor.data().to_vec());
-            }
-            let (found, shape) = (tensor.dtype(), tensor.shape());
-            Err(format!("tensor `{name}` is {found:?} {shape:?}, expected {dtype:?} [{len}]"))
-        };
-        let fill = |numbers: &mut Vec<f32>, name| {
-            let bytes = data(name, Dtype::F32, numbers.len())?;
-            for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *number = f32::from_le_bytes(*bytes);
-            }
-            Ok::<_, String>(())
-        };
         match &mut self.state {
-            State::Full([m, v]) => {
-                fill(m, NAMES[0])?;
-                fill(v, NAMES[1])
+            State::Full(moments) => {
+                for (moment, name) in moments.iter_mut().zip(NAMES) {
+                    *moment = numbers(tensors, name, moment.len())?;
+                }
             }
             State::EightBits { codes, scales } => {
                 for (codes, name) in codes.iter_mut().zip(NAMES) {
-                    *codes = data(name, Dtype::U8, codes.len())?;
+                    *codes = elements(tensors, name, Dtype::U8, codes.len())?.to_vec();
                 }
                 for (scales, name) in scales.iter_mut().zip(SCALES) {
-                    fill(scales, name)?;
+                    *scales = numbers(tensors, name, scales.len())?;
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 }

@@ -6,10 +6,9 @@
 
 use super::moments::Moments;
 use super::pack::{Packing, Timeline, epoch_rows};
-use super::{Encoded, Error, TrainConfig};
-use crate::device::Device;
+use super::{Encoded, Error, Job, TrainConfig};
 use crate::lora::LoraWeights;
-use crate::model::{GradientCheckpointing, Llama, ModelConfig, Purpose, Workspace};
+use crate::model::{GradientCheckpointing, ModelConfig, Purpose, Workspace};
 
 /// The numbers of a run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -84,17 +83,12 @@ impl Plan {
     }
 }
 
-/// Plans a run of `config` on a model.
+/// Plans a run.
 ///
 /// # Errors
 /// As [`super::train`]: a setting is out of range, or nothing is left to train or validate on.
-pub fn plan(
-    model: &Llama,
-    device: &Device,
-    config: &TrainConfig,
-    train: &Encoded,
-    validation: &Encoded,
-) -> Result<Plan, Error> {
+pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
+    let Job { model, device, config, train, validation, .. } = *job;
     check_inputs(model.config(), config, train, validation)?;
     let lengths = train.lengths();
     let rows_per_epoch = epoch_rows(&lengths, Packing::of(config), 0).len();
@@ -102,13 +96,15 @@ pub fn plan(
     let longest_row = longest_row(config, train, validation);
     let mut adapter = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
     let trainable_parameters = adapter.data.len();
+    let numbers = (trainable_parameters * size_of::<f32>()) as u64;
+    let moments = Moments::bytes(config, &adapter);
     adapter.data = Vec::new();
     let activations = |checkpointing| {
         let purpose = Purpose::Training(checkpointing);
         Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
     };
-    let numbers = (trainable_parameters * size_of::<f32>()) as u64;
-    let moments = Moments::bytes(config.optim, trainable_parameters as u64);
+    // The adapter and its gradient, and the one to start from, which the caller keeps.
+    let adapters = if job.init_adapter.is_some() { 3 } else { 2 };
     Ok(Plan {
         trainable_parameters,
         samples: train.samples.len(),
@@ -124,7 +120,7 @@ pub fn plan(
         activations_with_checkpointing: activations(GradientCheckpointing::Layer),
         memory: MemoryPlan {
             base: model.bytes(),
-            optimizer: 2 * numbers + moments,
+            optimizer: adapters * numbers + moments,
             activations: activations(config.gradient_checkpointing),
             checkpoint: numbers + moments,
             gemm: GEMM_BYTES_PER_THREAD * device.threads() as u64,
@@ -152,10 +148,13 @@ pub(super) fn check_inputs(
             return Err(Error::Config { field, found: rank.to_string(), expected });
         }
     }
-    if config.early_stopping_patience.is_some() && validation.samples.is_empty() {
+    if config.keeps_best() && validation.samples.is_empty() {
         let expected = "unset, as there is nothing to validate on";
-        let found = config.early_stopping_patience.map_or(String::new(), |patience| patience.to_string());
-        return Err(Error::Config { field: "early_stopping_patience", found, expected });
+        let (field, found) = match config.early_stopping_patience {
+            Some(patience) => ("early_stopping_patience", patience.to_string()),
+            None => ("load_best_model_at_end", "true".to_owned()),
+        };
+        return Err(Error::Config { field, found, expected });
     }
     train.require_samples("train")?;
     // No validation examples at all is a choice; examples of which none is usable is a mistake.

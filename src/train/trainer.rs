@@ -4,9 +4,8 @@
 //! Where in the flow: [`train`] is what `cli` calls; it meets [`crate::evolve`] only through the samples.
 //!
 //! **Invariant:** the state between two steps is (adapter, moments, [`Progress`], the best adapter's file if one is kept)
-//! and nothing else. What a step
-//! does is a function of that state and of the run's inputs, so a run stopped between any two steps and
-//! resumed is bit for bit the uninterrupted one, times apart.
+//! and nothing else. What a step does is a function of that state and of the run's inputs, so a run stopped between any
+//! two steps and resumed is bit for bit the uninterrupted one, times apart.
 //! **Invariant:** after the first step nothing grows: every buffer of the loop is allocated in
 //! [`Trainer::start`].
 
@@ -62,17 +61,12 @@ struct Trainer<'a, 'h> {
 
 impl<'a, 'h> Trainer<'a, 'h> {
     fn start(job: &'a Job<'a>, host: &'a mut Host<'h>) -> Result<Self, Error> {
-        let Job { model, config, train, validation, out, init_adapter, .. } = *job;
+        let Job { model, config, train, validation, out, .. } = *job;
         std::fs::create_dir_all(out).map_err(Error::io("create", out))?;
         let mut metrics = MetricsFile::open(&out.join("metrics.jsonl"))?;
-        let base = model.config().base_shape();
-        let mut adapter = match init_adapter {
-            Some(weights) => weights.clone(),
-            None => LoraWeights::init(&config.lora(), &base, config.seed),
-        };
-        adapter.config.lora_dropout = config.lora_dropout;
+        let mut adapter = starting_adapter(job);
         let mut moments = Moments::new(config, &adapter);
-        let fingerprint = Fingerprint::new(job.model_sha256, train, validation, config, init_adapter);
+        let fingerprint = Fingerprint::new(job.model_sha256, train, validation, config, job.init_adapter);
         let progress =
             checkpoint::read(&checkpoint_path(out), &fingerprint, &mut adapter.data, &mut moments)?;
         if progress.is_none() {
@@ -89,7 +83,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             fingerprint,
             timeline: Timeline::new(config, train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
-            grads: LoraWeights::zeros(&adapter.config, &base),
+            grads: LoraWeights::zeros(&adapter.config, &model.config().base_shape()),
             workspace: model.workspace(
                 longest_row(config, train, validation),
                 Some(&adapter),
@@ -242,8 +236,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
         self.moments.step(self.job.device, &settings, config.loraplus_lr_ratio, step, gradients, params);
     }
 
-    /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next ones must not
-    /// depend on that, or a run could not be resumed with another limit.
+    /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next ones does not
+    /// depend on that: a run goes on with another limit.
     fn watch(&mut self, loss: f64) -> Result<(), Error> {
         let z_score = spike::z_score(&self.progress.recent_losses, loss);
         spike::remember(&mut self.progress.recent_losses, loss);
@@ -365,6 +359,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             best_step: progress.best.map_or(progress.step, |(step, _)| step),
             stopped_early: progress.stopped_early,
             dropped: self.job.train.dropped.clone(),
+            truncated: self.job.train.truncated,
             validation_dropped: self.job.validation.dropped.clone(),
             seconds: progress.train_seconds + progress.eval_seconds,
             tokens_per_second: rate(progress.tokens, progress.train_seconds),
@@ -392,6 +387,17 @@ impl<'a, 'h> Trainer<'a, 'h> {
     }
 }
 
+/// What the adapter is before the first step.
+fn starting_adapter(job: &Job<'_>) -> LoraWeights {
+    let Job { model, config, init_adapter, .. } = *job;
+    let mut adapter = match init_adapter {
+        Some(weights) => weights.clone(),
+        None => LoraWeights::init(&config.lora(), &model.config().base_shape(), config.seed),
+    };
+    adapter.config.lora_dropout = config.lora_dropout;
+    adapter
+}
+
 /// Seconds that a position takes in a step: the first row of the run is trained on once, and nothing of it is kept.
 /// With half of the machine doing something else it is off by as much; it is an estimate.
 ///
@@ -399,8 +405,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
 /// If the job does not pass [`super::plan()`].
 pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> f64 {
     let Job { model, config, train, validation, device, .. } = *job;
-    let adapter = LoraWeights::init(&config.lora(), &model.config().base_shape(), config.seed);
-    let mut grads = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
+    let adapter = starting_adapter(job);
+    let mut grads = LoraWeights::zeros(&adapter.config, &model.config().base_shape());
     let purpose = Purpose::Training(config.gradient_checkpointing);
     let mut workspace = model.workspace(longest_row(config, train, validation), Some(&adapter), purpose);
     let mut row = PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() };

@@ -147,3 +147,27 @@ fn histories_and_settings_that_cannot_be_used() {
     assert!(measure("--repeats", "0").contains("`repeats` is 0"));
     assert!(!folder.path().join("new.jsonl").exists(), "nothing is written before the settings are checked");
 }
+
+/// Every figure that is promised, on a model of two layers; how large they are is no matter of a test.
+#[test]
+fn training_is_measured_with_every_figure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = evol();
+    command.args(["bench", "train", "--steps", "2", "--tokens", "32", "--threads", "1", "--json", "--model"]);
+    let output = command.arg(two_layers(folder.path())).args(["--masked", "0.5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for name in ["tokens_per_second", "cpu_seconds_per_step", "gemm_peak_gflops", "gemm_fraction"] {
+        at_least(&figures, &format!("/{name}"), f64::MIN_POSITIVE);
+    }
+    // Two layers and an adapter: less than the whole model, more than the embeddings alone.
+    let planned = at_least(&figures, "/planned_bytes", 30e6);
+    let peak = at_least(&figures, "/peak_rss_bytes", 30e6);
+    assert!(planned <= 200e6 && peak <= 200e6, "{figures}");
+    let refusal = |more: &[&str]| {
+        refused(folder.path(), &[&["bench", "train", "--model", "two-layers.gguf"][..], more].concat())
+    };
+    assert!(refusal(&["--tokens", "0"]).contains("`tokens` is 0, expected 1 to 8192"));
+    assert!(refusal(&["--masked", "1"]).contains("`masked` is 1, expected at least 0 and below 1"));
+    assert!(refusal(&["--steps", "0"]).contains("`steps` is 0, expected at least 1"));
+}

@@ -22,8 +22,9 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 /// The reference's own gradient norms differ by 3e-5 between two implementations of its attention.
 const B_NORM_TOLERANCE: f64 = 1e-4;
 /// These come after the first step, in which AdamW moves every element by the learning rate in the direction
-/// of its gradient's sign: elements whose gradient is all rounding move either way. A tenth of the limit.
-const A_NORM_TOLERANCE: f64 = 1e-3;
+/// of its gradient's sign: elements whose gradient is all rounding move either way. Three times what was measured (1.6e-4
+/// in one of the 14 tensors, the others are below 1e-4).
+const A_NORM_TOLERANCE: f64 = 5e-4;
 /// What the project promises at every step.
 const GRAD_NORM_TOLERANCE: f64 = 1e-2;
 

@@ -215,10 +215,10 @@ fn variants_of_the_architecture_are_those_of_llama_cpp() {
         tokens.truncate(TOKENS);
         let (ours, theirs) = (ours.logits(&tokens), reference.logits(&tokens));
         let distance = |a: &[f32], b: &[f32]| {
-            a.iter().zip(b).map(|(&a, &b)| f64::from(a - b).abs()).fold(0.0, |worst, d| {
-                // NaN is far.
-                if d <= worst { worst } else { d }
-            })
+            assert_eq!(a.len(), b.len(), "{what}: logits");
+            let differences = a.iter().zip(b).map(|(&a, &b)| f64::from(a - b).abs());
+            // NaN is far, and stays it.
+            differences.fold(0.0, |worst: f64, d| if worst.is_nan() || d <= worst { worst } else { d })
         };
         let worst = distance(&ours, &theirs);
         println!("{what}: largest difference {worst:.1e}");

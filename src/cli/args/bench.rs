@@ -85,7 +85,7 @@ pub(crate) struct BenchEvolveArgs {
     allow_negative_numbers = true,
     after_help = "Examples:
   evol bench train --model base.gguf
-  evol bench train --model base.gguf  --tokens 2048 --masked 0.7
+  evol bench train --model base.gguf --tokens 2048 --masked 0.7
   evol bench train --model base.gguf --threads 1 --json"
 )]
 pub(crate) struct BenchTrainArgs {

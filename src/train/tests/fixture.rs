@@ -134,13 +134,9 @@ impl Fixture {
         self.folder.path().join(name)
     }
 
-    /// Runs with a handler of events, which may set the flag it is given.
-    pub(super) fn run_with(
-        &self,
-        out: &Path,
-        mut on_event: impl FnMut(&Event<'_>, &AtomicBool),
-    ) -> Result<Outcome, Error> {
-        let job = Job {
+    /// The run into `out`.
+    pub(super) fn job<'a>(&'a self, out: &'a Path) -> Job<'a> {
+        Job {
             model: &self.model,
             model_sha256: "00ff",
             model_name: Some("tiny"),
@@ -151,7 +147,16 @@ impl Fixture {
             validation: &self.validation,
             out,
             tensorboard: true,
-        };
+        }
+    }
+
+    /// Runs with a handler of events, which may set the flag it is given.
+    pub(super) fn run_with(
+        &self,
+        out: &Path,
+        mut on_event: impl FnMut(&Event<'_>, &AtomicBool),
+    ) -> Result<Outcome, Error> {
+        let job = self.job(out);
         let interrupt = AtomicBool::new(false);
         // Every look at the clock is a second later: times are as reproducible as the rest.
         let seconds = Cell::new(0);

@@ -1,6 +1,6 @@
 //! What the options of a run do, each by a run that would differ without it.
 
-use std::fs;
+use std::path::Path;
 
 use super::fixture::{Fixture, files, sample};
 use crate::lora::{LoraWeights, TargetModule};
@@ -60,10 +60,7 @@ fn moments_of_eight_bits_survive_a_stop_and_learn() {
             assert!(files(&out) == files(&whole), "stopped after step {step}");
         }
     }
-    let plan = |fixture: &Fixture| {
-        let Fixture { model, device, config, train, validation, .. } = fixture;
-        crate::train::plan(model, device, config, train, validation).unwrap().memory
-    };
+    let plan = |fixture: &Fixture| crate::train::plan(&fixture.job(Path::new(""))).unwrap().memory;
     let eight = plan(&fixture);
     fixture.config.optim = crate::train::Optim::Adamw;
     let full = plan(&fixture);
@@ -192,6 +189,17 @@ fn a_loss_that_stands_out_is_told_with_its_examples() {
         (told[0].0, (told[0].0 - 1) / 10 * 10, &told[0].1[..])
     );
     assert!(error.to_string().contains("(examples "), "{error}");
-    // Nothing is lost: with the example out of the way the data is other data, without the limit the run goes on.
-    assert!(fs::metadata(out.join("checkpoint.safetensors")).is_ok());
+    // Nothing is lost: with another limit the run goes on, and ends as the one that was only told.
+    fixture.config.max_loss_z_score = None;
+    finished(fixture.run(&out));
+    assert!(files(&out) == files(&fixture.out("told")));
+}
+
+#[test]
+fn the_best_of_no_validation_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.validation = crate::train::Encoded::default();
+    fixture.config.load_best_model_at_end = true;
+    let error = fixture.run(&fixture.out("out")).unwrap_err().to_string();
+    assert_eq!(error, "`load_best_model_at_end` is true, expected unset, as there is nothing to validate on");
 }

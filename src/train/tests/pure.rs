@@ -2,11 +2,13 @@
 
 use proptest::prelude::*;
 
+use std::path::Path;
+
 use super::fixture::{Fixture, encoded, sample};
 use crate::lora::TargetModule;
 use crate::model::PackedRow;
 use crate::train::pack::{Packing, Timeline, epoch_rows, fill_row, first_fit};
-use crate::train::{Sample, Schedule, TrainConfig, learning_rate, plan, warmup_steps};
+use crate::train::{Job, Sample, Schedule, TrainConfig, learning_rate, plan, warmup_steps};
 
 #[test]
 fn every_setting_is_checked_and_named() {
@@ -209,7 +211,7 @@ fn the_plan_by_hand() {
         num_train_epochs: 2,
         ..TrainConfig::default()
     };
-    let plan = plan(&fixture.model, &fixture.device, &config, &train, &fixture.validation).unwrap();
+    let plan = plan(&Job { config: &config, train: &train, ..fixture.job(Path::new("")) }).unwrap();
     // Five samples of 8 positions, two per row: 3 rows, 2 steps per epoch.
     assert_eq!((plan.samples, plan.rows_per_epoch, plan.epochs, plan.steps), (5, 3, 2, 4));
     assert_eq!((plan.tokens_per_epoch, plan.targets_per_epoch, plan.tokens), (40, 30, 80));
