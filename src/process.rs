@@ -16,13 +16,22 @@ pub fn anonymous_bytes() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
 }
 
-/// Memory that the system could give to this process without taking any from others, in bytes (`MemAvailable`, and what is
-/// left of a limit on its control group; Linux only).
+/// Memory that the system could give to this process without taking any from others, in bytes: `MemAvailable`, what is left of
+/// a limit on its control group, and what is left of its address space (`ulimit -v`). Linux only.
 pub fn available_bytes() -> Option<u64> {
     let system = parse(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok();
     let group = number("memory.max").zip(number("memory.current"));
-    Some(group.map_or(system, |(limit, used): (u64, u64)| system.min(limit.saturating_sub(used))))
+    let limit = fs::read_to_string("/proc/self/limits").ok().and_then(|limits| address_space(&limits));
+    let used = fs::read_to_string("/proc/self/status").ok().and_then(|status| parse(&status, "VmSize:"));
+    let left = [group, limit.zip(used)].into_iter().flatten().map(|(limit, used)| limit.saturating_sub(used));
+    Some(left.fold(system, u64::min))
+}
+
+/// The soft limit in the table of limits; `None`: there is none.
+fn address_space(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn parse(status: &str, field: &str) -> Option<u64> {
@@ -56,6 +65,14 @@ mod tests {
         );
         assert_eq!(parse("VmPeak: 9 kB\n", "VmHWM:"), None);
         assert_eq!(parse("VmHWM: many kB\n", "VmHWM:"), None);
+    }
+
+    #[test]
+    fn a_limit_on_the_address_space_is_read_or_absent() {
+        let table =
+            |soft: &str| format!("Limit  Soft  Hard  Units\nMax address space   {soft}  unlimited  bytes\n");
+        assert_eq!(address_space(&table("921600000")), Some(921_600_000));
+        assert_eq!(address_space(&table("unlimited")), None);
     }
 
     #[test]

@@ -142,6 +142,25 @@ fn places_where_nothing_can_be_written_are_named() {
     assert_eq!(fs::read(place.path().join("file")).unwrap(), b"x");
 }
 
+/// Refused before anything is allocated, with what to change; the process does not die of an allocation.
+#[test]
+fn a_run_that_does_not_fit_is_refused() {
+    let place = Place::new();
+    let mut arguments = place.arguments("out");
+    arguments.extend(["--r", "576", "--overlong", "truncate"]);
+    // The earlier `--r` is replaced, not repeated.
+    let first = arguments.iter().position(|argument| *argument == "--r").unwrap();
+    arguments.drain(first..first + 2);
+    // Address space for the program, the model (mapped twice, for llama.cpp too) and little more.
+    let script = format!("ulimit -v 420000; exec '{}' {}", env!("CARGO_BIN_EXE_evol"), arguments.join(" "));
+    let output = Command::new("sh").current_dir(place.path()).args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("error: the run needs ") && said.contains("MiB are available"), "{said}");
+    assert!(said.contains("hint: use `--gradient-checkpointing layer`"), "{said}");
+    assert!(!place.path().join("out").exists());
+}
+
 #[test]
 fn a_dry_run_says_what_the_run_is_and_makes_nothing() {
     let place = Place::new();
