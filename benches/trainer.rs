@@ -4,6 +4,8 @@
 //! `cargo bench --profile release --bench trainer`; throughput is in elements, one element being one floating-point
 //! operation (so `Gelem/s` reads as GFLOP/s), and for decoding one weight.
 
+#![expect(unsafe_code, reason = "ggml's decoders are called through the raw bindings")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use evol::device::Device;
 use evol::gguf::GgmlType;
@@ -69,20 +71,40 @@ fn linear_layers(c: &mut Criterion) {
     }
 }
 
+/// Every format, beside ggml's own decoder on one thread.
 fn dequantisation(c: &mut Criterion) {
-    let (rows, cols) = (1536, 576);
-    let blocks = q4_1(rows * cols);
-    let w = QuantMatrix::new(GgmlType::Q4_1, &blocks, rows, cols);
+    let (rows, cols) = (1536, 768);
     let mut out = vec![0.0_f32; rows * cols];
-    let mut group = c.benchmark_group("dequantize/q4_1 1536x576");
-    group.throughput(Throughput::Elements((rows * cols) as u64));
-    for threads in THREADS {
-        let device = device(threads);
-        let Device::Cpu(cpu) = &device else { continue };
-        group.bench_function(format!("{threads} threads"), |b| {
-            b.iter(|| w.dequantize_rows(cpu, 0..rows, black_box(&mut out)));
+    for ggml_type in GgmlType::TRAINABLE {
+        let blocks = blocks(ggml_type, rows * cols);
+        let w = QuantMatrix::new(ggml_type, &blocks, rows, cols);
+        let mut group = c.benchmark_group(format!("dequantize/{ggml_type} {rows}x{cols}"));
+        group.throughput(Throughput::Elements((rows * cols) as u64));
+        for threads in THREADS {
+            let device = device(threads);
+            let Device::Cpu(cpu) = &device else { continue };
+            group.bench_function(format!("{threads} threads"), |b| {
+                b.iter(|| w.dequantize_rows(cpu, 0..rows, black_box(&mut out)));
+            });
+        }
+        // SAFETY: the table has an entry for every format and lives as long as the program.
+        let Some(to_float) = (unsafe { *llama_cpp_sys_2::ggml_get_type_traits(ggml_type as u32) }).to_float
+        else {
+            continue;
+        };
+        group.bench_function("ggml, 1 thread", |b| {
+            // SAFETY: `blocks` holds the blocks of `out.len()` weights.
+            b.iter(|| unsafe {
+                to_float(blocks.as_ptr().cast(), black_box(&mut out).as_mut_ptr(), (rows * cols) as i64);
+            });
         });
     }
+}
+
+/// Bytes without a pattern, in which no scale is infinite or NaN.
+fn blocks(ggml_type: GgmlType, weights: usize) -> Vec<u8> {
+    let len = ggml_type.bytes_of(weights).expect("whole blocks");
+    (0..len).map(|i| ((i * 7919) % 2003 % 59) as u8).collect()
 }
 
 /// q, k and v of a layer: one product for their three branches without dropout, three with it.

@@ -13,7 +13,7 @@ use super::Llama;
 use super::adapter::Adapter;
 use super::forward::{Noise, Pass};
 use super::row::{LossSum, PackedRow, RowIndex};
-use super::workspace::{BackwardBuffers, LayerBuffers, SharedBuffers, Workspace};
+use super::workspace::{AttentionBuffers, BackwardBuffers, FeedForwardBuffers, SharedBuffers, Workspace};
 use crate::device::Device;
 use crate::lora::TargetModule;
 use crate::ops::{attention, cross_entropy, embedding, linear, lora, rms_norm, rope, rows, swiglu};
@@ -44,30 +44,52 @@ pub(super) fn forward_backward<T: Real>(
     pass.run_layers(ws);
     let loss = head(&pass, ws, loss_scale);
     for layer in (0..model.config().num_hidden_layers).rev() {
-        recompute(&pass, ws, layer);
-        let (slot, [x, _]) = (ws.segments.slot(layer), ws.segments.places(layer));
-        let Workspace { index, rope_table, stream, layers, shared, scratch, backward, u, .. } = &mut *ws;
+        let is_fresh = recompute(&pass, ws, layer);
+        let Workspace {
+            segments,
+            attention,
+            feed_forward,
+            index,
+            rope_table,
+            stream,
+            shared,
+            scratch,
+            backward,
+            u,
+            ..
+        } = &mut *ws;
+        let [x, _] = segments.places(layer);
+        let attended = &mut attention[segments.slot(layer)];
+        let fed = &mut feed_forward[segments.feed_forward_slot(layer)];
         let buffers = backward.as_mut().expect("made for training");
         let mut sink = Sink { u, gradients: &mut *gradients, scratch };
-        let (step, saved) = (Step { pass, adapter, layer }, &mut layers[slot]);
-        if step.feed_forward_block(saved, shared, buffers, &mut sink) {
-            step.attention_block(index, rope_table, &stream[x], saved, shared, buffers, &mut sink);
+        let step = Step { pass, adapter, layer };
+        if step.feed_forward_block(&attended.middle, fed, is_fresh, shared, buffers, &mut sink) {
+            step.attention_block(index, rope_table, &stream[x], attended, shared, buffers, &mut sink);
         }
     }
     loss
 }
 
-/// If `layer` is the last of a segment whose values other segments have overwritten: computes them again, from the
-/// checkpoint before it. The same ops on the same numbers give the same bits.
-fn recompute<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, layer: usize) {
-    let is_last_layer = layer + 1 == pass.model.config().num_hidden_layers;
-    if is_last_layer || ws.segments.slot(layer + 1) != 0 {
-        return;
+/// Computes again what later layers have overwritten of `layer`: if it is the last of its segment all of that, from the
+/// checkpoint before it. The same ops on the same numbers give the same bits. Returns whether this layer was the last that
+/// forward went through, so that what its feed-forward block shares with others is still there.
+fn recompute<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, layer: usize) -> bool {
+    if layer + 1 == pass.model.config().num_hidden_layers {
+        return true;
     }
-    for again in layer - ws.segments.slot(layer)..=layer {
-        // The checkpoint behind the segment is still there.
-        pass.run_layer(ws, again, again != layer);
+    if ws.segments.slot(layer + 1) == 0 {
+        for again in layer - ws.segments.slot(layer)..=layer {
+            // The checkpoint behind the segment is still there.
+            pass.run_layer(ws, again, again != layer);
+        }
+        return true;
     }
+    let is_overwritten = ws.segments.feed_forward_slot(layer + 1) == 0;
+    if is_overwritten {
+        pass.run_feed_forward(ws, layer, false);
+    }
+    is_overwritten
 }
 
 /// The loss, and its gradient with respect to the stream after the last layer.
@@ -107,52 +129,56 @@ struct Sink<'a, T> {
 }
 
 impl<T: Real> Step<'_, T> {
-    /// Turns the gradient of the layer's output into that of `saved.middle`. False: nothing further down is
-    /// trained.
+    /// Turns the gradient of the layer's output into that of `middle`. With `is_fresh`, `shared` still has the block's norm and
+    /// its silu·up. False: nothing further down is trained.
     fn feed_forward_block(
         &self,
-        saved: &mut LayerBuffers<T>,
+        middle: &[T],
+        saved: &mut FeedForwardBuffers<T>,
+        is_fresh: bool,
         shared: &mut SharedBuffers<T>,
         buffers: &mut BackwardBuffers<T>,
         sink: &mut Sink<'_, T>,
     ) -> bool {
         use TargetModule::{DownProj, GateProj, UpProj};
         let Pass { device, model, .. } = self.pass;
-        let LayerBuffers { middle, ffn_rstd, gate, up, t, .. } = saved;
+        let FeedForwardBuffers { rstd, gate, up, t_gate_up, t_down } = saved;
         let SharedBuffers { normed, ffn, .. } = shared;
         let BackwardBuffers { d_stream, d_normed, d_ffn, .. } = buffers;
-        let [.., t_gate_up, t_down] = &*t;
-        swiglu::forward(device, gate, up, ffn);
+        if !is_fresh {
+            swiglu::forward(device, gate, up, ffn);
+        }
         if !self.project([DownProj], ffn, t_down, [d_stream], d_ffn, sink) {
             return false;
         }
         swiglu::backward(device, d_ffn, gate, up);
         let (weight, eps) = (model.ffn_norm(self.layer), model.config().rms_norm_eps);
-        rms_norm::forward(device, middle, weight, eps, normed, ffn_rstd);
+        if !is_fresh {
+            rms_norm::forward(device, middle, weight, eps, normed, rstd);
+        }
         if !self.project([GateProj, UpProj], normed, t_gate_up, [gate, up], d_normed, sink) {
             return false;
         }
-        rms_norm::backward(device, middle, weight, ffn_rstd, d_normed, T::ONE, d_stream);
+        rms_norm::backward(device, middle, weight, rstd, d_normed, T::ONE, d_stream);
         true
     }
 
-    /// Turns the gradient of `saved.middle` into that of the layer's input `x`.
+    /// Turns the gradient of `middle` into that of the layer's input `x`.
     fn attention_block(
         &self,
         index: &RowIndex,
         rope_table: &[T],
         x: &[T],
-        saved: &mut LayerBuffers<T>,
+        saved: &mut AttentionBuffers<T>,
         shared: &mut SharedBuffers<T>,
         buffers: &mut BackwardBuffers<T>,
         sink: &mut Sink<'_, T>,
     ) {
         use TargetModule::{KProj, OProj, QProj, VProj};
         let Pass { device, model, .. } = self.pass;
-        let LayerBuffers { attn_rstd, q, k, v, attn, lse, t, .. } = saved;
+        let AttentionBuffers { rstd, q, k, v, attn, lse, t_qkv, t_o, .. } = saved;
         let normed = &mut shared.normed;
         let BackwardBuffers { d_stream, d_normed, d_attn, d_q, d_k, d_v, .. } = buffers;
-        let [t_qkv, t_o, ..] = &*t;
         if !self.project([OProj], attn, t_o, [d_stream], d_attn, sink) {
             return;
         }
@@ -164,9 +190,9 @@ impl<T: Real> Step<'_, T> {
         rope::backward(device, rope_table, heads.heads, heads.head_dim, d_q);
         rope::backward(device, rope_table, heads.kv_heads, heads.head_dim, d_k);
         let (weight, eps) = (model.attn_norm(self.layer), model.config().rms_norm_eps);
-        rms_norm::forward(device, x, weight, eps, normed, attn_rstd);
+        rms_norm::forward(device, x, weight, eps, normed, rstd);
         if self.project([QProj, KProj, VProj], normed, t_qkv, [d_q, d_k, d_v], d_normed, sink) {
-            rms_norm::backward(device, x, weight, attn_rstd, d_normed, T::ONE, d_stream);
+            rms_norm::backward(device, x, weight, rstd, d_normed, T::ONE, d_stream);
         }
     }
 

@@ -8,13 +8,16 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-/// `none`, `layer`, or `every-K`.
+/// `none`, `feed-forward`, `layer`, or `every-K`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum GradientCheckpointing {
     /// Every layer keeps what backward needs: fastest.
     #[default]
     None,
+    /// All but what feed-forward blocks leave: they have two thirds of a LLaMA layer's memory, and computing them again, without
+    /// their last product, is half of a forward pass.
+    FeedForward,
     /// Only the stream between layers is kept, and every layer but the last is computed again: smallest.
     Layer,
     /// The same by so many layers. With L layers, √L of them take the least memory if a layer keeps much more than the
@@ -26,10 +29,15 @@ impl GradientCheckpointing {
     /// Layers of a segment.
     pub(super) fn segment_length(self, layers: usize) -> usize {
         match self {
-            Self::None => layers.max(1),
+            Self::None | Self::FeedForward => layers.max(1),
             Self::Layer => 1,
             Self::Every(length) => length.get().min(layers.max(1)),
         }
+    }
+
+    /// Feed-forward blocks whose values are kept at a time.
+    pub(super) fn feed_forward_slots(self, layers: usize) -> usize {
+        if self == Self::FeedForward { 1 } else { self.segment_length(layers) }
     }
 }
 
@@ -37,6 +45,7 @@ impl fmt::Display for GradientCheckpointing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
+            Self::FeedForward => f.write_str("feed-forward"),
             Self::Layer => f.write_str("layer"),
             Self::Every(length) => write!(f, "every-{length}"),
         }
@@ -49,12 +58,15 @@ impl FromStr for GradientCheckpointing {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self::None),
+            "feed-forward" => Ok(Self::FeedForward),
             "layer" => Ok(Self::Layer),
             _ => text
                 .strip_prefix("every-")
                 .and_then(|length| length.parse().ok())
                 .map(Self::Every)
-                .ok_or_else(|| format!("`{text}` is not `none`, `layer` or `every-K` with K at least 1")),
+                .ok_or_else(|| {
+                    format!("`{text}` is not `none`, `feed-forward`, `layer` or `every-K` with K at least 1")
+                }),
         }
     }
 }
@@ -79,7 +91,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for text in ["none", "layer", "every-1", "every-12"] {
+        for text in ["none", "feed-forward", "layer", "every-1", "every-12"] {
             assert_eq!(text.parse::<GradientCheckpointing>().unwrap().to_string(), text);
         }
         for text in ["", "every", "every-0", "every--1", "every-x", "Layer", "layers"] {

@@ -11,7 +11,9 @@
 
 use super::adapter::Adapter;
 use super::row::{LossSum, PackedRow, RowIndex};
-use super::workspace::{Buffer, HeadBuffers, LayerBuffers, SharedBuffers, Workspace, group_ranks};
+use super::workspace::{
+    AttentionBuffers, Buffer, FeedForwardBuffers, HeadBuffers, SharedBuffers, Workspace, group_ranks,
+};
 use super::{Llama, backward};
 use crate::device::Device;
 use crate::lora::{LoraWeights, TargetModule};
@@ -156,12 +158,19 @@ impl<'a, T: Real> Pass<'a, T> {
     /// One layer. Without `writes_output` the stream behind it is as it was: all that backward needs of the layer is there
     /// without the last product.
     pub(super) fn run_layer(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
-        let (slot, places) = (ws.segments.slot(layer), ws.segments.places(layer));
-        let Workspace { index, rope_table, stream, layers, shared, scratch, .. } = &mut *ws;
-        let saved = &mut layers[slot];
-        let [x, next] = stream.get_disjoint_mut(places).expect("a layer does not overwrite its input");
-        self.attention_block(layer, index, rope_table, x, saved, shared, scratch);
-        self.feed_forward_block(layer, saved, shared, scratch, writes_output.then_some(next));
+        let (slot, [x, _]) = (ws.segments.slot(layer), ws.segments.places(layer));
+        let Workspace { index, rope_table, stream, attention, shared, scratch, .. } = &mut *ws;
+        self.attention_block(layer, index, rope_table, &stream[x], &mut attention[slot], shared, scratch);
+        self.run_feed_forward(ws, layer, writes_output);
+    }
+
+    /// The second half of a layer.
+    pub(super) fn run_feed_forward(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
+        let Workspace { segments, stream, attention, feed_forward, shared, scratch, .. } = &mut *ws;
+        let (middle, [_, next]) = (&attention[segments.slot(layer)].middle, segments.places(layer));
+        let saved = &mut feed_forward[segments.feed_forward_slot(layer)];
+        let next = writes_output.then_some(&mut stream[next]);
+        self.feed_forward_block(layer, middle, saved, shared, scratch, next);
     }
 
     /// `saved.middle = x + attention block(x)`.
@@ -171,16 +180,15 @@ impl<'a, T: Real> Pass<'a, T> {
         index: &RowIndex,
         rope_table: &[T],
         x: &[T],
-        saved: &mut LayerBuffers<T>,
+        saved: &mut AttentionBuffers<T>,
         shared: &mut SharedBuffers<T>,
         scratch: &mut [T],
     ) {
         use TargetModule::{KProj, OProj, QProj, VProj};
         let (device, model, config) = (self.device, self.model, self.model.config());
-        let LayerBuffers { attn_rstd, q, k, v, attn, lse, middle, t, .. } = saved;
+        let AttentionBuffers { rstd, q, k, v, attn, lse, middle, t_qkv, t_o } = saved;
         let SharedBuffers { normed, branch, .. } = shared;
-        let [t_qkv, t_o, ..] = t;
-        rms_norm::forward(device, x, model.attn_norm(layer), config.rms_norm_eps, normed, attn_rstd);
+        rms_norm::forward(device, x, model.attn_norm(layer), config.rms_norm_eps, normed, rstd);
         self.project(layer, [QProj, KProj, VProj], normed, [&mut *q, &mut *k, v], t_qkv, scratch);
         let heads = config.heads();
         rope::forward(device, rope_table, heads.heads, heads.head_dim, q);
@@ -191,21 +199,21 @@ impl<'a, T: Real> Pass<'a, T> {
         residual::forward(device, x, branch, middle);
     }
 
-    /// `next = saved.middle + feed-forward block(saved.middle)`; without `next` only what is saved.
+    /// `next = middle + feed-forward block(middle)`; without `next` only what is saved.
     fn feed_forward_block(
         &self,
         layer: usize,
-        saved: &mut LayerBuffers<T>,
+        middle: &[T],
+        saved: &mut FeedForwardBuffers<T>,
         shared: &mut SharedBuffers<T>,
         scratch: &mut [T],
         next: Option<&mut Buffer<T>>,
     ) {
         use TargetModule::{DownProj, GateProj, UpProj};
         let (device, model, eps) = (self.device, self.model, self.model.config().rms_norm_eps);
-        let LayerBuffers { middle, ffn_rstd, gate, up, t, .. } = saved;
+        let FeedForwardBuffers { rstd, gate, up, t_gate_up, t_down } = saved;
         let SharedBuffers { normed, branch, ffn } = shared;
-        let [.., t_gate_up, t_down] = t;
-        rms_norm::forward(device, middle, model.ffn_norm(layer), eps, normed, ffn_rstd);
+        rms_norm::forward(device, middle, model.ffn_norm(layer), eps, normed, rstd);
         self.project(layer, [GateProj, UpProj], normed, [&mut *gate, &mut *up], t_gate_up, scratch);
         swiglu::forward(device, gate, up, ffn);
         if let Some(next) = next {
@@ -259,10 +267,10 @@ impl<'a, T: Real> Pass<'a, T> {
     /// (T, V), whether a position has a target or not.
     fn all_logits(&self, ws: &mut Workspace<T>) -> Vec<T> {
         let config = self.model.config();
-        let Workspace { segments, stream, shared, layers, scratch, .. } = ws;
+        let Workspace { segments, stream, shared, feed_forward, scratch, .. } = ws;
         let last = &stream[segments.output()];
         // The layers are done: any column of their buffers may take what nobody needs.
-        let rstd = &mut layers[0].ffn_rstd;
+        let rstd = &mut feed_forward[0].rstd;
         let normed = &mut shared.normed;
         rms_norm::forward(self.device, last, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
         let mut logits = vec![T::ZERO; self.tokens * config.vocab_size];

@@ -8,7 +8,8 @@
 //! the inputs of the linear layers (norms, silu·up) are computed again from them.
 //! With checkpointing (Chen et al. 2016, arXiv:1604.06174) layers are divided into segments: of each only the stream before
 //! it (C numbers per token) is kept, and its layers' numbers are computed again when backward comes to it, in buffers that
-//! all segments share.
+//! all segments share. With `feed-forward` (selective, as in Korthikanti et al. 2022, arXiv:2205.05198, but with the blocks that
+//! have most of a LLaMA's memory) there is one segment, whose feed-forward blocks share their buffers.
 //!
 //! **Invariant:** what [`Workspace::bytes`] says is what [`Workspace::new`] allocates: one walks over the other's buffers.
 //! **Invariant:** a buffer's length is that of the current row, its capacity that of the longest: resizing
@@ -43,8 +44,10 @@ pub struct Workspace<T = f32> {
     pub(super) rope_table: Buffer<T>,
     /// (T, C) each, the residual stream between layers, at the places that [`Segments`] names.
     pub(super) stream: Vec<Buffer<T>>,
-    /// What each layer of a segment leaves for backward; without training one that all layers use.
-    pub(super) layers: Vec<LayerBuffers<T>>,
+    /// What the attention of each layer of a segment leaves for backward; without training one that all layers use.
+    pub(super) attention: Vec<AttentionBuffers<T>>,
+    /// The same of feed-forward blocks.
+    pub(super) feed_forward: Vec<FeedForwardBuffers<T>>,
     pub(super) shared: SharedBuffers<T>,
     pub(super) head: HeadBuffers<T>,
     /// `None` without training.
@@ -61,6 +64,8 @@ pub struct Workspace<T = f32> {
 pub(super) struct Segments {
     layers: usize,
     length: usize,
+    /// Feed-forward blocks that have buffers of their own: all of a segment, or one.
+    feed_forward_slots: usize,
     /// Places of the stream between segments: all of them in training, else two that take turns.
     between: usize,
 }
@@ -68,17 +73,23 @@ pub(super) struct Segments {
 impl Segments {
     fn new(layers: usize, purpose: Purpose) -> Self {
         match purpose {
-            Purpose::Inference => Self { layers, length: 1, between: 2 },
+            Purpose::Inference => Self { layers, length: 1, feed_forward_slots: 1, between: 2 },
             Purpose::Training(checkpointing) => {
                 let length = checkpointing.segment_length(layers);
-                Self { layers, length, between: layers.div_ceil(length) + 1 }
+                let feed_forward_slots = checkpointing.feed_forward_slots(layers);
+                Self { layers, length, feed_forward_slots, between: layers.div_ceil(length) + 1 }
             }
         }
     }
 
-    /// Place of a layer in its segment, hence of its buffers.
+    /// Place of a layer in its segment, hence of what its attention leaves.
     pub(super) fn slot(&self, layer: usize) -> usize {
         layer % self.length
+    }
+
+    /// Place of what its feed-forward block leaves.
+    pub(super) fn feed_forward_slot(&self, layer: usize) -> usize {
+        self.slot(layer) % self.feed_forward_slots
     }
 
     /// Indices into the stream of a layer's input and output.
@@ -100,10 +111,10 @@ impl Segments {
     }
 }
 
-/// What a layer leaves for backward, besides its input.
+/// What attention leaves for backward, besides the layer's input.
 #[derive(Debug)]
-pub(super) struct LayerBuffers<T> {
-    pub(super) attn_rstd: Buffer<T>,
+pub(super) struct AttentionBuffers<T> {
+    pub(super) rstd: Buffer<T>,
     /// (T, H, D), rotated.
     pub(super) q: Buffer<T>,
     /// (T, K, D), rotated.
@@ -115,11 +126,20 @@ pub(super) struct LayerBuffers<T> {
     pub(super) lse: Buffer<T>,
     /// (T, C): the stream between attention and feed-forward.
     pub(super) middle: Buffer<T>,
-    pub(super) ffn_rstd: Buffer<T>,
+    /// (T, R), R the sum of the ranks of q, k and v.
+    pub(super) t_qkv: Buffer<T>,
+    pub(super) t_o: Buffer<T>,
+}
+
+/// What a feed-forward block leaves for backward, besides its input.
+#[derive(Debug)]
+pub(super) struct FeedForwardBuffers<T> {
+    pub(super) rstd: Buffer<T>,
     pub(super) gate: Buffer<T>,
     pub(super) up: Buffer<T>,
-    /// (T, R) for each of [`GROUPS`], R the sum of its ranks.
-    pub(super) t: [Buffer<T>; 4],
+    /// (T, R), R the sum of the ranks of gate and up.
+    pub(super) t_gate_up: Buffer<T>,
+    pub(super) t_down: Buffer<T>,
 }
 
 /// What no layer leaves behind.
@@ -243,7 +263,10 @@ impl<T: Real> Workspace<T> {
             index: RowIndex::default(),
             rope_table: buffer(config.head_dim),
             stream: (0..segments.places_needed()).map(|_| buffer(hidden)).collect(),
-            layers: (0..segments.length).map(|_| LayerBuffers::new(config, adapter)).collect(),
+            attention: (0..segments.length).map(|_| AttentionBuffers::new(config, ranks)).collect(),
+            feed_forward: (0..segments.feed_forward_slots)
+                .map(|_| FeedForwardBuffers::new(config, ranks))
+                .collect(),
             shared: SharedBuffers {
                 normed: buffer(hidden),
                 branch: buffer(hidden),
@@ -264,7 +287,8 @@ impl<T: Real> Workspace<T> {
         [&mut self.rope_table, &mut self.u, normed, branch, ffn, x, rstd, head_normed]
             .into_iter()
             .chain(&mut self.stream)
-            .chain(self.layers.iter_mut().flat_map(LayerBuffers::buffers))
+            .chain(self.attention.iter_mut().flat_map(AttentionBuffers::buffers))
+            .chain(self.feed_forward.iter_mut().flat_map(FeedForwardBuffers::buffers))
             .chain(self.backward.iter_mut().flat_map(BackwardBuffers::buffers))
     }
 
@@ -300,30 +324,46 @@ pub(super) fn group_ranks(adapter: Option<&LoraWeights>) -> [usize; 4] {
     })
 }
 
-impl<T: Real> LayerBuffers<T> {
-    fn new(config: &ModelConfig, adapter: Option<&LoraWeights>) -> Self {
+impl<T: Real> AttentionBuffers<T> {
+    fn new(config: &ModelConfig, [t_qkv, t_o, ..]: [usize; 4]) -> Self {
         let buffer = |columns| Buffer { data: Vec::new(), columns };
-        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
         let q = config.num_attention_heads * config.head_dim;
         let kv = config.num_key_value_heads * config.head_dim;
         Self {
-            attn_rstd: buffer(1),
+            rstd: buffer(1),
             q: buffer(q),
             k: buffer(kv),
             v: buffer(kv),
             attn: buffer(q),
             lse: buffer(config.num_attention_heads),
-            middle: buffer(hidden),
-            ffn_rstd: buffer(1),
-            gate: buffer(ffn),
-            up: buffer(ffn),
-            t: group_ranks(adapter).map(buffer),
+            middle: buffer(config.hidden_size),
+            t_qkv: buffer(t_qkv),
+            t_o: buffer(t_o),
         }
     }
 
     fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<T>> {
-        let Self { attn_rstd, q, k, v, attn, lse, middle, ffn_rstd, gate, up, t } = self;
-        [attn_rstd, q, k, v, attn, lse, middle, ffn_rstd, gate, up].into_iter().chain(t)
+        let Self { rstd, q, k, v, attn, lse, middle, t_qkv, t_o } = self;
+        [rstd, q, k, v, attn, lse, middle, t_qkv, t_o].into_iter()
+    }
+}
+
+impl<T: Real> FeedForwardBuffers<T> {
+    fn new(config: &ModelConfig, [.., t_gate_up, t_down]: [usize; 4]) -> Self {
+        let buffer = |columns| Buffer { data: Vec::new(), columns };
+        let ffn = config.intermediate_size;
+        Self {
+            rstd: buffer(1),
+            gate: buffer(ffn),
+            up: buffer(ffn),
+            t_gate_up: buffer(t_gate_up),
+            t_down: buffer(t_down),
+        }
+    }
+
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<T>> {
+        let Self { rstd, gate, up, t_gate_up, t_down } = self;
+        [rstd, gate, up, t_gate_up, t_down].into_iter()
     }
 }
 

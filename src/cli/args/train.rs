@@ -142,7 +142,7 @@ pub(crate) struct TrainSettings {
     /// One sample per row
     #[arg(long, help_heading = BATCHES)]
     pub(crate) no_packing: bool,
-    /// What is computed again instead of kept: `none`, `layer`, or `every-K` layers; less memory, the same bytes
+    /// What is computed again instead of kept: `none`, `feed-forward`, `layer` or `every-K` layers; less memory, the same bytes
     #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing,
           help_heading = BATCHES)]
     pub(crate) gradient_checkpointing: GradientCheckpointing,

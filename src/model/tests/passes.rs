@@ -200,7 +200,7 @@ fn checkpointing_changes_no_bit_and_takes_less_memory() {
             (nll, grads.data.iter().map(|g| g.to_bits()).collect::<Vec<_>>(), bytes)
         };
         let (nll, gradients, bytes) = run(GradientCheckpointing::None);
-        for text in ["layer", "every-2", "every-3", "every-4", "every-5", "every-9"] {
+        for text in ["feed-forward", "layer", "every-2", "every-3", "every-4", "every-5", "every-9"] {
             let (other_nll, other, other_bytes) = run(text.parse().unwrap());
             assert!(nll == other_nll && gradients == other, "{text}");
             assert_eq!(other_bytes < bytes, !["every-5", "every-9"].contains(&text), "{text}");
