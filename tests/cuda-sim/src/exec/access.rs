@@ -1,0 +1,414 @@
+//! Loads and stores: addresses to memory, checked.
+
+#![expect(unsafe_code, reason = "device memory is raw memory")]
+
+use super::Fault;
+use super::block::Worker;
+use super::warp::{FULL, Warp, lanes};
+use crate::check::Touch;
+use crate::finding::FindingKind;
+use crate::isa::lanes::row;
+use crate::lower::{Access, Inst, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BITS};
+use crate::memory::DEVICE_BASE;
+use crate::ptx::Space;
+
+/// Where lanes' addresses are in this process: `address + delta + lane * stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Region {
+    delta: u64,
+    stride: u64,
+}
+
+impl Region {
+    #[inline(always)]
+    pub(super) fn at(self, address: u64, lane: usize) -> *mut u8 {
+        address.wrapping_add(self.delta).wrapping_add(lane as u64 * self.stride) as *mut u8
+    }
+}
+
+/// What kind of access is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    Read,
+    Write,
+    Atomic,
+}
+
+impl How {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Atomic => "atomic",
+        }
+    }
+}
+
+/// Splits generic addresses: the space of the first lane, the lanes that are in it too, and the start of its window.
+pub(super) fn window(addresses: &[u64; 32], mask: u32) -> (Space, u32, u64) {
+    let number = |address: u64| if address >> 48 == 0 { address >> WINDOW_BITS } else { 0 };
+    let first = number(addresses[mask.trailing_zeros() as usize]);
+    let (space, start) = match first {
+        1 => (Space::Shared, SHARED_WINDOW),
+        2 => (Space::Local, LOCAL_WINDOW),
+        3 => (Space::Param, PARAM_WINDOW),
+        _ => (Space::Global, 0),
+    };
+    let same = |&lane: &usize| match number(addresses[lane]) {
+        number @ 1..=3 => number == first,
+        _ => start == 0,
+    };
+    (space, lanes(mask).filter(same).fold(0, |bits, lane| bits | 1 << lane), start)
+}
+
+impl Worker<'_, '_> {
+    /// Checks an access of `bytes` by each lane of the mask.
+    #[inline]
+    pub(super) fn region(
+        &mut self,
+        warp: &mut Warp,
+        space: Space,
+        addresses: &[u64; 32],
+        mask: u32,
+        bytes: u64,
+        pc: usize,
+        how: How,
+    ) -> Result<Region, Fault> {
+        let (mut low, mut high, mut any) = (u64::MAX, 0, 0);
+        if mask == FULL {
+            for &address in addresses {
+                (low, high, any) = (low.min(address), high.max(address), any | address);
+            }
+        } else {
+            for lane in lanes(mask) {
+                let address = addresses[lane];
+                (low, high, any) = (low.min(address), high.max(address), any | address);
+            }
+        }
+        if any & (bytes - 1) != 0 && bytes.is_power_of_two() {
+            return Err(self.misaligned(warp, addresses, mask, bytes, pc, how));
+        }
+        let region = match space {
+            Space::Global | Space::Generic => {
+                let (start, end) = self.found[pc];
+                if !(low >= start && high < end && end - high >= bytes) {
+                    self.find(warp, addresses, mask, bytes, pc, how)?;
+                }
+                Region { delta: (self.launch.arena.base() as u64).wrapping_sub(DEVICE_BASE), stride: 0 }
+            }
+            Space::Shared => {
+                let len = self.launch.shared_bytes();
+                self.bounded(warp, (addresses, mask, high), bytes, len, "shared memory", pc, how)?;
+                Region { delta: self.shared_base() as u64, stride: 0 }
+            }
+            Space::Local => {
+                let len = warp.local_bytes;
+                self.bounded(warp, (addresses, mask, high), bytes, len, "local memory", pc, how)?;
+                Region { delta: warp.local_base() as u64, stride: len }
+            }
+            Space::Param => {
+                let len = self.launch.params.len() as u64;
+                self.bounded(warp, (addresses, mask, high), bytes, len, "parameters", pc, how)?;
+                Region { delta: self.launch.params.as_ptr() as u64, stride: 0 }
+            }
+        };
+        if self.launch.profiles {
+            self.outcome.traffic.access(space, addresses, mask, bytes, how != How::Read);
+        }
+        if self.checks.is_some() {
+            self.check(warp, space, addresses, mask, bytes, pc, how);
+        }
+        Ok(region)
+    }
+
+    fn bounded(
+        &mut self,
+        warp: &Warp,
+        (addresses, mask, high): (&[u64; 32], u32, u64),
+        bytes: u64,
+        len: u64,
+        what: &str,
+        pc: usize,
+        how: How,
+    ) -> Result<(), Fault> {
+        if high < len && len - high >= bytes {
+            return Ok(());
+        }
+        let mut bad =
+            lanes(mask).filter(|&lane| addresses[lane].checked_add(bytes).is_none_or(|end| end > len));
+        let lane = bad.next().expect("the highest is one");
+        let message =
+            format!("{} of {bytes} bytes at {:#x}: {what} has {len} bytes", how.name(), addresses[lane]);
+        Err(self.fault(warp, pc, 1 << lane, FindingKind::OutOfBounds, message))
+    }
+
+    #[cold]
+    fn misaligned(
+        &self,
+        warp: &Warp,
+        addresses: &[u64; 32],
+        mask: u32,
+        bytes: u64,
+        pc: usize,
+        how: How,
+    ) -> Fault {
+        let lane = lanes(mask).find(|&lane| addresses[lane] & (bytes - 1) != 0).expect("one is");
+        let message =
+            format!("{} of {bytes} bytes at {:#x}, which is no multiple", how.name(), addresses[lane]);
+        self.fault(warp, pc, 1 << lane, FindingKind::Misaligned, message)
+    }
+
+    /// Looks up every lane's allocation.
+    fn find(
+        &mut self,
+        warp: &Warp,
+        addresses: &[u64; 32],
+        mask: u32,
+        bytes: u64,
+        pc: usize,
+        how: How,
+    ) -> Result<(), Fault> {
+        let inside = |(start, end): (u64, u64), address: u64| {
+            address >= start && address < end && end - address >= bytes
+        };
+        let mut found = self.found[pc];
+        for lane in lanes(mask) {
+            let address = addresses[lane];
+            if inside(found, address) {
+                continue;
+            }
+            let before = |list: &[(u64, u64)]| {
+                list.partition_point(|range| range.0 <= address).checked_sub(1).map(|at| list[at])
+            };
+            let live = before(self.launch.allocations);
+            if let Some(live) = live.filter(|&live| inside(live, address)) {
+                found = live;
+                continue;
+            }
+            let text = format!("{} of {bytes} bytes at {address:#x}", how.name());
+            if let Some((start, end)) = before(self.launch.freed).filter(|range| address < range.1) {
+                let message = format!("{text}, in {} bytes at {start:#x} that were freed", end - start);
+                return Err(self.fault(warp, pc, 1 << lane, FindingKind::UseAfterFree, message));
+            }
+            let message = match live {
+                Some((start, end)) if address < end => {
+                    format!("{text}, over the end of {} bytes at {start:#x}", end - start)
+                }
+                Some((start, end)) => {
+                    format!(
+                        "{text}, {} bytes behind the end of {} bytes at {start:#x}",
+                        address - end,
+                        end - start
+                    )
+                }
+                None => format!("{text}, before all allocations"),
+            };
+            return Err(self.fault(warp, pc, 1 << lane, FindingKind::OutOfBounds, message));
+        }
+        self.found[pc] = found;
+        Ok(())
+    }
+
+    /// Races and uninitialised bytes.
+    fn check(
+        &mut self,
+        warp: &Warp,
+        space: Space,
+        addresses: &[u64; 32],
+        mask: u32,
+        bytes: u64,
+        pc: usize,
+        how: How,
+    ) {
+        for lane in lanes(mask) {
+            let (address, thread) = (addresses[lane], warp.id * 32 + lane as u32);
+            let touch = Touch {
+                address,
+                bytes,
+                writes: how != How::Read,
+                reads: how != How::Write,
+                is_atomic: how == How::Atomic,
+            };
+            let complaint = match space {
+                Space::Shared => self.shadow.as_mut().and_then(|shadow| shadow.touch(thread, touch)),
+                Space::Global | Space::Generic => {
+                    let range = self.found[pc];
+                    let range = if address >= range.0 && address < range.1 {
+                        range
+                    } else {
+                        let at = self.launch.allocations.partition_point(|range| range.0 <= address);
+                        self.launch.allocations[at - 1]
+                    };
+                    self.checks.as_deref_mut().and_then(|checks| checks.touch(range.0, touch))
+                }
+                Space::Local | Space::Param => None,
+            };
+            if let Some((kind, message)) = complaint {
+                self.note(warp, pc, lane as u32, kind, message);
+            }
+        }
+    }
+
+    pub(super) fn load(
+        &mut self,
+        warp: &mut Warp,
+        inst: &Inst,
+        access: Access,
+        pc: usize,
+        active: u32,
+    ) -> Result<(), Fault> {
+        let list = &self.launch.kernel.lists[inst.list as usize..][..usize::from(access.count) + 1];
+        let (values, address) = list.split_at(usize::from(access.count));
+        self.in_windows(
+            warp,
+            address[0],
+            inst.imm,
+            access,
+            pc,
+            active,
+            How::Read,
+            |warp, region, addresses, mask| {
+                let rows = warp.rows();
+                for (i, &to) in values.iter().enumerate().filter(|(i, _)| access.sinks >> i & 1 == 0) {
+                    let behind = i * usize::from(access.size);
+                    let from = |lane: usize| region.at(addresses[lane], lane).wrapping_add(behind);
+                    // SAFETY: the region was checked for every lane of the mask, and the rows are those of this access.
+                    unsafe {
+                        match (access.size, access.wide_value, access.signed) {
+                            (4, false, _) if mask == FULL => {
+                                let to = &mut *row::<[u32; 32]>(rows, to);
+                                for (lane, to) in to.iter_mut().enumerate() {
+                                    *to = from(lane).cast::<u32>().read();
+                                }
+                            }
+                            (4, false, _) => each(rows, to, mask, |lane| from(lane).cast::<u32>().read()),
+                            (8, ..) => each(rows, to, mask, |lane| from(lane).cast::<u64>().read()),
+                            (2, false, false) => {
+                                each(rows, to, mask, |lane| u32::from(from(lane).cast::<u16>().read()))
+                            }
+                            (2, false, true) => {
+                                each(rows, to, mask, |lane| i32::from(from(lane).cast::<i16>().read()))
+                            }
+                            (1, false, false) => each(rows, to, mask, |lane| u32::from(from(lane).read())),
+                            (1, false, true) => {
+                                each(rows, to, mask, |lane| i32::from(from(lane).cast::<i8>().read()))
+                            }
+                            (4, true, false) => {
+                                each(rows, to, mask, |lane| u64::from(from(lane).cast::<u32>().read()))
+                            }
+                            (4, true, true) => {
+                                each(rows, to, mask, |lane| i64::from(from(lane).cast::<i32>().read()))
+                            }
+                            (2, true, false) => {
+                                each(rows, to, mask, |lane| u64::from(from(lane).cast::<u16>().read()))
+                            }
+                            (2, true, true) => {
+                                each(rows, to, mask, |lane| i64::from(from(lane).cast::<i16>().read()))
+                            }
+                            (_, _, false) => each(rows, to, mask, |lane| u64::from(from(lane).read())),
+                            (_, _, true) => {
+                                each(rows, to, mask, |lane| i64::from(from(lane).cast::<i8>().read()))
+                            }
+                        }
+                    }
+                }
+            },
+        )
+    }
+
+    pub(super) fn store(
+        &mut self,
+        warp: &mut Warp,
+        inst: &Inst,
+        access: Access,
+        pc: usize,
+        active: u32,
+    ) -> Result<(), Fault> {
+        let list = &self.launch.kernel.lists[inst.list as usize..][..usize::from(access.count) + 1];
+        let (address, values) = list.split_at(1);
+        self.in_windows(
+            warp,
+            address[0],
+            inst.imm,
+            access,
+            pc,
+            active,
+            How::Write,
+            |warp, region, addresses, mask| {
+                let rows = warp.rows();
+                for (i, &from) in values.iter().enumerate() {
+                    let behind = i * usize::from(access.size);
+                    let to = |lane: usize| region.at(addresses[lane], lane).wrapping_add(behind);
+                    let width = if access.wide_value { 8 } else { 4 };
+                    // SAFETY: the region was checked for every lane of the mask, and the rows are those of this access.
+                    // Numbers have their low bytes first, here and on the device.
+                    unsafe {
+                        let from = row::<u8>(rows, from);
+                        match access.size {
+                            4 if mask == FULL && width == 4 => {
+                                for lane in 0..32 {
+                                    to(lane).cast::<u32>().write(from.cast::<u32>().add(lane).read());
+                                }
+                            }
+                            4 => lanes(mask).for_each(|lane| {
+                                to(lane).cast::<u32>().write(from.add(lane * width).cast::<u32>().read());
+                            }),
+                            8 => lanes(mask).for_each(|lane| {
+                                to(lane).cast::<u64>().write(from.add(lane * width).cast::<u64>().read());
+                            }),
+                            2 => lanes(mask).for_each(|lane| {
+                                to(lane).cast::<u16>().write(from.add(lane * width).cast::<u16>().read());
+                            }),
+                            _ => lanes(mask).for_each(|lane| to(lane).write(from.add(lane * width).read())),
+                        }
+                    }
+                }
+            },
+        )
+    }
+
+    /// Does an access for the lanes of each space.
+    #[inline(always)]
+    fn in_windows(
+        &mut self,
+        warp: &mut Warp,
+        address: u32,
+        imm: i64,
+        access: Access,
+        pc: usize,
+        active: u32,
+        how: How,
+        mut f: impl FnMut(&mut Warp, Region, &[u64; 32], u32),
+    ) -> Result<(), Fault> {
+        let bytes = u64::from(access.size) * u64::from(access.count);
+        let mut addresses = warp.addresses(address, access.wide_address, imm);
+        if access.space != Space::Generic {
+            let region = self.region(warp, access.space, &addresses, active, bytes, pc, how)?;
+            f(warp, region, &addresses, active);
+            return Ok(());
+        }
+        let mut rest = active;
+        while rest != 0 {
+            let (space, mask, start) = window(&addresses, rest);
+            for lane in lanes(mask) {
+                addresses[lane] -= start;
+            }
+            let region = self.region(warp, space, &addresses, mask, bytes, pc, how)?;
+            f(warp, region, &addresses, mask);
+            rest &= !mask;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a row lane by lane.
+///
+/// # Safety
+/// `to` is the offset of a row of `T`.
+#[inline(always)]
+unsafe fn each<T>(rows: *mut u8, to: u32, mask: u32, f: impl Fn(usize) -> T) {
+    for lane in lanes(mask) {
+        // SAFETY: as promised by the caller.
+        unsafe { row::<T>(rows, to).add(lane).write(f(lane)) }
+    }
+}
