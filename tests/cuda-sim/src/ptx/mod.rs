@@ -7,6 +7,7 @@
 
 mod lexer;
 mod parser;
+mod variables;
 
 use std::collections::HashMap;
 

@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<Module, Error> {
     }
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     tokens: Vec<(Token<'a>, u32)>,
     at: usize,
 }
@@ -61,7 +61,7 @@ enum Name {
 
 /// A function while its body is read.
 #[derive(Default)]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     function: Function,
     scopes: Vec<HashMap<&'a str, Name>>,
     /// `%r<100>` is not a hundred names.
@@ -78,17 +78,17 @@ impl<'a> Parser<'a> {
         self.tokens[self.at].1
     }
 
-    fn next(&mut self) -> Token<'a> {
+    pub(super) fn next(&mut self) -> Token<'a> {
         let token = self.peek();
         self.at = (self.at + 1).min(self.tokens.len() - 1);
         token
     }
 
-    fn fail<T>(&self, message: impl Into<String>) -> Result<T, Error> {
+    pub(super) fn fail<T>(&self, message: impl Into<String>) -> Result<T, Error> {
         Err(Error { line: self.tokens[self.at.saturating_sub(1)].1, message: message.into() })
     }
 
-    fn eat(&mut self, punct: char) -> bool {
+    pub(super) fn eat(&mut self, punct: char) -> bool {
         let is_there = self.peek() == Token::Punct(punct);
         if is_there {
             self.next();
@@ -96,28 +96,28 @@ impl<'a> Parser<'a> {
         is_there
     }
 
-    fn expect(&mut self, punct: char) -> Result<(), Error> {
+    pub(super) fn expect(&mut self, punct: char) -> Result<(), Error> {
         match self.next() {
             Token::Punct(found) if found == punct => Ok(()),
             other => self.fail(format!("`{punct}` expected, {other:?} found")),
         }
     }
 
-    fn word(&mut self) -> Result<&'a str, Error> {
+    pub(super) fn word(&mut self) -> Result<&'a str, Error> {
         match self.next() {
             Token::Word(word) => Ok(word),
             other => self.fail(format!("a name expected, {other:?} found")),
         }
     }
 
-    fn integer(&mut self) -> Result<u64, Error> {
+    pub(super) fn integer(&mut self) -> Result<u64, Error> {
         match self.next() {
             Token::Integer(value) => Ok(value),
             other => self.fail(format!("a whole number expected, {other:?} found")),
         }
     }
 
-    fn signed(&mut self) -> Result<i64, Error> {
+    pub(super) fn signed(&mut self) -> Result<i64, Error> {
         let negative = self.eat('-');
         let value = self.integer()? as i64;
         Ok(if negative { value.wrapping_neg() } else { value })
@@ -136,7 +136,7 @@ impl<'a> Parser<'a> {
         words.join(" ")
     }
 
-    fn skip_to(&mut self, punct: char) -> Result<(), Error> {
+    pub(super) fn skip_to(&mut self, punct: char) -> Result<(), Error> {
         loop {
             match self.next() {
                 Token::Punct(found) if found == punct => return Ok(()),
@@ -171,120 +171,6 @@ impl<'a> Parser<'a> {
             self.integer()?;
         }
         Ok(())
-    }
-
-    /// `.align 4 .b8 name[16] = {...}, other;`.
-    fn variables(&mut self, space: Space) -> Result<Vec<(&'a str, Variable)>, Error> {
-        let mut variables = Vec::new();
-        let (mut align, mut element, mut lanes) = (1, 4, 1);
-        loop {
-            match self.word()? {
-                ".align" => align = self.alignment()?,
-                ".attribute" => self.skip_to(')')?,
-                ".ptr" | ".global" | ".const" | ".shared" | ".local" | ".param" => {}
-                ".v2" => lanes = 2,
-                ".v4" => lanes = 4,
-                word if word.starts_with('.') => {
-                    element =
-                        type_size(word).map_or_else(|| self.fail(format!("`{word}` is no type")), Ok)?.0;
-                }
-                name => {
-                    let variable = self.variable(name, space, align, element, lanes)?;
-                    variables.push((name, variable));
-                    if !self.eat(',') {
-                        self.expect(';')?;
-                        return Ok(variables);
-                    }
-                }
-            }
-        }
-    }
-
-    fn alignment(&mut self) -> Result<u64, Error> {
-        let align = self.integer()?;
-        if !align.is_power_of_two() || align > 1 << 16 {
-            return self.fail(format!("an alignment of {align}"));
-        }
-        Ok(align)
-    }
-
-    /// What follows a name: lengths and an initial value.
-    fn variable(
-        &mut self,
-        name: &str,
-        space: Space,
-        align: u64,
-        element: u64,
-        lanes: u64,
-    ) -> Result<Variable, Error> {
-        let mut size = Some(element * lanes);
-        while self.eat('[') {
-            if self.eat(']') {
-                size = None;
-                continue;
-            }
-            let count = self.integer()?;
-            self.expect(']')?;
-            size = match size.map(|size| size.checked_mul(count)) {
-                None => None,
-                Some(Some(size)) if size < 1 << 40 => Some(size),
-                _ => return self.fail(format!("`{name}` is too large")),
-            };
-        }
-        let align = align.max(element * lanes);
-        let mut variable =
-            Variable { name: name.to_owned(), space, align, size, init: Vec::new(), relocations: Vec::new() };
-        if self.eat('=') {
-            self.initial(&mut variable, element as usize)?;
-            let len = variable.init.len() as u64;
-            if variable.size.is_some_and(|size| size < len) {
-                return self.fail(format!("`{name}` has more values than room"));
-            }
-            variable.size.get_or_insert(len);
-        }
-        Ok(variable)
-    }
-
-    fn initial(&mut self, variable: &mut Variable, element: usize) -> Result<(), Error> {
-        let mut depth = 0_usize;
-        loop {
-            let bits = match self.next() {
-                Token::Punct('{') => {
-                    depth += 1;
-                    continue;
-                }
-                Token::Punct('}') if depth > 0 => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                Token::Punct(',') if depth > 0 => continue,
-                Token::Punct('-') => (self.integer()? as i64).wrapping_neg() as u64,
-                Token::Integer(value) => value,
-                Token::Float(bits) => u64::from(bits),
-                Token::Double(bits) => bits,
-                Token::Word(symbol) => {
-                    let symbol = if symbol == "generic" { self.in_parentheses()? } else { symbol };
-                    let addend = if self.eat('+') { self.signed()? } else { 0 };
-                    variable.relocations.push((variable.init.len(), symbol.to_owned(), addend));
-                    0
-                }
-                other => return self.fail(format!("{other:?} as an initial value")),
-            };
-            variable.init.extend_from_slice(&bits.to_le_bytes()[..element.min(8)]);
-            if depth == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    fn in_parentheses(&mut self) -> Result<&'a str, Error> {
-        self.expect('(')?;
-        let word = self.word()?;
-        self.expect(')')?;
-        Ok(word)
     }
 
     /// `None` for a declaration.
@@ -322,32 +208,6 @@ impl<'a> Parser<'a> {
             product = product.saturating_mul(self.integer()?);
         }
         Ok(product)
-    }
-
-    /// `.param .b64 name, .param .align 8 .b8 other[16])`.
-    fn formals(&mut self, body: &mut Body<'a>) -> Result<Vec<usize>, Error> {
-        let mut indices = Vec::new();
-        let (mut align, mut element) = (1, 4);
-        while !self.eat(')') {
-            if self.eat(',') {
-                (align, element) = (1, 4);
-                continue;
-            }
-            match self.word()? {
-                ".align" => align = self.alignment()?,
-                ".reg" => return self.fail("parameters in registers are not supported"),
-                ".param" | ".ptr" | ".global" | ".const" | ".shared" | ".local" => {}
-                word if word.starts_with('.') => {
-                    element =
-                        type_size(word).map_or_else(|| self.fail(format!("`{word}` is no type")), Ok)?.0;
-                }
-                name => {
-                    let variable = self.variable(name, Space::Param, align, element, 1)?;
-                    indices.push(body.declare(name, variable));
-                }
-            }
-        }
-        Ok(indices)
     }
 
     fn statement(&mut self, body: &mut Body<'a>) -> Result<(), Error> {
@@ -547,7 +407,7 @@ impl<'a> Parser<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn declare(&mut self, name: &'a str, variable: Variable) -> usize {
+    pub(super) fn declare(&mut self, name: &'a str, variable: Variable) -> usize {
         let index = self.function.variables.len();
         self.function.variables.push(variable);
         self.scopes.last_mut().expect("in a scope").insert(name, Name::Variable(index));
