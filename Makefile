@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # `make demo OUT=somewhere` keeps runs apart.
 OUT ?= runs/quickstart
 
-.PHONY: help demo build test lint setup model fuzz clean-demo
+.PHONY: help demo build test lint setup model cuda-tools fuzz clean-demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,13 +15,13 @@ demo: build model ## Build, fetch the default model, run the quickstart experime
 	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
 	@scripts/check-demo $(OUT)/summary.json
 
-test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
-	cargo test --locked --release
+test: setup model cuda-tools lint ## Everything that must pass: format, lints, documentation, all tests
+	cargo test --locked --release --workspace
 
 lint: setup ## Format, clippy and documentation, warnings are errors
-	cargo fmt --check
-	cargo clippy --locked --release --all-targets --features fuzz -- -D warnings
-	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --release --no-deps --document-private-items
+	cargo fmt --all --check
+	cargo clippy --locked --release --workspace --all-targets --features fuzz -- -D warnings
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --release --workspace --no-deps --document-private-items
 
 build: setup ## Build the release binary for this machine's instruction set
 	cargo build --locked --release
@@ -31,6 +31,9 @@ setup: ## Install what the build needs (cmake, clang), saying what and why
 
 model: setup ## Fetch the default model into the cache folder and check its SHA-256
 	@models/fetch
+
+cuda-tools: setup ## Fetch NVRTC and ptxas into the cache folder, for tests of kernels
+	@scripts/fetch-cuda-tools
 
 fuzz: setup ## Fuzz the GGUF reader for ten minutes, or SECONDS=N
 	scripts/fuzz $(or $(SECONDS),600)

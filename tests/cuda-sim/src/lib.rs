@@ -1,9 +1,11 @@
 //! A CUDA device made of this machine's processor.
 
 pub mod check;
+pub mod driver;
 pub mod exec;
 pub mod finding;
 pub mod isa;
+pub mod loader;
 pub mod lower;
 pub mod memory;
 pub mod ptx;

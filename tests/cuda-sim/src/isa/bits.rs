@@ -1,5 +1,7 @@
 //! Bits: logic, shifts, fields, permutations, moves.
 
+#![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
+
 use super::lanes::{combine, lanes};
 use super::{Lanes, Opcode};
 use crate::ptx::Class;
@@ -44,7 +46,6 @@ fn logic(op: &Opcode<'_>) -> Option<Lanes> {
 fn predicate(name: &str) -> Option<Lanes> {
     macro_rules! masks {
         ($sources:expr, $f:expr) => {{
-            #[expect(unsafe_code, reason = "see `lanes`")]
             unsafe fn run(rows: *mut u8, r: &[u32; 5], mask: u32) {
                 // SAFETY: as promised by the caller.
                 unsafe { combine(rows, r, mask, $f) }

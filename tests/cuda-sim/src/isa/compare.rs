@@ -1,5 +1,7 @@
 //! Comparisons and choices.
 
+#![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
+
 use super::lanes::{lanes, test};
 use super::{Lanes, Opcode};
 

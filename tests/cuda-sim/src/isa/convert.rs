@@ -2,6 +2,8 @@
 //!
 //! The common ones have a handler of their own. The others share one that reads from a constant what to do.
 
+#![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
+
 use super::lanes::lanes;
 use super::rounding::{self, BF16, F16, Format, Mode, TF32, narrow};
 use super::{Lanes, Opcode};
@@ -112,8 +114,8 @@ pub(super) fn select(op: &Opcode<'_>) -> Option<Lanes> {
         return None;
     }
     Some(match (from, to) {
-        ("s32", "s64" | "u64") => lanes!(map1<i32 => i64>, |x| i64::from(x)),
-        ("u32", "s64" | "u64") => lanes!(map1<u32 => u64>, |x| u64::from(x)),
+        ("s32", "s64" | "u64") => lanes!(map1<i32 => i64>, i64::from),
+        ("u32", "s64" | "u64") => lanes!(map1<u32 => u64>, u64::from),
         ("s64" | "u64", "s32" | "u32") => lanes!(map1<u64 => u32>, |x| x as u32),
         ("s32", "f32") if mode == Mode::Nearest => lanes!(map1<i32 => f32>, |x| x as f32),
         ("u32", "f32") if mode == Mode::Nearest => lanes!(map1<u32 => f32>, |x| x as f32),
@@ -129,7 +131,7 @@ pub(super) fn select(op: &Opcode<'_>) -> Option<Lanes> {
             lanes!(map1<f32 => u32>, |x| narrow(f64::from(x), F16, Mode::Nearest))
         }
         ("f32", "bf16") if mode == Mode::Nearest && !integral => lanes!(map1<f32 => u32>, bf16),
-        ("f32", "f64") => lanes!(map1<f32 => f64>, |x| f64::from(x)),
+        ("f32", "f64") => lanes!(map1<f32 => f64>, f64::from),
         ("f64", "f32") if mode == Mode::Nearest && !integral => lanes!(map1<f64 => f32>, |x| x as f32),
         _ => return None,
     })

@@ -3,6 +3,8 @@
 //! `.approx` functions are the exact ones here, rounded: real ones differ by an ulp or two. `.ftz` (subnormals are zeros) and
 //! `.sat` are instructions of their own, that [`lower`](crate::lower) puts around the others.
 
+#![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
+
 use super::lanes::lanes;
 use super::rounding::{self, Mode, to_f32};
 use super::{Lanes, Opcode};

@@ -1,5 +1,7 @@
 //! f16 and bf16, alone and in pairs. Every result is rounded once, from a value that has all its bits.
 
+#![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
+
 use super::float::{larger, smaller};
 use super::lanes::{lanes, test};
 use super::rounding::{self, BF16, F16, Mode, narrow};

@@ -2,6 +2,8 @@
 //!
 //! 16-bit registers are rows of 32 bits with zeros above; what is signed is extended where it is read.
 
+#![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
+
 use super::lanes::lanes;
 use super::{Lanes, Opcode};
 

@@ -70,14 +70,14 @@ impl Builder<'_> {
         use Element::{Bf16, F16, F32, F64, S8, S32, Tf32, U8};
         let shape = shape(op).ok_or(UNSUPPORTED)?;
         let &[d, a, b, c] = elements(op).as_slice() else { return Err(UNSUPPORTED.into()) };
-        let is_known = match (shape, a, b, c) {
-            ([16, 8, 8 | 16], F16, F16, F16 | F32) => true,
-            ([16, 8, 8 | 16], Bf16, Bf16, F32) => true,
-            ([16, 8, 4 | 8], Tf32, Tf32, F32) => true,
-            ([16, 8, 16 | 32] | [8, 8, 16], S8 | U8, S8 | U8, S32) => true,
-            ([8, 8, 4], F64, F64, F64) => true,
-            _ => false,
-        };
+        let is_known = matches!(
+            (shape, a, b, c),
+            ([16, 8, 8 | 16], F16, F16, F16 | F32)
+                | ([16, 8, 8 | 16], Bf16, Bf16, F32)
+                | ([16, 8, 4 | 8], Tf32, Tf32, F32)
+                | ([16, 8, 16 | 32] | [8, 8, 16], S8 | U8, S8 | U8, S32)
+                | ([8, 8, 4], F64, F64, F64)
+        );
         let [to, first, second, third] = operands else { return Err(UNSUPPORTED.into()) };
         if !is_known
             || d != c

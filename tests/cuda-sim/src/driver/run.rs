@@ -1,0 +1,208 @@
+//! What streams do.
+
+#![expect(unsafe_code, reason = "copies go to and from memory that the program names")]
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::State;
+use super::stream::Mark;
+use crate::exec::{self, Launch, Outcome};
+use crate::finding::{Finding, FindingKind};
+use crate::isa::Opcode;
+use crate::lower::{Kernel, Kind};
+
+/// A piece of work.
+pub(crate) enum Work {
+    /// A kernel.
+    Launch(Box<KernelLaunch>),
+    /// From memory of the host that was kept for it.
+    Upload { to: u64, bytes: Vec<u8> },
+    /// From pinned memory of the host, which is read when the copy is made.
+    UploadPinned { to: u64, from: usize, bytes: u64 },
+    /// To memory of the host.
+    Download { to: usize, from: u64, bytes: u64 },
+    /// On the device.
+    Copy { to: u64, from: u64, bytes: u64 },
+    /// A pattern of 1, 2 or 4 bytes.
+    Fill { to: u64, value: u32, width: u8, count: u64 },
+    /// An event is recorded.
+    Record(Arc<Mark>),
+    /// An event is waited for.
+    Wait(Arc<Mark>),
+    /// A function of the program.
+    Call(extern "C" fn(*mut c_void), usize),
+    /// Memory is given back.
+    Free(u64),
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+/// A kernel with its parameters.
+pub(crate) struct KernelLaunch {
+    pub(super) kernel: Arc<Kernel>,
+    pub(super) params: Vec<u8>,
+    pub(super) grid: [u32; 3],
+    pub(super) block: [u32; 3],
+    pub(super) dynamic_shared: u32,
+}
+
+impl State {
+    pub(super) fn perform(&mut self, work: Work) -> Result<(), i32> {
+        match work {
+            Work::Launch(launch) => self.launch(&launch),
+            Work::Upload { to, bytes } => self.write(to, bytes.as_ptr(), bytes.len() as u64),
+            Work::UploadPinned { to, from, bytes } => self.write(to, from as *const u8, bytes),
+            Work::Download { to, from, bytes } => {
+                let source = self.host(from, bytes, "copied to the host")?;
+                // SAFETY: the program says that its memory is there until the copy is made.
+                unsafe { std::ptr::copy_nonoverlapping(source, to as *mut u8, bytes as usize) };
+                Ok(())
+            }
+            Work::Copy { to, from, bytes } => {
+                let source = self.host(from, bytes, "copied from")?;
+                let target = self.host(to, bytes, "copied to")?;
+                // SAFETY: both are ranges of live allocations.
+                unsafe { std::ptr::copy(source, target, bytes as usize) };
+                self.copy_written(to, from, bytes);
+                Ok(())
+            }
+            Work::Fill { to, value, width, count } => {
+                let bytes = count * u64::from(width);
+                let target = self.host(to, bytes, "filled")?;
+                let pattern = value.to_le_bytes();
+                for i in 0..bytes as usize {
+                    // SAFETY: the range is inside a live allocation.
+                    unsafe { target.add(i).write(pattern[i % usize::from(width)]) };
+                }
+                self.mark_written(to, bytes);
+                Ok(())
+            }
+            Work::Record(mark) => {
+                mark.reach();
+                Ok(())
+            }
+            Work::Wait(_) => Ok(()),
+            Work::Call(function, data) => {
+                function(data as *mut c_void);
+                Ok(())
+            }
+            Work::Free(address) => self.free(address),
+        }
+    }
+
+    fn host(&mut self, address: u64, bytes: u64, what: &str) -> Result<*mut u8, i32> {
+        if bytes == 0 {
+            return Ok(std::ptr::dangling_mut());
+        }
+        self.memory.host(address, bytes).ok_or_else(|| {
+            self.invalid(format!("{bytes} bytes at {address:#x} are {what}, not all in one allocation"))
+        })
+    }
+
+    fn write(&mut self, to: u64, from: *const u8, bytes: u64) -> Result<(), i32> {
+        let target = self.host(to, bytes, "written")?;
+        // SAFETY: the target is inside a live allocation; the program says that the source is there.
+        unsafe { std::ptr::copy_nonoverlapping(from, target, bytes as usize) };
+        self.mark_written(to, bytes);
+        Ok(())
+    }
+
+    pub(crate) fn mark_written(&mut self, address: u64, bytes: u64) {
+        if let (true, Some((start, _))) = (self.config.checks, self.memory.around(address)) {
+            self.checks.write(start, address - start, bytes);
+        }
+    }
+
+    fn copy_written(&mut self, to: u64, from: u64, bytes: u64) {
+        if let (true, Some((start, _))) = (self.config.checks, self.memory.around(from)) {
+            for i in 0..bytes {
+                if self.checks.is_written(start, from - start + i, 1) {
+                    self.mark_written(to + i, 1);
+                }
+            }
+        }
+    }
+
+    fn launch(&mut self, launch: &KernelLaunch) -> Result<(), i32> {
+        if let Some((message, place)) = &launch.kernel.unsupported {
+            let mut finding = Finding::of_call(FindingKind::Unsupported, message.clone());
+            finding.kernel.clone_from(&launch.kernel.name);
+            (finding.ptx_line, finding.source_line) = (place.line, place.source.1);
+            self.findings.push(finding);
+            return Err(FindingKind::Unsupported.code());
+        }
+        let ranges = self.memory.ranges();
+        let arena = Arc::clone(&self.memory.arena);
+        let threads = if self.config.threads == 0 { rayon_threads() } else { self.config.threads };
+        let run = Launch {
+            kernel: &launch.kernel,
+            params: &launch.params,
+            grid: launch.grid,
+            block: launch.block,
+            dynamic_shared: launch.dynamic_shared,
+            arena: &arena,
+            allocations: &ranges.live,
+            freed: &ranges.freed,
+            order: self.config.order,
+            profiles: self.config.profiles,
+            budget: self.config.budget,
+            threads,
+            multiprocessors: self.config.model.multiprocessors() as u32,
+        };
+        let start = Instant::now();
+        self.checks.start_launch();
+        let checks = self.config.checks.then_some(&mut self.checks);
+        let outcome = exec::run(&run, checks);
+        self.count(&launch.kernel, &outcome, start.elapsed().as_secs_f64());
+        self.printed.push_str(&outcome.printed);
+        let code = outcome.code();
+        self.findings.extend(outcome.findings);
+        if code == 0 { Ok(()) } else { Err(code) }
+    }
+
+    fn count(&mut self, kernel: &Kernel, outcome: &Outcome, seconds: f64) {
+        let counters = self.counters.entry(kernel.name.clone()).or_default();
+        counters.launches += 1;
+        counters.seconds += seconds;
+        counters.traffic.add(&outcome.traffic);
+        for (pc, (&lanes, &warps)) in outcome.lanes.iter().zip(&outcome.warps).enumerate() {
+            counters.lane_instructions += lanes;
+            counters.warp_instructions += warps;
+            counters.flops += match kernel.code[pc].kind {
+                Kind::Multiply(multiply) => {
+                    counters.mma += warps;
+                    warps * multiply.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 2
+                }
+                Kind::Lanes(_) => lanes * flops(&kernel.opcodes[kernel.places[pc].1 as usize]),
+                _ => 0,
+            };
+        }
+    }
+}
+
+fn rayon_threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Floating-point operations of a lane.
+fn flops(opcode: &str) -> u64 {
+    let op = Opcode::new(opcode);
+    let pairs = match op.ty() {
+        "f32" | "f64" | "f16" | "bf16" => 1,
+        "f16x2" | "bf16x2" => 2,
+        _ => return 0,
+    };
+    match op.name {
+        "fma" | "mad" => 2 * pairs,
+        "add" | "sub" | "mul" | "div" | "rcp" | "sqrt" | "rsqrt" | "ex2" | "lg2" | "sin" | "cos" | "tanh" => {
+            pairs
+        }
+        _ => 0,
+    }
+}

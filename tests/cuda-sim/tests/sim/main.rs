@@ -1,0 +1,7 @@
+//! The simulated device as `cudarc` and NVRTC use it.
+
+#![expect(unsafe_code, reason = "launching a kernel is unsafe")]
+
+mod kernels;
+mod mistakes;
+mod support;

@@ -1,0 +1,66 @@
+//! What the tests share: the device, kernels by file, inputs.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, LaunchConfig};
+use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
+use cudasim::driver::{Config, Report};
+use cudasim::loader::{Device, Simulator, device, nvrtc};
+
+/// One test at a time configures the device.
+static TURN: Mutex<()> = Mutex::new(());
+
+pub(crate) struct Bench {
+    _turn: MutexGuard<'static, ()>,
+    simulator: &'static Simulator,
+    pub(crate) context: Arc<CudaContext>,
+    pub(crate) stream: Arc<CudaStream>,
+}
+
+impl Bench {
+    pub(crate) fn new(config: &Config) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        nvrtc().unwrap_or_else(|error| panic!("{error}"));
+        let Device::Simulated(simulator) = device() else {
+            panic!("these tests are of the simulator, and this machine has a driver");
+        };
+        simulator.configure(config);
+        simulator.report();
+        let context = CudaContext::new(0).unwrap();
+        let stream = context.default_stream();
+        Self { _turn: turn, simulator, context, stream }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.simulator.report()
+    }
+
+    pub(crate) fn module(&self, file: &str) -> Arc<CudaModule> {
+        let options = CompileOptions {
+            arch: Some("compute_80"),
+            options: vec!["--generate-line-info".into()],
+            name: Some(file.into()),
+            ..CompileOptions::default()
+        };
+        let ptx = compile_ptx_with_opts(source(file), options).unwrap();
+        self.context.load_module(ptx).unwrap()
+    }
+
+    pub(crate) fn function(&self, file: &str, name: &str) -> CudaFunction {
+        self.module(file).load_function(name).unwrap()
+    }
+}
+
+pub(crate) fn source(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(file)).unwrap()
+}
+
+pub(crate) fn grid(blocks: u32, threads: u32, shared: u32) -> LaunchConfig {
+    LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: shared }
+}
+
+/// Numbers in [-1, 1) without a pattern.
+pub(crate) fn numbers(len: usize) -> Vec<f32> {
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+}
