@@ -4,7 +4,7 @@ use cudarc::driver::{LaunchConfig, PushKernelArg};
 use cudasim::driver::Config;
 use cudasim::exec::Order;
 
-use crate::support::{Bench, grid, numbers};
+use crate::support::{Bench, grid, numbers, run};
 
 fn configs() -> Vec<Config> {
     let orders = [Order::Forward, Order::Reverse, Order::Shuffle(7)];
@@ -23,7 +23,7 @@ fn sums_are_exact() {
         let (da, db) = (bench.stream.clone_htod(&a).unwrap(), bench.stream.clone_htod(&b).unwrap());
         let mut dc = bench.stream.alloc_zeros::<f32>(1000).unwrap();
         let mut launch = bench.stream.launch_builder(&add);
-        unsafe { launch.arg(&da).arg(&db).arg(&mut dc).arg(&n).launch(grid(8, 128, 0)) }.unwrap();
+        run(launch.arg(&da).arg(&db).arg(&mut dc).arg(&n), grid(8, 128, 0)).unwrap();
         let c = bench.stream.clone_dtoh(&dc).unwrap();
         assert!(c.iter().zip(a.iter().zip(&b)).all(|(c, (a, b))| *c == a + b));
         assert_eq!(bench.report().findings, []);
@@ -39,7 +39,7 @@ fn a_reduction_is_that_of_its_order() {
         let dx = bench.stream.clone_htod(&x).unwrap();
         let mut out = bench.stream.alloc_zeros::<f32>(3).unwrap();
         let mut launch = bench.stream.launch_builder(&sum);
-        unsafe { launch.arg(&dx).arg(&mut out).arg(&n).launch(grid(3, 256, 0)) }.unwrap();
+        run(launch.arg(&dx).arg(&mut out).arg(&n), grid(3, 256, 0)).unwrap();
         let got: f64 = bench.stream.clone_dtoh(&out).unwrap().iter().map(|&x| f64::from(x)).sum();
         let wanted: f64 = x.iter().map(|&x| f64::from(x)).sum();
         // 5000 terms below 1 in f32, in a tree: far less than an ulp of 5000 each.
@@ -61,7 +61,7 @@ fn a_tiled_product_is_bit_equal_to_its_order_of_sums() {
         let sizes = [m as i32, n as i32, k as i32];
         let mut launch = bench.stream.launch_builder(&matmul);
         launch.arg(&da).arg(&db).arg(&mut dc).arg(&sizes[0]).arg(&sizes[1]).arg(&sizes[2]);
-        unsafe { launch.launch(config) }.unwrap();
+        run(&mut launch, config).unwrap();
         let c = bench.stream.clone_dtoh(&dc).unwrap();
         for (at, c) in c.iter().enumerate() {
             let (row, column) = (at / n, at % n);
@@ -81,7 +81,7 @@ fn lanes_that_diverge_come_together() {
         let dx = bench.stream.clone_htod(&x).unwrap();
         let mut out = bench.stream.alloc_zeros::<u32>(500).unwrap();
         let mut launch = bench.stream.launch_builder(&collatz);
-        unsafe { launch.arg(&dx).arg(&mut out).arg(&n).launch(grid(4, 128, 0)) }.unwrap();
+        run(launch.arg(&dx).arg(&mut out).arg(&n), grid(4, 128, 0)).unwrap();
         let steps = |mut x: u32| {
             let mut steps = 0;
             while x != 1 {
@@ -105,7 +105,7 @@ fn atomics_lose_nothing() {
         let dx = bench.stream.clone_htod(&x).unwrap();
         let mut bins = bench.stream.alloc_zeros::<u32>(64).unwrap();
         let mut launch = bench.stream.launch_builder(&histogram);
-        unsafe { launch.arg(&dx).arg(&mut bins).arg(&n).launch(grid(4, 128, 0)) }.unwrap();
+        run(launch.arg(&dx).arg(&mut bins).arg(&n), grid(4, 128, 0)).unwrap();
         let mut wanted = vec![0; 64];
         x.iter().for_each(|x| wanted[*x as usize % 64] += 1);
         assert_eq!(bench.stream.clone_dtoh(&bins).unwrap(), wanted);
@@ -121,7 +121,7 @@ fn functions_and_slow_paths_of_the_mathematics_run() {
     let x: Vec<f32> = (0..64).map(|i| if i % 7 == 0 { 1e6 + i as f32 } else { i as f32 * 0.3 }).collect();
     let (mut dx, n) = (bench.stream.clone_htod(&x).unwrap(), 5_i32);
     let mut launch = bench.stream.launch_builder(&calls);
-    unsafe { launch.arg(&mut dx).arg(&n).launch(grid(1, 64, 0)) }.unwrap();
+    run(launch.arg(&mut dx).arg(&n), grid(1, 64, 0)).unwrap();
     for (got, x) in bench.stream.clone_dtoh(&dx).unwrap().iter().zip(x) {
         let sum = |x: f32| (0..5).map(|i| f64::from(x * i as f32).sin()).sum::<f64>();
         // Ten values below 1, of 2 ulp each.
@@ -138,7 +138,7 @@ fn dynamic_shared_memory_has_its_limit() {
     let mut dx = bench.stream.clone_htod(&x).unwrap();
     let launch = |dx: &mut _| {
         let mut launch = bench.stream.launch_builder(&reversed);
-        unsafe { launch.arg(dx).arg(&n).launch(grid(1, 128, 60_000)) }.map(|_| ())
+        run(launch.arg(dx).arg(&n), grid(1, 128, 60_000))
     };
     assert!(launch(&mut dx).is_err(), "60,000 bytes without asking for them");
     let attribute =
@@ -158,7 +158,7 @@ fn kernels_print() {
     (x[3], x[20]) = (-7, -1);
     let dx = bench.stream.clone_htod(&x).unwrap();
     let mut launch = bench.stream.launch_builder(&says);
-    unsafe { launch.arg(&dx).launch(grid(1, 32, 0)) }.unwrap();
+    run(launch.arg(&dx), grid(1, 32, 0)).unwrap();
     bench.stream.synchronize().unwrap();
     assert_eq!(bench.report().printed, "x[3] = -7, -3.50, negative\nx[20] = -1, -0.50, negative\n");
 }

@@ -4,7 +4,7 @@ use cudarc::driver::{DeviceRepr, PushKernelArg};
 use cudasim::driver::Config;
 use cudasim::finding::FindingKind;
 
-use crate::support::{Bench, grid, source};
+use crate::support::{Bench, grid, run, source};
 
 /// Runs a kernel of `faults.cu` on `x` (and `rest`), and expects one finding, at the line that says so.
 fn expect<T: DeviceRepr + Default + Clone>(
@@ -18,6 +18,7 @@ fn expect<T: DeviceRepr + Default + Clone>(
     let bench = Bench::new(&Config { checks: true, budget: 1 << 20, ..Config::default() });
     let function = bench.function("faults.cu", kernel);
     let mut dx = bench.stream.clone_htod(x).unwrap();
+    // SAFETY: that nothing is written there is what is tested.
     let mut out = unsafe { bench.stream.alloc::<f32>(256) }.unwrap();
     let mut launch = bench.stream.launch_builder(&function);
     match kernel {
@@ -28,9 +29,7 @@ fn expect<T: DeviceRepr + Default + Clone>(
     if let Some(n) = &n {
         launch.arg(n);
     }
-    let result = unsafe { launch.launch(grid(blocks, threads, 0)) }
-        .map(|_| ())
-        .and_then(|()| bench.stream.synchronize());
+    let result = run(&mut launch, grid(blocks, threads, 0)).and_then(|()| bench.stream.synchronize());
     assert_eq!(result.is_err(), kind.code() != 0, "{kernel}: {result:?}");
     let findings = bench.report().findings;
     let name = serde_json::to_value(kind).unwrap();
@@ -100,9 +99,7 @@ fn memory_that_was_freed() {
     };
     drop(x);
     let mut launch = bench.stream.launch_builder(&function);
-    let result = unsafe { launch.arg(&address).launch(grid(1, 1, 0)) }
-        .map(|_| ())
-        .and_then(|()| bench.stream.synchronize());
+    let result = run(launch.arg(&address), grid(1, 1, 0)).and_then(|()| bench.stream.synchronize());
     assert!(result.is_err());
     assert_eq!(bench.report().findings[0].kind, FindingKind::UseAfterFree);
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, LaunchConfig};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, LaunchArgs, LaunchConfig,
+};
 use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use cudasim::driver::{Config, Report};
 use cudasim::loader::{Device, Simulator, device, nvrtc};
@@ -58,6 +60,12 @@ pub(crate) fn source(file: &str) -> String {
 
 pub(crate) fn grid(blocks: u32, threads: u32, shared: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: shared }
+}
+
+/// Launches. Arguments that do not fit the kernel are a mistake of the test; all accesses are checked.
+pub(crate) fn run(launch: &mut LaunchArgs<'_>, config: LaunchConfig) -> Result<(), DriverError> {
+    // SAFETY: the device is simulated, and lets no kernel reach memory that is not its own.
+    unsafe { launch.launch(config) }.map(|_| ())
 }
 
 /// Numbers in [-1, 1) without a pattern.

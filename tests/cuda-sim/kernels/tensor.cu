@@ -1,0 +1,99 @@
+// Tensor cores, with the instructions written out: no header of the toolkit is needed.
+
+typedef unsigned short u16;
+
+__device__ __forceinline__ unsigned shared_address(const void *p) {
+    return (unsigned)__cvta_generic_to_shared(p);
+}
+__device__ __forceinline__ void copy16(void *to, const void *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from));
+}
+__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;"); }
+template <int N> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N)); }
+
+__device__ __forceinline__ void load4(unsigned *r, const void *p) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(p)));
+}
+__device__ __forceinline__ void load2_transposed(unsigned *r, const void *p) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1]) : "r"(shared_address(p)));
+}
+__device__ __forceinline__ void multiply_bf16(float *d, const unsigned *a, const unsigned *b) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// c (m, n) = a (m, k) b (k, n), rows first, all multiples of 64 (k of 32): tiles of 64 by 64, four warps, two buffers.
+extern "C" __global__ void __launch_bounds__(128) gemm_bf16(const u16 *a, const u16 *b, float *c, int m, int n, int k) {
+    __shared__ __align__(16) u16 left[2][64][40], right[2][32][72];
+    int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, row = blockIdx.y * 64, column = blockIdx.x * 64;
+    float sums[8][4] = {};
+    auto load = [&](int buffer, int from) {
+        for (int i = thread; i < 256; i += 128)
+            copy16(&left[buffer][i / 4][i % 4 * 8], a + (size_t)(row + i / 4) * k + from + i % 4 * 8);
+        for (int i = thread; i < 256; i += 128)
+            copy16(&right[buffer][i / 8][i % 8 * 8], b + (size_t)(from + i / 8) * n + column + i % 8 * 8);
+        commit();
+    };
+    load(0, 0);
+    for (int step = 0; step < k / 32; step++) {
+        if (step + 1 < k / 32) {
+            load((step + 1) % 2, (step + 1) * 32);
+            wait<1>();
+        } else {
+            wait<0>();
+        }
+        __syncthreads();
+#pragma unroll
+        for (int inner = 0; inner < 32; inner += 16) {
+            unsigned x[4];
+            load4(x, &left[step % 2][warp * 16 + lane % 16][inner + lane / 16 * 8]);
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                unsigned y[2];
+                load2_transposed(y, &right[step % 2][inner + lane % 16][j * 8]);
+                multiply_bf16(sums[j], x, y);
+            }
+        }
+        __syncthreads();
+    }
+    for (int j = 0; j < 8; j++) {
+        float *to = c + (size_t)(row + warp * 16 + lane / 4) * n + column + j * 8 + lane % 4 * 2;
+        to[0] = sums[j][0];
+        to[1] = sums[j][1];
+        to[8 * n] = sums[j][2];
+        to[8 * n + 1] = sums[j][3];
+    }
+}
+
+// One warp: d = a b + c for each shape, registers as the caller lays them out.
+#define SHAPE(NAME, INSTRUCTION, A, B)                                                                              \
+    extern "C" __global__ void NAME(const unsigned *a, const unsigned *b, const unsigned *c, unsigned *d) {         \
+        unsigned x[4] = {}, y[2] = {}, z[4];                                                                        \
+        for (int i = 0; i < A; i++) x[i] = a[i * 32 + threadIdx.x];                                                 \
+        for (int i = 0; i < B; i++) y[i] = b[i * 32 + threadIdx.x];                                                 \
+        for (int i = 0; i < 4; i++) z[i] = c[i * 32 + threadIdx.x];                                                 \
+        INSTRUCTION;                                                                                                \
+        for (int i = 0; i < 4; i++) d[i * 32 + threadIdx.x] = z[i];                                                 \
+    }
+#define OUT_S32 "+r"(z[0]), "+r"(z[1]), "+r"(z[2]), "+r"(z[3])
+
+SHAPE(mma_s8_k32, asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    : OUT_S32 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), 4, 2)
+SHAPE(mma_s8_k16, asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    : OUT_S32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
+
+#define FLOATS float *f = (float *)z
+#define OUT_F32 "+f"(f[0]), "+f"(f[1]), "+f"(f[2]), "+f"(f[3])
+SHAPE(mma_f16_k16, FLOATS; asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), 4, 2)
+SHAPE(mma_f16_k8, FLOATS; asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
+SHAPE(mma_bf16_k8, FLOATS; asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
+SHAPE(mma_tf32_k8, FLOATS; asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), 4, 2)
+SHAPE(mma_tf32_k4, FLOATS; asm volatile("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
