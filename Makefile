@@ -17,6 +17,7 @@ demo: build model ## Build, fetch the default model, run the quickstart experime
 
 test: setup model cuda-tools lint ## Everything that must pass: format, lints, documentation, all tests
 	cargo test --locked --release --workspace
+	scripts/test-cudarc
 
 lint: setup ## Format, clippy and documentation, warnings are errors
 	cargo fmt --all --check

@@ -1,5 +1,6 @@
 //! A CUDA device made of this machine's processor.
 
+mod blas;
 pub mod check;
 pub mod driver;
 pub mod exec;

@@ -28,6 +28,8 @@ pub enum Device {
 #[derive(Debug)]
 pub struct Simulator {
     library: Library,
+    /// Kept so that it is found by its name.
+    _cublas: Library,
 }
 
 /// The real device if a driver is installed, else the simulated one.
@@ -48,7 +50,11 @@ pub fn device() -> &'static Device {
         let library = unsafe { Library::new(&path) };
         let library = library
             .unwrap_or_else(|error| panic!("{}: {error}; build the package `cuda-sim`", path.display()));
-        Device::Simulated(Simulator { library })
+        // SAFETY: it has nothing but a name and the need of the library above.
+        let cublas = unsafe { Library::new(concat!(env!("OUT_DIR"), "/libcublas.so")) };
+        let _cublas =
+            cublas.unwrap_or_else(|error| panic!("libcublas.so: {error}; build the package `cuda-sim`"));
+        Device::Simulated(Simulator { library, _cublas })
     })
 }
 

@@ -1,15 +1,21 @@
 //! Device memory: an address space of its own, allocations in it, and what is free.
 //!
+//! A device address is the address of the byte in this process with bits set that no pointer has, so a program that follows
+//! one ends at once. Managed memory, which the host may touch, has addresses without these bits.
+//!
 //! **Invariant:** an address is never given out twice, so an access to what was freed is always found.
-//! **Invariant:** device addresses are no addresses of this process.
 
 #![expect(unsafe_code, reason = "the arena is mapped memory, which kernels read and write")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Where device addresses begin.
-pub const DEVICE_BASE: u64 = 7 << 48;
+/// Bits that make a device address of an address of this process.
+const DEVICE_TAG: u64 = 7 << 48;
+/// Bits of a device address that are the address in this process.
+pub const HOST_BITS: u64 = (1 << 48) - 1;
+/// Where the memory is asked for, so that addresses are the same from run to run. No window of generic addresses is there.
+const ARENA_HINT: usize = 1 << 44;
 /// Addresses of a device. Only what is touched takes memory.
 const ARENA_BYTES: usize = 1 << 40;
 /// Alignment of allocations, as `cuMemAlloc` promises at least.
@@ -33,7 +39,7 @@ impl Arena {
         // SAFETY: a private anonymous mapping at an address that the system chooses.
         let base = unsafe {
             libc::mmap(
-                std::ptr::null_mut(),
+                ARENA_HINT as *mut libc::c_void,
                 ARENA_BYTES,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
@@ -45,15 +51,26 @@ impl Arena {
         Self { base: base.cast() }
     }
 
-    /// Where it is in this process.
-    pub fn base(&self) -> *mut u8 {
-        self.base
-    }
-
-    /// A device address in this process.
+    /// The memory of a device address.
     pub fn host(&self, address: u64) -> *mut u8 {
-        self.base.wrapping_add((address - DEVICE_BASE) as usize)
+        self.base.with_addr((address & HOST_BITS) as usize)
     }
+}
+
+/// A live allocation.
+#[derive(Debug, Clone, Copy)]
+struct Allocation {
+    bytes: u64,
+    owner: Owner,
+}
+
+/// Whose memory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Ordinal.
+    pub device: usize,
+    /// Handle; its end gives the memory back.
+    pub context: usize,
 }
 
 /// What is allocated.
@@ -61,14 +78,17 @@ impl Arena {
 pub struct Memory {
     /// The memory behind it.
     pub arena: Arc<Arena>,
+    /// The next free address of this process.
     next: u64,
-    /// Start and bytes.
-    live: BTreeMap<u64, u64>,
+    /// By their first address.
+    live: BTreeMap<u64, Allocation>,
     freed: Vec<(u64, u64)>,
-    used: u64,
-    /// Bytes that the device has.
+    /// Bytes that each device has in use.
+    used: Vec<u64>,
+    /// Bytes that each device has.
     pub total: u64,
-    snapshot: Option<Arc<Ranges>>,
+    /// Of a device.
+    snapshot: Option<(usize, Arc<Ranges>)>,
 }
 
 /// (start, end) of all allocations, and of those that were freed, in order.
@@ -81,42 +101,56 @@ pub struct Ranges {
 }
 
 impl Memory {
-    /// A device with so many bytes.
+    /// Devices with so many bytes each.
     pub fn new(total: u64) -> Self {
+        let arena = Arena::new();
         Self {
-            arena: Arc::new(Arena::new()),
-            next: DEVICE_BASE + ALIGN,
+            next: arena.base as u64 + ALIGN,
+            arena: Arc::new(arena),
             live: BTreeMap::new(),
             freed: Vec::new(),
-            used: 0,
+            used: Vec::new(),
             total,
             snapshot: None,
         }
     }
 
-    /// Poisoned memory; `None` if there is not enough.
-    pub fn allocate(&mut self, bytes: u64) -> Option<u64> {
+    /// Poisoned memory of a device; `None` if there is not enough.
+    pub fn allocate(&mut self, owner: Owner, bytes: u64) -> Option<u64> {
+        self.take(owner, bytes, DEVICE_TAG)
+    }
+
+    /// The same, at an address that the host may use too; `None` also if the system gave no address space that allows it.
+    pub fn allocate_managed(&mut self, owner: Owner, bytes: u64) -> Option<u64> {
+        if self.arena.base.addr() != ARENA_HINT { None } else { self.take(owner, bytes, 0) }
+    }
+
+    fn take(&mut self, owner: Owner, bytes: u64, tag: u64) -> Option<u64> {
         let bytes = bytes.max(1);
-        let free = self.total.saturating_sub(self.used);
         let end = self.next.checked_add(bytes)?;
-        if bytes > free || end - DEVICE_BASE > ARENA_BYTES as u64 - 2 * ALIGN {
+        if bytes > self.available(owner.device)
+            || end - self.arena.base as u64 > ARENA_BYTES as u64 - 2 * ALIGN
+        {
             return None;
         }
-        let start = self.next;
+        let start = self.next | tag;
         // A gap behind every allocation, so that the next one is not hit by accident.
         self.next = end.next_multiple_of(ALIGN) + ALIGN;
-        self.used += bytes;
-        self.live.insert(start, bytes);
+        if self.used.len() <= owner.device {
+            self.used.resize(owner.device + 1, 0);
+        }
+        self.used[owner.device] += bytes;
+        self.live.insert(start, Allocation { bytes, owner });
         self.snapshot = None;
         // SAFETY: the range is inside the arena, and nobody else's.
         unsafe { self.arena.host(start).write_bytes(0xff, bytes as usize) };
         Some(start)
     }
 
-    /// False if nothing starts there.
-    pub fn free(&mut self, start: u64) -> bool {
-        let Some(bytes) = self.live.remove(&start) else { return false };
-        self.used -= bytes;
+    /// Takes memory back: how many bytes; `None` if nothing starts there.
+    pub fn free(&mut self, start: u64) -> Option<u64> {
+        let Allocation { bytes, owner } = self.live.remove(&start)?;
+        self.used[owner.device] -= bytes;
         self.snapshot = None;
         if self.freed.len() < MAX_FREED {
             self.freed.push((start, start + bytes));
@@ -128,18 +162,18 @@ impl Memory {
             // SAFETY: whole pages of a range that is nobody's any more.
             unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
         }
-        true
+        Some(bytes)
     }
 
-    /// Bytes that are free.
-    pub fn available(&self) -> u64 {
-        self.total.saturating_sub(self.used)
+    /// Bytes of a device that are free.
+    pub fn available(&self, device: usize) -> u64 {
+        self.total.saturating_sub(self.used.get(device).copied().unwrap_or(0))
     }
 
     /// The allocation around an address: its start and bytes.
     pub fn around(&self, address: u64) -> Option<(u64, u64)> {
-        let (&start, &bytes) = self.live.range(..=address).next_back()?;
-        (address < start + bytes).then_some((start, bytes))
+        let (&start, allocation) = self.live.range(..=address).next_back()?;
+        (address < start + allocation.bytes).then_some((start, allocation.bytes))
     }
 
     /// Where `bytes` at `address` are in this process, if they are all in one allocation.
@@ -148,22 +182,23 @@ impl Memory {
         (bytes <= start + len - address).then(|| self.arena.host(address))
     }
 
-    /// All allocations: start and bytes.
-    pub fn live(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.live.iter().map(|(&start, &bytes)| (start, bytes))
+    /// All allocations of a context: start and bytes.
+    pub fn live(&self, context: usize) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let own = self.live.iter().filter(move |(_, allocation)| allocation.owner.context == context);
+        own.map(|(&start, allocation)| (start, allocation.bytes))
     }
 
-    /// What a launch is checked against.
-    pub fn ranges(&mut self) -> Arc<Ranges> {
-        let Self { snapshot, live, freed, .. } = self;
-        let make = || {
-            let mut freed = freed.clone();
-            freed.sort_unstable();
-            Arc::new(Ranges {
-                live: live.iter().map(|(&start, &bytes)| (start, start + bytes)).collect(),
-                freed,
-            })
-        };
-        Arc::clone(snapshot.get_or_insert_with(make))
+    /// What a launch on a device is checked against.
+    pub fn ranges(&mut self, device: usize) -> Arc<Ranges> {
+        if let Some((_, ranges)) = self.snapshot.as_ref().filter(|(of, _)| *of == device) {
+            return Arc::clone(ranges);
+        }
+        let mut freed = self.freed.clone();
+        freed.sort_unstable();
+        let own = self.live.iter().filter(|(_, allocation)| allocation.owner.device == device);
+        let live = own.map(|(&start, allocation)| (start, start + allocation.bytes)).collect();
+        let ranges = Arc::new(Ranges { live, freed });
+        self.snapshot = Some((device, Arc::clone(&ranges)));
+        ranges
     }
 }

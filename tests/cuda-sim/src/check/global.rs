@@ -43,6 +43,18 @@ pub struct Checks {
     has_done_atomic: bool,
 }
 
+/// Words of a bit set, with the bits of them that a range covers.
+fn words(offset: u64, bytes: u64) -> impl Iterator<Item = (usize, u64)> {
+    let end = offset + bytes;
+    let covering = if bytes == 0 { 0..0 } else { offset / 64..end.div_ceil(64) };
+    covering.map(move |word| {
+        let (first, last) = (word * 64, word * 64 + 64);
+        let low = u64::MAX << offset.saturating_sub(first);
+        let high = u64::MAX >> last.saturating_sub(end);
+        (word as usize, low & high)
+    })
+}
+
 impl Checks {
     /// An allocation that nothing has written.
     pub fn allocate(&mut self, start: u64, bytes: u64) {
@@ -57,11 +69,10 @@ impl Checks {
 
     /// Bytes of an allocation were written from outside of a kernel.
     pub fn write(&mut self, start: u64, offset: u64, bytes: u64) {
-        if let Some(written) = self.written.get_mut(&start) {
-            for at in offset..offset + bytes {
-                if let Some(word) = written.get_mut(at as usize / 64) {
-                    *word |= 1 << (at % 64);
-                }
+        let Some(written) = self.written.get_mut(&start) else { return };
+        for (word, bits) in words(offset, bytes) {
+            if let Some(word) = written.get_mut(word) {
+                *word |= bits;
             }
         }
     }
@@ -69,8 +80,7 @@ impl Checks {
     /// Whether all are; unknown allocations are.
     pub fn is_written(&self, start: u64, offset: u64, bytes: u64) -> bool {
         let Some(written) = self.written.get(&start) else { return true };
-        (offset..offset + bytes)
-            .all(|at| written.get(at as usize / 64).is_none_or(|word| word >> (at % 64) & 1 != 0))
+        words(offset, bytes).all(|(at, bits)| written.get(at).is_none_or(|word| word & bits == bits))
     }
 
     /// A kernel begins.

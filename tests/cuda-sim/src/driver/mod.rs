@@ -1,15 +1,19 @@
 //! The driver: contexts, streams, memory, modules, launches, behind the functions of `libcuda`.
 //!
-//! Where in the flow: a program calls [`api`]; what is to run goes through a [`stream`], to the interpreter.
+//! Where in the flow: a program calls [`api`] (or cuBLAS, in `crate::blas`); what is to run goes through a [`stream`], to the
+//! interpreter.
 //!
 //! **Invariant:** one lock guards everything, and what runs on the device runs under it: streams never overlap. What a program
 //! may not rely on is shown by the lazy mode instead, which runs work as late as the API allows.
 
 mod api;
+mod graph;
 mod models;
+mod pool;
 mod run;
 mod stream;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -19,9 +23,28 @@ use crate::check::{Checks, Traffic};
 use crate::exec::Order;
 use crate::finding::{Finding, FindingKind};
 use crate::lower::Kernel;
-use crate::memory::Memory;
+use crate::memory::{Memory, Owner};
+use graph::Graph;
 pub use models::Model;
+use pool::Pool;
+pub(crate) use run::Work;
 use stream::{Event, Stream};
+
+/// `CUDA_ERROR_*` that more than one module gives.
+const INVALID_VALUE: i32 = 1;
+const OUT_OF_MEMORY: i32 = 2;
+const INVALID_CONTEXT: i32 = 201;
+const INVALID_HANDLE: i32 = 400;
+const NOT_READY: i32 = 600;
+const NOT_SUPPORTED: i32 = 801;
+
+/// Handle of the primary context of device 0; the others' are behind it.
+const PRIMARY: usize = 0xC0DA_0000;
+
+thread_local! {
+    /// The context of this thread; 0 for none.
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What is simulated, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +52,9 @@ use stream::{Event, Stream};
 pub struct Config {
     /// Which device.
     pub model: Model,
-    /// Bytes of its memory.
+    /// How many.
+    pub devices: usize,
+    /// Bytes of the memory of each.
     pub memory: u64,
     /// Order of blocks and warps.
     pub order: Order,
@@ -49,6 +74,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             model: Model::default(),
+            devices: 1,
             memory: 16 << 30,
             order: Order::default(),
             lazy: false,
@@ -88,11 +114,14 @@ pub struct Report {
     pub counters: BTreeMap<String, Counters>,
     /// What kernels printed.
     pub printed: String,
+    /// Floating-point operations of cuBLAS.
+    pub blas_flops: f64,
 }
 
 /// A module that is loaded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LoadedModule {
+    context: usize,
     /// Handles of its kernels by name.
     functions: HashMap<String, usize>,
     /// Address and bytes of its variables.
@@ -111,22 +140,34 @@ pub(crate) struct LoadedFunction {
 #[derive(Debug)]
 pub(crate) struct State {
     config: Config,
-    memory: Memory,
+    pub(crate) memory: Memory,
     checks: Checks,
     streams: HashMap<usize, Stream>,
     events: HashMap<usize, Event>,
+    graphs: HashMap<usize, Graph>,
+    /// Graphs that can be launched.
+    executables: HashMap<usize, Vec<Work>>,
+    pools: HashMap<usize, Pool>,
+    /// Pools of addresses that came from one.
+    pool_of: HashMap<u64, usize>,
     modules: HashMap<usize, LoadedModule>,
     functions: HashMap<usize, LoadedFunction>,
-    /// Pinned memory of the host: start and bytes.
-    pinned: BTreeMap<usize, usize>,
-    /// How often the primary context is retained, and handles of others.
-    retained: u32,
-    contexts: Vec<usize>,
+    /// Handles of cuBLAS.
+    pub(crate) blas: HashMap<usize, crate::blas::Handle>,
+    pub(crate) blas_flops: f64,
+    /// Pinned memory of the host: start, and bytes and flags.
+    pinned: BTreeMap<usize, (usize, u32)>,
+    /// Devices of the contexts that there are, by handle.
+    contexts: HashMap<usize, usize>,
+    /// How often each primary context is retained.
+    retained: HashMap<usize, u32>,
     findings: Vec<Finding>,
     counters: BTreeMap<String, Counters>,
     printed: String,
     /// The error that every call gives once a kernel has failed.
     sticky: i32,
+    /// The error of other work, which one call gives.
+    failed: Option<i32>,
     next_handle: usize,
     sequence: u64,
 }
@@ -144,25 +185,37 @@ impl State {
             memory: Memory::new(config.memory),
             config,
             checks: Checks::default(),
-            streams: HashMap::from([(0, Stream::null())]),
+            streams: HashMap::new(),
             events: HashMap::new(),
+            graphs: HashMap::new(),
+            executables: HashMap::new(),
+            pools: HashMap::new(),
+            pool_of: HashMap::new(),
             modules: HashMap::new(),
             functions: HashMap::new(),
+            blas: HashMap::new(),
+            blas_flops: 0.0,
             pinned: BTreeMap::new(),
-            retained: 0,
-            contexts: Vec::new(),
+            contexts: HashMap::new(),
+            retained: HashMap::new(),
             findings: Vec::new(),
             counters: BTreeMap::new(),
             printed: String::new(),
             sticky: 0,
+            failed: None,
             next_handle: 0x1000,
             sequence: 0,
         }
     }
 
-    fn handle(&mut self) -> usize {
+    pub(crate) fn handle(&mut self) -> usize {
         self.next_handle += 16;
         self.next_handle
+    }
+
+    /// Threads that run blocks and products.
+    pub(crate) fn threads(&self) -> usize {
+        if self.config.threads == 0 { rayon::current_num_threads() } else { self.config.threads }
     }
 
     fn ok(&self) -> Result<(), i32> {
@@ -175,9 +228,16 @@ impl State {
         1
     }
 
+    /// Who allocates: the current context and its device.
+    fn owner(&self) -> Result<Owner, i32> {
+        let context = CURRENT.get();
+        let device = *self.contexts.get(&context).ok_or(INVALID_CONTEXT)?;
+        Ok(Owner { device, context })
+    }
+
     fn allocate(&mut self, bytes: u64) -> Result<u64, i32> {
         self.ok()?;
-        let start = self.memory.allocate(bytes).ok_or(2)?;
+        let start = self.memory.allocate(self.owner()?, bytes).ok_or(OUT_OF_MEMORY)?;
         if self.config.checks {
             self.checks.allocate(start, bytes);
         }
@@ -185,18 +245,33 @@ impl State {
     }
 
     fn free(&mut self, address: u64) -> Result<(), i32> {
-        if !self.memory.free(address) {
+        let Some(bytes) = self.memory.free(address) else {
             return Err(self.invalid(format!("{address:#x} is freed, where nothing is allocated")));
-        }
+        };
         self.checks.free(address);
+        self.give_back(address, bytes);
         Ok(())
     }
 
-    /// The end of the primary context: what it leaves is reported and taken back.
-    fn end_context(&mut self) {
+    /// A context, with its stream 0.
+    fn begin_context(&mut self, context: usize, device: usize) {
+        if self.contexts.insert(context, device).is_none() {
+            self.streams.insert(context, Stream::null(context));
+        }
+    }
+
+    /// The end of a context: what it leaves is reported and taken back.
+    fn end_context(&mut self, context: usize) {
+        if self.contexts.remove(&context).is_none() {
+            return;
+        }
+        let (ended, others) = std::mem::take(&mut self.modules)
+            .into_iter()
+            .partition::<HashMap<_, _>, _>(|(_, module)| module.context == context);
+        self.modules = others;
         let globals: Vec<u64> =
-            self.modules.values().flat_map(|module| module.globals.values()).map(|g| g.0).collect();
-        let left: Vec<(u64, u64)> = self.memory.live().collect();
+            ended.values().flat_map(|module| module.globals.values()).map(|global| global.0).collect();
+        let left: Vec<(u64, u64)> = self.memory.live(context).collect();
         for (start, bytes) in left {
             if !globals.contains(&start) {
                 let message =
@@ -206,8 +281,10 @@ impl State {
             self.memory.free(start);
             self.checks.free(start);
         }
-        self.modules.clear();
-        self.functions.clear();
-        self.sticky = 0;
+        self.functions.retain(|_, function| !ended.contains_key(&function.module));
+        self.streams.retain(|_, stream| stream.context != context);
+        if self.contexts.is_empty() {
+            self.sticky = 0;
+        }
     }
 }

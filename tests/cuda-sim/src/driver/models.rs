@@ -93,7 +93,8 @@ impl Model {
             75 => self.capability().0,
             76 => self.capability().1,
             81 => self.shared_of_multiprocessor(),
-            83 => 1,
+            // Managed memory, also while a kernel runs.
+            83 | 89 => 1,
             // Cooperative launches.
             95 => 1,
             97 => self.shared_optin(),

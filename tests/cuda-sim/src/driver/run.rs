@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use super::State;
 use super::stream::Mark;
+use crate::blas::Blas;
 use crate::exec::{self, Launch, Outcome};
 use crate::finding::{Finding, FindingKind};
 use crate::isa::Opcode;
 use crate::lower::{Kernel, Kind};
 
 /// A piece of work.
+#[derive(Clone)]
 pub(crate) enum Work {
     /// A kernel.
     Launch(Box<KernelLaunch>),
@@ -35,6 +37,8 @@ pub(crate) enum Work {
     Call(extern "C" fn(*mut c_void), usize),
     /// Memory is given back.
     Free(u64),
+    /// A call of cuBLAS.
+    Blas(Arc<Blas>),
 }
 
 impl std::fmt::Debug for Work {
@@ -44,18 +48,19 @@ impl std::fmt::Debug for Work {
 }
 
 /// A kernel with its parameters.
+#[derive(Clone)]
 pub(crate) struct KernelLaunch {
     pub(super) kernel: Arc<Kernel>,
     pub(super) params: Vec<u8>,
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     pub(super) dynamic_shared: u32,
+    pub(super) device: usize,
 }
 
 impl State {
     pub(super) fn perform(&mut self, work: Work) -> Result<(), i32> {
         match work {
-            Work::Launch(launch) => self.launch(&launch),
             Work::Upload { to, bytes } => self.write(to, bytes.as_ptr(), bytes.len() as u64),
             Work::UploadPinned { to, from, bytes } => self.write(to, from as *const u8, bytes),
             Work::Download { to, from, bytes } => {
@@ -76,9 +81,10 @@ impl State {
                 let bytes = count * u64::from(width);
                 let target = self.host(to, bytes, "filled")?;
                 let pattern = value.to_le_bytes();
-                for i in 0..bytes as usize {
-                    // SAFETY: the range is inside a live allocation.
-                    unsafe { target.add(i).write(pattern[i % usize::from(width)]) };
+                // SAFETY: the range is inside a live allocation.
+                let target = unsafe { std::slice::from_raw_parts_mut(target, bytes as usize) };
+                for (i, byte) in target.iter_mut().enumerate() {
+                    *byte = pattern[i % usize::from(width)];
                 }
                 self.mark_written(to, bytes);
                 Ok(())
@@ -87,16 +93,15 @@ impl State {
                 mark.reach();
                 Ok(())
             }
-            Work::Wait(_) => Ok(()),
-            Work::Call(function, data) => {
-                function(data as *mut c_void);
-                Ok(())
-            }
+            // The stream sees to them itself.
+            Work::Launch(_) | Work::Wait(_) | Work::Call(..) => Ok(()),
             Work::Free(address) => self.free(address),
+            Work::Blas(call) => call.perform(self),
         }
     }
 
-    fn host(&mut self, address: u64, bytes: u64, what: &str) -> Result<*mut u8, i32> {
+    /// The memory of a range, which must be in one allocation.
+    pub(crate) fn host(&mut self, address: u64, bytes: u64, what: &str) -> Result<*mut u8, i32> {
         if bytes == 0 {
             return Ok(std::ptr::dangling_mut());
         }
@@ -120,39 +125,52 @@ impl State {
     }
 
     fn copy_written(&mut self, to: u64, from: u64, bytes: u64) {
-        if let (true, Some((start, _))) = (self.config.checks, self.memory.around(from)) {
-            for i in 0..bytes {
-                if self.checks.is_written(start, from - start + i, 1) {
-                    self.mark_written(to + i, 1);
-                }
-            }
+        let (true, Some((start, _))) = (self.config.checks, self.memory.around(from)) else { return };
+        if self.checks.is_written(start, from - start, bytes) {
+            return self.mark_written(to, bytes);
+        }
+        for i in (0..bytes).filter(|i| self.checks.is_written(start, from - start + i, 1)).collect::<Vec<_>>()
+        {
+            self.mark_written(to + i, 1);
         }
     }
 
-    fn launch(&mut self, launch: &KernelLaunch) -> Result<(), i32> {
-        if let Some((message, place)) = &launch.kernel.unsupported {
+    /// Reports a range that something reads before anything has written it.
+    pub(crate) fn expect_written(&mut self, address: u64, bytes: u64, what: &str) {
+        let (true, Some((start, _))) = (self.config.checks, self.memory.around(address)) else { return };
+        if !self.checks.is_written(start, address - start, bytes) {
+            let message =
+                format!("{bytes} bytes at {address:#x} are {what}, but nothing has written all of them");
+            self.findings.push(Finding::of_call(FindingKind::Uninitialised, message));
+        }
+    }
+
+    /// An instruction that is not supported is told at once: no device could take it up later.
+    pub(super) fn expect_supported(&mut self, kernel: &Kernel) -> Result<(), i32> {
+        if let Some((message, place)) = &kernel.unsupported {
             let mut finding = Finding::of_call(FindingKind::Unsupported, message.clone());
-            finding.kernel.clone_from(&launch.kernel.name);
+            finding.kernel.clone_from(&kernel.name);
             (finding.ptx_line, finding.source_line) = (place.line, place.source.1);
             self.findings.push(finding);
             return Err(FindingKind::Unsupported.code());
         }
-        let ranges = self.memory.ranges();
-        let arena = Arc::clone(&self.memory.arena);
-        let threads = if self.config.threads == 0 { rayon_threads() } else { self.config.threads };
+        Ok(())
+    }
+
+    pub(super) fn launch(&mut self, launch: &KernelLaunch) -> Result<(), i32> {
+        let ranges = self.memory.ranges(launch.device);
         let run = Launch {
             kernel: &launch.kernel,
             params: &launch.params,
             grid: launch.grid,
             block: launch.block,
             dynamic_shared: launch.dynamic_shared,
-            arena: &arena,
             allocations: &ranges.live,
             freed: &ranges.freed,
             order: self.config.order,
             profiles: self.config.profiles,
             budget: self.config.budget,
-            threads,
+            threads: self.threads(),
             multiprocessors: self.config.model.multiprocessors() as u32,
         };
         let start = Instant::now();
@@ -184,10 +202,6 @@ impl State {
             };
         }
     }
-}
-
-fn rayon_threads() -> usize {
-    rayon::current_num_threads()
 }
 
 /// Floating-point operations of a lane.

@@ -9,12 +9,13 @@ use crate::check::Touch;
 use crate::finding::FindingKind;
 use crate::isa::lanes::row;
 use crate::lower::{Access, Inst, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BITS};
-use crate::memory::DEVICE_BASE;
+use crate::memory::HOST_BITS;
 use crate::ptx::Space;
 
-/// Where lanes' addresses are in this process: `address + delta + lane * stride`.
+/// Where lanes' addresses are in this process: `(address & bits) + delta + lane * stride`.
 #[derive(Clone, Copy)]
 pub(super) struct Region {
+    bits: u64,
     delta: u64,
     stride: u64,
 }
@@ -22,7 +23,7 @@ pub(super) struct Region {
 impl Region {
     #[inline(always)]
     pub(super) fn at(self, address: u64, lane: usize) -> *mut u8 {
-        address.wrapping_add(self.delta).wrapping_add(lane as u64 * self.stride) as *mut u8
+        (address & self.bits).wrapping_add(self.delta).wrapping_add(lane as u64 * self.stride) as *mut u8
     }
 }
 
@@ -94,22 +95,22 @@ impl Worker<'_, '_> {
                 if !(low >= start && high < end && end - high >= bytes) {
                     self.find(warp, addresses, mask, bytes, pc, how)?;
                 }
-                Region { delta: (self.launch.arena.base() as u64).wrapping_sub(DEVICE_BASE), stride: 0 }
+                Region { bits: HOST_BITS, delta: 0, stride: 0 }
             }
             Space::Shared => {
                 let len = self.launch.shared_bytes();
                 self.bounded(warp, (addresses, mask, high), bytes, len, "shared memory", pc, how)?;
-                Region { delta: self.shared_base() as u64, stride: 0 }
+                Region { bits: u64::MAX, delta: self.shared_base() as u64, stride: 0 }
             }
             Space::Local => {
                 let len = warp.local_bytes;
                 self.bounded(warp, (addresses, mask, high), bytes, len, "local memory", pc, how)?;
-                Region { delta: warp.local_base() as u64, stride: len }
+                Region { bits: u64::MAX, delta: warp.local_base() as u64, stride: len }
             }
             Space::Param => {
                 let len = self.launch.params.len() as u64;
                 self.bounded(warp, (addresses, mask, high), bytes, len, "parameters", pc, how)?;
-                Region { delta: self.launch.params.as_ptr() as u64, stride: 0 }
+                Region { bits: u64::MAX, delta: self.launch.params.as_ptr() as u64, stride: 0 }
             }
         };
         if self.launch.profiles {

@@ -25,7 +25,6 @@ use rayon::prelude::*;
 use crate::check::{Checks, Traffic};
 use crate::finding::{Finding, FindingKind};
 use crate::lower::Kernel;
-use crate::memory::Arena;
 use block::Worker;
 
 /// In which order blocks and warps run. Right kernels give the same results in all.
@@ -76,8 +75,6 @@ pub struct Launch<'a> {
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory.
     pub dynamic_shared: u32,
-    /// Device memory.
-    pub arena: &'a Arena,
     /// (start, end) of what is allocated, in order.
     pub allocations: &'a [(u64, u64)],
     /// (start, end) of what was freed, in order.
