@@ -179,12 +179,23 @@ fn convert(x: u64, code: u32) -> u64 {
         value
     };
     if to.is_integer() {
-        // Whole numbers are cut to their range, and NaN is 0, with or without `.sat`.
+        if value.is_nan() {
+            return nan_to_integer(from, to);
+        }
+        // Whole numbers are cut to their range, with or without `.sat`.
         let whole = rounding::integral(value, mode);
         return from_integer(whole as i128, to, true);
     }
     let value = if code & TO_INTEGRAL != 0 { rounding::integral(value, mode) } else { value };
     from_float(value, to, mode, code)
+}
+
+/// "PTX ISA" 9.0, `cvt`: 0 unless one of the types has 64 bits.
+fn nan_to_integer(from: Type, to: Type) -> u64 {
+    match to {
+        Type::Unsigned(bits) | Type::Signed(bits) if from == Type::Double || bits == 64 => 1 << (bits - 1),
+        _ => 0,
+    }
 }
 
 fn as_integer(x: u64, ty: Type) -> Option<i128> {
@@ -221,7 +232,7 @@ fn from_float(value: f64, ty: Type, mode: Mode, code: u32) -> u64 {
     if code & SATURATE != 0 {
         value = if value > 0.0 { value.min(1.0) } else { 0.0 };
     }
-    if code & RELU != 0 && value < 0.0 {
+    if code & RELU != 0 && value <= 0.0 {
         value = 0.0;
     }
     match ty {

@@ -239,25 +239,21 @@ fn dot(op: &Opcode<'_>) -> Option<Lanes> {
     let mut types = op.modifiers().rev();
     let (b, a) = (types.next()?, types.next()?);
     let half = types.next().unwrap_or("");
-    Some(match (op.name, half, a, b) {
-        ("dp4a", _, "u32", "u32") => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot4(a, b, c, false, false))
-        }
-        ("dp4a", _, "u32", "s32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot4(a, b, c, false, true)),
-        ("dp4a", _, "s32", "u32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot4(a, b, c, true, false)),
-        ("dp4a", _, "s32", "s32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot4(a, b, c, true, true)),
-        ("dp2a", "lo", "u32", "u32") => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot2(a, b, c, 0, false, false))
-        }
-        ("dp2a", "lo", "s32", "s32") => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot2(a, b, c, 0, true, true))
-        }
-        ("dp2a", "hi", "u32", "u32") => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot2(a, b, c, 2, false, false))
-        }
-        ("dp2a", "hi", "s32", "s32") => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, c| dot2(a, b, c, 2, true, true))
-        }
+    macro_rules! signs {
+        ($f:expr) => {
+            match (a, b) {
+                ("u32", "u32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| $f(a, b, c, false, false)),
+                ("u32", "s32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| $f(a, b, c, false, true)),
+                ("s32", "u32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| $f(a, b, c, true, false)),
+                ("s32", "s32") => lanes!(map3<u32, u32, u32 => u32>, |a, b, c| $f(a, b, c, true, true)),
+                _ => return None,
+            }
+        };
+    }
+    Some(match (op.name, half) {
+        ("dp4a", _) => signs!(dot4),
+        ("dp2a", "lo") => signs!(|a, b, c, p, q| dot2(a, b, c, 0, p, q)),
+        ("dp2a", "hi") => signs!(|a, b, c, p, q| dot2(a, b, c, 2, p, q)),
         _ => return None,
     })
 }

@@ -122,6 +122,13 @@ pub fn sum(x: f64, y: f64) -> f64 {
     to_odd(sum, sum_error(x, y, sum))
 }
 
+/// The same for a result that is rounded in a direction: a sum of opposite terms is -0 downwards (IEEE 754, 6.3).
+pub fn sum_towards(x: f64, y: f64, mode: Mode) -> f64 {
+    let sum = sum(x, y);
+    let is_balance = sum == 0.0 && x.is_sign_negative() != y.is_sign_negative();
+    if is_balance && mode == Mode::Down { -0.0 } else { sum }
+}
+
 /// `x · y + z` with factors of at most 26 bits, rounded to odd.
 pub fn multiply_add(x: f64, y: f64, z: f64) -> f64 {
     sum(x * y, z)
@@ -162,6 +169,9 @@ pub fn direct_f64(value: f64, error: f64, mode: Mode) -> f64 {
 /// `x + y` in a direction.
 pub fn sum_f64(x: f64, y: f64, mode: Mode) -> f64 {
     let sum = x + y;
+    if sum == 0.0 {
+        return sum_towards(x, y, mode);
+    }
     direct_f64(sum, sum_error(x, y, sum), mode)
 }
 

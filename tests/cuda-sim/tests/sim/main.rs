@@ -4,5 +4,6 @@
 
 mod kernels;
 mod mistakes;
+mod opcodes;
 mod support;
 mod tensor;
