@@ -32,16 +32,31 @@ impl Region {
 pub(super) enum How {
     Read,
     Write,
+    /// `volatile`, `relaxed` and the like, which may meet others of their kind.
+    StrongRead,
+    StrongWrite,
     Atomic,
 }
 
 impl How {
     fn name(self) -> &'static str {
         match self {
-            Self::Read => "read",
-            Self::Write => "write",
+            Self::Read | Self::StrongRead => "read",
+            Self::Write | Self::StrongWrite => "write",
             Self::Atomic => "atomic",
         }
+    }
+
+    fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::StrongRead | Self::Atomic)
+    }
+
+    fn writes(self) -> bool {
+        !matches!(self, Self::Read | Self::StrongRead)
+    }
+
+    fn is_strong(self) -> bool {
+        !matches!(self, Self::Read | Self::Write)
     }
 }
 
@@ -114,7 +129,7 @@ impl Worker<'_, '_> {
             }
         };
         if self.launch.profiles {
-            self.outcome.traffic.access(space, addresses, mask, bytes, how != How::Read);
+            self.outcome.traffic.access(space, addresses, mask, bytes, how.writes());
         }
         if self.checks.is_some() {
             self.check(warp, space, addresses, mask, bytes, pc, how);
@@ -226,9 +241,9 @@ impl Worker<'_, '_> {
             let touch = Touch {
                 address,
                 bytes,
-                writes: how != How::Read,
-                reads: how != How::Write,
-                is_atomic: how == How::Atomic,
+                writes: how.writes(),
+                reads: how.reads(),
+                is_atomic: how.is_strong(),
             };
             let complaint = match space {
                 Space::Shared => self.shadow.as_mut().and_then(|shadow| shadow.touch(thread, touch)),
@@ -267,7 +282,7 @@ impl Worker<'_, '_> {
             access,
             pc,
             active,
-            How::Read,
+            if access.is_strong { How::StrongRead } else { How::Read },
             |warp, region, addresses, mask| {
                 let rows = warp.rows();
                 for (i, &to) in values.iter().enumerate().filter(|(i, _)| access.sinks >> i & 1 == 0) {
@@ -334,7 +349,7 @@ impl Worker<'_, '_> {
             access,
             pc,
             active,
-            How::Write,
+            if access.is_strong { How::StrongWrite } else { How::Write },
             |warp, region, addresses, mask| {
                 let rows = warp.rows();
                 for (i, &from) in values.iter().enumerate() {

@@ -103,6 +103,7 @@ impl Builder<'_> {
             signed: ty.starts_with('s'),
             wide_value,
             wide_address: self.is_wide(row),
+            is_strong: ["volatile", "relaxed", "acquire", "release"].iter().any(|word| op.has(word)),
             sinks,
         };
         if stores {
@@ -212,6 +213,7 @@ impl Builder<'_> {
             signed: false,
             wide_value: wide,
             wide_address: true,
+            is_strong: false,
             sinks: 0,
         };
         self.emit_with(Kind::Load(access), 1, vec![value, row], 0, true);
@@ -232,6 +234,7 @@ impl Builder<'_> {
                 signed: false,
                 wide_value: false,
                 wide_address: true,
+                is_strong: false,
                 sinks: 0,
             };
             self.emit_with(Kind::Store(access), 0, vec![row, zero], 0, true);

@@ -227,6 +227,8 @@ pub struct Access {
     pub wide_value: bool,
     /// The address has 64 bits.
     pub wide_address: bool,
+    /// `volatile`, `relaxed`, `acquire` or `release`: no race with others of their kind.
+    pub is_strong: bool,
     /// Bit i: element i is not wanted.
     pub sinks: u8,
 }

@@ -420,14 +420,9 @@ impl Builder<'_> {
                     to => (to, None),
                 };
                 let to = self.destination(to)?;
-                if mode == "any" {
-                    self.emit_with(
-                        Kind::Collective(Collective::MatchAny(wide)),
-                        1,
-                        vec![to, a, mask],
-                        0,
-                        true,
-                    );
+                if op.has("any") {
+                    let kind = Kind::Collective(Collective::MatchAny(wide));
+                    self.emit_with(kind, 1, vec![to, a, mask], 0, true);
                 } else {
                     let kind = Collective::MatchAll(wide, predicate.is_some());
                     let predicate = predicate.unwrap_or_else(|| self.temporary(Class::Predicate));

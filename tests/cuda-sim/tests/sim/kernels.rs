@@ -2,17 +2,8 @@
 
 use cudarc::driver::{LaunchConfig, PushKernelArg};
 use cudasim::driver::Config;
-use cudasim::exec::Order;
 
-use crate::support::{Bench, grid, numbers, run};
-
-fn configs() -> Vec<Config> {
-    let orders = [Order::Forward, Order::Reverse, Order::Shuffle(7)];
-    let mut configs: Vec<Config> =
-        orders.into_iter().map(|order| Config { order, checks: true, ..Config::default() }).collect();
-    configs.push(Config { lazy: true, ..Config::default() });
-    configs
-}
+use crate::support::{Bench, configs, grid, numbers, run};
 
 #[test]
 fn sums_are_exact() {

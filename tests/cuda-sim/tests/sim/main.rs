@@ -3,7 +3,9 @@
 #![expect(unsafe_code, reason = "launching a kernel is unsafe")]
 
 mod kernels;
+mod memory;
 mod mistakes;
 mod opcodes;
 mod support;
 mod tensor;
+mod warp;

@@ -8,6 +8,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use cudasim::driver::{Config, Report};
+use cudasim::exec::Order;
 use cudasim::loader::{Device, Simulator, device, nvrtc};
 
 /// One test at a time configures the device.
@@ -71,4 +72,13 @@ pub(crate) fn run(launch: &mut LaunchArgs<'_>, config: LaunchConfig) -> Result<(
 /// Numbers in [-1, 1) without a pattern.
 pub(crate) fn numbers(len: usize) -> Vec<f32> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+}
+
+/// Both orders of blocks and warps and one at random, with all checks.
+pub(crate) fn configs() -> Vec<Config> {
+    let orders = [Order::Forward, Order::Reverse, Order::Shuffle(7)];
+    let mut configs: Vec<Config> =
+        orders.into_iter().map(|order| Config { order, checks: true, ..Config::default() }).collect();
+    configs.push(Config { lazy: true, ..Config::default() });
+    configs
 }

@@ -4,7 +4,10 @@ use super::float::{MODES, Mode, direct};
 use super::values::{Bf16, Bf16x2, F16, F16x2};
 use super::{Case, check, one, two};
 
-const INTEGRAL: [(&str, fn(f64) -> f64); 4] =
+/// A direction of rounding to whole numbers.
+type Integral = fn(f64) -> f64;
+
+const INTEGRAL: [(&str, Integral); 4] =
     [("rni", f64::round_ties_even), ("rzi", f64::trunc), ("rmi", f64::floor), ("rpi", f64::ceil)];
 
 /// Cut to the range of the type. NaN: "PTX ISA", `cvt`.

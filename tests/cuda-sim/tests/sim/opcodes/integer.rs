@@ -42,8 +42,7 @@ fn sums_and_products_of_whole_numbers() {
     cases.push(two("add.sat.s32", |x: i32, y: i32| x.saturating_add(y)));
     cases.push(two("sub.sat.s32", |x: i32, y: i32| x.saturating_sub(y)));
     let unsigned = |x: u32| u64::from(x % (1 << 24));
-    let signed = |x: i32| i64::from((x % (1 << 24) + (1 << 24)) % (1 << 24));
-    let signed = move |x: i32| if signed(x) >= 1 << 23 { signed(x) - (1 << 24) } else { signed(x) };
+    let signed = |x: i32| i64::from(x.wrapping_add(1 << 23).rem_euclid(1 << 24)) - (1 << 23);
     cases.push(two("mul24.lo.u32", move |x: u32, y: u32| (unsigned(x) * unsigned(y)) as u32));
     cases.push(two("mul24.lo.s32", move |x: i32, y: i32| (signed(x) * signed(y)) as i32));
     cases.push(three("mad24.lo.u32", move |x, y, z: u32| {
