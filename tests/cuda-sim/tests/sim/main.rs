@@ -8,4 +8,5 @@ mod mistakes;
 mod opcodes;
 mod support;
 mod tensor;
+mod toolkit;
 mod warp;

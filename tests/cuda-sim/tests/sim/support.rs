@@ -1,6 +1,6 @@
 //! What the tests share: the device, kernels by file, inputs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::{
@@ -9,7 +9,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use cudasim::driver::{Config, Report};
 use cudasim::exec::Order;
-use cudasim::loader::{Device, Simulator, device, nvrtc};
+use cudasim::loader::{Device, Simulator, device, nvrtc, tools};
 
 /// One test at a time configures the device.
 static TURN: Mutex<()> = Mutex::new(());
@@ -43,6 +43,10 @@ impl Bench {
         let options = CompileOptions {
             arch: Some("compute_80"),
             options: vec!["--generate-line-info".into()],
+            // Ours first, then those of the toolkit, for kernels that use its headers.
+            include_paths: [kernels(), headers("cuda_runtime"), headers("cuda_nvcc")]
+                .map(|path| path.to_str().unwrap().to_owned())
+                .to_vec(),
             name: Some(file.into()),
             ..CompileOptions::default()
         };
@@ -56,7 +60,15 @@ impl Bench {
 }
 
 pub(crate) fn source(file: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(file)).unwrap()
+    std::fs::read_to_string(kernels().join(file)).unwrap()
+}
+
+fn kernels() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels")
+}
+
+fn headers(package: &str) -> PathBuf {
+    tools().join("nvidia").join(package).join("include")
 }
 
 pub(crate) fn grid(blocks: u32, threads: u32, shared: u32) -> LaunchConfig {

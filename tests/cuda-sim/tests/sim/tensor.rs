@@ -5,7 +5,7 @@ use cudasim::driver::Config;
 use cudasim::exec::Order;
 use half::{bf16, f16};
 
-use crate::support::{Bench, grid, numbers, run};
+use crate::support::{Bench, configs, grid, numbers, run};
 
 #[test]
 fn a_product_with_copies_on_their_way_and_two_buffers() {
@@ -126,4 +126,49 @@ fn shapes_of_floats() {
     shape("mma_bf16_k8", 8, 2, 100.0, &brain, &single, &of);
     shape("mma_tf32_k8", 8, 1, 100.0, &single, &single, &of);
     shape("mma_tf32_k4", 4, 1, 100.0, &single, &single, &of);
+}
+
+#[test]
+fn attention_by_tiles_is_attention() {
+    for config in configs() {
+        let bench = Bench::new(&Config { profiles: true, ..config });
+        let function = bench.function("attention.cu", "attention");
+        let (heads, length, size) = (2_usize, 192_usize, 64_usize);
+        let all = numbers(3 * heads * length * size);
+        let rounded: Vec<bf16> = all.iter().map(|&x| bf16::from_f32(2.0 * x)).collect();
+        let parts: Vec<&[bf16]> = rounded.chunks(heads * length * size).collect();
+        let upload = |values: &[bf16]| bench.stream.clone_htod(values).unwrap();
+        let (q, k, v) = (upload(parts[0]), upload(parts[1]), upload(parts[2]));
+        let mut out = bench.stream.alloc_zeros::<bf16>(heads * length * size).unwrap();
+        let mut lse = bench.stream.alloc_zeros::<f32>(heads * length).unwrap();
+        let (count, scale) = (length as i32, 1.0 / (size as f32).sqrt());
+        let mut launch = bench.stream.launch_builder(&function);
+        launch.arg(&q).arg(&k).arg(&v).arg(&mut out).arg(&mut lse).arg(&count).arg(&scale);
+        let grid_dim = ((length / 64) as u32, heads as u32, 1);
+        run(&mut launch, LaunchConfig { grid_dim, block_dim: (128, 1, 1), shared_mem_bytes: 0 }).unwrap();
+        let (out, lse) = (bench.stream.clone_dtoh(&out).unwrap(), bench.stream.clone_dtoh(&lse).unwrap());
+        for at in 0..heads * length {
+            let (first, row) = (at / length * length, at % length);
+            let vector = |values: &[bf16], row: usize| -> Vec<f64> {
+                values[(first + row) * size..][..size].iter().map(|x| x.to_f64()).collect()
+            };
+            let query = vector(parts[0], row);
+            let dot = |x: Vec<f64>| x.iter().zip(&query).map(|(x, y)| x * y).sum::<f64>();
+            let weights: Vec<f64> =
+                (0..=row).map(|key| (dot(vector(parts[1], key)) * f64::from(scale)).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            // Sums of f32 of numbers below 10: some units of 1e-6.
+            assert!((f64::from(lse[at]) - total.ln()).abs() <= 1e-5, "{at}");
+            for i in 0..size {
+                let sum: f64 = weights.iter().enumerate().map(|(key, w)| w * vector(parts[2], key)[i]).sum();
+                let error = (out[at * size + i].to_f64() - sum / total).abs();
+                // Weights and results are rounded to bf16: 2^-8 each, of values up to 2.
+                assert!(error <= 2.0 * 2.0 / 256.0, "{at} {i}: {error}");
+            }
+        }
+        let report = bench.report();
+        assert_eq!(report.findings, []);
+        // Tiles on and below the diagonal alone: 6 of 9, 4 warps, 8 x 4 products of scores and as many of values.
+        assert_eq!(report.counters["attention"].mma, (heads * 6 * 4 * 64) as u64);
+    }
 }
