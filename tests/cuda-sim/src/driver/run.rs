@@ -135,14 +135,16 @@ impl State {
         }
     }
 
-    /// Reports a range that something reads before anything has written it.
-    pub(crate) fn expect_written(&mut self, address: u64, bytes: u64, what: &str) {
-        let (true, Some((start, _))) = (self.config.checks, self.memory.around(address)) else { return };
-        if !self.checks.is_written(start, address - start, bytes) {
+    /// Reports a range that something reads before anything has written it: false.
+    pub(crate) fn expect_written(&mut self, address: u64, bytes: u64, what: &str) -> bool {
+        let (true, Some((start, _))) = (self.config.checks, self.memory.around(address)) else { return true };
+        let is_written = self.checks.is_written(start, address - start, bytes);
+        if !is_written {
             let message =
                 format!("{bytes} bytes at {address:#x} are {what}, but nothing has written all of them");
             self.findings.push(Finding::of_call(FindingKind::Uninitialised, message));
         }
+        is_written
     }
 
     /// An instruction that is not supported is told at once: no device could take it up later.

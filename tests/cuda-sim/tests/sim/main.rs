@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "launching a kernel is unsafe")]
 
+mod blas;
+mod driver;
 mod kernels;
 mod memory;
 mod mistakes;

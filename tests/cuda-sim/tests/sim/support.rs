@@ -39,6 +39,13 @@ impl Bench {
         self.simulator.report()
     }
 
+    /// The report after the end of the context.
+    pub(crate) fn finish(self) -> Report {
+        let Self { _turn, simulator, context, stream } = self;
+        drop((stream, context));
+        simulator.report()
+    }
+
     pub(crate) fn module(&self, file: &str) -> Arc<CudaModule> {
         let options = CompileOptions {
             arch: Some("compute_80"),

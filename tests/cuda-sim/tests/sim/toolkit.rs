@@ -35,8 +35,10 @@ fn product<In: DeviceRepr, C: DeviceRepr + ValidAsZeroBits + Clone + Default>(
     let &Shape { m, n, k, columns, .. } = shape;
     let floor = |x: f32| if scale < 0.0 { x.abs() } else { x };
     let (a, b) = (whole(m * k, scale), whole(k * n, scale));
-    let (a, b): (Vec<f32>, Vec<f32>) = (a.into_iter().map(floor).collect(), b.into_iter().map(floor).collect());
-    let upload = |values: &[f32]| bench.stream.clone_htod(&values.iter().map(|&x| to(x)).collect::<Vec<_>>()).unwrap();
+    let (a, b): (Vec<f32>, Vec<f32>) =
+        (a.into_iter().map(floor).collect(), b.into_iter().map(floor).collect());
+    let upload =
+        |values: &[f32]| bench.stream.clone_htod(&values.iter().map(|&x| to(x)).collect::<Vec<_>>()).unwrap();
     let (da, db) = (upload(&a), upload(&b));
     let mut dd = bench.stream.alloc_zeros::<C>(m * n).unwrap();
     run(bench.stream.launch_builder(&function).arg(&mut dd).arg(&da).arg(&db), grid(1, 32, 0)).unwrap();
@@ -87,7 +89,8 @@ fn packed_arithmetic_of_the_headers() {
     x.iter_mut().for_each(|x| *x *= 8.0);
     // Away from 0, because they are divided by.
     y.iter_mut().for_each(|y| *y = 3.0_f32.copysign(*y) + *y);
-    let operations: [(&str, fn(f32, f32) -> f32); 10] = [
+    type Operation = fn(f32, f32) -> f32;
+    let operations: [(&str, Operation); 10] = [
         ("add", |a, b| a + b),
         ("sub", |a, b| a - b),
         ("mul", |a, b| a * b),
@@ -112,7 +115,10 @@ fn packed_arithmetic_of_the_headers() {
                     let wanted = f(a, b);
                     // Sums of unlike terms are off by the unit of the product, which was not rounded either.
                     let error = (got - wanted).abs();
-                    assert!(error <= unit * wanted.abs() + 1e-7, "{kernel} {name} of {a} and {b}: {got}, wanted {wanted}");
+                    assert!(
+                        error <= unit * wanted.abs() + 1e-7,
+                        "{kernel} {name} of {a} and {b}: {got}, wanted {wanted}"
+                    );
                 }
             }
         }

@@ -85,10 +85,19 @@ api! {
         Ok(())
     }
     fn cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks: *mut c_int, function: usize, threads: c_int, shared: usize) {
-        let state = with_context()?;
-        let kernel = &state.functions.get(&function).ok_or(INVALID_HANDLE)?.kernel;
-        let bytes = kernel.shared_bytes + shared as u64;
-        *blocks = state.config.model.occupancy(threads as u32, kernel.live_registers, bytes);
+        *blocks = occupancy(function, threads, shared)?;
+        Ok(())
+    }
+    fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
+        blocks: *mut c_int, function: usize, threads: c_int, shared: usize, _flags: c_uint,
+    ) {
+        *blocks = occupancy(function, threads, shared)?;
+        Ok(())
+    }
+    fn cuOccupancyAvailableDynamicSMemPerBlock(bytes: *mut usize, function: usize, blocks: c_int, threads: c_int) {
+        let steps = (0..=i64::from(with_context()?.config.model.shared_optin())).rev().step_by(128);
+        let fits = |&bytes: &i64| occupancy(function, threads, bytes as usize).is_ok_and(|most| most >= blocks);
+        *bytes = steps.filter(|bytes| bytes % 128 == 0).find(fits).unwrap_or(0) as usize;
         Ok(())
     }
     fn cuLaunchKernel(
@@ -219,4 +228,12 @@ unsafe fn launch(
     }
     let launch = KernelLaunch { kernel, params: bytes, grid, block, dynamic_shared: shared, device };
     state.submit(stream, Work::Launch(Box::new(launch)))
+}
+
+/// Blocks of a function that a multiprocessor holds.
+fn occupancy(function: usize, threads: c_int, shared: usize) -> Result<c_int, i32> {
+    let state = with_context()?;
+    let kernel = &state.functions.get(&function).ok_or(INVALID_HANDLE)?.kernel;
+    let threads = u32::try_from(threads).ok().filter(|&threads| threads > 0).ok_or(INVALID_VALUE)?;
+    Ok(state.config.model.occupancy(threads, kernel.live_registers, kernel.shared_bytes + shared as u64))
 }
