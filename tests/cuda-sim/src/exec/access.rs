@@ -4,6 +4,7 @@
 
 use super::Fault;
 use super::block::Worker;
+use super::scan::{Scan, Shape, scan};
 use super::warp::{FULL, Warp, lanes};
 use crate::check::Touch;
 use crate::finding::FindingKind;
@@ -15,6 +16,8 @@ use crate::ptx::Space;
 /// Where lanes' addresses are in this process: `(address & bits) + delta + lane * stride`.
 #[derive(Clone, Copy)]
 pub(super) struct Region {
+    /// How the addresses of the access lie, if lanes have no memory of their own.
+    shape: Shape,
     bits: u64,
     delta: u64,
     stride: u64,
@@ -90,17 +93,7 @@ impl Worker<'_, '_> {
         pc: usize,
         how: How,
     ) -> Result<Region, Fault> {
-        let (mut low, mut high, mut any) = (u64::MAX, 0, 0);
-        if mask == FULL {
-            for &address in addresses {
-                (low, high, any) = (low.min(address), high.max(address), any | address);
-            }
-        } else {
-            for lane in lanes(mask) {
-                let address = addresses[lane];
-                (low, high, any) = (low.min(address), high.max(address), any | address);
-            }
-        }
+        let Scan { low, high, any, shape } = scan(addresses, mask, bytes);
         if any & (bytes - 1) != 0 && bytes.is_power_of_two() {
             return Err(self.misaligned(warp, addresses, mask, bytes, pc, how));
         }
@@ -110,22 +103,28 @@ impl Worker<'_, '_> {
                 if !(low >= start && high < end && end - high >= bytes) {
                     self.find(warp, addresses, mask, bytes, pc, how)?;
                 }
-                Region { bits: HOST_BITS, delta: 0, stride: 0 }
+                Region { shape, bits: HOST_BITS, delta: 0, stride: 0 }
             }
             Space::Shared => {
                 let len = self.launch.shared_bytes();
-                self.bounded(warp, (addresses, mask, high), bytes, len, "shared memory", pc, how)?;
-                Region { bits: u64::MAX, delta: self.shared_base() as u64, stride: 0 }
+                if !(high < len && len - high >= bytes) {
+                    return Err(self.outside(warp, addresses, mask, bytes, (len, "shared memory"), pc, how));
+                }
+                Region { shape, bits: u64::MAX, delta: self.shared_base() as u64, stride: 0 }
             }
             Space::Local => {
                 let len = warp.local_bytes;
-                self.bounded(warp, (addresses, mask, high), bytes, len, "local memory", pc, how)?;
-                Region { bits: u64::MAX, delta: warp.local_base() as u64, stride: len }
+                if !(high < len && len - high >= bytes) {
+                    return Err(self.outside(warp, addresses, mask, bytes, (len, "local memory"), pc, how));
+                }
+                Region { shape: Shape::Other, bits: u64::MAX, delta: warp.local_base() as u64, stride: len }
             }
             Space::Param => {
                 let len = self.launch.params.len() as u64;
-                self.bounded(warp, (addresses, mask, high), bytes, len, "parameters", pc, how)?;
-                Region { bits: u64::MAX, delta: self.launch.params.as_ptr() as u64, stride: 0 }
+                if !(high < len && len - high >= bytes) {
+                    return Err(self.outside(warp, addresses, mask, bytes, (len, "parameters"), pc, how));
+                }
+                Region { shape, bits: u64::MAX, delta: self.launch.params.as_ptr() as u64, stride: 0 }
             }
         };
         if self.launch.profiles {
@@ -137,25 +136,23 @@ impl Worker<'_, '_> {
         Ok(region)
     }
 
-    fn bounded(
-        &mut self,
+    #[cold]
+    fn outside(
+        &self,
         warp: &Warp,
-        (addresses, mask, high): (&[u64; 32], u32, u64),
+        addresses: &[u64; 32],
+        mask: u32,
         bytes: u64,
-        len: u64,
-        what: &str,
+        (len, what): (u64, &str),
         pc: usize,
         how: How,
-    ) -> Result<(), Fault> {
-        if high < len && len - high >= bytes {
-            return Ok(());
-        }
+    ) -> Fault {
         let mut bad =
             lanes(mask).filter(|&lane| addresses[lane].checked_add(bytes).is_none_or(|end| end > len));
         let lane = bad.next().expect("the highest is one");
         let message =
             format!("{} of {bytes} bytes at {:#x}: {what} has {len} bytes", how.name(), addresses[lane]);
-        Err(self.fault(warp, pc, 1 << lane, FindingKind::OutOfBounds, message))
+        self.fault(warp, pc, 1 << lane, FindingKind::OutOfBounds, message)
     }
 
     #[cold]
@@ -291,6 +288,15 @@ impl Worker<'_, '_> {
                     // SAFETY: the region was checked for every lane of the mask, and the rows are those of this access.
                     unsafe {
                         match (access.size, access.wide_value, access.signed) {
+                            (4, false, _) if region.shape == Shape::Line && values.len() == 1 => {
+                                from(0).copy_to_nonoverlapping(row::<u8>(rows, to), 128);
+                            }
+                            (4, false, _) if region.shape == Shape::Same => {
+                                row::<[u32; 32]>(rows, to).write([from(0).cast::<u32>().read(); 32]);
+                            }
+                            (8, true, _) if region.shape == Shape::Line && values.len() == 1 => {
+                                from(0).copy_to_nonoverlapping(row::<u8>(rows, to), 256);
+                            }
                             (4, false, _) if mask == FULL => {
                                 let to = &mut *row::<[u32; 32]>(rows, to);
                                 for (lane, to) in to.iter_mut().enumerate() {
@@ -361,6 +367,12 @@ impl Worker<'_, '_> {
                     unsafe {
                         let from = row::<u8>(rows, from);
                         match access.size {
+                            4 if region.shape == Shape::Line && values.len() == 1 && width == 4 => {
+                                from.copy_to_nonoverlapping(to(0), 128);
+                            }
+                            8 if region.shape == Shape::Line && values.len() == 1 => {
+                                from.copy_to_nonoverlapping(to(0), 256);
+                            }
                             4 if mask == FULL && width == 4 => {
                                 for lane in 0..32 {
                                     to(lane).cast::<u32>().write(from.cast::<u32>().add(lane).read());

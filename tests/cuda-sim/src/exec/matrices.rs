@@ -55,16 +55,9 @@ impl Worker<'_, '_> {
             let matrix: [[u16; 8]; 8] = std::array::from_fn(|r| unsafe {
                 region.at(addresses[8 * i + r], 0).cast::<[u16; 8]>().read()
             });
-            let pair = |lane: usize| {
-                let (r, c) = (lane / 4, lane % 4 * 2);
-                let (low, high) = if transposed {
-                    (matrix[c][r], matrix[c + 1][r])
-                } else {
-                    (matrix[r][c], matrix[r][c + 1])
-                };
-                u32::from(high) << 16 | u32::from(low)
-            };
-            warp.write_words(to, FULL, &std::array::from_fn(pair));
+            // A lane has two neighbours of a row: rows one after another are lanes one after another.
+            let matrix = if transposed { transpose(&matrix) } else { matrix };
+            warp.write_words(to, FULL, &bytemuck::cast(matrix));
         }
         Ok(())
     }
@@ -122,19 +115,39 @@ fn fragment_byte(rows: *mut u8, registers: &[u32], lane: usize, slot: usize, byt
     unsafe { row::<u8>(rows, registers[register.min(registers.len() - 1)]).add(lane * width + inside) }
 }
 
-fn half(bits: u16) -> f32 {
-    half::f16::from_bits(bits).to_f32()
+fn transpose<T: Copy + Default>(matrix: &[[T; 8]; 8]) -> [[T; 8]; 8] {
+    let mut turned = [[T::default(); 8]; 8];
+    for (r, row) in matrix.iter().enumerate() {
+        for (c, &x) in row.iter().enumerate() {
+            turned[c][r] = x;
+        }
+    }
+    turned
 }
 
-/// A word's elements as f32.
-fn unpack(word: u32, element: Element, i: usize) -> f32 {
+/// Element `i` of a word.
+#[inline(always)]
+fn one(word: u32, element: Element, i: usize) -> f32 {
     match element {
-        Element::F16 => half((word >> (16 * i)) as u16),
+        Element::F16 => half::f16::from_bits((word >> (16 * i)) as u16).to_f32(),
         Element::Bf16 => f32::from_bits(word >> (16 * i) << 16),
         // Tensor cores read 10 bits of the fraction.
         Element::Tf32 => f32::from_bits(word & 0xffff_e000),
         _ => f32::from_bits(word),
     }
+}
+
+/// A register as 8 rows of elements in f32; `k` elements a row: a lane's elements are neighbours, and so are lanes.
+#[inline(always)]
+fn widen<const K: usize>(words: &[u32; 32], element: Element) -> [[f32; K]; 8] {
+    let mut wide = [[0.0; K]; 8];
+    for (r, row) in wide.iter_mut().enumerate() {
+        for (c, x) in row.iter_mut().enumerate() {
+            let per_word = K / 4;
+            *x = one(words[4 * r + c / per_word], element, c % per_word);
+        }
+    }
+    wide
 }
 
 /// The `mma` shapes with sums in f32: m16, n8, k up to 16.
@@ -155,50 +168,62 @@ unsafe fn fast_multiply_wide(rows: *mut u8, list: &[u32], multiply: Multiply) {
 
 #[inline(always)]
 fn multiply_f32(rows: *mut u8, list: &[u32], multiply: Multiply) {
-    let (element, k) = (multiply.elements[0], usize::from(multiply.shape[2]));
-    let per_word = 4 / element.bytes();
-    let a_registers = 16 * k / 32 / per_word;
+    match multiply.elements[0] {
+        // One arm each, so that what is constant in a conversion is outside of its loops.
+        Element::F16 => multiply_by::<8>(rows, list, multiply, Element::F16),
+        Element::Bf16 => multiply_by::<8>(rows, list, multiply, Element::Bf16),
+        _ => multiply_by::<4>(rows, list, multiply, Element::Tf32),
+    }
+}
+
+/// With `K` elements of a row in a register.
+#[inline(always)]
+fn multiply_by<const K: usize>(rows: *mut u8, list: &[u32], multiply: Multiply, element: Element) {
+    let steps = usize::from(multiply.shape[2]) / K;
     let (d, rest) = list.split_at(4);
-    let (a, rest) = rest.split_at(a_registers);
-    let (b, c) = rest.split_at(a_registers / 2);
+    let (a, rest) = rest.split_at(2 * steps);
+    let (b, c) = rest.split_at(steps);
     // SAFETY: the list holds offsets of rows of 32 bits.
     let word = |offset: u32| unsafe { &*row::<[u32; 32]>(rows, offset) };
-    let mut left = [[0.0_f32; 16]; 16];
-    let mut right = [[0.0_f32; 8]; 16];
-    for (i, &register) in a.iter().enumerate() {
-        let (r, kk) = (8 * (i % 2), 4 * per_word * (i / 2));
-        for (lane, &bits) in word(register).iter().enumerate() {
-            for e in 0..per_word {
-                left[r + lane / 4][kk + lane % 4 * per_word + e] = unpack(bits, element, e);
+    // Written last: a row of the result may be one of the operands'.
+    let mut results = [[0.0_f32; 32]; 4];
+    for half in 0..2 {
+        // Rows 8 half to 8 half + 7: a lane has two neighbouring columns, in two registers.
+        let (even, odd) = (word(c[2 * half]), word(c[2 * half + 1]));
+        let mut sums = [[0.0_f32; 8]; 8];
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for q in 0..4 {
+                sums[2 * q] = f32::from_bits(even[4 * r + q]);
+                sums[2 * q + 1] = f32::from_bits(odd[4 * r + q]);
+            }
+        }
+        for step in 0..steps {
+            let left = widen::<K>(word(a[2 * step + half]), element);
+            // A row of the register is a column of b.
+            let columns = widen::<K>(word(b[step]), element);
+            let mut right = [[0.0; 8]; K];
+            for (n, column) in columns.iter().enumerate() {
+                for (k, &x) in column.iter().enumerate() {
+                    right[k][n] = x;
+                }
+            }
+            for (k, right) in right.iter().enumerate() {
+                for (sums, left) in sums.iter_mut().zip(&left) {
+                    for (sum, y) in sums.iter_mut().zip(right) {
+                        *sum = left[k].mul_add(*y, *sum);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (column, &sum) in sums.iter().enumerate() {
+                results[2 * half + column % 2][4 * r + column / 2] = sum;
             }
         }
     }
-    for (i, &register) in b.iter().enumerate() {
-        for (lane, &bits) in word(register).iter().enumerate() {
-            for e in 0..per_word {
-                right[4 * per_word * i + lane % 4 * per_word + e][lane / 4] = unpack(bits, element, e);
-            }
-        }
-    }
-    let mut sums = [[0.0_f32; 8]; 16];
-    for (i, &register) in c[..4].iter().enumerate() {
-        for (lane, &bits) in word(register).iter().enumerate() {
-            sums[8 * (i / 2) + lane / 4][lane % 4 * 2 + i % 2] = f32::from_bits(bits);
-        }
-    }
-    for (sums, left) in sums.iter_mut().zip(&left) {
-        for (x, right) in left.iter().zip(&right).take(k) {
-            for (sum, y) in sums.iter_mut().zip(right) {
-                *sum = x.mul_add(*y, *sum);
-            }
-        }
-    }
-    for (i, &register) in d.iter().enumerate() {
+    for (&register, values) in d.iter().zip(results) {
         // SAFETY: as above.
-        let to = unsafe { &mut *row::<[f32; 32]>(rows, register) };
-        for (lane, to) in to.iter_mut().enumerate() {
-            *to = sums[8 * (i / 2) + lane / 4][lane % 4 * 2 + i % 2];
-        }
+        unsafe { row::<[f32; 32]>(rows, register).write(values) };
     }
 }
 
@@ -301,7 +326,7 @@ fn read_element(rows: *mut u8, register: u32, lane: usize, e: usize, element: El
             Element::S32 => f64::from(bytes.cast::<i32>().add(lane).read()),
             Element::S8 => f64::from(bytes.add(4 * lane + e).cast::<i8>().read()),
             Element::U8 => f64::from(bytes.add(4 * lane + e).read()),
-            _ => f64::from(unpack(bytes.cast::<u32>().add(lane).read(), element, e)),
+            _ => f64::from(one(bytes.cast::<u32>().add(lane).read(), element, e)),
         }
     }
 }

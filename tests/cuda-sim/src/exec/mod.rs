@@ -16,6 +16,7 @@ mod collective;
 mod copies;
 mod matrices;
 mod print;
+mod scan;
 mod warp;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use super::block::{POISON, Worker};
 use super::copies::Copy;
+use super::scan::{offset_narrow, offset_wide};
 use super::{Fault, Launch};
 use crate::finding::FindingKind;
 use crate::isa::lanes::row;
@@ -149,6 +150,10 @@ impl Warp {
     pub(super) fn write_words(&mut self, offset: u32, mask: u32, values: &[u32; 32]) {
         // SAFETY: the offset is that of a row of 32 bits.
         let to = unsafe { &mut *row::<[u32; 32]>(self.rows(), offset) };
+        if mask == FULL {
+            *to = *values;
+            return;
+        }
         for lane in lanes(mask) {
             to[lane] = values[lane];
         }
@@ -156,10 +161,13 @@ impl Warp {
 
     /// Addresses of a row, with an offset.
     pub(super) fn addresses(&mut self, offset: u32, wide: bool, imm: i64) -> [u64; 32] {
-        if wide {
-            self.double(offset).map(|address| address.wrapping_add(imm as u64))
-        } else {
-            self.word(offset).map(|address| u64::from(address.wrapping_add(imm as u32)))
+        // SAFETY: the offset is that of a row of this width.
+        unsafe {
+            if wide {
+                offset_wide(&*row::<[u64; 32]>(self.rows(), offset), imm)
+            } else {
+                offset_narrow(&*row::<[u32; 32]>(self.rows(), offset), imm)
+            }
         }
     }
 }
