@@ -4,7 +4,7 @@
 
 use super::Fault;
 use super::block::Worker;
-use super::scan::{Scan, Shape, scan};
+use super::scan::{Bounds, Shape, check};
 use super::warp::{FULL, Warp, lanes};
 use crate::check::Touch;
 use crate::finding::FindingKind;
@@ -93,37 +93,48 @@ impl Worker<'_, '_> {
         pc: usize,
         how: How,
     ) -> Result<Region, Fault> {
-        let Scan { low, high, any, shape } = scan(addresses, mask, bytes);
-        if any & (bytes - 1) != 0 && bytes.is_power_of_two() {
-            return Err(self.misaligned(warp, addresses, mask, bytes, pc, how));
-        }
-        let region = match space {
+        let shape = check(addresses, mask, self.bounds(warp, space, bytes, pc));
+        self.region_of(warp, space, addresses, mask, bytes, shape, pc, how)
+    }
+
+    /// Where accesses of a space may be; for device memory, where the last ones of this instruction were.
+    fn bounds(&self, warp: &Warp, space: Space, bytes: u64, pc: usize) -> Bounds {
+        let (start, len) = match space {
             Space::Global | Space::Generic => {
                 let (start, end) = self.found[pc];
-                if !(low >= start && high < end && end - high >= bytes) {
-                    self.find(warp, addresses, mask, bytes, pc, how)?;
-                }
-                Region { shape, bits: HOST_BITS, delta: 0, stride: 0 }
+                (start, end.saturating_sub(start))
             }
-            Space::Shared => {
-                let len = self.launch.shared_bytes();
-                if !(high < len && len - high >= bytes) {
-                    return Err(self.outside(warp, addresses, mask, bytes, (len, "shared memory"), pc, how));
-                }
-                Region { shape, bits: u64::MAX, delta: self.shared_base() as u64, stride: 0 }
-            }
+            Space::Shared => (0, self.launch.shared_bytes()),
+            Space::Local => (0, warp.local_bytes),
+            Space::Param => (0, self.launch.params.len() as u64),
+        };
+        Bounds { start, len, bytes }
+    }
+
+    /// The same as [`Self::region`], of addresses that were looked at.
+    #[inline]
+    fn region_of(
+        &mut self,
+        warp: &mut Warp,
+        space: Space,
+        addresses: &[u64; 32],
+        mask: u32,
+        bytes: u64,
+        shape: Shape,
+        pc: usize,
+        how: How,
+    ) -> Result<Region, Fault> {
+        if shape == Shape::Refused {
+            self.refused(warp, space, addresses, mask, bytes, pc, how)?;
+        }
+        let region = match space {
+            Space::Global | Space::Generic => Region { shape, bits: HOST_BITS, delta: 0, stride: 0 },
+            Space::Shared => Region { shape, bits: u64::MAX, delta: self.shared_base() as u64, stride: 0 },
             Space::Local => {
-                let len = warp.local_bytes;
-                if !(high < len && len - high >= bytes) {
-                    return Err(self.outside(warp, addresses, mask, bytes, (len, "local memory"), pc, how));
-                }
-                Region { shape: Shape::Other, bits: u64::MAX, delta: warp.local_base() as u64, stride: len }
+                let (delta, stride) = (warp.local_base() as u64, warp.local_bytes);
+                Region { shape: Shape::Other, bits: u64::MAX, delta, stride }
             }
             Space::Param => {
-                let len = self.launch.params.len() as u64;
-                if !(high < len && len - high >= bytes) {
-                    return Err(self.outside(warp, addresses, mask, bytes, (len, "parameters"), pc, how));
-                }
                 Region { shape, bits: u64::MAX, delta: self.launch.params.as_ptr() as u64, stride: 0 }
             }
         };
@@ -134,6 +145,31 @@ impl Worker<'_, '_> {
             self.check(warp, space, addresses, mask, bytes, pc, how);
         }
         Ok(region)
+    }
+
+    /// What is wrong with an access; nothing if it is to another allocation than the last one was.
+    #[cold]
+    fn refused(
+        &mut self,
+        warp: &Warp,
+        space: Space,
+        addresses: &[u64; 32],
+        mask: u32,
+        bytes: u64,
+        pc: usize,
+        how: How,
+    ) -> Result<(), Fault> {
+        if lanes(mask).any(|lane| addresses[lane] & (bytes - 1) != 0) {
+            return Err(self.misaligned(warp, addresses, mask, bytes, pc, how));
+        }
+        let what = match space {
+            Space::Global | Space::Generic => return self.find(warp, addresses, mask, bytes, pc, how),
+            Space::Shared => "shared memory",
+            Space::Local => "local memory",
+            Space::Param => "parameters",
+        };
+        let len = self.bounds(warp, space, bytes, pc).len;
+        Err(self.outside(warp, addresses, mask, bytes, (len, what), pc, how))
     }
 
     #[cold]
@@ -297,10 +333,12 @@ impl Worker<'_, '_> {
                             (8, true, _) if region.shape == Shape::Line && values.len() == 1 => {
                                 from(0).copy_to_nonoverlapping(row::<u8>(rows, to), 256);
                             }
-                            (4, false, _) if mask == FULL => {
+                            (4, false, _) if mask == FULL && region.stride == 0 => {
                                 let to = &mut *row::<[u32; 32]>(rows, to);
-                                for (lane, to) in to.iter_mut().enumerate() {
-                                    *to = from(lane).cast::<u32>().read();
+                                let base = region.delta.wrapping_add(behind as u64);
+                                for (to, address) in to.iter_mut().zip(addresses) {
+                                    let from = (address & region.bits).wrapping_add(base) as *const u32;
+                                    *to = from.read();
                                 }
                             }
                             (4, false, _) => each(rows, to, mask, |lane| from(lane).cast::<u32>().read()),
@@ -409,12 +447,18 @@ impl Worker<'_, '_> {
         mut f: impl FnMut(&mut Warp, Region, &[u64; 32], u32),
     ) -> Result<(), Fault> {
         let bytes = u64::from(access.size) * u64::from(access.count);
-        let mut addresses = warp.addresses(address, access.wide_address, imm);
         if access.space != Space::Generic {
-            let region = self.region(warp, access.space, &addresses, active, bytes, pc, how)?;
+            let bounds = self.bounds(warp, access.space, bytes, pc);
+            let mut addresses = [0; 32];
+            let mut shape = warp.offset(address, access.wide_address, imm, bounds, &mut addresses);
+            if active != FULL {
+                shape = check(&addresses, active, bounds);
+            }
+            let region = self.region_of(warp, access.space, &addresses, active, bytes, shape, pc, how)?;
             f(warp, region, &addresses, active);
             return Ok(());
         }
+        let mut addresses = warp.addresses(address, access.wide_address, imm);
         let mut rest = active;
         while rest != 0 {
             let (space, mask, start) = window(&addresses, rest);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use super::block::{POISON, Worker};
 use super::copies::Copy;
-use super::scan::{offset_narrow, offset_wide};
+use super::scan::{Bounds, Shape, offset_narrow, offset_wide};
 use super::{Fault, Launch};
 use crate::finding::FindingKind;
 use crate::isa::lanes::row;
@@ -161,12 +161,27 @@ impl Warp {
 
     /// Addresses of a row, with an offset.
     pub(super) fn addresses(&mut self, offset: u32, wide: bool, imm: i64) -> [u64; 32] {
+        let mut addresses = [0; 32];
+        self.offset(offset, wide, imm, Bounds { start: 0, len: 0, bytes: 1 }, &mut addresses);
+        addresses
+    }
+
+    /// The same, and how those of all lanes lie.
+    #[inline]
+    pub(super) fn offset(
+        &mut self,
+        offset: u32,
+        wide: bool,
+        imm: i64,
+        bounds: Bounds,
+        addresses: &mut [u64; 32],
+    ) -> Shape {
         // SAFETY: the offset is that of a row of this width.
         unsafe {
             if wide {
-                offset_wide(&*row::<[u64; 32]>(self.rows(), offset), imm)
+                offset_wide(&*row::<[u64; 32]>(self.rows(), offset), imm, bounds, addresses)
             } else {
-                offset_narrow(&*row::<[u32; 32]>(self.rows(), offset), imm)
+                offset_narrow(&*row::<[u32; 32]>(self.rows(), offset), imm, bounds, addresses)
             }
         }
     }
