@@ -93,6 +93,7 @@ impl Warp {
                 }
             }
         }
+        warp.set_specials(launch, [0; 3], false);
         warp
     }
 
@@ -113,10 +114,17 @@ impl Warp {
         self.open_copies.clear();
         self.copies.clear();
         bytemuck::cast_slice_mut::<u64, u8>(&mut self.local).fill(POISON);
+        self.set_specials(launch, block, true);
+    }
+
+    /// Fills the rows of `%tid` and the like: those that change from block to block, or the others.
+    fn set_specials(&mut self, launch: &Launch<'_>, block: [u32; 3], changing: bool) {
         for &(offset, special) in &launch.kernel.specials {
-            let values = special_values(launch, block, self.id, special);
-            // SAFETY: the offset is that of a row of 32 bits.
-            unsafe { *row::<[u32; 32]>(self.rows(), offset) = values };
+            if matches!(special, Special::Ctaid(_) | Special::SmId) == changing {
+                let values = special_values(launch, block, self.id, special);
+                // SAFETY: the offset is that of a row of 32 bits.
+                unsafe { *row::<[u32; 32]>(self.rows(), offset) = values };
+            }
         }
     }
 
