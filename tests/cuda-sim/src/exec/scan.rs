@@ -129,7 +129,8 @@ mod wide {
                 _mm256_storeu_si256(addresses.as_mut_ptr().cast::<__m256i>().add(i), x);
                 // What is before the start, or far behind, is a negative distance.
                 let distance = _mm256_sub_epi64(x, start);
-                beyond = _mm256_or_si256(beyond, _mm256_or_si256(distance, _mm256_cmpgt_epi64(distance, limit)));
+                beyond =
+                    _mm256_or_si256(beyond, _mm256_or_si256(distance, _mm256_cmpgt_epi64(distance, limit)));
                 any = _mm256_or_si256(any, x);
             }
         }
@@ -141,7 +142,12 @@ mod wide {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn offset_narrow(row: &[u32; 32], imm: u32, bounds: Bounds, addresses: &mut [u64; 32]) -> Shape {
+    pub(super) fn offset_narrow(
+        row: &[u32; 32],
+        imm: u32,
+        bounds: Bounds,
+        addresses: &mut [u64; 32],
+    ) -> Shape {
         // The first number that is refused; without a limit that is 0.
         let refused = _mm256_set1_epi32(bounds.limit().map_or(0, |limit| limit as i32 + 1));
         let (mut beyond, mut any) = (_mm256_setzero_si256(), _mm256_setzero_si256());
@@ -186,7 +192,10 @@ mod tests {
         assert_eq!(check(&addresses(|lane| 64 + 4 * lane), FULL, BOUNDS), Shape::Line);
         assert_eq!(check(&addresses(|_| 12), FULL, BOUNDS), Shape::Same);
         assert_eq!(check(&addresses(|lane| lane % 31 * 4), FULL, BOUNDS), Shape::Other);
-        assert_eq!(check(&addresses(|lane| 4 * lane + if lane == 7 { 4 } else { 0 }), FULL, BOUNDS), Shape::Other);
+        assert_eq!(
+            check(&addresses(|lane| 4 * lane + if lane == 7 { 4 } else { 0 }), FULL, BOUNDS),
+            Shape::Other
+        );
         assert_eq!(check(&addresses(|lane| 64 + 4 * lane), 0b110, BOUNDS), Shape::Other);
     }
 

@@ -8,6 +8,7 @@ mod kernels;
 mod memory;
 mod mistakes;
 mod opcodes;
+mod ptx;
 mod support;
 mod tensor;
 mod toolkit;
