@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # `make demo OUT=somewhere` keeps runs apart.
 OUT ?= runs/quickstart
 
-.PHONY: help demo build test lint setup model cuda-tools fuzz clean-demo
+.PHONY: help demo build test lint setup model cuda-tools kernel-report fuzz clean-demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,8 +36,11 @@ model: setup ## Fetch the default model into the cache folder and check its SHA-
 cuda-tools: setup ## Fetch NVRTC and ptxas into the cache folder, for tests of kernels
 	@scripts/fetch-cuda-tools
 
-fuzz: setup ## Fuzz the GGUF reader for ten minutes, or SECONDS=N
-	scripts/fuzz $(or $(SECONDS),600)
+kernel-report: setup cuda-tools ## What kernels move and compute, and what ptxas gives them
+	cargo bench --locked -p cuda-sim --bench speed -- --report
+
+fuzz: setup ## Fuzz the GGUF reader (or TARGET=ptx, the simulated device's front end) for ten minutes, or SECONDS=N
+	scripts/fuzz $(or $(TARGET),gguf) $(or $(SECONDS),600)
 
 clean-demo: ## Remove the demo's run directory
 	rm -rf $(OUT)

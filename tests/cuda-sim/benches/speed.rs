@@ -1,15 +1,18 @@
 //! How fast kernels run: lane instructions and floating-point operations a second, on one thread and on all.
 //!
 //! `cargo bench -p cuda-sim --bench speed`. Every figure is the best of five launches, because other programs only make one slower.
+//! With `-- --report` the same launches are looked at as `make kernel-report` looks at those of the trainer.
 
 #![expect(unsafe_code, reason = "kernels are launched")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use cudasim::driver::{Config, Counters};
 use cudasim::loader::{Device, Simulator, device, nvrtc};
+use cudasim::report::{MODELS, assemble, table};
 use std::sync::Arc;
 
 const ROUNDS: usize = 5;
@@ -30,6 +33,8 @@ impl Bench {
         };
         let source = std::fs::read_to_string(folder.join(file)).expect("a kernel of this package");
         let ptx = compile_ptx_with_opts(source, options).expect("it compiles");
+        std::fs::write(std::env::temp_dir().join(file).with_extension("ptx"), ptx.to_src())
+            .expect("a folder for files");
         self.stream.context().load_module(ptx).expect("it loads").load_function(name).expect("it is there")
     }
 
@@ -48,7 +53,7 @@ impl Bench {
         best.expect("at least one round")
     }
 
-    fn run(&self) -> Vec<(&'static str, Counters)> {
+    fn run(&self) -> Vec<(&'static str, &'static str, Counters)> {
         let zeros = |len: usize| self.stream.alloc_zeros::<f32>(len).expect("memory");
         let line = |blocks: u32, threads: u32| LaunchConfig {
             grid_dim: (blocks, 1, 1),
@@ -62,6 +67,7 @@ impl Bench {
         let (add, count) = (self.function("basic.cu", "add"), n as i32);
         all.push((
             "streaming",
+            "add",
             self.best("add", |stream| {
                 let mut launch = stream.launch_builder(&add);
                 launch.arg(&a).arg(&b).arg(&mut c).arg(&count);
@@ -79,6 +85,7 @@ impl Bench {
         };
         all.push((
             "tiled",
+            "matmul",
             self.best("matmul", |stream| {
                 let mut launch = stream.launch_builder(&matmul);
                 launch.arg(&a).arg(&b).arg(&mut c).arg(&sizes[0]).arg(&sizes[1]).arg(&sizes[2]);
@@ -95,6 +102,7 @@ impl Bench {
         };
         all.push((
             "tensor cores",
+            "gemm_bf16",
             self.best("gemm_bf16", |stream| {
                 let mut launch = stream.launch_builder(&gemm);
                 launch.arg(&a).arg(&b).arg(&mut c).arg(&sizes[0]).arg(&sizes[1]).arg(&sizes[2]);
@@ -113,6 +121,7 @@ impl Bench {
         };
         all.push((
             "attention",
+            "attention",
             self.best("attention", |stream| {
                 let mut launch = stream.launch_builder(&attention);
                 launch.arg(&a).arg(&a).arg(&b).arg(&mut c).arg(&mut lse).arg(&length).arg(&scale);
@@ -125,12 +134,43 @@ impl Bench {
     }
 }
 
+fn report(simulator: &'static Simulator, stream: Arc<CudaStream>) {
+    simulator.configure(&Config { profiles: true, ..Config::default() });
+    let counters = Bench { simulator, stream, threads: 0 }.run().into_iter();
+    let counters: BTreeMap<String, Counters> = counters
+        .map(|(name, kernel, counters)| {
+            eprintln!("{name} is {kernel}");
+            (kernel.to_owned(), counters)
+        })
+        .collect();
+    let resources = MODELS.map(|model| {
+        let files = ["basic", "tensor", "attention"]
+            .map(|file| std::env::temp_dir().join(file).with_extension("ptx"));
+        let kernels =
+            files.iter().flat_map(|file| assemble(file, model).unwrap_or_else(|error| panic!("{error}")));
+        (model, kernels.collect())
+    });
+    // Vectors are read and written once; matrices too, of 512 by 512 in f32 and in bf16; attention has q, k, v, out and lse.
+    let (vector, matrix) = (4 << 22, 512 * 512);
+    let least = [
+        ("add", 3 * vector),
+        ("matmul", 12 * matrix),
+        ("gemm_bf16", 8 * matrix),
+        ("attention", 4 * 512 * (4 * 128 + 4)),
+    ];
+    let least = least.map(|(name, bytes)| (name.to_owned(), bytes)).into();
+    println!("{}", table(&counters, &resources, &least));
+}
+
 fn main() {
     nvrtc().unwrap_or_else(|error| panic!("{error}"));
     let Device::Simulated(simulator) = device() else {
         panic!("this measures the simulator, and there is a driver")
     };
     let context = CudaContext::new(0).expect("the simulated device");
+    if std::env::args().any(|argument| argument == "--report") {
+        return report(simulator, context.default_stream());
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<_> = [1, processors]
         .map(|threads| {
@@ -140,7 +180,7 @@ fn main() {
         .into();
     println!("| kernel | 10^9 lane instructions/s | GFLOP/s | on {processors} threads |\n|---|---|---|---|");
     for (one, all) in results[0].iter().zip(&results[1]) {
-        let (name, one, all) = (one.0, &one.1, &all.1);
+        let (name, one, all) = (one.0, &one.2, &all.2);
         println!(
             "| {name} | {:.2} | {:.2} | {:.2}x |",
             one.lane_instructions as f64 / one.seconds / 1e9,

@@ -10,3 +10,4 @@ pub mod loader;
 pub mod lower;
 pub mod memory;
 pub mod ptx;
+pub mod report;

@@ -99,6 +99,12 @@ pub struct Counters {
     pub mma: u64,
     /// Floating-point operations; a fused one is two.
     pub flops: u64,
+    /// Those of products of matrices.
+    pub mma_flops: u64,
+    /// Threads of a block and its bytes of dynamic shared memory, of the last launch.
+    pub threads_of_block: u32,
+    /// See above.
+    pub dynamic_shared: u32,
     /// Seconds of this machine.
     pub seconds: f64,
     /// Memory traffic, if it was profiled.

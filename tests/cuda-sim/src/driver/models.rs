@@ -68,6 +68,36 @@ impl Model {
         }
     }
 
+    /// Bytes a second of device memory (data sheets: A100 40 GB SXM, RTX 3090, RTX 4090, H100 SXM).
+    pub fn memory_bandwidth(self) -> f64 {
+        match self {
+            Self::Sm80 => 1.555e12,
+            Self::Sm86 => 0.936e12,
+            Self::Sm89 => 1.008e12,
+            Self::Sm90 => 3.35e12,
+        }
+    }
+
+    /// Operations a second of tensor cores, bf16 with sums in f32, without sparsity.
+    pub fn tensor_flops(self) -> f64 {
+        match self {
+            Self::Sm80 => 312e12,
+            Self::Sm86 => 71e12,
+            Self::Sm89 => 165e12,
+            Self::Sm90 => 989e12,
+        }
+    }
+
+    /// Operations a second in f32.
+    pub fn f32_flops(self) -> f64 {
+        match self {
+            Self::Sm80 => 19.5e12,
+            Self::Sm86 => 35.6e12,
+            Self::Sm89 => 82.6e12,
+            Self::Sm90 => 66.9e12,
+        }
+    }
+
     /// `CU_DEVICE_ATTRIBUTE_*`; 0 for what is not there.
     pub fn attribute(self, number: i32) -> i32 {
         match number {

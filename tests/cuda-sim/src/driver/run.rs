@@ -179,29 +179,36 @@ impl State {
         self.checks.start_launch();
         let checks = self.config.checks.then_some(&mut self.checks);
         let outcome = exec::run(&run, checks);
-        self.count(&launch.kernel, &outcome, start.elapsed().as_secs_f64());
+        self.count(launch, &outcome, start.elapsed().as_secs_f64());
         self.printed.push_str(&outcome.printed);
         let code = outcome.code();
         self.findings.extend(outcome.findings);
         if code == 0 { Ok(()) } else { Err(code) }
     }
 
-    fn count(&mut self, kernel: &Kernel, outcome: &Outcome, seconds: f64) {
+    fn count(&mut self, launch: &KernelLaunch, outcome: &Outcome, seconds: f64) {
+        let kernel = &launch.kernel;
         let counters = self.counters.entry(kernel.name.clone()).or_default();
         counters.launches += 1;
         counters.seconds += seconds;
+        counters.threads_of_block = launch.block.iter().product();
+        counters.dynamic_shared = launch.dynamic_shared;
         counters.traffic.add(&outcome.traffic);
         for (pc, (&lanes, &warps)) in outcome.lanes.iter().zip(&outcome.warps).enumerate() {
             counters.lane_instructions += lanes;
             counters.warp_instructions += warps;
-            counters.flops += match kernel.code[pc].kind {
+            match kernel.code[pc].kind {
                 Kind::Multiply(multiply) => {
+                    let flops = warps * multiply.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 2;
                     counters.mma += warps;
-                    warps * multiply.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 2
+                    counters.mma_flops += flops;
+                    counters.flops += flops;
                 }
-                Kind::Lanes(_) => lanes * flops(&kernel.opcodes[kernel.places[pc].1 as usize]),
-                _ => 0,
-            };
+                Kind::Lanes(_) => {
+                    counters.flops += lanes * flops(&kernel.opcodes[kernel.places[pc].1 as usize]);
+                }
+                _ => {}
+            }
         }
     }
 }
