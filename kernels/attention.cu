@@ -1,4 +1,4 @@
-// Causal attention over packed rows with grouped heads (src/ops/attention), for any even head size up to 256 and every type.
+// Causal attention over packed rows with grouped heads (src/ops/attention), for heads of any multiple of 4 up to 256 columns, and every type.
 //
 // A warp has a query (forward, dQ) or a key (dK and dV) of one head. Scores of 32 partners are made at once, one a lane; then the lanes share the columns
 // of the head for what is summed over partners. No score is stored, nothing is added atomically.
@@ -12,12 +12,10 @@ constexpr int WARPS = 4;
 // The product of a row in shared memory with one of this lane's own.
 template <typename T> __device__ __forceinline__ float dot(const float *a, const T *b, int head_dim) {
     float sum = 0.f;
-    int i = 0;
-    for (; i + 4 <= head_dim; i += 4) {
+    for (int i = 0; i < head_dim; i += 4) {
         float4 x = *reinterpret_cast<const float4 *>(a + i), y = load4(b + i);
         sum += x.x * y.x + x.y * y.y + x.z * y.z + x.w * y.w;
     }
-    for (; i < head_dim; i++) sum += a[i] * to_float(b[i]);
     return sum;
 }
 

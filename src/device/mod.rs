@@ -4,6 +4,7 @@
 //! fixed boundaries (see `ops`).
 
 mod cpu;
+pub mod cuda;
 
 pub use cpu::CpuDevice;
 

@@ -32,7 +32,8 @@ const MODULES: [&str; 17] = [
 ];
 
 /// Outside crates that one place owns, and the paths that may name them.
-const OWNERS: [(&str, &[&str]); 10] = [
+const OWNERS: [(&str, &[&str]); 11] = [
+    ("cudarc", &["src/device/cuda/"]),
     ("whichlang", &["src/constraint/"]),
     ("llama_cpp_2", &["src/llm/"]),
     ("llama_cpp_sys_2", &["src/llm/"]),
@@ -46,9 +47,13 @@ const OWNERS: [(&str, &[&str]); 10] = [
 ];
 
 /// The only files with `unsafe`, each for the reason its `expect(unsafe_code)` gives.
-const UNSAFE_FILES: [&str; 9] = [
+const UNSAFE_FILES: [&str; 13] = [
     "benches/fuzz.rs",
     "benches/trainer.rs",
+    "src/device/cuda/blas.rs",
+    "src/device/cuda/kernels.rs",
+    "src/device/cuda/memory.rs",
+    "src/device/cuda/mod.rs",
     "src/gguf/map.rs",
     "src/llm/quantize.rs",
     "src/llm/system_info.rs",

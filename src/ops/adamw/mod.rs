@@ -10,6 +10,7 @@
 //! the corrected v, decay decoupled and applied first).
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,6 @@
 //! Tests of [`adamw`](super).
 
-use super::{AdamW, State, step};
+use super::{AdamW, State, cuda, step};
 use crate::ops::check::{Guarded, assert_close, assert_thread_independent, convert, cpu, random};
 use crate::tensor::Real;
 
@@ -74,4 +74,28 @@ fn very_late_steps_are_finite() {
 #[should_panic(expected = "steps are counted from 1, found 0")]
 fn step_zero_is_refused() {
     step::<f32>(&cpu(1), &ADAMW, 0, &[], 1.0, State { params: &mut [], m: &mut [], v: &mut [] });
+}
+
+#[test]
+fn cuda_makes_the_same_bits() {
+    use crate::device::cuda::Dtype;
+    use crate::ops::check::on_cuda;
+    let adamw = AdamW { weight_decay: 0.1, ..AdamW::default() };
+    for len in [1, 4, 1003] {
+        on_cuda(|cuda, _| {
+            let (mut params, gradients): (Vec<f32>, Vec<f32>) = (random(len, 1), random(len, 2));
+            let (mut m, mut v) = (vec![0.0; len], vec![0.0; len]);
+            let [p_there, g_there, m_there, v_there] =
+                [&params, &gradients, &m, &v].map(|values| cuda.put(Dtype::F32, values));
+            for number in 1..=3 {
+                let state = State { params: &mut params, m: &mut m, v: &mut v };
+                step(&cpu(1), &adamw, number, &gradients, 0.5, state);
+                cuda::step(&cuda.device, &adamw, number, g_there, 0.5, [p_there, m_there, v_there]).unwrap();
+            }
+            for (tensor, wanted) in [(p_there, &params), (m_there, &m), (v_there, &v)] {
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&cuda.get(tensor)), bits(wanted));
+            }
+        });
+    }
 }

@@ -11,6 +11,7 @@
 //! Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of `create_dynamic_map` in bitsandbytes.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::float_cmp, reason = "values of a table are exact")]
 
-use super::{BLOCK, Moment, SIGNED, UNSIGNED, step};
+use super::{BLOCK, Moment, SIGNED, UNSIGNED, cuda, step};
 use crate::device::Device;
 use crate::ops::adamw::{self, AdamW};
 use crate::ops::check::{assert_thread_independent, cpu, random};
@@ -100,5 +100,40 @@ fn the_first_step_is_exact() {
     for (p, g) in params.iter().zip(&gradients) {
         // f32 rounding of numbers of about 0.5.
         assert!((p - (0.5 - 0.01 * g.signum())).abs() <= 1e-6, "{p} for gradient {g}");
+    }
+}
+
+#[test]
+fn cuda_makes_the_same_bits() {
+    use crate::device::cuda::Dtype;
+    use crate::ops::check::{on_cuda, random};
+    let adamw = AdamW::default();
+    for len in [1, 256, 700] {
+        on_cuda(|cuda, _| {
+            let (mut params, gradients): (Vec<f32>, Vec<f32>) = (random(len, 1), random(len, 2));
+            let blocks = len.div_ceil(BLOCK);
+            let (mut m, mut v) = (moment(len, SIGNED.zero()), moment(len, UNSIGNED.zero()));
+            let put = |codes: &[u8]| {
+                let tensor = cuda.room(Dtype::U8, codes.len());
+                cuda.device.upload(codes, tensor).unwrap();
+                tensor
+            };
+            let there = [&m, &v].map(|(codes, scales)| [put(codes), cuda.put(Dtype::F32, scales)]);
+            let (p_there, g_there) = (cuda.put(Dtype::F32, &params), cuda.put(Dtype::F32, &gradients));
+            let books = cuda.put(Dtype::F32, &cuda::books());
+            for number in 1..=3 {
+                let moments = [&mut m, &mut v].map(|(codes, scales)| Moment { codes, scales });
+                step(&cpu(1), &adamw, number, &gradients, 0.5, &mut params, moments);
+                cuda::step(&cuda.device, &adamw, number, g_there, 0.5, p_there, there, books).unwrap();
+            }
+            assert_eq!(cuda.get(p_there), params);
+            for ([codes, scales], (wanted_codes, wanted_scales)) in there.into_iter().zip([&m, &v]) {
+                let mut got = vec![0_u8; len];
+                cuda.device.download(codes, &mut got).unwrap();
+                assert_eq!(&got, wanted_codes);
+                assert_eq!(&cuda.get(scales), wanted_scales);
+            }
+            assert_eq!(m.1.len(), blocks);
+        });
     }
 }

@@ -14,6 +14,7 @@
 //! 2023, arXiv:2305.13245; parity with `torch.nn.functional.scaled_dot_product_attention`.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

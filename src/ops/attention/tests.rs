@@ -160,3 +160,39 @@ fn refuses_a_sample_that_starts_in_the_future() {
     let case = Case { heads: Heads { heads: 1, kv_heads: 1, head_dim: 1 }, starts: vec![1] };
     case.forward(&cpu(1), [&[1.0_f32], &[1.0], &[1.0]]);
 }
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::device::cuda::Dtype;
+    use crate::ops::check::{Cuda, on_cuda};
+    for case in Case::all().into_iter().filter(|case| case.heads.head_dim.is_multiple_of(4)) {
+        on_cuda(|cuda, act| {
+            let tokens = case.starts.len();
+            let [q, k, v] = case.inputs().map(|x: Vec<f32>| Cuda::rounded(act, &x));
+            let d_out = Cuda::rounded(act, &random(q.len(), 4));
+            let device = cpu(1);
+            let (out, lse) = case.forward(&device, [&q, &k, &v]);
+            let [d_q, d_k, d_v] = case.backward(&device, [&q, &k, &v], &d_out);
+            let mut ends = vec![tokens as u32; tokens];
+            for t in (1..tokens).rev() {
+                ends[t - 1] = if case.starts[t] == case.starts[t - 1] { ends[t] } else { t as u32 };
+            }
+            let [q_there, k_there, v_there, d_out_there] = [&q, &k, &v, &d_out].map(|x| cuda.put(act, x));
+            let (starts, ends) = (cuda.list(&case.starts), cuda.list(&ends));
+            let inputs =
+                cuda::CudaInputs { heads: case.heads, starts, ends, q: q_there, k: k_there, v: v_there };
+            let [out_there, d_q_there] = [0; 2].map(|_| cuda.room(act, q.len()));
+            let [d_k_there, d_v_there] = [0; 2].map(|_| cuda.room(act, k.len()));
+            let [lse_there, deltas] = [0; 2].map(|_| cuda.room(Dtype::F32, lse.len()));
+            cuda::forward(&cuda.device, inputs, out_there, lse_there).unwrap();
+            cuda.assert_near("out", act, out_there, &out);
+            cuda.assert_near("lse", Dtype::F32, lse_there, &lse);
+            let gradients = [d_q_there, d_k_there, d_v_there];
+            cuda::backward(&cuda.device, inputs, [out_there, lse_there, d_out_there], gradients, deltas)
+                .unwrap();
+            cuda.assert_near("d_q", act, d_q_there, &d_q);
+            cuda.assert_near("d_k", act, d_k_there, &d_k);
+            cuda.assert_near("d_v", act, d_v_there, &d_v);
+        });
+    }
+}

@@ -6,6 +6,7 @@
 //! Source: parity with the bias of `torch.nn.functional.linear`.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -16,6 +16,7 @@
 //! row come last. So the arithmetic is that of the two unavoidable products, and memory does not grow with V.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

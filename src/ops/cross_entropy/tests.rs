@@ -1,6 +1,6 @@
 //! Tests of [`cross_entropy`](super).
 
-use super::{BLOCK_ROWS, forward, forward_backward, scratch_len};
+use super::{BLOCK_ROWS, cuda, forward, forward_backward, scratch_len};
 use crate::device::Device;
 use crate::gguf::GgmlType;
 use crate::ops::check::{
@@ -128,4 +128,37 @@ fn threads_do_not_change_bits() {
 fn a_target_outside_the_vocabulary_is_refused() {
     let w = Weights::random(GgmlType::F32, 5, 2, 1);
     run(&cpu(1), &w, &[0.0_f32; 2], &[5]);
+}
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::device::cuda::Arena;
+    use crate::ops::check::{Cuda, on_cuda};
+    // A vocabulary of several tiles, whose last is not whole; one tile; more rows than a block.
+    for (rows, width, vocab) in [(3, 64, 9001), (1, 32, 40), (1030, 32, 100), (0, 32, 100)] {
+        let w = Weights::random(GgmlType::Q8_0, vocab, width, 1);
+        on_cuda(|cuda, act| {
+            let h = Cuda::rounded(act, &random(rows * width, 2));
+            let targets = targets(rows, vocab);
+            let scale = 0.25;
+            let mut dh = vec![0.0; h.len()];
+            let mut scratch = vec![0.0; scratch_len(rows, width, vocab)];
+            let nll = forward_backward(&cpu(1), &w.view(), &h, &targets, scale, &mut dh, &mut scratch);
+            let matrix = cuda.matrix(&w);
+            let weights = cuda.room(act, cuda::weights_len(width, vocab));
+            let mut plan = Arena::default();
+            cuda::Scratch::take(&mut plan, act, weights, rows, width, vocab);
+            let memory = cuda.device.allocate(&plan).unwrap();
+            let scratch = cuda::Scratch::take(&mut memory.arena(), act, weights, rows, width, vocab);
+            let (h_there, dh_there, targets) =
+                (cuda.put(act, &h), cuda.room(act, h.len()), cuda.list(&targets));
+            let run =
+                |gradient| cuda::run(&cuda.device, &matrix, h_there, targets, gradient, &scratch).unwrap();
+            let limit = if act == crate::device::cuda::Dtype::F32 { 1e-6 } else { 5e-3 };
+            for got in [run(None), run(Some((scale, dh_there)))] {
+                assert!((got - nll).abs() <= limit * nll.max(1.0), "{got}, wanted {nll}");
+            }
+            cuda.assert_near("dh", act, dh_there, &dh);
+        });
+    }
 }

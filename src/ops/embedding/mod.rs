@@ -7,6 +7,7 @@
 //! Source: matches `torch.nn.functional.embedding`.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@
 //! Source: `torch.nn.utils.clip_grad_norm_` (`norm_type` 2, `foreach` or not).
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

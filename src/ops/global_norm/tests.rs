@@ -3,7 +3,7 @@
 #![expect(clippy::float_cmp, reason = "one correctly rounded division")]
 
 use super::cpu::LEAF;
-use super::{clip_factor, global_norm};
+use super::{clip_factor, cuda, global_norm};
 use crate::ops::check::{convert, cpu, random};
 
 #[test]
@@ -44,4 +44,21 @@ fn factor_is_that_of_torch() {
     // The 1e-6 counts at the limit itself.
     assert_eq!(clip_factor(1.0, 1.0), 1.0 / 1.000_001);
     assert_eq!(clip_factor(4.0, 1.0), 1.0 / 4.000_001);
+}
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::device::cuda::Dtype;
+    use crate::ops::check::{cpu, on_cuda, random};
+    for len in [0, 1, 1003, 16384, 50_000] {
+        on_cuda(|cuda, _| {
+            let values: Vec<f32> = random(len, 1);
+            let (there, scratch) =
+                (cuda.put(Dtype::F32, &values), cuda.room(Dtype::F64, cuda::scratch_len(len)));
+            let (got, wanted) =
+                (cuda::global_norm(&cuda.device, there, scratch).unwrap(), global_norm(&cpu(1), &values));
+            // Both add up in f64.
+            assert!((got - wanted).abs() <= 1e-12 * wanted.max(1.0), "{got}, wanted {wanted}");
+        });
+    }
 }

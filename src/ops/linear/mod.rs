@@ -12,6 +12,7 @@
 //! Source: matches `torch.nn.functional.linear` without bias.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

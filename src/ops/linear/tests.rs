@@ -1,6 +1,6 @@
 //! Tests of [`linear`](super).
 
-use super::{backward, forward, rows_per_pass, scratch_len};
+use super::{backward, cuda, forward, rows_per_pass, scratch_len};
 use crate::gguf::GgmlType;
 use crate::ops::check::{
     Guarded, Weights, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,
@@ -161,4 +161,32 @@ fn passes_are_whole_tiles_and_bounded() {
 fn a_wrong_length_is_refused() {
     let w = Weights::random(GgmlType::Q4_1, 3, 32, 1);
     run_forward::<f32>(1, &w, 2, &[0.0; 63]);
+}
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::gguf::GgmlType as G;
+    use crate::ops::check::{Cuda, on_cuda};
+    // Every format that can be trained on: the decoded weights are those of the CPU, bit for bit.
+    for ggml_type in G::TRAINABLE {
+        let (rows, inputs, outputs) = (5, 256, 24);
+        let w = Weights::random(ggml_type, outputs, inputs, 1);
+        on_cuda(|cuda, act| {
+            let matrix = cuda.matrix(&w);
+            let scratch = cuda.room(act, outputs * inputs);
+            matrix.decode(&cuda.device, scratch).unwrap();
+            let decoded: Vec<f32> = convert(&w.decoded());
+            assert_eq!(cuda.get(scratch), Cuda::rounded(act, &decoded), "{ggml_type}");
+            let (x, dy) = (
+                Cuda::rounded(act, &random(rows * inputs, 2)),
+                Cuda::rounded(act, &random(rows * outputs, 3)),
+            );
+            let (x_there, dy_there) = (cuda.put(act, &x), cuda.put(act, &dy));
+            let (y_there, dx_there) = (cuda.room(act, rows * outputs), cuda.put(act, &x));
+            cuda::forward(&cuda.device, &matrix, rows, x_there, y_there, scratch).unwrap();
+            cuda.assert_near("y", act, y_there, &run_forward(1, &w, rows, &x));
+            cuda::backward(&cuda.device, &matrix, rows, dy_there, 1.0, dx_there, scratch).unwrap();
+            cuda.assert_near("dx", act, dx_there, &run_backward(1, &w, rows, &dy, Some(&x)));
+        });
+    }
 }

@@ -17,6 +17,7 @@
 //! Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,17 @@ pub struct Branch<'a, T> {
     pub dropout: f32,
     /// Names the mask: differs for every layer, projection and row batch; not used if `dropout` is 0.
     pub dropout_key: u64,
+}
+
+/// What a branch is besides its numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoraSlot {
+    pub(crate) rank: usize,
+    pub(crate) in_features: usize,
+    pub(crate) out_features: usize,
+    pub(crate) scaling: f32,
+    pub(crate) dropout: f32,
+    pub(crate) dropout_key: u64,
 }
 
 /// dA (R, in) and dB (out, R) of a branch; both are added to.

@@ -6,6 +6,7 @@
 //! Source: He et al. 2015, arXiv:1512.03385, equation 1.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

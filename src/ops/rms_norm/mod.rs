@@ -9,6 +9,7 @@
 //! Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4; parity with `torch.nn.functional.rms_norm`.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

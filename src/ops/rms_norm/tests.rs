@@ -3,6 +3,7 @@
 #![expect(clippy::float_cmp, reason = "these numbers must be equal, not close")]
 
 use super::*;
+use crate::device::cuda::Dtype;
 use crate::ops::check::{
     Guarded, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,
 };
@@ -87,5 +88,32 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         if columns > 1 {
             assert_close("d_x", &d_x_f32, &d_x);
         }
+    }
+}
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::ops::check::{Cuda, on_cuda};
+    for (rows, columns) in [(1, 4), (3, 64), (5, 576), (2, 4096)] {
+        on_cuda(|cuda, act| {
+            let [x, d_out, residual] =
+                [1, 2, 3].map(|seed| Cuda::rounded(act, &random(rows * columns, seed)));
+            let weight: Vec<f32> = random(columns, 4);
+            let (device, cpu) = (&cuda.device, &cpu(1));
+            let (mut out, mut rstd) = (vec![0.0; rows * columns], vec![0.0; rows]);
+            forward(cpu, &x, &weight, 1e-5, &mut out, &mut rstd);
+            let [x_there, d_out_there, d_x] = [&x, &d_out, &residual].map(|values| cuda.put(act, values));
+            let weight_there = cuda.put(Dtype::F32, &weight);
+            let (out_there, rstd_there) = (cuda.room(act, rows * columns), cuda.room(Dtype::F32, rows));
+            cuda::forward(device, x_there, weight_there, 1e-5, out_there, rstd_there).unwrap();
+            cuda.assert_near("out", act, out_there, &out);
+            cuda.assert_near("rstd", Dtype::F32, rstd_there, &rstd);
+            for beta in [1.0, 0.0] {
+                let mut wanted = residual.clone();
+                backward(cpu, &x, &weight, &rstd, &d_out, beta, &mut wanted);
+                cuda::backward(device, x_there, weight_there, rstd_there, d_out_there, beta, d_x).unwrap();
+                cuda.assert_near("d_x", act, d_x, &wanted);
+            }
+        });
     }
 }

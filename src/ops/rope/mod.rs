@@ -17,6 +17,7 @@
 //! `ggml_rope_yarn_corr_dims` rounds them.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

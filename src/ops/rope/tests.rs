@@ -82,3 +82,23 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         assert_close("x", &out_f32, &out);
     }
 }
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::device::cuda::Dtype;
+    use crate::ops::check::{Cuda, on_cuda};
+    for (tokens, heads, head_dim) in [(1, 1, 4), (7, 3, 64), (40, 2, 8)] {
+        on_cuda(|cuda, act| {
+            let table: Vec<f32> = table(tokens, head_dim, None);
+            let x = Cuda::rounded(act, &random(tokens * heads * head_dim, 5));
+            let mut wanted = x.clone();
+            forward(&cpu(1), &table, heads, head_dim, &mut wanted);
+            let (table_there, there) = (cuda.put(Dtype::F32, &table), cuda.put(act, &x));
+            cuda::rotate(&cuda.device, table_there, heads, head_dim, 1.0, there).unwrap();
+            cuda.assert_near("x", act, there, &wanted);
+            backward(&cpu(1), &table, heads, head_dim, &mut wanted);
+            cuda::rotate(&cuda.device, table_there, heads, head_dim, -1.0, there).unwrap();
+            cuda.assert_near("x back", act, there, &wanted);
+        });
+    }
+}

@@ -9,6 +9,7 @@
 //! Source: matches `torch.index_select` along axis 0.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@
 //! Source: Shazeer 2020, arXiv:2002.05202, `FFN_SwiGLU` with β = 1; parity with `torch.nn.functional.silu`.
 
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 

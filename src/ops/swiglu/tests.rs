@@ -60,3 +60,25 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         assert_close("gradients", &gradients_f32, &gradients);
     }
 }
+
+#[test]
+fn cuda_agrees_with_the_cpu() {
+    use crate::ops::check::{Cuda, on_cuda};
+    for len in [4, 1000, 4100] {
+        on_cuda(|cuda, act| {
+            let [gate, up] = [1, 2].map(|seed| Cuda::rounded(act, &wide(len, seed)));
+            let d_out = Cuda::rounded(act, &random(len, 3));
+            let mut out = vec![0.0; len];
+            forward(&cpu(1), &gate, &up, &mut out);
+            let [g, u, d] = [&gate, &up, &d_out].map(|values| cuda.put(act, values));
+            let there = cuda.room(act, len);
+            cuda::forward(&cuda.device, g, u, there).unwrap();
+            cuda.assert_near("out", act, there, &out);
+            let (mut d_gate, mut d_up) = (gate.clone(), up.clone());
+            backward(&cpu(1), &d_out, &mut d_gate, &mut d_up);
+            cuda::backward(&cuda.device, d, g, u).unwrap();
+            cuda.assert_near("d_gate", act, g, &d_gate);
+            cuda.assert_near("d_up", act, u, &d_up);
+        });
+    }
+}

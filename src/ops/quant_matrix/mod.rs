@@ -5,6 +5,8 @@
 //! **Invariant:** weights decode to f32 and nothing else; f64 is the f32 value, widened, so that checks in
 //! f64 see the weights that training sees.
 
+pub(crate) mod cuda;
+
 use crate::device::CpuDevice;
 use crate::gguf::{GgmlType, TensorView, dequantize};
 use crate::tensor::Real;

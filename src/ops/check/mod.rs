@@ -1,6 +1,10 @@
 //! What the tests of all ops share: reproducible inputs, poisoned and guarded outputs, gradients by
 //! central differences, and devices of several thread counts.
 
+mod cuda;
+
+pub(crate) use cuda::{Cuda, on_cuda};
+
 use super::QuantMatrix;
 use crate::device::{CpuDevice, Device};
 use crate::gguf::{GgmlType, dequantize};
@@ -110,7 +114,12 @@ fn random_block(ggml_type: GgmlType, seed: u64, block: u64) -> Vec<u8> {
         GgmlType::Q5_1 => half(0.0625).into_iter().chain(half(-1.0)).chain(quants(20)).collect(),
         // A six-bit scale, at most 63, times four bits: at most about 1.
         GgmlType::Q4_K => half(1e-3).into_iter().chain(half(1e-2)).chain(quants(140)).collect(),
+        GgmlType::Q5_K => half(5e-4).into_iter().chain(half(1e-2)).chain(quants(172)).collect(),
         GgmlType::Q6_K => quants(208).chain(half(3e-4)).collect(),
+        GgmlType::Q2_K => quants(80).chain(half(2e-2)).chain(half(3e-2)).collect(),
+        GgmlType::Q3_K => quants(108).chain(half(8e-3)).collect(),
+        GgmlType::IQ4_NL => half(1.0 / 128.0).into_iter().chain(quants(16)).collect(),
+        GgmlType::IQ4_XS => half(2.5e-4).into_iter().chain(quants(134)).collect(),
         other => panic!("no random blocks of {other}"),
     }
 }

@@ -1,0 +1,110 @@
+//! What can be wrong with a GPU.
+
+use cudarc::driver::result::DriverError;
+use cudarc::driver::sys::CUresult;
+
+use super::CudaInfo;
+
+/// A GPU that cannot be used, or has failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CudaError {
+    /// `libcuda` is not installed.
+    #[error("no CUDA driver is installed (libcuda.so was not found)")]
+    NoDriver,
+    /// `libcublas` is not installed.
+    #[error("cuBLAS is not installed (libcublas.so was not found)")]
+    NoBlas,
+    /// There are fewer devices.
+    #[error("there is no device `cuda:{ordinal}`: {count} found")]
+    NoDevice {
+        /// That was asked for.
+        ordinal: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The device lacks instructions.
+    #[error("device `cuda:{}` ({}) has compute capability {}.{}, at least {}.{} is needed", info.ordinal, info.name, info.capability.0,
+        info.capability.1, needed.0, needed.1)]
+    Capability {
+        /// Which.
+        info: CudaInfo,
+        /// What our kernels are made for.
+        needed: (i32, i32),
+    },
+    /// The driver does not take our kernels.
+    #[error("the driver refuses the kernels of `{module}`: {}", explain(source))]
+    Kernels {
+        /// Source file without its ending.
+        module: &'static str,
+        /// Why.
+        #[source]
+        source: Driver,
+    },
+    /// Memory that cannot be had.
+    #[error("the device has no {bytes} bytes left")]
+    OutOfMemory {
+        /// That were asked for at once.
+        bytes: u64,
+    },
+    /// A call of the driver.
+    #[error("cannot {what}: {}", explain(source))]
+    Call {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: Driver,
+    },
+    /// A call of cuBLAS.
+    #[error("a matrix product has failed: {status}")]
+    Blas {
+        /// Its name in cuBLAS.
+        status: String,
+    },
+}
+
+/// The driver's error; its text is in the message above it.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("{0:?}")]
+pub struct Driver(pub(super) DriverError);
+
+/// In words, for what users meet.
+fn explain(error: &Driver) -> String {
+    match error.0.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "the device has no memory left".into(),
+        CUresult::CUDA_ERROR_NO_DEVICE => "the driver finds no device".into(),
+        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+            "the driver is too old or does not fit the kernel module of the system".into()
+        }
+        CUresult::CUDA_ERROR_ILLEGAL_ADDRESS
+        | CUresult::CUDA_ERROR_MISALIGNED_ADDRESS
+        | CUresult::CUDA_ERROR_LAUNCH_FAILED => {
+            format!("a kernel has failed on the device ({:?})", error.0.0)
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+impl CudaError {
+    /// For `map_err` behind a call.
+    pub(super) fn call(what: &'static str) -> impl Fn(DriverError) -> Self {
+        move |source| Self::Call { what, source: Driver(source) }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoDriver => "install NVIDIA's driver, or train on the CPU: leave `--device` out".into(),
+            Self::NoBlas => {
+                "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH".into()
+            }
+            Self::NoDevice { .. } | Self::Capability { .. } => "`evol doctor` lists the devices of this machine".into(),
+            Self::Kernels { .. } => "update the driver: one for CUDA 11 or newer takes them".into(),
+            Self::OutOfMemory { .. } => {
+                "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`".into()
+            }
+            Self::Call { .. } | Self::Blas { .. } => "the last checkpoint is good: the same command goes on from it".into(),
+        })
+    }
+}

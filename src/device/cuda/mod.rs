@@ -1,0 +1,152 @@
+//! The CUDA backend: a context, one stream, our kernels, cuBLAS.
+//!
+//! Where in the flow: `ops/*/cuda.rs` launch kernels and products through it; `model::cuda` owns the memory that they work on. `cudarc` loads the
+//! driver when a device is asked for, so that one binary runs with and without.
+//!
+//! **Invariant:** nothing else in this crate names `cudarc`.
+//! **Invariant:** everything goes into one stream, in order; whoever reads on the host waits for it.
+//! **Invariant:** a missing or old driver, a missing device and a failing launch are errors, never panics.
+
+#![expect(unsafe_code, reason = "calls of the driver with addresses of the device")]
+
+mod blas;
+mod error;
+mod kernels;
+mod memory;
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, CudaStream};
+
+use blas::Blas;
+pub use blas::Operand;
+pub use error::CudaError;
+use kernels::Kernels;
+pub use kernels::{Arg, Grid};
+pub use memory::{Arena, Dtype, Memory, Tensor};
+
+/// Type of activations and of the weights in use. Sums, norms, softmax, the loss, adapters and their gradients are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MixedPrecision {
+    /// f32.
+    No,
+    /// The upper half of f32.
+    #[default]
+    Bf16,
+}
+
+impl MixedPrecision {
+    /// Type of activations.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Self::No => Dtype::F32,
+            Self::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
+/// A GPU that runs our kernels.
+#[derive(Debug)]
+pub struct CudaDevice {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    blas: Blas,
+    kernels: Kernels,
+    info: CudaInfo,
+}
+
+/// What a GPU is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct CudaInfo {
+    /// As in `cuda:N`.
+    pub ordinal: usize,
+    /// Name.
+    pub name: String,
+    /// Compute capability.
+    pub capability: (i32, i32),
+    /// Bytes that are free.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// The lowest compute capability with bf16 arithmetic and asynchronous copies.
+const CAPABILITY: (i32, i32) = (8, 0);
+
+impl CudaDevice {
+    /// Opens device `ordinal` and loads all kernels.
+    ///
+    /// # Errors
+    /// No driver, no such device, one that is too old, no cuBLAS.
+    pub fn new(ordinal: usize) -> Result<Self, CudaError> {
+        let (context, info) = open(ordinal)?;
+        if info.capability < CAPABILITY {
+            return Err(CudaError::Capability { info, needed: CAPABILITY });
+        }
+        // SAFETY: everything is used in one stream, so there is nothing to wait for between streams.
+        unsafe { context.disable_event_tracking() };
+        let stream = context.new_stream().map_err(CudaError::call("make a stream"))?;
+        let blas = Blas::new(&stream)?;
+        let kernels = Kernels::load(&context)?;
+        Ok(Self { context, stream, blas, kernels, info })
+    }
+
+    /// What it is, and what was free when it was opened.
+    pub fn info(&self) -> &CudaInfo {
+        &self.info
+    }
+
+    /// Makes this device that of the calling thread; `cudarc` does so for most calls, not for the plain ones.
+    fn bind(&self) -> Result<(), CudaError> {
+        self.context.bind_to_thread().map_err(CudaError::call("use the device"))
+    }
+
+    /// Waits until all work is done.
+    ///
+    /// # Errors
+    /// Something has failed on the device.
+    pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.stream.synchronize().map_err(CudaError::call("wait for the device"))
+    }
+}
+
+/// All devices of this machine; none without a driver.
+///
+/// # Errors
+/// The driver is there and fails.
+pub fn devices() -> Result<Vec<CudaInfo>, CudaError> {
+    match require_driver() {
+        Err(CudaError::NoDriver) => return Ok(Vec::new()),
+        other => other?,
+    }
+    let count = CudaContext::device_count().map_err(CudaError::call("count devices"))?;
+    (0..count as usize).map(|ordinal| open(ordinal).map(|(_, info)| info)).collect()
+}
+
+/// `cudarc` panics if it does not find the library: so that is asked first.
+fn require_driver() -> Result<(), CudaError> {
+    // SAFETY: it only tries to load the library.
+    let is_there = unsafe { cudarc::driver::sys::is_culib_present() };
+    if !is_there {
+        return Err(CudaError::NoDriver);
+    }
+    cudarc::driver::result::init().map_err(CudaError::call("start the driver"))
+}
+
+fn open(ordinal: usize) -> Result<(Arc<CudaContext>, CudaInfo), CudaError> {
+    require_driver()?;
+    let count = CudaContext::device_count().map_err(CudaError::call("count devices"))?;
+    if ordinal >= count as usize {
+        return Err(CudaError::NoDevice { ordinal, count: count as usize });
+    }
+    let context = CudaContext::new(ordinal).map_err(CudaError::call("open the device"))?;
+    let ask = CudaError::call("ask for the device's properties");
+    let info = (|| {
+        let (free, total) = context.mem_get_info()?;
+        let (name, capability) = (context.name()?, context.compute_capability()?);
+        Ok(CudaInfo { ordinal, name, capability, free: free as u64, total: total as u64 })
+    })()
+    .map_err(ask)?;
+    Ok((context, info))
+}

@@ -1,0 +1,32 @@
+//! CUDA twin of [`adamw_8bit`](super): `kernels/adamw.cu`.
+
+use super::{BLOCK, CodeBook, SIGNED, UNSIGNED};
+use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
+use crate::ops::adamw::{AdamW, Factors};
+
+/// Numbers of [`books`].
+pub(crate) const BOOKS: usize = 1024;
+
+/// Values and middles of both code books, as the kernel reads them.
+pub(crate) fn books() -> Vec<f32> {
+    let numbers = |book: &CodeBook| [&book.values[..], &book.middles, &[0.0]].concat();
+    [numbers(&SIGNED), numbers(&UNSIGNED)].concat()
+}
+
+/// As [`step`](super::step); each moment is codes and scales.
+pub(crate) fn step(
+    device: &CudaDevice,
+    adamw: &AdamW,
+    step: u64,
+    gradients: Tensor,
+    gradient_scale: f64,
+    params: Tensor,
+    [m, v]: [[Tensor; 2]; 2],
+    books: Tensor,
+) -> Result<(), CudaError> {
+    let count = gradients.len();
+    let factors = Factors::<f32>::new(adamw, step, gradient_scale).arg();
+    let tensors = [gradients, params, m[0], m[1], v[0], v[1], books].map(Arg::Tensor);
+    let args = [&tensors[..], &[factors, Arg::U64(count as u64)]].concat();
+    device.launch("adamw_8bit", Grid::new([count.div_ceil(BLOCK), 1], BLOCK as u32), &args)
+}

@@ -1,0 +1,36 @@
+//! CUDA twin of [`linear`](super): the weight is decoded whole into scratch, the product is cuBLAS's.
+//!
+//! At the thousands of tokens of a training row decoding costs some per cent of the product; a kernel that decodes while it multiplies
+//! pays off only below some hundred.
+
+use crate::device::cuda::{CudaDevice, CudaError, Operand, Tensor};
+use crate::ops::quant_matrix::cuda::CudaMatrix;
+
+/// `y = x Wᵀ`.
+pub(crate) fn forward(
+    device: &CudaDevice,
+    w: &CudaMatrix,
+    rows: usize,
+    x: Tensor,
+    y: Tensor,
+    scratch: Tensor,
+) -> Result<(), CudaError> {
+    let weights = w.decode(device, scratch)?;
+    let (x, y) = (Operand::new(x, rows, w.cols()), Operand::new(y, rows, w.rows()));
+    device.multiply(1.0, x, weights.t(), 0.0, y)
+}
+
+/// `dx = beta dx + dy W`.
+pub(crate) fn backward(
+    device: &CudaDevice,
+    w: &CudaMatrix,
+    rows: usize,
+    dy: Tensor,
+    beta: f32,
+    dx: Tensor,
+    scratch: Tensor,
+) -> Result<(), CudaError> {
+    let weights = w.decode(device, scratch)?;
+    let (dy, dx) = (Operand::new(dy, rows, w.rows()), Operand::new(dx, rows, w.cols()));
+    device.multiply(1.0, dy, weights, beta, dx)
+}

@@ -1,0 +1,76 @@
+//! A weight matrix on the device, in its blocks: `kernels/quant_matrix.cu` decodes what is used.
+
+use std::ops::Range;
+
+use super::QuantMatrix;
+use crate::device::cuda::{Arena, Arg, CudaDevice, CudaError, Dtype, Grid, Operand, Tensor};
+use crate::gguf::GgmlType;
+
+/// A matrix (rows, cols) in GGUF blocks on the device.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CudaMatrix {
+    blocks: Tensor,
+    ggml_type: GgmlType,
+    rows: usize,
+    cols: usize,
+}
+
+impl CudaMatrix {
+    /// Room for a matrix.
+    pub(crate) fn take(arena: &mut Arena, matrix: &QuantMatrix<'_>) -> Self {
+        let blocks = arena.take(Dtype::U8, matrix.data.len());
+        Self { blocks, ggml_type: matrix.ggml_type, rows: matrix.rows, cols: matrix.cols }
+    }
+
+    /// Copies the blocks, straight from where they are: the mapped file.
+    pub(crate) fn upload(&self, device: &CudaDevice, matrix: &QuantMatrix<'_>) -> Result<(), CudaError> {
+        device.upload(matrix.data, self.blocks)
+    }
+
+    /// Rows: `out_features`, or the vocabulary.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns: `in_features`.
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Decodes all of it into the start of `scratch`, in its type.
+    pub(crate) fn decode(&self, device: &CudaDevice, scratch: Tensor) -> Result<Operand, CudaError> {
+        self.decode_rows(device, 0..self.rows, scratch)
+    }
+
+    /// Decodes some rows.
+    pub(crate) fn decode_rows(
+        &self,
+        device: &CudaDevice,
+        rows: Range<usize>,
+        scratch: Tensor,
+    ) -> Result<Operand, CudaError> {
+        let out = scratch.first(rows.len() * self.cols);
+        self.run(device, Arg::Null, rows.start, out)?;
+        Ok(Operand::new(out, rows.len(), self.cols))
+    }
+
+    /// Decodes the rows that `list` (N) names into `out` (N, cols).
+    pub(crate) fn decode_listed(
+        &self,
+        device: &CudaDevice,
+        list: Tensor,
+        out: Tensor,
+    ) -> Result<(), CudaError> {
+        assert_eq!(out.len(), list.len() * self.cols, "length of out (left), rows times columns (right)");
+        self.run(device, Arg::Tensor(list), 0, out)
+    }
+
+    fn run(&self, device: &CudaDevice, list: Arg, first: usize, out: Tensor) -> Result<(), CudaError> {
+        assert!(self.cols.is_multiple_of(8), "rows of {} weights", self.cols);
+        let kernel = format!("decode_{}", self.ggml_type.to_string().to_lowercase());
+        let sizes = [Arg::U32(self.cols as u32), Arg::U64(out.len() as u64)];
+        let args =
+            [Arg::Tensor(self.blocks), list, Arg::U32(first as u32), Arg::Tensor(out), sizes[0], sizes[1]];
+        device.launch(&out.dtype().kernel(&kernel), Grid::elements(out.len(), 8), &args)
+    }
+}
