@@ -72,9 +72,14 @@ impl<'a, T: Real> Adapter<'a, T> {
     /// Whether something below the input of `module` in the lowest layer is trained. Above that layer
     /// something always is, because an adapter has the same projections in every layer.
     pub(super) fn trains_below(&self, layer: usize, module: TargetModule) -> bool {
-        let adapted = &self.layout.config.target_modules;
-        layer > 0 || adapted.iter().any(|&other| depth(other) < depth(module))
+        trains_below(self.layout, layer, module)
     }
+}
+
+/// See [`Adapter::trains_below`].
+pub(super) fn trains_below(layout: &LoraWeights, layer: usize, module: TargetModule) -> bool {
+    let adapted = &layout.config.target_modules;
+    layer > 0 || adapted.iter().any(|&other| depth(other) < depth(module))
 }
 
 /// How many projections of a layer lie one behind the other before this one.

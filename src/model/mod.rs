@@ -10,6 +10,7 @@
 //! - `workspace`: all memory of a pass; `checkpointing`: what of it is computed again instead
 //! - `adapter`: branches and gradients by (layer, projection)
 //! - `forward`, `backward`: the passes, as sequences of ops
+//! - `cuda`: the same on a GPU
 //!
 //! **Invariant:** weights are read-only; only adapter tensors have gradients.
 //! **Invariant:** no allocation in a pass: [`Workspace`] is made before the first one.
@@ -19,6 +20,7 @@ mod adapter;
 mod backward;
 mod checkpointing;
 mod config;
+mod cuda;
 mod error;
 mod forward;
 mod row;
@@ -29,6 +31,7 @@ mod workspace;
 
 pub use checkpointing::GradientCheckpointing;
 pub use config::ModelConfig;
+pub use cuda::{CudaBytes, CudaModel};
 pub use error::Error;
 pub use forward::Noise;
 pub use row::{LossSum, PackedRow};

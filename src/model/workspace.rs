@@ -71,7 +71,7 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    fn new(layers: usize, purpose: Purpose) -> Self {
+    pub(super) fn new(layers: usize, purpose: Purpose) -> Self {
         match purpose {
             Purpose::Inference => Self { layers, length: 1, feed_forward_slots: 1, between: 2 },
             Purpose::Training(checkpointing) => {
@@ -105,8 +105,18 @@ impl Segments {
         self.layers.div_ceil(self.length) % self.between
     }
 
+    /// Layers of a segment: attention blocks that have buffers of their own.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Feed-forward blocks that have them.
+    pub(super) fn feed_forward_buffers(&self) -> usize {
+        self.feed_forward_slots
+    }
+
     /// Places of the stream.
-    fn places_needed(&self) -> usize {
+    pub(super) fn places_needed(&self) -> usize {
         self.between + self.length - 1
     }
 }

@@ -23,7 +23,7 @@ pub mod global_norm;
 pub mod linear;
 pub mod lora;
 pub mod matmul;
-mod quant_matrix;
+pub(crate) mod quant_matrix;
 mod reduce;
 pub mod residual;
 pub mod rms_norm;

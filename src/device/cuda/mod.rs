@@ -97,6 +97,15 @@ impl CudaDevice {
         &self.info
     }
 
+    /// Bytes that are free now.
+    ///
+    /// # Errors
+    /// The device has failed.
+    pub fn free_bytes(&self) -> Result<u64, CudaError> {
+        let info = self.context.mem_get_info().map_err(CudaError::call("ask for free memory"))?;
+        Ok(info.0 as u64)
+    }
+
     /// Makes this device that of the calling thread; `cudarc` does so for most calls, not for the plain ones.
     fn bind(&self) -> Result<(), CudaError> {
         self.context.bind_to_thread().map_err(CudaError::call("use the device"))
