@@ -117,6 +117,7 @@ pub fn measure_training(
         model_sha256: "",
         model_name: None,
         device,
+        accelerator: None,
         config: &config,
         init_adapter: None,
         train: &samples,

@@ -4,12 +4,13 @@
 //!
 //! **Invariant:** doctor only reads; what it finds wrong it reports, it does not mend.
 
-use super::args::DoctorArgs;
+use super::args::{DeviceArg, DoctorArgs};
 use super::determinism;
 use super::error::Error;
 use super::machine::Machine;
 use super::manifest::ModelEntry;
 use super::plan::{self, Session};
+use crate::device::cuda::{self, CudaDevice, CudaInfo};
 use crate::gguf::Gguf;
 use crate::llm::{
     self, Engine, EngineOptions, Generate as _, Part, Perturbed, Prompt, Request, Restriction, Sampling,
@@ -79,6 +80,7 @@ struct Report {
 pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     let machine = Machine::detect();
     let mut checks = machine_checks(&machine, session.threads);
+    checks.push(cuda_check(session.device));
     let (mut model, mut matrix) = (None, None);
     if let Some(typed) = &args.model {
         let path = plan::model(typed)?;
@@ -100,6 +102,33 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
         session.output.data(&describe(&report))?;
     }
     if failed > 0 { Err(Error::Doctor { failed, all }.into()) } else { Ok(()) }
+}
+
+/// The GPUs of this machine; that there is none is wrong only if one is asked for.
+fn cuda_check(device: DeviceArg) -> Check {
+    const NAME: &str = "cuda";
+    let found = match cuda::devices() {
+        Ok(devices) => devices,
+        Err(error) => return Check::failed(NAME, error),
+    };
+    if let DeviceArg::Cuda(ordinal) = device
+        && let Err(error) = CudaDevice::new(ordinal)
+    {
+        return Check::failed(NAME, error);
+    }
+    let describe = |info: &CudaInfo| {
+        let (major, minor) = info.capability;
+        let mib = |bytes: u64| bytes >> 20;
+        let CudaInfo { ordinal, name, free, total, .. } = info;
+        format!(
+            "cuda:{ordinal} {name}, capability {major}.{minor}, {} of {} MiB free",
+            mib(*free),
+            mib(*total)
+        )
+    };
+    let all: Vec<String> = found.iter().map(describe).collect();
+    let none = "no device; training is on the CPU".to_owned();
+    Check::new(NAME, Verdict::Ok, if all.is_empty() { none } else { all.join("; ") })
 }
 
 fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {

@@ -10,6 +10,7 @@ use super::compute::{BUILD, RECIPE};
 use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
 use super::shell;
+use crate::device::cuda::CudaError;
 use crate::{bench, dataset, device, evolve, gguf, llm, lora, merge, model, store, train};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,8 +22,6 @@ pub(crate) enum Error {
     Argument { found: OsString },
     #[error("path `{}` is not valid UTF-8, and has to be written to a file of text", path.display())]
     Path { path: PathBuf },
-    #[error("`--device cuda` is not available: this version trains on the CPU")]
-    NoCuda,
     #[error("`--gpu-layers` is {found}, and this build has no GPU backend: expected 0")]
     NoGpuLayers { found: u32 },
     #[error("`--threads` is {found}, expected 1 to {limit}")]
@@ -84,7 +83,6 @@ impl Error {
             Self::Argument { .. } | Self::Path { .. } => {
                 "rename it, or work in another folder: runs record their paths as text".to_owned()
             }
-            Self::NoCuda => "leave `--device` out, or use `--device cpu`".to_owned(),
             Self::NoGpuLayers { .. } => {
                 "build with `cargo build --release --features llama-cuda`, which needs the CUDA toolkit"
                     .to_owned()
@@ -147,6 +145,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<Error>()?.hint())
         .or_else(|| cause.downcast_ref::<gguf::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<device::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<CudaError>()?.hint())
         .or_else(|| cause.downcast_ref::<llm::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<store::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<lora::Error>()?.hint())
@@ -209,6 +208,7 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
         .or_else(|| cause.downcast_ref().map(evolve_usage))
         .or_else(|| cause.downcast_ref().map(bench_usage))
         .or_else(|| cause.downcast_ref().map(train_usage))
+        .or_else(|| cause.downcast_ref().map(cuda_usage))
         .or_else(|| cause.downcast_ref().map(merge_usage))
         .or_else(|| cause.downcast_ref().map(lora_usage))
         .or_else(|| cause.downcast_ref().map(|_: &model::Error| true));
@@ -285,8 +285,14 @@ fn train_usage(error: &train::Error) -> bool {
     match error {
         E::Llm(error) => llm_usage(error),
         E::Lora(error) => lora_usage(error),
+        E::Cuda(error) => cuda_usage(error),
         _ => !matches!(error, E::InUse { .. } | E::NotFinite { .. } | E::Io { .. }),
     }
+}
+
+fn cuda_usage(error: &CudaError) -> bool {
+    use CudaError as E;
+    matches!(error, E::NoDriver | E::NoBlas | E::NoDevice { .. } | E::Capability { .. } | E::Kernels { .. })
 }
 
 fn merge_usage(error: &merge::Error) -> bool {

@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) seed: Option<u64>,
     /// Threads for generation and training.
     pub(crate) threads: usize,
+    /// Where the trainer runs.
+    pub(crate) device: DeviceArg,
     /// What Ctrl-C has said.
     pub(crate) interrupt: Interrupt,
 }
@@ -37,15 +39,18 @@ impl Session {
         if let Some(found) = std::env::args_os().find(|argument| argument.to_str().is_none()) {
             return Err(Error::Argument { found }.into());
         }
-        if global.device == DeviceArg::Cuda {
-            return Err(Error::NoCuda.into());
-        }
         let threads = machine::threads(global.threads)?;
         let available = machine::available_threads();
         if threads > available {
             output.warn(&format!("{threads} threads on {available} cores are slower than {available}"));
         }
-        Ok(Self { output, seed: global.seed, threads, interrupt: Interrupt::install(output)? })
+        Ok(Self {
+            output,
+            seed: global.seed,
+            threads,
+            device: global.device,
+            interrupt: Interrupt::install(output)?,
+        })
     }
 
     /// [`Error::Interrupted`] once Ctrl-C was pressed: asked between stages.

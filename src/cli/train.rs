@@ -1,18 +1,19 @@
 //! `evol train`: a dataset and a base make an adapter.
 
-use super::args::TrainArgs;
+use super::args::{DeviceArg, TrainArgs};
 use super::error::Error;
 use super::output::{Progress, duration};
 use super::plan::{InitAdapter, Session, TrainPlan};
 use super::shell;
 use crate::dataset::{self, Example};
 use crate::device::Device;
+use crate::device::cuda::CudaDevice;
 use crate::gguf::Gguf;
 use crate::llm::Tokenizer;
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::Llama;
 use crate::process;
-use crate::train::{self, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
+use crate::train::{self, Accelerator, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -50,11 +51,17 @@ struct Inputs {
     train: Encoded,
     validation: Encoded,
     device: Device,
+    gpu: Option<CudaDevice>,
 }
 
 impl Inputs {
     fn load(plan: &TrainPlan, session: &Session) -> Result<Self> {
         let gguf = Arc::new(Gguf::open(&plan.model)?);
+        // First: that there is none should not be said after a minute of reading.
+        let gpu = match session.device {
+            DeviceArg::Cpu => None,
+            DeviceArg::Cuda(ordinal) => Some(CudaDevice::new(ordinal)?),
+        };
         let model_sha256 = gguf.sha256()?;
         let model = Llama::load(gguf)?;
         let device = Device::cpu(session.threads)?;
@@ -72,7 +79,7 @@ impl Inputs {
         };
         let train = encode(&plan.data)?;
         let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
-        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device })
+        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device, gpu })
     }
 
     fn job<'a>(&'a self, plan: &'a TrainPlan) -> Job<'a> {
@@ -81,6 +88,10 @@ impl Inputs {
             model_sha256: &self.model_sha256,
             model_name: plan.model.file_stem().and_then(|stem| stem.to_str()),
             device: &self.device,
+            accelerator: self
+                .gpu
+                .as_ref()
+                .map(|device| Accelerator { device, precision: self.config.mixed_precision }),
             config: &self.config,
             init_adapter: self.init_adapter.as_ref(),
             train: &self.train,
@@ -143,12 +154,13 @@ fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
     let costs = train::plan(&job)?;
     let fits = require_memory(&costs);
     let started = Instant::now();
-    let seconds = fits.is_ok().then(|| {
+    let seconds = fits.is_ok().then(|| -> Result<f64> {
         let evaluations = 2 + job.config.eval_steps.map_or(0, |every| costs.steps.saturating_sub(1) / every);
         // A forward pass alone is a third of the work.
         let tokens = costs.tokens + evaluations * costs.validation_tokens as u64 / 3;
-        train::seconds_per_token(&job, &|| started.elapsed()) * tokens as f64
+        Ok(train::seconds_per_token(&job, &|| started.elapsed())? * tokens as f64)
     });
+    let seconds = seconds.transpose()?;
     if session.output.is_json() {
         session.output.document(&json!({
             "plan": costs,
@@ -169,7 +181,7 @@ fn plan_table(inputs: &Inputs, costs: &Plan, seconds: Option<f64>) -> String {
     let memory = &costs.memory;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<22}{value}");
+        let _ = writeln!(text, "{name:<24}{value}");
     };
     let left_out: Vec<String> =
         inputs.train.dropped.iter().map(|(reason, count)| format!("{count} {}", reason.words())).collect();
@@ -197,6 +209,13 @@ fn plan_table(inputs: &Inputs, costs: &Plan, seconds: Option<f64>) -> String {
     line("  checkpoint", mib(memory.checkpoint));
     line("  products", mib(memory.gemm));
     line("  in all", mib(memory.total()));
+    if let Some(device) = &costs.device_memory {
+        line("memory on the GPU: base", mib(device.base));
+        line("  adapter, optimiser", mib(device.adapter + device.optimizer));
+        line("  activations", mib(device.activations));
+        line("  products", mib(device.products));
+        line("  in all, and free", format!("{} of{}", mib(device.total()), mib(device.available)));
+    }
     if let Some(seconds) = seconds {
         line("time, about", duration(seconds));
     }

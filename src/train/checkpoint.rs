@@ -14,9 +14,8 @@
 //! stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
 
 use super::moments::Moments;
-use super::{Encoded, Error, TrainConfig};
+use super::{Encoded, Error, Job, TrainConfig};
 use crate::gguf::replace_file;
-use crate::lora::LoraWeights;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -86,14 +85,9 @@ pub(super) struct Progress {
 pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
 
 impl Fingerprint {
-    /// Model file, samples and every setting but [`DECIDES_NOTHING`].
-    pub(super) fn new(
-        model_sha256: &str,
-        train: &Encoded,
-        validation: &Encoded,
-        config: &TrainConfig,
-        init_adapter: Option<&LoraWeights>,
-    ) -> Self {
+    /// Model file, samples, every setting but [`DECIDES_NOTHING`], and the kind of device.
+    pub(super) fn new(job: &Job<'_>) -> Self {
+        let Job { model_sha256, train, validation, config, init_adapter, accelerator, .. } = *job;
         let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
         let config = serde_json::to_string(&config).expect("a validated configuration has finite numbers");
         // Through text, as the stored one comes: the parser may be one ulp off, but the same way for both.
@@ -101,6 +95,11 @@ impl Fingerprint {
         let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
         for setting in DECIDES_NOTHING {
             map.remove(setting);
+        }
+        match accelerator {
+            // A GPU adds up in another order.
+            Some(_) => drop(map.insert("device".into(), "cuda".into())),
+            None => drop(map.remove("mixed_precision")),
         }
         if let Some(weights) = init_adapter {
             let numbers = blake3::hash(bytemuck::cast_slice(&weights.data)).to_hex().to_string();

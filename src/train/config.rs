@@ -7,6 +7,7 @@
 //! comment names, so no later division, logarithm or cast can fail.
 
 use super::Error;
+use crate::device::cuda::MixedPrecision;
 use crate::lora::{LoraConfig, TargetModule};
 use crate::model::GradientCheckpointing;
 use std::collections::BTreeMap;
@@ -88,6 +89,8 @@ pub struct TrainConfig {
     pub save_steps: u64,
     /// What backward computes again instead of keeping it. Not part of the result: it may differ on resume.
     pub gradient_checkpointing: GradientCheckpointing,
+    /// Type of activations on a GPU; the CPU computes in f32.
+    pub mixed_precision: MixedPrecision,
     /// A validation pass after every so many steps, besides those at the start and the end.
     pub eval_steps: Option<u64>,
     /// Ends the run after so many validation passes in a row without a better loss, at least 1; needs `eval_steps`.
@@ -155,6 +158,7 @@ impl Default for TrainConfig {
             seed: 0,
             save_steps: 1,
             gradient_checkpointing: GradientCheckpointing::None,
+            mixed_precision: MixedPrecision::Bf16,
             eval_steps: None,
             early_stopping_patience: None,
             early_stopping_threshold: 0.0,

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** every variant leaves the last good checkpoint on disk untouched.
 
+use crate::device::cuda::CudaError;
 use std::path::{Path, PathBuf};
 
 /// A training run that cannot start or go on.
@@ -18,6 +19,9 @@ pub enum Error {
         /// The range.
         expected: &'static str,
     },
+    /// The GPU.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// Rows would be longer than what the model was made for.
     #[error("`max_seq_len` is {found}, but the model's context is {limit} tokens")]
     ContextTooShort {
@@ -108,6 +112,26 @@ pub enum Error {
         with_checkpointing: u64,
         /// Longest row.
         longest_row: usize,
+    },
+    /// A run would need more memory than a GPU has free.
+    #[error("the run needs {} MiB on the GPU, and {} MiB are free there", needed >> 20, available >> 20)]
+    DeviceMemory {
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+        /// Longest row.
+        longest_row: usize,
+    },
+    /// Sizes that the kernels are not made for.
+    #[error(
+        "the GPU's kernels need heads of a multiple of 4 and at most 256 columns and rows of a multiple of 8, and the model has {heads} and {rows}"
+    )]
+    HeadSize {
+        /// Columns of a head.
+        heads: usize,
+        /// Hidden or intermediate size.
+        rows: usize,
     },
     /// The adapter to start from is not the one that is asked for.
     #[error("the initial adapter has `{field}` {found}, but {expected} is asked for")]
@@ -237,6 +261,11 @@ impl Error {
                 "remove the example, or use only roles that the model's chat template knows".into()
             }
             Self::Lora(error) => return error.hint(),
+            Self::Cuda(error) => return error.hint(),
+            Self::DeviceMemory { longest_row, .. } => format!(
+                "use `--gradient-checkpointing layer`, a `--max-seq-len` below {longest_row}, `--optim adamw_8bit`, a smaller `--r` or a smaller model"
+            ),
+            Self::HeadSize { .. } => "train it on the CPU: leave `--device` out".into(),
             _ => return None,
         };
         Some(hint)

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a [`Job`] decides the result; a [`Host`] decides only when the run pauses and what is shown.
 
+use super::engine::Accelerator;
 use super::{DropReason, Encoded, EvalMetrics, StepMetrics, TrainConfig};
 use crate::device::Device;
 use crate::lora::LoraWeights;
@@ -23,8 +24,10 @@ pub struct Job<'a> {
     pub model_sha256: &'a str,
     /// Of the base, for the adapter files.
     pub model_name: Option<&'a str>,
-    /// Where ops run.
+    /// Where ops run without a GPU.
     pub device: &'a Device,
+    /// The GPU to train on, if one was asked for.
+    pub accelerator: Option<Accelerator<'a>>,
     /// Settings.
     pub config: &'a TrainConfig,
     /// What the adapter starts as; `None`: as PEFT starts one.

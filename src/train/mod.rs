@@ -15,6 +15,7 @@
 mod checkpoint;
 mod config;
 mod encode;
+mod engine;
 mod error;
 mod job;
 mod metrics;
@@ -30,9 +31,10 @@ mod trainer;
 
 pub use config::{Optim, Overlong, Schedule, TrainConfig};
 pub use encode::{DropReason, Encoded, Sample, encode};
+pub use engine::Accelerator;
 pub use error::{Error, of_examples};
 pub use job::{Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
-pub use plan::{MemoryPlan, Plan, plan};
+pub use plan::{DeviceMemory, MemoryPlan, Plan, plan};
 pub use schedule::{learning_rate, warmup_steps};
 pub use trainer::{seconds_per_token, train};

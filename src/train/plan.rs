@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** rows, steps and tokens are exact, not estimates: the same packing decides them.
 
+use super::engine::{self, Accelerator};
 use super::moments::Moments;
 use super::pack::{Packing, Timeline, epoch_rows};
 use super::{Encoded, Error, Job, TrainConfig};
@@ -40,6 +41,36 @@ pub struct Plan {
     pub activations_with_checkpointing: u64,
     /// What the run takes of memory.
     pub memory: MemoryPlan,
+    /// What it takes of a GPU's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_memory: Option<DeviceMemory>,
+}
+
+/// Bytes of a run on a GPU, by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceMemory {
+    /// The base, in its blocks.
+    pub base: u64,
+    /// Adapter, gradient, and the copy in the type of activations.
+    pub adapter: u64,
+    /// Both moments of `AdamW`.
+    pub optimizer: u64,
+    /// Activations and scratch for the longest row, forward and backward.
+    pub activations: u64,
+    /// Of cuBLAS, for itself.
+    pub products: u64,
+    /// What is free there.
+    pub available: u64,
+}
+
+/// cuBLAS takes 4 MiB at its first product, and 32 MiB on devices of compute capability 9.0 (NVIDIA, "cuBLAS", `cublasSetWorkspace`).
+const CUBLAS_BYTES: u64 = 32 << 20;
+
+impl DeviceMemory {
+    /// Everything but the context, which is there already when this is printed.
+    pub fn total(&self) -> u64 {
+        self.base + self.adapter + self.optimizer + self.activations + self.products
+    }
 }
 
 /// Bytes of a run, by what they are for.
@@ -72,8 +103,12 @@ impl Plan {
     /// Whether the run fits into `available` bytes.
     ///
     /// # Errors
-    /// [`Error::Memory`], with what would fit.
+    /// [`Error::Memory`] or [`Error::DeviceMemory`], with what would fit.
     pub fn require(&self, available: u64) -> Result<(), Error> {
+        if let Some(device) = self.device_memory.filter(|device| device.total() > device.available) {
+            let (needed, available, longest_row) = (device.total(), device.available, self.longest_row);
+            return Err(Error::DeviceMemory { needed, available, longest_row });
+        }
         let needed = self.memory.total();
         if needed <= available {
             return Ok(());
@@ -90,6 +125,7 @@ impl Plan {
 pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     let Job { model, device, config, train, validation, .. } = *job;
     check_inputs(model.config(), config, train, validation)?;
+    check_kernels(job)?;
     let lengths = train.lengths();
     let rows_per_epoch = epoch_rows(&lengths, Packing::of(config), 0).len();
     let timeline = Timeline::new(config, lengths);
@@ -99,10 +135,14 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     let numbers = (trainable_parameters * size_of::<f32>()) as u64;
     let moments = Moments::bytes(config, &adapter);
     adapter.data = Vec::new();
+    let device_memory =
+        job.accelerator.map(|accelerator| device_memory(job, accelerator, &adapter, longest_row));
+    let device_memory = device_memory.transpose()?;
     let activations = |checkpointing| {
         let purpose = Purpose::Training(checkpointing);
         Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
     };
+    let on_gpu = job.accelerator.is_some();
     // The adapter and its gradient, and the one to start from, which the caller keeps.
     let adapters = if job.init_adapter.is_some() { 3 } else { 2 };
     Ok(Plan {
@@ -121,11 +161,40 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
         memory: MemoryPlan {
             base: model.bytes(),
             optimizer: adapters * numbers + moments,
-            activations: activations(config.gradient_checkpointing),
+            activations: if on_gpu { 0 } else { activations(config.gradient_checkpointing) },
             checkpoint: numbers + moments,
-            gemm: GEMM_BYTES_PER_THREAD * device.threads() as u64,
+            gemm: if on_gpu { 0 } else { GEMM_BYTES_PER_THREAD * device.threads() as u64 },
         },
+        device_memory,
     })
+}
+
+fn device_memory(
+    job: &Job<'_>,
+    accelerator: Accelerator<'_>,
+    adapter: &LoraWeights,
+    longest_row: usize,
+) -> Result<DeviceMemory, Error> {
+    let bytes = engine::model_bytes(job, adapter, longest_row, accelerator.precision);
+    Ok(DeviceMemory {
+        base: bytes.base,
+        adapter: bytes.adapter,
+        optimizer: engine::optimizer_bytes(job, adapter),
+        activations: bytes.activations,
+        products: CUBLAS_BYTES,
+        available: accelerator.device.free_bytes()?,
+    })
+}
+
+/// That the kernels of a GPU can compute the model.
+pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
+    let config = job.model.config();
+    let heads = config.head_dim;
+    let rows = [config.hidden_size, config.intermediate_size].into_iter().find(|n| !n.is_multiple_of(8));
+    if job.accelerator.is_some() && (rows.is_some() || !heads.is_multiple_of(4) || heads > 256) {
+        return Err(Error::HeadSize { heads, rows: rows.unwrap_or(config.hidden_size) });
+    }
+    Ok(())
 }
 
 /// What has to hold before a run starts.

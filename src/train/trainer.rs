@@ -10,16 +10,17 @@
 //! [`Trainer::start`].
 
 use super::checkpoint::{self, Exact, Fingerprint, Progress};
+use super::engine::Engine;
 use super::metrics::MetricsFile;
 use super::moments::Moments;
 use super::pack::{Timeline, fill_row, first_fit};
-use super::plan::{check_inputs, longest_row};
+use super::plan::{check_inputs, check_kernels, longest_row};
 use super::tensorboard::EventsFile;
 use super::{
     Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule, spike,
 };
 use crate::lora::LoraWeights;
-use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
+use crate::model::{LossSum, Noise, PackedRow};
 use crate::ops::{adamw, global_norm};
 use crate::rng;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ use std::time::Duration;
 /// If a sample is longer than `job.config.max_seq_len`: it was encoded for another run.
 pub fn train(job: &Job<'_>, host: &mut Host<'_>) -> Result<Outcome, Error> {
     check_inputs(job.model.config(), job.config, job.train, job.validation)?;
+    check_kernels(job)?;
     Trainer::start(job, host)?.run()
 }
 
@@ -47,10 +49,10 @@ struct Trainer<'a, 'h> {
     fingerprint: Fingerprint,
     timeline: Timeline,
     validation_rows: Vec<Vec<usize>>,
+    /// As of the last time that they were collected.
     adapter: LoraWeights,
-    grads: LoraWeights,
     moments: Moments,
-    workspace: Workspace,
+    engine: Engine<'a>,
     row: PackedRow,
     metrics: MetricsFile,
     tensorboard: Option<EventsFile>,
@@ -61,12 +63,12 @@ struct Trainer<'a, 'h> {
 
 impl<'a, 'h> Trainer<'a, 'h> {
     fn start(job: &'a Job<'a>, host: &'a mut Host<'h>) -> Result<Self, Error> {
-        let Job { model, config, train, validation, out, .. } = *job;
+        let Job { config, train, validation, out, .. } = *job;
         std::fs::create_dir_all(out).map_err(Error::io("create", out))?;
         let mut metrics = MetricsFile::open(&out.join("metrics.jsonl"))?;
         let mut adapter = starting_adapter(job);
         let mut moments = Moments::new(config, &adapter);
-        let fingerprint = Fingerprint::new(job.model_sha256, train, validation, config, job.init_adapter);
+        let fingerprint = Fingerprint::new(job);
         let progress =
             checkpoint::read(&checkpoint_path(out), &fingerprint, &mut adapter.data, &mut moments)?;
         if progress.is_none() {
@@ -83,12 +85,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             fingerprint,
             timeline: Timeline::new(config, train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
-            grads: LoraWeights::zeros(&adapter.config, &model.config().base_shape()),
-            workspace: model.workspace(
-                longest_row(config, train, validation),
-                Some(&adapter),
-                Purpose::Training(config.gradient_checkpointing),
-            ),
+            engine: Engine::new(job, &adapter, &moments, longest_row(config, train, validation))?,
             row: PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() },
             adapter,
             moments,
@@ -147,14 +144,14 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let started = (self.host.clock)();
         let config = self.job.config;
         let (step, total_steps) = (self.progress.step, self.timeline.total_steps);
-        let (sum, tokens) = self.accumulate();
+        let (sum, tokens) = self.accumulate()?;
         let loss = sum.nll / sum.n_targets as f64;
         self.require_finite("loss", loss)?;
-        let grad_norm = global_norm::global_norm(self.job.device, &self.grads.data);
+        let grad_norm = self.engine.gradient_norm(self.job)?;
         self.require_finite("gradient norm", grad_norm)?;
         self.watch(loss)?;
         let lr = schedule::learning_rate(config, step, total_steps);
-        self.update(lr, grad_norm);
+        self.update(lr, grad_norm)?;
 
         self.progress.step += 1;
         self.progress.tokens += tokens;
@@ -186,10 +183,10 @@ impl<'a, 'h> Trainer<'a, 'h> {
     ///
     /// Every target of the window weighs the same, whichever row it is in: the scale is one over all of them.
     /// Averaging the rows' means instead would give the tokens of short answers more weight.
-    fn accumulate(&mut self) -> (LossSum, u64) {
-        let Job { model, device, config, train, .. } = *self.job;
+    fn accumulate(&mut self) -> Result<(LossSum, u64), Error> {
+        let Job { config, train, .. } = *self.job;
         let step = self.progress.step;
-        self.grads.data.fill(0.0);
+        self.engine.clear()?;
         let window = self.timeline.window(step);
         let targets: usize = window.iter().flatten().map(|&i| train.samples[i].targets().count()).sum();
         let loss_scale = 1.0 / targets as f32;
@@ -198,26 +195,18 @@ impl<'a, 'h> Trainer<'a, 'h> {
             fill_row(&mut self.row, &train.samples, samples);
             let key = rng::key(config.seed, "train.dropout", &[step, index as u64]);
             let noise = Noise { key, neftune_noise_alpha: config.neftune_noise_alpha };
-            let row = model.forward_backward(
-                device,
-                &mut self.workspace,
-                &self.adapter,
-                &self.row,
-                loss_scale,
-                noise,
-                &mut self.grads,
-            );
+            let row = self.engine.add_row(self.job, &self.adapter, &self.row, loss_scale, noise)?;
             sum.nll += row.nll;
             sum.n_targets += row.n_targets;
             tokens += self.row.tokens.len() as u64;
             (self.host.on_event)(&Event::Row { step: step + 1, row: index + 1, rows: window.len() });
         }
         assert_eq!(sum.n_targets, targets, "the model counts the targets that the samples have");
-        (sum, tokens)
+        Ok((sum, tokens))
     }
 
     /// Clips and applies the gradient.
-    fn update(&mut self, learning_rate: f64, grad_norm: f64) {
+    fn update(&mut self, learning_rate: f64, grad_norm: f64) -> Result<(), Error> {
         let config = self.job.config;
         let clip = if config.max_grad_norm > 0.0 {
             global_norm::clip_factor(grad_norm, config.max_grad_norm)
@@ -231,9 +220,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
             epsilon: config.adam_epsilon,
             weight_decay: config.weight_decay,
         };
-        let (gradients, params) = (&self.grads.data, &mut self.adapter.data);
         let step = (self.progress.step + 1, clip);
-        self.moments.step(self.job.device, &settings, config.loraplus_lr_ratio, step, gradients, params);
+        self.engine.step(self.job, &settings, step, &mut self.adapter, &mut self.moments)
     }
 
     /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next ones does not
@@ -275,14 +263,14 @@ impl<'a, 'h> Trainer<'a, 'h> {
     /// A validation pass; `false`: interrupted before its end, nothing is recorded.
     fn evaluate(&mut self) -> Result<bool, Error> {
         let started = (self.host.clock)();
-        let Job { model, device, validation, .. } = *self.job;
+        let validation = self.job.validation;
         let mut sum = LossSum::default();
         for (index, samples) in self.validation_rows.iter().enumerate() {
             if self.host.interrupt.load(Ordering::Relaxed) {
                 return Ok(false);
             }
             fill_row(&mut self.row, &validation.samples, samples);
-            let row = model.loss(device, &mut self.workspace, Some(&self.adapter), &self.row);
+            let row = self.engine.loss(self.job, &self.adapter, &self.row)?;
             sum.nll += row.nll;
             sum.n_targets += row.n_targets;
             (self.host.on_event)(&Event::EvalRow { row: index + 1, rows: self.validation_rows.len() });
@@ -315,6 +303,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         }
         let limit = self.progress.best.map(|(_, best)| best.0 - config.early_stopping_threshold);
         if limit.is_none_or(|limit| loss < limit) {
+            self.engine.collect(&mut self.adapter, &mut self.moments)?;
             checkpoint::write_best(&best_path(self.job.out), self.progress.step, &self.adapter.data)?;
             self.progress.best = Some((self.progress.step, Exact(loss)));
             self.progress.passes_without_better = 0;
@@ -331,6 +320,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
     fn save(&mut self) -> Result<(), Error> {
         self.progress.metrics_bytes = self.metrics.sync()?;
         if self.saved.as_ref() != Some(&self.progress) {
+            self.engine.collect(&mut self.adapter, &mut self.moments)?;
             let (path, adapter) = (checkpoint_path(self.job.out), &self.adapter.data);
             checkpoint::write(&path, &self.fingerprint, &self.progress, adapter, &self.moments)?;
             self.saved = Some(self.progress.clone());
@@ -341,6 +331,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
 
     fn finish(mut self) -> Result<TrainSummary, Error> {
         let Job { model, out, .. } = *self.job;
+        self.engine.collect(&mut self.adapter, &mut self.moments)?;
         if let Some((step, _)) = self.progress.best {
             self.adapter.data = checkpoint::read_best(&best_path(out), step, self.adapter.data.len())?;
         }
@@ -403,12 +394,14 @@ fn starting_adapter(job: &Job<'_>) -> LoraWeights {
 ///
 /// # Panics
 /// If the job does not pass [`super::plan()`].
-pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> f64 {
-    let Job { model, config, train, validation, device, .. } = *job;
+///
+/// # Errors
+/// The GPU of the job has failed.
+pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<f64, Error> {
+    let Job { config, train, validation, .. } = *job;
     let adapter = starting_adapter(job);
-    let mut grads = LoraWeights::zeros(&adapter.config, &model.config().base_shape());
-    let purpose = Purpose::Training(config.gradient_checkpointing);
-    let mut workspace = model.workspace(longest_row(config, train, validation), Some(&adapter), purpose);
+    let moments = Moments::new(config, &adapter);
+    let mut engine = Engine::new(job, &adapter, &moments, longest_row(config, train, validation))?;
     let mut row = PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() };
     let mut timeline = Timeline::new(config, train.lengths());
     let first = timeline.window(0)[0].clone();
@@ -417,10 +410,10 @@ pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> f64 {
     let mut seconds = 0.0;
     for _ in 0..2 {
         let started = clock();
-        model.forward_backward(device, &mut workspace, &adapter, &row, 1.0, 0, &mut grads);
+        engine.add_row(job, &adapter, &row, 1.0, Noise::from(0))?;
         seconds = clock().saturating_sub(started).as_secs_f64();
     }
-    seconds / row.tokens.len() as f64
+    Ok(seconds / row.tokens.len() as f64)
 }
 
 const VALIDATION_LOSS: &str = "validation loss";

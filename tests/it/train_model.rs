@@ -61,6 +61,7 @@ fn run(model: &Llama, data: &Encoded, out: &Path, stop_after: Option<u64>) -> Ou
         model_sha256: "of the default model",
         model_name: None,
         device: &Device::cpu(0).unwrap(),
+        accelerator: None,
         config: &config,
         init_adapter: None,
         train: data,

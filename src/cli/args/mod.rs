@@ -66,8 +66,9 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "N", help_heading = "Global options",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     pub(crate) seed: Option<u64>,
-    /// Where the trainer runs
-    #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Auto, help_heading = "Global options")]
+    /// Where the trainer runs: `auto` (the CPU in this version), `cpu`, `cuda` or `cuda:N`
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = parse_device,
+          help_heading = "Global options")]
     pub(crate) device: DeviceArg,
     /// Threads for generation and training [default: one per available core]
     #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
@@ -81,14 +82,22 @@ pub(crate) struct GlobalArgs {
 }
 
 /// A device as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeviceArg {
-    /// The fastest that this version has: the CPU
-    Auto,
-    /// The CPU backend
+    /// The CPU.
     Cpu,
-    /// Not in this version: the trainer runs on the CPU
-    Cuda,
+    /// A GPU, by its number.
+    Cuda(usize),
+}
+
+fn parse_device(text: &str) -> Result<DeviceArg, String> {
+    let number = text.strip_prefix("cuda:").map(str::parse);
+    match (text, number) {
+        ("auto" | "cpu", _) => Ok(DeviceArg::Cpu),
+        ("cuda", _) => Ok(DeviceArg::Cuda(0)),
+        (_, Some(Ok(number))) => Ok(DeviceArg::Cuda(number)),
+        _ => Err("expected `auto`, `cpu`, `cuda` or `cuda:N`".to_owned()),
+    }
 }
 
 /// The commands. Each says in its `Args` what it does.

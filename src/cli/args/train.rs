@@ -1,5 +1,6 @@
 //! `evol train` as typed, in the words of PEFT and of Hugging Face's `TrainingArguments`.
 
+use crate::device::cuda::MixedPrecision;
 use crate::lora::TargetModule;
 use crate::model::GradientCheckpointing;
 use crate::train::{Optim, Overlong, Schedule, TrainConfig};
@@ -146,6 +147,9 @@ pub(crate) struct TrainSettings {
     #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing,
           help_heading = BATCHES)]
     pub(crate) gradient_checkpointing: GradientCheckpointing,
+    /// Type of activations with `--device cuda`: `bf16`, or `no` for f32; on the CPU it is f32
+    #[arg(long, value_name = "WHAT", default_value = "bf16", value_parser = parse_precision, help_heading = BATCHES)]
+    pub(crate) mixed_precision: MixedPrecision,
     /// A checkpoint after every so many steps
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().save_steps, help_heading = VALIDATION)]
     pub(crate) save_steps: u64,
@@ -210,6 +214,7 @@ impl TrainSettings {
             seed,
             save_steps: self.save_steps,
             gradient_checkpointing: self.gradient_checkpointing,
+            mixed_precision: self.mixed_precision,
             eval_steps: self.eval_steps,
             early_stopping_patience: self.early_stopping_patience,
             early_stopping_threshold: self.early_stopping_threshold,
@@ -256,6 +261,10 @@ fn parse_schedule(text: &str) -> Result<Schedule, String> {
 }
 
 fn parse_optim(text: &str) -> Result<Optim, String> {
+    by_name(text)
+}
+
+fn parse_precision(text: &str) -> Result<MixedPrecision, String> {
     by_name(text)
 }
 

@@ -141,6 +141,7 @@ impl Fixture {
             model_sha256: "00ff",
             model_name: Some("tiny"),
             device: &self.device,
+            accelerator: None,
             config: &self.config,
             init_adapter: self.init_adapter.as_ref(),
             train: &self.train,
@@ -154,9 +155,16 @@ impl Fixture {
     pub(super) fn run_with(
         &self,
         out: &Path,
+        on_event: impl FnMut(&Event<'_>, &AtomicBool),
+    ) -> Result<Outcome, Error> {
+        Self::run_job(&self.job(out), on_event)
+    }
+
+    /// The same of a job that was changed.
+    pub(super) fn run_job(
+        job: &Job<'_>,
         mut on_event: impl FnMut(&Event<'_>, &AtomicBool),
     ) -> Result<Outcome, Error> {
-        let job = self.job(out);
         let interrupt = AtomicBool::new(false);
         // Every look at the clock is a second later: times are as reproducible as the rest.
         let seconds = Cell::new(0);

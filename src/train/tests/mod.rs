@@ -2,6 +2,7 @@
 
 #![expect(clippy::float_cmp, reason = "equality to the last bit is what is promised")]
 
+mod cuda;
 mod fixture;
 mod options;
 mod pure;

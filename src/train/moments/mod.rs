@@ -5,6 +5,10 @@
 //! **Invariant:** parts of the adapter with a learning rate of their own have blocks of their own, so that the state is a function
 //! of the configuration and the gradients.
 
+mod cuda;
+
+pub(super) use cuda::CudaMoments;
+
 use super::checkpoint::{elements, numbers};
 use super::{Optim, TrainConfig};
 use crate::device::Device;
@@ -45,8 +49,9 @@ enum State {
 
 /// The whole adapter, or every matrix by itself if B learns at another rate.
 fn parts(config: &TrainConfig, adapter: &LoraWeights) -> Vec<Part> {
+    let len = adapter.pairs.last().map_or(0, |pair| pair.b.end);
     let ranges: Vec<(Range<usize>, bool)> = if (config.loraplus_lr_ratio - 1.0).abs() <= 0.0 {
-        vec![(0..adapter.data.len(), false)]
+        vec![(0..len, false)]
     } else {
         adapter.pairs.iter().flat_map(|pair| [(pair.a.clone(), false), (pair.b.clone(), true)]).collect()
     };
@@ -89,6 +94,11 @@ impl Moments {
             Optim::Adamw8bit => 2 * (len + blocks(&parts(config, adapter)) * size_of::<f32>()),
         };
         bytes as u64
+    }
+
+    /// Parameters.
+    pub(super) fn parameters(&self) -> usize {
+        self.parts.last().map_or(0, |part| part.range.end)
     }
 
     /// Makes a step of the whole adapter; B with `ratio` times the learning rate.

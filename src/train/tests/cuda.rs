@@ -1,0 +1,150 @@
+//! Runs on the device of the tests: they agree with those on the CPU, and a run that is stopped anywhere goes on to the same bytes.
+
+use std::sync::atomic::Ordering;
+
+use cudasim::driver::Config;
+use cudasim::exec::Order;
+
+use super::fixture::{Fixture, files};
+use crate::device::cuda::MixedPrecision;
+use crate::ops::check::Cuda;
+use crate::train::{Accelerator, Error, Event, Optim, Outcome, plan};
+
+/// Losses of the steps, and of the validation passes after them.
+type Losses = Vec<(u64, f64)>;
+
+/// Runs on the device, stopping after `stop` steps; there must be no finding.
+fn run(
+    fixture: &Fixture,
+    config: &Config,
+    name: &str,
+    precision: MixedPrecision,
+    stop: Option<u64>,
+) -> (Outcome, Losses) {
+    let cuda = Cuda::new(config);
+    let out = fixture.out(name);
+    let mut job = fixture.job(&out);
+    job.accelerator = Some(Accelerator { device: &cuda.device, precision });
+    let mut losses = Vec::new();
+    let outcome = Fixture::run_job(&job, |event, interrupt| match event {
+        Event::Step { metrics, .. } => {
+            losses.push((metrics.step, metrics.loss));
+            interrupt.store(stop.is_some_and(|stop| metrics.step >= stop), Ordering::Relaxed);
+        }
+        Event::Eval(metrics) => losses.push((metrics.step, metrics.validation_loss)),
+        _ => {}
+    });
+    let outcome = outcome.unwrap();
+    cuda.finish();
+    (outcome, losses)
+}
+
+fn on_cpu(fixture: &Fixture) -> Losses {
+    let mut losses = Vec::new();
+    let outcome = fixture.run_with(&fixture.out("cpu"), |event, _| match event {
+        Event::Step { metrics, .. } => losses.push((metrics.step, metrics.loss)),
+        Event::Eval(metrics) => losses.push((metrics.step, metrics.validation_loss)),
+        _ => {}
+    });
+    assert!(matches!(outcome, Ok(Outcome::Finished(_))));
+    losses
+}
+
+/// With dropout, weight decay, validation passes, a rate of its own for B, and both kinds of moments: losses of all steps within 1e-3 in
+/// f32 and 2e-2 in bf16.
+#[test]
+fn losses_are_those_on_the_cpu() {
+    for optim in [Optim::Adamw, Optim::Adamw8bit] {
+        let mut fixture = Fixture::new();
+        fixture.config.optim = optim;
+        fixture.config.loraplus_lr_ratio = 2.0;
+        let wanted = on_cpu(&fixture);
+        for (precision, limit) in [(MixedPrecision::No, 1e-3), (MixedPrecision::Bf16, 2e-2)] {
+            for order in [Order::Forward, Order::Reverse] {
+                let name = format!("{precision:?} {order:?}");
+                let config = Config { order, checks: true, ..Config::default() };
+                let (_, got) = run(&fixture, &config, &name, precision, None);
+                assert_eq!(got.len(), wanted.len());
+                for (got, wanted) in got.iter().zip(&wanted) {
+                    assert_eq!(got.0, wanted.0);
+                    let error = (got.1 - wanted.1).abs();
+                    assert!(error <= limit * wanted.1, "{optim:?} {name}: {got:?}, wanted {wanted:?}");
+                }
+            }
+            // The order of blocks and warps decides nothing.
+            let files = [Order::Forward, Order::Reverse]
+                .map(|order| files(&fixture.out(&format!("{precision:?} {order:?}"))));
+            assert!(files[0] == files[1], "{precision:?}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_after_any_step_changes_nothing() {
+    for optim in [Optim::Adamw, Optim::Adamw8bit] {
+        let mut fixture = Fixture::new();
+        fixture.config.optim = optim;
+        let config = Config { lazy: true, ..Config::default() };
+        let precision = MixedPrecision::Bf16;
+        let (whole, _) = run(&fixture, &config, "whole", precision, None);
+        let Outcome::Finished(summary) = whole else { panic!("not interrupted") };
+        for step in 1..summary.steps {
+            let name = format!("stopped {step}");
+            let (outcome, _) = run(&fixture, &config, &name, precision, Some(step));
+            assert_eq!(outcome, Outcome::Interrupted { step, total_steps: summary.steps });
+            run(&fixture, &config, &name, precision, None);
+            assert!(files(&fixture.out(&name)) == files(&fixture.out("whole")), "stopped after step {step}");
+        }
+    }
+}
+
+/// A run on one kind of device does not go on on the other, nor in another precision.
+#[test]
+fn a_checkpoint_knows_its_device() {
+    let fixture = Fixture::new();
+    run(&fixture, &Config::default(), "out", MixedPrecision::No, Some(2));
+    let refused = fixture.run(&fixture.out("out"));
+    assert!(matches!(refused, Err(Error::OtherRun { .. })), "{refused:?}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_taken() {
+    let fixture = Fixture::new();
+    let cuda = Cuda::new(&Config { memory: 1 << 20, ..Config::default() });
+    let out = fixture.out("out");
+    let mut job = fixture.job(&out);
+    job.accelerator = Some(Accelerator { device: &cuda.device, precision: MixedPrecision::Bf16 });
+    let plan = plan(&job).unwrap();
+    let device = plan.device_memory.unwrap();
+    assert!(device.available <= 1 << 20);
+    let refused = plan.require(u64::MAX);
+    assert!(
+        matches!(refused, Err(Error::DeviceMemory { available, .. }) if available == 1 << 20),
+        "{refused:?}"
+    );
+    assert!(!out.exists());
+    cuda.finish();
+}
+
+/// What is taken of the device is what the plan says, but for what cuBLAS takes itself.
+#[test]
+fn the_plan_is_what_is_taken() {
+    for optim in [Optim::Adamw, Optim::Adamw8bit] {
+        let mut fixture = Fixture::new();
+        fixture.config.optim = optim;
+        let cuda = Cuda::new(&Config::default());
+        let out = fixture.out("out");
+        let mut job = fixture.job(&out);
+        job.accelerator = Some(Accelerator { device: &cuda.device, precision: MixedPrecision::Bf16 });
+        let planned = plan(&job).unwrap().device_memory.unwrap();
+        let mut taken = 0;
+        Fixture::run_job(&job, |event, _| {
+            if matches!(event, Event::Step { .. }) {
+                taken = planned.available - cuda.device.free_bytes().unwrap();
+            }
+        })
+        .unwrap();
+        assert_eq!(taken, planned.total() - planned.products, "{optim:?}");
+        cuda.finish();
+    }
+}
