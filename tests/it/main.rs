@@ -38,6 +38,7 @@ mod run_inputs;
 mod run_loop;
 mod runs;
 mod train_cli;
+mod train_cuda;
 mod train_encode;
 mod train_model;
 mod verify;

@@ -147,11 +147,11 @@ impl Pass<'_, '_> {
         if !trains_below(layout, layer, modules[0]) {
             return Ok(false);
         }
-        for (i, (module, dy)) in modules.into_iter().zip(dys).enumerate() {
-            let beta = if i == 0 { 0.0 } else { 1.0 };
+        let mut beta = lora::input(device, &branches, n, u, dx, dropped)?;
+        for (module, dy) in modules.into_iter().zip(dys) {
             let weight = weights.layers[layer].linear(module);
             linear::backward(device, weight, n, dy, beta, dx, workspace.weights)?;
-            lora::add_input(device, &branches, i, n, u, dx, dropped)?;
+            beta = 1.0;
         }
         Ok(true)
     }

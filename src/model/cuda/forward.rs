@@ -155,8 +155,8 @@ impl Pass<'_, '_> {
         lora::down(device, &branches, n, x, t, workspace.dropped)?;
         for (i, (module, y)) in modules.into_iter().zip(ys).enumerate() {
             let layer = &weights.layers[layer];
-            linear::forward(device, layer.linear(module), n, x, y, workspace.weights)?;
-            lora::up(device, &branches, i, n, t, y)?;
+            let beta = lora::up(device, &branches, i, n, t, y)?;
+            linear::forward(device, layer.linear(module), n, x, beta, y, workspace.weights)?;
             if let Some(b) = layer.bias(module) {
                 bias::forward(device, b, y)?;
             }

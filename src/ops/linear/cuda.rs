@@ -6,18 +6,19 @@
 use crate::device::cuda::{CudaDevice, CudaError, Operand, Tensor};
 use crate::ops::quant_matrix::cuda::CudaMatrix;
 
-/// `y = x Wᵀ`.
+/// `y = beta y + x Wᵀ`: a small part of y that was there before is added before the sum is rounded.
 pub(crate) fn forward(
     device: &CudaDevice,
     w: &CudaMatrix,
     rows: usize,
     x: Tensor,
+    beta: f32,
     y: Tensor,
     scratch: Tensor,
 ) -> Result<(), CudaError> {
     let weights = w.decode(device, scratch)?;
     let (x, y) = (Operand::new(x, rows, w.cols()), Operand::new(y, rows, w.rows()));
-    device.multiply(1.0, x, weights.t(), 0.0, y)
+    device.multiply(1.0, x, weights.t(), beta, y)
 }
 
 /// `dx = beta dx + dy W`.

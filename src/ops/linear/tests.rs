@@ -183,7 +183,7 @@ fn cuda_agrees_with_the_cpu() {
             );
             let (x_there, dy_there) = (cuda.put(act, &x), cuda.put(act, &dy));
             let (y_there, dx_there) = (cuda.room(act, rows * outputs), cuda.put(act, &x));
-            cuda::forward(&cuda.device, &matrix, rows, x_there, y_there, scratch).unwrap();
+            cuda::forward(&cuda.device, &matrix, rows, x_there, 0.0, y_there, scratch).unwrap();
             cuda.assert_near("y", act, y_there, &run_forward(1, &w, rows, &x));
             cuda::backward(&cuda.device, &matrix, rows, dy_there, 1.0, dx_there, scratch).unwrap();
             cuda.assert_near("dx", act, dx_there, &run_backward(1, &w, rows, &dy, Some(&x)));

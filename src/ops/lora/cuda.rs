@@ -1,6 +1,8 @@
 //! CUDA twin of [`lora`](super): products are cuBLAS's, dropout is in `kernels/elementwise.cu`.
 //!
 //! Factors are read in the type of activations (`shadow`), gradients are added up in f32. Branches write their own columns of t and u.
+//! What a branch adds is written before the product with the frozen weight, which then adds to it: the other way round most of it would be
+//! lost, because it is often smaller than half a unit in the last place of a bf16 number that was rounded already.
 
 use super::LoraSlot;
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Operand, Tensor};
@@ -72,7 +74,7 @@ pub(crate) fn down(
     Ok(())
 }
 
-/// `y += s t Bᵀ` of branch `index`, if there is one.
+/// `y = s t Bᵀ` of branch `index`; what the frozen part has to be added with: 0 if there is no branch.
 pub(crate) fn up(
     device: &CudaDevice,
     branches: &[Option<CudaBranch>],
@@ -80,11 +82,12 @@ pub(crate) fn up(
     rows: usize,
     t: Tensor,
     y: Tensor,
-) -> Result<(), CudaError> {
-    let Some(CudaBranch { b, slot, .. }) = branches[index] else { return Ok(()) };
+) -> Result<f32, CudaError> {
+    let Some(CudaBranch { b, slot, .. }) = branches[index] else { return Ok(0.0) };
     let b = Operand::new(b, slot.out_features, slot.rank);
     let y = Operand::new(y, rows, slot.out_features);
-    device.multiply(slot.scaling, block(branches, index, rows, t), b.t(), 1.0, y)
+    device.multiply(slot.scaling, block(branches, index, rows, t), b.t(), 0.0, y)?;
+    Ok(1.0)
 }
 
 /// As [`backward`](super::backward): adds to the gradients and overwrites `u`.
@@ -112,24 +115,29 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// `dx += dropout'(u A)` of branch `index`, if there is one.
-pub(crate) fn add_input(
+/// `dx = Σ dropout'(u A)` over the branches; what the frozen parts have to be added with: 0 if there is no branch.
+pub(crate) fn input(
     device: &CudaDevice,
     branches: &[Option<CudaBranch>],
-    index: usize,
     rows: usize,
     u: Tensor,
     dx: Tensor,
     scratch: Tensor,
-) -> Result<(), CudaError> {
-    let Some(CudaBranch { a, slot, .. }) = branches[index] else { return Ok(()) };
-    let (u, a) = (block(branches, index, rows, u), Operand::new(a, slot.rank, slot.in_features));
-    if slot.dropout <= 0.0 {
-        return device.multiply(1.0, u, a, 1.0, Operand::new(dx, rows, slot.in_features));
+) -> Result<f32, CudaError> {
+    let mut beta = 0.0;
+    for (i, branch) in branches.iter().enumerate() {
+        let Some(CudaBranch { a, slot, .. }) = branch else { continue };
+        let (u, a) = (block(branches, i, rows, u), Operand::new(*a, slot.rank, slot.in_features));
+        if slot.dropout <= 0.0 {
+            device.multiply(1.0, u, a, beta, Operand::new(dx, rows, slot.in_features))?;
+        } else {
+            let dd = scratch.first(rows * slot.in_features);
+            device.multiply(1.0, u, a, 0.0, Operand::new(dd, rows, slot.in_features))?;
+            drop_into(device, if beta > 0.0 { "dropout_add" } else { "dropout" }, slot, dd, dx)?;
+        }
+        beta = 1.0;
     }
-    let dd = scratch.first(rows * slot.in_features);
-    device.multiply(1.0, u, a, 0.0, Operand::new(dd, rows, slot.in_features))?;
-    drop_into(device, "dropout_add", &slot, dd, dx)
+    Ok(beta)
 }
 
 /// Writes f32 numbers in the type of `out`.
