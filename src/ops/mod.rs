@@ -1,7 +1,8 @@
 //! One folder per operation, forward and backward.
 //!
 //! `mod.rs` of an op is its contract: the formula, the shapes, the source; it checks lengths once and
-//! matches on [`Device`](crate::device::Device). `cpu.rs` is the definition and the CPU backend.
+//! matches on [`Device`](crate::device::Device). `cpu.rs` is the definition and the CPU backend; `cuda.rs` launches the kernel of
+//! the same meaning from `kernels/`, over tensors of a GPU.
 //!
 //! Shapes are row-major, last axis fastest: B batch, T tokens, M rows (B·T), C `hidden_size`, H heads,
 //! K kv heads, D `head_dim`, F `intermediate_size`, V vocab, R rank.
@@ -18,12 +19,13 @@ pub mod adamw_8bit;
 pub mod attention;
 pub mod bias;
 pub mod cross_entropy;
+pub(crate) mod cuda_matrix;
 pub mod embedding;
 pub mod global_norm;
 pub mod linear;
 pub mod lora;
 pub mod matmul;
-pub(crate) mod quant_matrix;
+mod quant_matrix;
 mod reduce;
 pub mod residual;
 pub mod rms_norm;
@@ -35,3 +37,5 @@ pub use quant_matrix::QuantMatrix;
 
 #[cfg(test)]
 pub(crate) mod check;
+#[cfg(test)]
+mod check_cuda;

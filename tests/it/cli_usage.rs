@@ -93,10 +93,10 @@ fn wrong_flags_are_wrong_usage() {
 fn values_out_of_range_name_flag_value_and_range() {
     let folder = tempfile::tempdir().unwrap();
     assert_snapshot!(refused(folder.path(), &["doctor", "--threads", "0"]), @"error: `--threads` is 0, expected 1 to 512");
-    assert_snapshot!(refused(folder.path(), &["doctor", "--device", "cuda"]), @r#"
-    error: `--device cuda` is not available: this version trains on the CPU
+    assert_snapshot!(refused(folder.path(), &["doctor", "--device", "gpu"]), @r#"
+    error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu`, `cuda` or `cuda:N`
 
-    hint: leave `--device` out, or use `--device cpu`
+    For more information, try '--help'.
     "#);
     let train = ["train", "--model", "m.gguf", "--data", "d.jsonl", "--out", "o"];
     assert_snapshot!(refused(folder.path(), &[&train[..], &["--r", "0"]].concat()), @"error: `r` is 0, expected 1 or more");
@@ -116,7 +116,7 @@ fn an_experiment_file_is_read_strictly() {
         refused(folder.path(), &["run", "x.toml"])
     };
     assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n[train]\nlernrate = 1\n"), @r#"
-    error: `x.toml` line 4, column 1: unknown field `lernrate`, expected one of `r`, `rank_pattern`, `lora_alpha`, `use_rslora`, `lora_dropout`, `target_modules`, `optim`, `learning_rate`, `loraplus_lr_ratio`, `neftune_noise_alpha`, `num_train_epochs`, `max_steps`, `micro_batch_size`, `gradient_accumulation_steps`, `max_seq_len`, `shuffle`, `packing`, `overlong`, `warmup_ratio`, `warmup_steps`, `lr_scheduler_type`, `weight_decay`, `adam_beta1`, `adam_beta2`, `adam_epsilon`, `max_grad_norm`, `seed`, `save_steps`, `gradient_checkpointing`, `eval_steps`, `early_stopping_patience`, `early_stopping_threshold`, `load_best_model_at_end`, `max_loss_z_score`
+    error: `x.toml` line 4, column 1: unknown field `lernrate`, expected one of `r`, `rank_pattern`, `lora_alpha`, `use_rslora`, `lora_dropout`, `target_modules`, `optim`, `learning_rate`, `loraplus_lr_ratio`, `neftune_noise_alpha`, `num_train_epochs`, `max_steps`, `micro_batch_size`, `gradient_accumulation_steps`, `max_seq_len`, `shuffle`, `packing`, `overlong`, `warmup_ratio`, `warmup_steps`, `lr_scheduler_type`, `weight_decay`, `adam_beta1`, `adam_beta2`, `adam_epsilon`, `max_grad_norm`, `seed`, `save_steps`, `gradient_checkpointing`, `mixed_precision`, `eval_steps`, `early_stopping_patience`, `early_stopping_threshold`, `load_best_model_at_end`, `max_loss_z_score`
 
     hint: `examples/quickstart.toml` shows every section and key
     "#);

@@ -33,7 +33,7 @@ pub enum CudaError {
         needed: (i32, i32),
     },
     /// The driver does not take our kernels.
-    #[error("the driver refuses the kernels of `{module}`: {}", explain(source))]
+    #[error("the driver refuses the kernels of `{module}`: {}", explain(*source))]
     Kernels {
         /// Source file without its ending.
         module: &'static str,
@@ -48,7 +48,7 @@ pub enum CudaError {
         bytes: u64,
     },
     /// A call of the driver.
-    #[error("cannot {what}: {}", explain(source))]
+    #[error("cannot {what}: {}", explain(*source))]
     Call {
         /// What was tried.
         what: &'static str,
@@ -70,7 +70,7 @@ pub enum CudaError {
 pub struct Driver(pub(super) DriverError);
 
 /// In words, for what users meet.
-fn explain(error: &Driver) -> String {
+fn explain(error: Driver) -> String {
     match error.0.0 {
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => "the device has no memory left".into(),
         CUresult::CUDA_ERROR_NO_DEVICE => "the driver finds no device".into(),

@@ -42,6 +42,9 @@ impl Dtype {
 
 impl Dtype {
     /// The kernel of an op for activations of this type.
+    ///
+    /// # Panics
+    /// If it is none of activations.
     pub fn kernel(self, op: &str) -> String {
         let suffix = match self {
             Self::F32 => "f32",

@@ -5,7 +5,7 @@
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Tensor};
 use crate::lora::TargetModule;
 use crate::model::Llama;
-use crate::ops::quant_matrix::cuda::CudaMatrix;
+use crate::ops::cuda_matrix::CudaMatrix;
 
 /// All tensors of a base.
 #[derive(Debug)]

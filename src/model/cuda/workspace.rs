@@ -49,7 +49,6 @@ pub(super) struct FeedForward {
 
 /// Gradients of activations.
 #[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "`d_x` is the gradient of `x`, as everywhere in ops")]
 pub(super) struct Backward {
     pub(super) d_head_x: Buffer,
     pub(super) d_head_normed: Buffer,
@@ -104,6 +103,81 @@ pub(super) struct Workspace {
     pub(super) cross_entropy: cross_entropy::cuda::Scratch,
 }
 
+/// Takes buffers for so many rows.
+struct Taker<'a> {
+    arena: &'a mut Arena,
+    rows: usize,
+    act: Dtype,
+}
+
+impl Taker<'_> {
+    fn of(&mut self, dtype: Dtype, columns: usize) -> Buffer {
+        Buffer { tensor: self.arena.take(dtype, self.rows * columns), columns }
+    }
+
+    /// Of activations.
+    fn act(&mut self, columns: usize) -> Buffer {
+        self.of(self.act, columns)
+    }
+}
+
+impl Lists {
+    fn take(take: &mut Taker<'_>) -> Self {
+        let mut list = || take.of(Dtype::U32, 1);
+        let [tokens, starts, ends, target_rows, targets, places] = [(); 6].map(|()| list());
+        Self { tokens, starts, ends, target_rows, targets, places, bounds: take.of(Dtype::F64, 1) }
+    }
+}
+
+impl Attention {
+    fn take(take: &mut Taker<'_>, config: &ModelConfig, [t_qkv, t_o, ..]: [usize; 4]) -> Self {
+        let heads = config.num_attention_heads;
+        let (q, kv) = (heads * config.head_dim, config.num_key_value_heads * config.head_dim);
+        Self {
+            rstd: take.of(Dtype::F32, 1),
+            q: take.act(q),
+            k: take.act(kv),
+            v: take.act(kv),
+            attn: take.act(q),
+            lse: take.of(Dtype::F32, heads),
+            middle: take.act(config.hidden_size),
+            t_qkv: take.act(t_qkv),
+            t_o: take.act(t_o),
+        }
+    }
+}
+
+impl FeedForward {
+    fn take(take: &mut Taker<'_>, config: &ModelConfig, [.., t_gate_up, t_down]: [usize; 4]) -> Self {
+        Self {
+            rstd: take.of(Dtype::F32, 1),
+            gate: take.act(config.intermediate_size),
+            up: take.act(config.intermediate_size),
+            t_gate_up: take.act(t_gate_up),
+            t_down: take.act(t_down),
+        }
+    }
+}
+
+impl Backward {
+    fn take(take: &mut Taker<'_>, config: &ModelConfig) -> Self {
+        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+        let (q, kv) = (heads * config.head_dim, config.num_key_value_heads * config.head_dim);
+        Self {
+            d_head_x: take.act(hidden),
+            d_head_normed: take.act(hidden),
+            d_stream: take.act(hidden),
+            d_normed: take.act(hidden),
+            d_ffn: take.act(config.intermediate_size),
+            d_attn: take.act(q),
+            d_q: take.act(q),
+            d_k: take.act(kv),
+            d_v: take.act(kv),
+            deltas: take.of(Dtype::F32, heads),
+        }
+    }
+}
+
 impl Workspace {
     pub(super) fn take(
         arena: &mut Arena,
@@ -113,95 +187,39 @@ impl Workspace {
         purpose: Purpose,
         act: Dtype,
     ) -> Self {
-        let (hidden, ffn, vocab) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let (heads, head_dim) = (config.num_attention_heads, config.head_dim);
-        let (q, kv) = (heads * head_dim, config.num_key_value_heads * head_dim);
-        let ([t_qkv, t_o, t_gate_up, t_down], training) =
-            (group_ranks(Some(adapter)), purpose != Purpose::Inference);
+        let (hidden, vocab, base) = (config.hidden_size, config.vocab_size, config.base_shape());
+        let (ranks, training) = (group_ranks(Some(adapter)), purpose != Purpose::Inference);
         let segments = Segments::new(config.num_hidden_layers, purpose);
-        let mut take = |dtype, columns| Buffer { tensor: arena.take(dtype, max_tokens * columns), columns };
-        let mut lists = || Lists {
-            tokens: take(Dtype::U32, 1),
-            starts: take(Dtype::U32, 1),
-            ends: take(Dtype::U32, 1),
-            target_rows: take(Dtype::U32, 1),
-            targets: take(Dtype::U32, 1),
-            places: take(Dtype::U32, 1),
-            bounds: take(Dtype::F64, 1),
-        };
-        let lists = lists();
-        let attention = (0..segments.length()).map(|_| Attention {
-            rstd: take(Dtype::F32, 1),
-            q: take(act, q),
-            k: take(act, kv),
-            v: take(act, kv),
-            attn: take(act, q),
-            lse: take(Dtype::F32, heads),
-            middle: take(act, hidden),
-            t_qkv: take(act, t_qkv),
-            t_o: take(act, t_o),
-        });
-        let attention = attention.collect();
-        let feed_forward = (0..segments.feed_forward_buffers()).map(|_| FeedForward {
-            rstd: take(Dtype::F32, 1),
-            gate: take(act, ffn),
-            up: take(act, ffn),
-            t_gate_up: take(act, t_gate_up),
-            t_down: take(act, t_down),
-        });
-        let feed_forward = feed_forward.collect();
-        let backward = training.then(|| Backward {
-            d_head_x: take(act, hidden),
-            d_head_normed: take(act, hidden),
-            d_stream: take(act, hidden),
-            d_normed: take(act, hidden),
-            d_ffn: take(act, ffn),
-            d_attn: take(act, q),
-            d_q: take(act, q),
-            d_k: take(act, kv),
-            d_v: take(act, kv),
-            deltas: take(Dtype::F32, heads),
-        });
-        let rank = [t_qkv, t_o, t_gate_up, t_down].into_iter().max().unwrap_or(0);
-        let [rope_table, normed, branch, ffn_out, head_x, head_rstd, head_normed, u] = [
-            (Dtype::F32, head_dim),
-            (act, hidden),
-            (act, hidden),
-            (act, ffn),
-            (act, hidden),
-            (Dtype::F32, 1),
-            (act, hidden),
-            (act, rank),
-        ]
-        .map(|(dtype, columns)| take(dtype, columns));
-        let stream = (0..segments.places_needed()).map(|_| take(act, hidden)).collect();
-        let base = config.base_shape();
-        let largest = TargetModule::ALL.map(|module| base.in_features(module) * base.out_features(module));
-        let largest = largest.into_iter().max().unwrap_or(0);
-        let weights = arena.take(act, largest.max(cross_entropy::cuda::weights_len(hidden, vocab)));
+        let largest =
+            |of: &dyn Fn(TargetModule) -> usize| TargetModule::ALL.into_iter().map(of).max().unwrap_or(0);
+        let matrix = largest(&|module| base.in_features(module) * base.out_features(module));
+        let weights = arena.take(act, matrix.max(cross_entropy::cuda::weights_len(hidden, vocab)));
         let drops = training && adapter.config.lora_dropout > 0.0;
-        let widest = TargetModule::ALL.map(|module| base.in_features(module)).into_iter().max().unwrap_or(0);
+        let widest = largest(&|module| base.in_features(module));
         let dropped = arena.take(act, if drops { max_tokens * widest } else { 0 });
         let cross_entropy =
             cross_entropy::cuda::Scratch::take(arena, act, weights, max_tokens, hidden, vocab);
+        let take = &mut Taker { arena, rows: max_tokens, act };
         Self {
             max_tokens,
             training,
-            segments,
             index: RowIndex::default(),
-            lists,
-            rope_table,
-            stream,
-            attention,
-            feed_forward,
-            normed,
-            branch,
-            ffn: ffn_out,
-            head_x,
-            head_rstd,
-            head_normed,
-            backward,
-            u,
+            lists: Lists::take(take),
+            rope_table: take.of(Dtype::F32, config.head_dim),
+            stream: (0..segments.places_needed()).map(|_| take.act(hidden)).collect(),
+            attention: (0..segments.length()).map(|_| Attention::take(take, config, ranks)).collect(),
+            feed_forward: (0..segments.feed_forward_buffers())
+                .map(|_| FeedForward::take(take, config, ranks))
+                .collect(),
+            normed: take.act(hidden),
+            branch: take.act(hidden),
+            ffn: take.act(config.intermediate_size),
+            head_x: take.act(hidden),
+            head_rstd: take.of(Dtype::F32, 1),
+            head_normed: take.act(hidden),
+            backward: training.then(|| Backward::take(take, config)),
+            u: take.act(ranks.into_iter().max().unwrap_or(0)),
+            segments,
             weights,
             dropped,
             cross_entropy,

@@ -58,7 +58,7 @@ pub(crate) fn forward(
     device.launch(&q.dtype().kernel("attention_forward"), inputs.grid(heads.heads), &args)
 }
 
-/// As [`backward`](super::backward): `saved` is out, lse and d_out, `gradients` `d_q`, `d_k` and `d_v`; `deltas` (T, H) is scratch in f32.
+/// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`; `deltas` (T, H) is scratch in f32.
 pub(crate) fn backward(
     device: &CudaDevice,
     inputs: CudaInputs,

@@ -4,7 +4,7 @@
 
 use super::BLOCK_ROWS;
 use crate::device::cuda::{Arena, Arg, CudaDevice, CudaError, Dtype, Grid, Operand, Tensor};
-use crate::ops::quant_matrix::cuda::CudaMatrix;
+use crate::ops::cuda_matrix::CudaMatrix;
 
 /// Entries of the vocabulary at a time.
 const TILE: usize = 4096;

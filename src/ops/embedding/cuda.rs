@@ -1,7 +1,7 @@
 //! CUDA twin of [`embedding`](super): rows are decoded by `kernels/quant_matrix.cu`, noise is in `kernels/elementwise.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
-use crate::ops::quant_matrix::cuda::CudaMatrix;
+use crate::ops::cuda_matrix::CudaMatrix;
 
 /// As [`forward`](super::forward).
 pub(crate) fn forward(

@@ -4,7 +4,7 @@
 //! pays off only below some hundred.
 
 use crate::device::cuda::{CudaDevice, CudaError, Operand, Tensor};
-use crate::ops::quant_matrix::cuda::CudaMatrix;
+use crate::ops::cuda_matrix::CudaMatrix;
 
 /// `y = beta y + x Wᵀ`: a small part of y that was there before is added before the sum is rounded.
 pub(crate) fn forward(

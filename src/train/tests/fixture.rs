@@ -179,7 +179,7 @@ impl Fixture {
             interrupt: &interrupt,
             on_event: &mut on_event,
         };
-        train(&job, &mut host)
+        train(job, &mut host)
     }
 
     /// Runs to the end.

@@ -5,8 +5,6 @@
 //! **Invariant:** weights decode to f32 and nothing else; f64 is the f32 value, widened, so that checks in
 //! f64 see the weights that training sees.
 
-pub(crate) mod cuda;
-
 use crate::device::CpuDevice;
 use crate::gguf::{GgmlType, TensorView, dequantize};
 use crate::tensor::Real;
@@ -22,8 +20,8 @@ const ROWS_PER_TASK: usize = 32;
 /// columns `in_features`.
 #[derive(Debug, Clone, Copy)]
 pub struct QuantMatrix<'a> {
-    ggml_type: GgmlType,
-    data: &'a [u8],
+    pub(super) ggml_type: GgmlType,
+    pub(super) data: &'a [u8],
     rows: usize,
     cols: usize,
 }

@@ -8,9 +8,9 @@ use cudasim::exec::Order;
 use cudasim::loader;
 use half::bf16;
 
-use super::Weights;
+use super::check::Weights;
 use crate::device::cuda::{Arena, CudaDevice, Dtype, Memory, Tensor};
-use crate::ops::quant_matrix::cuda::CudaMatrix;
+use crate::ops::cuda_matrix::CudaMatrix;
 
 /// One test at a time has the device.
 static TURN: Mutex<()> = Mutex::new(());
@@ -53,7 +53,7 @@ impl Cuda {
         drop(device);
         if let loader::Device::Simulated(simulator) = loader::device() {
             let findings = simulator.report().findings;
-            assert!(findings.is_empty(), "{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>());
+            assert!(findings.is_empty(), "{findings:#?}");
         }
     }
 

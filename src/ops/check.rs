@@ -1,9 +1,7 @@
 //! What the tests of all ops share: reproducible inputs, poisoned and guarded outputs, gradients by
 //! central differences, and devices of several thread counts.
 
-mod cuda;
-
-pub(crate) use cuda::{Cuda, on_cuda};
+pub(crate) use super::check_cuda::{Cuda, on_cuda};
 
 use super::QuantMatrix;
 use crate::device::{CpuDevice, Device};

@@ -1,4 +1,4 @@
-//! A weight matrix on the device, in its blocks: `kernels/quant_matrix.cu` decodes what is used.
+//! CUDA twin of [`QuantMatrix`]: a weight matrix on the device, in its blocks: `kernels/quant_matrix.cu` decodes what is used.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ impl CudaMatrix {
     /// Room for a matrix.
     pub(crate) fn take(arena: &mut Arena, matrix: &QuantMatrix<'_>) -> Self {
         let blocks = arena.take(Dtype::U8, matrix.data.len());
-        Self { blocks, ggml_type: matrix.ggml_type, rows: matrix.rows, cols: matrix.cols }
+        Self { blocks, ggml_type: matrix.ggml_type, rows: matrix.rows(), cols: matrix.cols() }
     }
 
     /// Copies the blocks, straight from where they are: the mapped file.
