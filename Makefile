@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # `make demo OUT=somewhere` keeps runs apart.
 OUT ?= runs/quickstart
 
-.PHONY: help demo build test lint setup model cuda-tools kernel-report fuzz clean-demo
+.PHONY: help demo build test lint setup model cuda-tools kernels kernel-report fuzz clean-demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,13 +15,14 @@ demo: build model ## Build, fetch the default model, run the quickstart experime
 	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
 	@scripts/check-demo $(OUT)/summary.json
 
-test: setup model cuda-tools lint ## Everything that must pass: format, lints, documentation, all tests
+test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
 	cargo test --locked --release --workspace
 	scripts/test-cudarc
 
-lint: setup ## Format, clippy and documentation, warnings are errors
+lint: setup cuda-tools ## Format, clippy, documentation and the kernels' PTX, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --release --workspace --all-targets --features fuzz -- -D warnings
+	scripts/build-kernels --check
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --release --workspace --no-deps --document-private-items
 
 build: setup ## Build the release binary for this machine's instruction set
@@ -35,6 +36,9 @@ model: setup ## Fetch the default model into the cache folder and check its SHA-
 
 cuda-tools: setup ## Fetch NVRTC and ptxas into the cache folder, for tests of kernels
 	@scripts/fetch-cuda-tools
+
+kernels: setup cuda-tools ## Compile kernels/*.cu to the PTX that the binary carries
+	scripts/build-kernels
 
 kernel-report: setup cuda-tools ## What kernels move and compute, and what ptxas gives them
 	cargo bench --locked -p cuda-sim --bench speed -- --report

@@ -121,6 +121,16 @@ impl LoraWeights {
     /// # Panics
     /// The configuration does not pass [`LoraConfig::check`].
     pub fn zeros(config: &LoraConfig, base: &BaseShape) -> Self {
+        let layout = Self::layout(config, base);
+        let end = layout.pairs.last().map_or(0, |pair| pair.b.end);
+        Self { data: vec![0.0; end], ..layout }
+    }
+
+    /// Where everything lies, without numbers.
+    ///
+    /// # Panics
+    /// The configuration does not pass [`LoraConfig::check`].
+    pub fn layout(config: &LoraConfig, base: &BaseShape) -> Self {
         if let Err(error) = config.check() {
             panic!("an unchecked configuration: {error}");
         }
@@ -141,7 +151,7 @@ impl LoraWeights {
                 pairs.push(LoraPair { layer, module, rank, in_features, out_features, a, b });
             }
         }
-        Self { config, pairs, data: vec![0.0; end] }
+        Self { config, pairs, data: Vec::new() }
     }
 
     /// PEFT's start: A ~ U(-1/sqrt(in), 1/sqrt(in)) (kaiming, a = sqrt 5), B = 0; one stream per (seed,

@@ -5,10 +5,10 @@
 //! **Invariant:** between two steps adapter and moments are the whole state: collected and given back they make the same run, bit for bit.
 
 use super::moments::{CudaMoments, Moments};
-use super::{Error, Job};
+use super::{Error, Job, TrainConfig};
 use crate::device::cuda::{Arena, CudaDevice, Dtype, Memory, MixedPrecision, Tensor};
 use crate::lora::LoraWeights;
-use crate::model::{CudaBytes, CudaModel, LossSum, Noise, PackedRow, Purpose, Workspace};
+use crate::model::{CudaModel, LossSum, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::adamw::AdamW;
 use crate::ops::global_norm;
 
@@ -28,23 +28,12 @@ pub(super) enum Engine<'a> {
 }
 
 /// Bytes on a GPU besides those of the model.
-pub(super) fn optimizer_bytes(job: &Job<'_>, adapter: &LoraWeights) -> u64 {
+pub(super) fn optimizer_bytes(config: &TrainConfig, layout: &LoraWeights) -> u64 {
     let mut arena = Arena::default();
-    let parameters = adapter.pairs.last().map_or(0, |pair| pair.b.end);
-    CudaMoments::plan(&mut arena, job.config, adapter);
+    let parameters = layout.pairs.last().map_or(0, |pair| pair.b.end);
+    CudaMoments::plan(&mut arena, config, layout);
     arena.take(Dtype::F64, global_norm::cuda::scratch_len(parameters));
     arena.used()
-}
-
-/// Bytes of the model on a GPU.
-pub(super) fn model_bytes(
-    job: &Job<'_>,
-    adapter: &LoraWeights,
-    longest_row: usize,
-    precision: MixedPrecision,
-) -> CudaBytes {
-    let purpose = Purpose::Training(job.config.gradient_checkpointing);
-    CudaModel::bytes(job.model, adapter, longest_row, purpose, precision)
 }
 
 /// The copies on a GPU.

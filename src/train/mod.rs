@@ -35,6 +35,6 @@ pub use engine::Accelerator;
 pub use error::{Error, of_examples};
 pub use job::{Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
-pub use plan::{DeviceMemory, MemoryPlan, Plan, plan};
+pub use plan::{DeviceMemory, MemoryPlan, Plan, device_memory, plan};
 pub use schedule::{learning_rate, warmup_steps};
 pub use trainer::{seconds_per_token, train};

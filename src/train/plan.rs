@@ -8,8 +8,9 @@ use super::engine::{self, Accelerator};
 use super::moments::Moments;
 use super::pack::{Packing, Timeline, epoch_rows};
 use super::{Encoded, Error, Job, TrainConfig};
+use crate::device::cuda::MixedPrecision;
 use crate::lora::LoraWeights;
-use crate::model::{GradientCheckpointing, ModelConfig, Purpose, Workspace};
+use crate::model::{CudaModel, GradientCheckpointing, Llama, ModelConfig, Purpose, Workspace};
 
 /// The numbers of a run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -135,9 +136,13 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     let numbers = (trainable_parameters * size_of::<f32>()) as u64;
     let moments = Moments::bytes(config, &adapter);
     adapter.data = Vec::new();
-    let device_memory =
-        job.accelerator.map(|accelerator| device_memory(job, accelerator, &adapter, longest_row));
-    let device_memory = device_memory.transpose()?;
+    let device_memory = match job.accelerator {
+        Some(Accelerator { device, precision }) => {
+            let available = device.free_bytes()?;
+            Some(device_memory(model, config, longest_row, precision, available))
+        }
+        None => None,
+    };
     let activations = |checkpointing| {
         let purpose = Purpose::Training(checkpointing);
         Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
@@ -169,21 +174,26 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     })
 }
 
-fn device_memory(
-    job: &Job<'_>,
-    accelerator: Accelerator<'_>,
-    adapter: &LoraWeights,
+/// What a run takes of a GPU, whose rows have at most `longest_row` tokens; `available` is what is free there.
+pub fn device_memory(
+    model: &Llama,
+    config: &TrainConfig,
     longest_row: usize,
-) -> Result<DeviceMemory, Error> {
-    let bytes = engine::model_bytes(job, adapter, longest_row, accelerator.precision);
-    Ok(DeviceMemory {
+    precision: MixedPrecision,
+    available: u64,
+) -> DeviceMemory {
+    let layout = LoraWeights::layout(&config.lora(), &model.config().base_shape());
+    let purpose = Purpose::Training(config.gradient_checkpointing);
+    let bytes = CudaModel::bytes(model, &layout, longest_row, purpose, precision);
+    let optimizer = engine::optimizer_bytes(config, &layout);
+    DeviceMemory {
         base: bytes.base,
         adapter: bytes.adapter,
-        optimizer: engine::optimizer_bytes(job, adapter),
+        optimizer,
         activations: bytes.activations,
         products: CUBLAS_BYTES,
-        available: accelerator.device.free_bytes()?,
-    })
+        available,
+    }
 }
 
 /// That the kernels of a GPU can compute the model.
