@@ -40,8 +40,8 @@ cuda-tools: setup ## Fetch NVRTC and ptxas into the cache folder, for tests of k
 kernels: setup cuda-tools ## Compile kernels/*.cu to the PTX that the binary carries
 	scripts/build-kernels
 
-kernel-report: setup cuda-tools ## What kernels move and compute, and what ptxas gives them
-	cargo bench --locked -p cuda-sim --bench speed -- --report
+kernel-report: setup cuda-tools ## What the trainer's kernels move and compute, and what ptxas gives them (docs/kernels.md)
+	cargo bench --locked --bench kernels
 
 fuzz: setup ## Fuzz the GGUF reader (or TARGET=ptx, the simulated device's front end) for ten minutes, or SECONDS=N
 	scripts/fuzz $(or $(TARGET),gguf) $(or $(SECONDS),600)

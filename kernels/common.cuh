@@ -29,11 +29,6 @@ template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) {
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
     return y;
 }
-template <> __device__ __forceinline__ f16 from_float<f16>(float x) {
-    f16 y;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
-    return y;
-}
 
 // Four neighbours, moved at once: 16 bytes of f32, 8 of the others. Addresses are multiples of that.
 struct alignas(8) quad16 { u16 bits[4]; };
@@ -49,17 +44,19 @@ template <typename T> __device__ __forceinline__ void store4(T *p, float4 x) {
     *reinterpret_cast<quad16 *>(p) = q;
 }
 
-// Eight: in stores of 16 bytes.
-struct alignas(16) oct16 { u16 bits[8]; };
+// Eight, to device memory, in stores of 16 bytes. In assembly, because the compiler cuts some of these stores up.
+__device__ __forceinline__ void store16(void *p, u32 a, u32 b, u32 c, u32 d) {
+    asm("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+template <typename T> __device__ __forceinline__ u32 pair(float low, float high) {
+    return from_float<T>(low).bits | (u32)from_float<T>(high).bits << 16;
+}
 __device__ __forceinline__ void store8(float *p, const float *x) {
-    store4(p, make_float4(x[0], x[1], x[2], x[3]));
-    store4(p + 4, make_float4(x[4], x[5], x[6], x[7]));
+    store16(p, __float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3]));
+    store16(p + 4, __float_as_uint(x[4]), __float_as_uint(x[5]), __float_as_uint(x[6]), __float_as_uint(x[7]));
 }
 template <typename T> __device__ __forceinline__ void store8(T *p, const float *x) {
-    oct16 o;
-#pragma unroll
-    for (int i = 0; i < 8; i++) o.bits[i] = from_float<T>(x[i]).bits;
-    *reinterpret_cast<uint4 *>(p) = *reinterpret_cast<const uint4 *>(&o);
+    store16(p, pair<T>(x[0], x[1]), pair<T>(x[2], x[3]), pair<T>(x[4], x[5]), pair<T>(x[6], x[7]));
 }
 
 constexpr u32 FULL = 0xffffffffu;
@@ -108,4 +105,4 @@ __device__ __forceinline__ double uniform(u64 key, u64 position, u64 item) {
     return ((double)(bits >> 11) + 0.5) * (1.0 / 9007199254740992.0);
 }
 
-#define FOR_ACTIVATIONS(KERNEL) KERNEL(float, f32) KERNEL(bf16, bf16) KERNEL(f16, f16)
+#define FOR_ACTIVATIONS(KERNEL) KERNEL(float, f32) KERNEL(bf16, bf16)

@@ -6,6 +6,9 @@ use super::QuantMatrix;
 use crate::device::cuda::{Arena, Arg, CudaDevice, CudaError, Dtype, Grid, Operand, Tensor};
 use crate::gguf::GgmlType;
 
+/// Weights of a block of threads, as in the kernel.
+const CHUNK: usize = 2048;
+
 /// A matrix (rows, cols) in GGUF blocks on the device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CudaMatrix {
@@ -50,7 +53,7 @@ impl CudaMatrix {
         scratch: Tensor,
     ) -> Result<Operand, CudaError> {
         let out = scratch.first(rows.len() * self.cols);
-        self.run(device, Arg::Null, rows.start, out)?;
+        self.run(device, None, rows.start, out)?;
         Ok(Operand::new(out, rows.len(), self.cols))
     }
 
@@ -62,15 +65,29 @@ impl CudaMatrix {
         out: Tensor,
     ) -> Result<(), CudaError> {
         assert_eq!(out.len(), list.len() * self.cols, "length of out (left), rows times columns (right)");
-        self.run(device, Arg::Tensor(list), 0, out)
+        self.run(device, Some(list), 0, out)
     }
 
-    fn run(&self, device: &CudaDevice, list: Arg, first: usize, out: Tensor) -> Result<(), CudaError> {
+    fn run(
+        &self,
+        device: &CudaDevice,
+        list: Option<Tensor>,
+        first: usize,
+        out: Tensor,
+    ) -> Result<(), CudaError> {
         assert!(self.cols.is_multiple_of(8), "rows of {} weights", self.cols);
         let kernel = format!("decode_{}", self.ggml_type.to_string().to_lowercase());
-        let sizes = [Arg::U32(self.cols as u32), Arg::U64(out.len() as u64)];
-        let args =
-            [Arg::Tensor(self.blocks), list, Arg::U32(first as u32), Arg::Tensor(out), sizes[0], sizes[1]];
-        device.launch(&out.dtype().kernel(&kernel), Grid::elements(out.len(), 8), &args)
+        // Rows that lie together are one long row.
+        let (rows, length) = list.map_or((1, out.len()), |list| (list.len(), self.cols));
+        let chunks = length.div_ceil(CHUNK);
+        let args = [
+            Arg::Tensor(self.blocks),
+            list.map_or(Arg::Null, Arg::Tensor),
+            Arg::U64((first * self.cols) as u64),
+            Arg::Tensor(out),
+            Arg::U64(length as u64),
+            Arg::U32(chunks as u32),
+        ];
+        device.launch(&out.dtype().kernel(&kernel), Grid::new([rows * chunks, 1], 256), &args)
     }
 }

@@ -9,15 +9,16 @@ use evol::gguf::{GgmlType, Gguf};
 use evol::model::Llama;
 
 /// Sizes of a model.
+#[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) name: &'static str,
-    layers: usize,
-    hidden: usize,
-    ffn: usize,
-    heads: usize,
-    kv_heads: usize,
-    vocab: usize,
-    tied: bool,
+    pub(crate) layers: usize,
+    pub(crate) hidden: usize,
+    pub(crate) ffn: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) vocab: usize,
+    pub(crate) tied: bool,
 }
 
 const fn sizes(

@@ -40,6 +40,13 @@ impl CudaInputs {
         Arg::Five([tokens, heads, kv_heads, head_dim, scale.to_bits()])
     }
 
+    /// The kernel of a pass that is made for heads of this size.
+    fn kernel(&self, pass: &str) -> String {
+        let most = [64, 128, MAX_HEAD].into_iter().find(|&most| self.heads.head_dim <= most);
+        let most = most.expect("no head is larger, see `shape`");
+        self.q.dtype().kernel(&format!("attention_{pass}_{most}"))
+    }
+
     fn grid(&self, heads: usize) -> Grid {
         Grid::new([self.tokens().div_ceil(WARPS), heads], 32 * WARPS as u32)
     }
@@ -55,7 +62,7 @@ pub(crate) fn forward(
     let CudaInputs { heads, starts, q, k, v, .. } = inputs;
     assert_eq!((out.len(), lse.len()), (q.len(), inputs.tokens() * heads.heads), "lengths of out and lse");
     let args = [&[starts, q, k, v, out, lse].map(Arg::Tensor)[..], &[inputs.shape()]].concat();
-    device.launch(&q.dtype().kernel("attention_forward"), inputs.grid(heads.heads), &args)
+    device.launch(&inputs.kernel("forward"), inputs.grid(heads.heads), &args)
 }
 
 /// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`; `deltas` (T, H) is scratch in f32.
@@ -81,8 +88,8 @@ pub(crate) fn backward(
     );
     let args =
         [&[starts, q, k, v, out, lse, d_out, d_q, deltas].map(Arg::Tensor)[..], &[inputs.shape()]].concat();
-    device.launch(&q.dtype().kernel("attention_backward_q"), inputs.grid(heads.heads), &args)?;
+    device.launch(&inputs.kernel("backward_q"), inputs.grid(heads.heads), &args)?;
     let args =
         [&[ends, q, k, v, lse, d_out, deltas, d_k, d_v].map(Arg::Tensor)[..], &[inputs.shape()]].concat();
-    device.launch(&q.dtype().kernel("attention_backward_kv"), inputs.grid(heads.kv_heads), &args)
+    device.launch(&inputs.kernel("backward_kv"), inputs.grid(heads.kv_heads), &args)
 }

@@ -2,6 +2,13 @@
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
+/// Rows of a block, one a warp, as in the kernel.
+const ROWS: usize = 16;
+
+fn grid(rows: usize) -> Grid {
+    Grid::new([rows.div_ceil(ROWS), 1], 32 * ROWS as u32)
+}
+
 /// As [`forward`](super::forward); `weight` and `rstd` are f32.
 pub(crate) fn forward(
     device: &CudaDevice,
@@ -14,8 +21,9 @@ pub(crate) fn forward(
     let (rows, columns) = (rstd.len(), weight.len());
     assert_eq!((x.len(), out.len()), (rows * columns, rows * columns), "lengths of x and out");
     let args = [x, weight].map(Arg::Tensor).into_iter().chain([Arg::F32(eps)]);
-    let args: Vec<Arg> = args.chain([out, rstd].map(Arg::Tensor)).chain([Arg::U32(columns as u32)]).collect();
-    device.launch(&x.dtype().kernel("rms_norm_forward"), Grid::rows(rows, columns), &args)
+    let args: Vec<Arg> =
+        args.chain([out, rstd].map(Arg::Tensor)).chain([rows, columns].map(|n| Arg::U32(n as u32))).collect();
+    device.launch(&x.dtype().kernel("rms_norm_forward"), grid(rows), &args)
 }
 
 /// As [`backward`](super::backward).
@@ -33,6 +41,7 @@ pub(crate) fn backward(
         assert_eq!(tensor.len(), rows * columns, "length of x, d_out or d_x");
     }
     let inputs = [x, weight, rstd, d_out].map(Arg::Tensor);
-    let args = [&inputs[..], &[Arg::F32(beta), Arg::Tensor(d_x), Arg::U32(columns as u32)]].concat();
-    device.launch(&x.dtype().kernel("rms_norm_backward"), Grid::rows(rows, columns), &args)
+    let sizes = [rows, columns].map(|n| Arg::U32(n as u32));
+    let args = [&inputs[..], &[Arg::F32(beta), Arg::Tensor(d_x)], &sizes].concat();
+    device.launch(&x.dtype().kernel("rms_norm_backward"), grid(rows), &args)
 }

@@ -150,16 +150,7 @@ fn report(simulator: &'static Simulator, stream: Arc<CudaStream>) {
             files.iter().flat_map(|file| assemble(file, model).unwrap_or_else(|error| panic!("{error}")));
         (model, kernels.collect())
     });
-    // Vectors are read and written once; matrices too, of 512 by 512 in f32 and in bf16; attention has q, k, v, out and lse.
-    let (vector, matrix) = (4 << 22, 512 * 512);
-    let least = [
-        ("add", 3 * vector),
-        ("matmul", 12 * matrix),
-        ("gemm_bf16", 8 * matrix),
-        ("attention", 4 * 512 * (4 * 128 + 4)),
-    ];
-    let least = least.map(|(name, bytes)| (name.to_owned(), bytes)).into();
-    println!("{}", table(&counters, &resources, &least));
+    println!("{}", table(&counters, &resources));
 }
 
 fn main() {

@@ -91,7 +91,7 @@ pub struct Estimate {
 
 /// What limits a kernel on a device.
 pub fn estimate(counters: &Counters, resources: Resources, model: Model) -> Estimate {
-    let bytes = 32 * (counters.traffic.load_sectors + counters.traffic.store_sectors);
+    let bytes = 32 * counters.traffic.least_sectors;
     let shared = u64::from(resources.shared) + u64::from(counters.dynamic_shared);
     let blocks = model.occupancy(counters.threads_of_block, resources.registers, shared);
     let warps = blocks as u32 * counters.threads_of_block.div_ceil(32);
@@ -109,27 +109,27 @@ fn ratio(part: u64, whole: u64) -> String {
     if whole == 0 { "–".into() } else { format!("{:.2}", part as f64 / whole as f64) }
 }
 
-/// Two tables in Markdown: what was counted, and what each device makes of it. `least` are the bytes that a kernel has to
-/// move, by name.
+/// Two tables in Markdown: what was counted, and what each device makes of it. Bytes are the least that memory has to move; what blocks
+/// fetch (from the second-level cache, if another has fetched it) and what warps ask for are told as multiples of that.
 pub fn table(
     counters: &BTreeMap<String, Counters>,
     resources: &[(Model, BTreeMap<String, Resources>)],
-    least: &BTreeMap<String, u64>,
 ) -> String {
     let mut text = String::from(
-        "| kernel | launches | warp instructions | bytes | of the least | sectors per ideal | bank waves per ideal | mma | FLOP per byte |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "| kernel | launches | warp instructions | bytes | by blocks | by warps | sectors per ideal | bank waves per ideal | mma | FLOP per byte |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for (name, c) in counters {
         let t = &c.traffic;
-        let bytes = 32 * (t.load_sectors + t.store_sectors);
+        let bytes = 32 * t.least_sectors;
         writeln!(
             text,
-            "| `{name}` | {} | {} | {bytes} | {} | {} | {} | {} | {} |",
+            "| `{name}` | {} | {} | {bytes} | {} | {} | {} | {} | {} | {} |",
             c.launches,
             c.warp_instructions,
-            least.get(name).map_or_else(|| "–".into(), |&least| ratio(bytes, least)),
-            ratio(t.load_sectors + t.store_sectors, t.load_ideal_sectors + t.store_ideal_sectors),
+            ratio(t.block_sectors, t.least_sectors),
+            ratio(t.sectors(), t.least_sectors),
+            ratio(t.sectors(), t.load_ideal_sectors + t.store_ideal_sectors),
             ratio(t.shared_waves, t.shared_ideal_waves),
             c.mma,
             ratio(c.flops, bytes),

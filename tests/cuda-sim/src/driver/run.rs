@@ -194,6 +194,7 @@ impl State {
         counters.threads_of_block = launch.block.iter().product();
         counters.dynamic_shared = launch.dynamic_shared;
         counters.traffic.add(&outcome.traffic);
+        counters.traffic.end_launch();
         for (pc, (&lanes, &warps)) in outcome.lanes.iter().zip(&outcome.warps).enumerate() {
             counters.lane_instructions += lanes;
             counters.warp_instructions += warps;

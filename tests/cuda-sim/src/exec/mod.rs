@@ -179,6 +179,7 @@ fn run_blocks(
             worker.outcome.findings.push(*fault);
             break;
         }
+        worker.outcome.traffic.end_block();
     }
     worker.finish()
 }
