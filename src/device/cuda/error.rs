@@ -100,7 +100,7 @@ impl CudaError {
                 "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH".into()
             }
             Self::NoDevice { .. } | Self::Capability { .. } => "`evol doctor` lists the devices of this machine".into(),
-            Self::Kernels { .. } => "update the driver: one for CUDA 11 or newer takes them".into(),
+            Self::Kernels { .. } => "update the driver: one for CUDA 12 or newer takes them".into(),
             Self::OutOfMemory { .. } => {
                 "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`".into()
             }

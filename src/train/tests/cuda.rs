@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use cudasim::driver::Config;
 use cudasim::exec::Order;
+use cudasim::loader;
 
 use super::fixture::{Fixture, files};
 use crate::device::cuda::MixedPrecision;
@@ -96,6 +97,33 @@ fn an_interrupt_after_any_step_changes_nothing() {
             assert!(files(&fixture.out(&name)) == files(&fixture.out("whole")), "stopped after step {step}");
         }
     }
+}
+
+/// A device that fails in the middle of a step ends the run with an error; the same command goes on to the bytes of a run without.
+#[test]
+fn a_device_that_is_lost_leaves_the_last_checkpoint() {
+    let loader::Device::Simulated(simulator) = loader::device() else {
+        return; // No command makes a real one fail.
+    };
+    let (fixture, precision) = (Fixture::new(), MixedPrecision::Bf16);
+    run(&fixture, &Config::default(), "whole", precision, None);
+    let cuda = Cuda::new(&Config::default());
+    let out = fixture.out("lost");
+    let mut job = fixture.job(&out);
+    job.accelerator = Some(Accelerator { device: &cuda.device, precision });
+    let lost = Fixture::run_job(&job, |event, _| {
+        if matches!(event, Event::Step { metrics, .. } if metrics.step == 2) {
+            // So few instructions are enough for no kernel.
+            simulator.configure(&Config { budget: 8, ..Config::default() });
+        }
+    });
+    let error = lost.unwrap_err();
+    assert!(matches!(error, Error::Cuda(_)), "{error:?}");
+    assert!(error.hint().unwrap().contains("goes on from it"), "{:?}", error.hint());
+    assert_ne!(simulator.report().findings, []);
+    cuda.finish();
+    run(&fixture, &Config::default(), "lost", precision, None);
+    assert!(files(&fixture.out("lost")) == files(&fixture.out("whole")));
 }
 
 /// A run on one kind of device does not go on on the other, nor in another precision.

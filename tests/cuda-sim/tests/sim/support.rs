@@ -15,10 +15,11 @@ use cudasim::loader::{Device, Simulator, device, nvrtc, tools};
 static TURN: Mutex<()> = Mutex::new(());
 
 pub(crate) struct Bench {
-    _turn: MutexGuard<'static, ()>,
     simulator: &'static Simulator,
     pub(crate) context: Arc<CudaContext>,
     pub(crate) stream: Arc<CudaStream>,
+    // The last that is dropped: a context that outlives the turn keeps the next test's alive.
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Bench {
@@ -32,7 +33,7 @@ impl Bench {
         simulator.report();
         let context = CudaContext::new(0).unwrap();
         let stream = context.default_stream();
-        Self { _turn: turn, simulator, context, stream }
+        Self { simulator, context, stream, _turn: turn }
     }
 
     pub(crate) fn report(&self) -> Report {
