@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cudasim::driver::Config;
 use cudasim::exec::Order;
+use cudasim::finding::Finding;
 use cudasim::loader;
 use half::bf16;
 
@@ -48,12 +49,18 @@ impl Cuda {
 
     #[track_caller]
     pub(crate) fn finish(self) {
+        let findings = self.end();
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// Ends the context; what the simulated device has found until then.
+    pub(crate) fn end(self) -> Vec<Finding> {
         let Self { device, memory, _turn } = self;
         drop(memory);
         drop(device);
-        if let loader::Device::Simulated(simulator) = loader::device() {
-            let findings = simulator.report().findings;
-            assert!(findings.is_empty(), "{findings:#?}");
+        match loader::device() {
+            loader::Device::Simulated(simulator) => simulator.report().findings,
+            loader::Device::Real => Vec::new(),
         }
     }
 
