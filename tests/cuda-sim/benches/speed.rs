@@ -1,18 +1,15 @@
 //! How fast kernels run: lane instructions and floating-point operations a second, on one thread and on all.
 //!
 //! `cargo bench -p cuda-sim --bench speed`. Every figure is the best of five launches, because other programs only make one slower.
-//! With `-- --report` the same launches are looked at as `make kernel-report` looks at those of the trainer.
 
 #![expect(unsafe_code, reason = "kernels are launched")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use cudasim::driver::{Config, Counters};
 use cudasim::loader::{Device, Simulator, device, nvrtc};
-use cudasim::report::{MODELS, assemble, table};
 use std::sync::Arc;
 
 const ROUNDS: usize = 5;
@@ -33,8 +30,6 @@ impl Bench {
         };
         let source = std::fs::read_to_string(folder.join(file)).expect("a kernel of this package");
         let ptx = compile_ptx_with_opts(source, options).expect("it compiles");
-        std::fs::write(std::env::temp_dir().join(file).with_extension("ptx"), ptx.to_src())
-            .expect("a folder for files");
         self.stream.context().load_module(ptx).expect("it loads").load_function(name).expect("it is there")
     }
 
@@ -134,34 +129,12 @@ impl Bench {
     }
 }
 
-fn report(simulator: &'static Simulator, stream: Arc<CudaStream>) {
-    simulator.configure(&Config { profiles: true, ..Config::default() });
-    let counters = Bench { simulator, stream, threads: 0 }.run().into_iter();
-    let counters: BTreeMap<String, Counters> = counters
-        .map(|(name, kernel, counters)| {
-            eprintln!("{name} is {kernel}");
-            (kernel.to_owned(), counters)
-        })
-        .collect();
-    let resources = MODELS.map(|model| {
-        let files = ["basic", "tensor", "attention"]
-            .map(|file| std::env::temp_dir().join(file).with_extension("ptx"));
-        let kernels =
-            files.iter().flat_map(|file| assemble(file, model).unwrap_or_else(|error| panic!("{error}")));
-        (model, kernels.collect())
-    });
-    println!("{}", table(&counters, &resources));
-}
-
 fn main() {
     nvrtc().unwrap_or_else(|error| panic!("{error}"));
     let Device::Simulated(simulator) = device() else {
         panic!("this measures the simulator, and there is a driver")
     };
     let context = CudaContext::new(0).expect("the simulated device");
-    if std::env::args().any(|argument| argument == "--report") {
-        return report(simulator, context.default_stream());
-    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<_> = [1, processors]
         .map(|threads| {

@@ -1,5 +1,8 @@
 //! A CUDA device made of this machine's processor.
 
+#[macro_use]
+mod exports;
+
 mod blas;
 pub mod check;
 pub mod driver;

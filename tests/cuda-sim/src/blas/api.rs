@@ -22,18 +22,6 @@ const NOT_SUPPORTED: i32 = 15;
 /// `CUBLAS_TF32_TENSOR_OP_MATH`.
 const TF32_MATH: i32 = 3;
 
-macro_rules! api {
-    ($(fn $name:ident($($argument:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: $ty),*) -> c_int {
-            #[allow(unused_unsafe, reason = "not every function needs it")]
-            // SAFETY: pointers are what the library's documentation says, as promised by the caller.
-            let run = || -> Result<(), i32> { unsafe { $body } };
-            run().err().unwrap_or(0)
-        }
-    )*};
-}
-
 api! {
     fn cublasCreate_v2(handle: *mut usize) {
         let mut state = state();

@@ -289,6 +289,21 @@ fn elements_of_register(element: Element) -> usize {
     if element == Element::F64 { 1 } else { 4 / element.bytes() }
 }
 
+/// Where element `e` of register `i` of a lane stands in a matrix of so many columns. What `wmma` loads stays as it is stored: only `wmma` reads it.
+fn index(
+    [i, lane, e]: [usize; 3],
+    per: usize,
+    width: usize,
+    place: impl Fn(usize, usize, usize, usize) -> (usize, usize),
+    wmma: bool,
+) -> usize {
+    if wmma {
+        return (i * per + e) * 32 + lane;
+    }
+    let (row, column) = place(i, lane, e, per);
+    row * width + column
+}
+
 fn gather(
     rows: *mut u8,
     registers: &[u32],
@@ -302,13 +317,7 @@ fn gather(
     for (i, &register) in registers.iter().enumerate() {
         for lane in 0..32 {
             for e in 0..per {
-                let at = if wmma {
-                    (i * per + e) * 32 + lane
-                } else {
-                    let (r, c) = place(i, lane, e, per);
-                    r * width + c
-                };
-                if let Some(value) = values.get_mut(at) {
+                if let Some(value) = values.get_mut(index([i, lane, e], per, width, &place, wmma)) {
                     *value = read_element(rows, register, lane, e, element);
                 }
             }
@@ -343,13 +352,9 @@ fn scatter(
     for (i, &register) in registers.iter().enumerate() {
         for lane in 0..32 {
             for e in 0..per {
-                let at = if wmma {
-                    (i * per + e) * 32 + lane
-                } else {
-                    let (r, c) = place_c(i, lane, e, per);
-                    r * width + c
+                let Some(&value) = values.get(index([i, lane, e], per, width, place_c, wmma)) else {
+                    continue;
                 };
-                let Some(&value) = values.get(at) else { continue };
                 // SAFETY: the offset is that of a row as wide as the element needs.
                 unsafe {
                     let bytes = row::<u8>(rows, register);

@@ -11,19 +11,6 @@ use std::sync::MutexGuard;
 
 use super::{CURRENT, INVALID_CONTEXT, INVALID_VALUE, State, state};
 
-/// Functions of C that give an error, and run on pointers that the caller promises to be what the documentation says.
-macro_rules! api {
-    ($(fn $name:ident($($argument:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: $ty),*) -> std::ffi::c_int {
-            #[allow(unused_unsafe, reason = "not every function needs it")]
-            // SAFETY: pointers are what the driver's documentation says, as promised by the caller.
-            let run = || -> Result<(), i32> { unsafe { $body } };
-            run().err().unwrap_or(0)
-        }
-    )*};
-}
-
 mod control;
 mod device;
 mod memory;
