@@ -1,7 +1,7 @@
 //! How functions of C are written, for the driver and for cuBLAS.
 
 /// Functions of C that give an error, and run on pointers that the caller promises to be what the library's documentation says.
-macro_rules! api {
+macro_rules! exports {
     ($(fn $name:ident($($argument:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($argument: $ty),*) -> std::ffi::c_int {

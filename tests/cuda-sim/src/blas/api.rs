@@ -22,7 +22,7 @@ const NOT_SUPPORTED: i32 = 15;
 /// `CUBLAS_TF32_TENSOR_OP_MATH`.
 const TF32_MATH: i32 = 3;
 
-api! {
+exports! {
     fn cublasCreate_v2(handle: *mut usize) {
         let mut state = state();
         let number = state.handle();

@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_int};
 use super::super::{Config, INVALID_VALUE, Report, state};
 use super::text;
 
-api! {
+exports! {
     fn cuGetErrorName(error: c_int, name: *mut *const c_char) { error_text(error, name) }
     fn cuGetErrorString(error: c_int, name: *mut *const c_char) { error_text(error, name) }
 

@@ -13,7 +13,7 @@ const INVALID_DEVICE: i32 = 101;
 const NOT_FOUND: i32 = 500;
 const NAME: &CStr = c"CUDA-SIM (PTX on this machine's processor)";
 
-api! {
+exports! {
     fn cuInit(_flags: c_uint) { Ok(()) }
     // NVRTC asks for tables of its own, and does without them.
     fn cuGetExportTable(table: *mut *const c_void, _id: *const c_void) { *table = std::ptr::null(); Err(NOT_FOUND) }

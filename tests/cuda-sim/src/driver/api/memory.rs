@@ -11,7 +11,7 @@ use super::super::run::Work;
 use super::super::{INVALID_VALUE, NOT_SUPPORTED, OUT_OF_MEMORY, State, state};
 use super::with_context;
 
-api! {
+exports! {
     fn cuMemAlloc_v2(address: *mut u64, bytes: usize) {
         if bytes == 0 { return Err(INVALID_VALUE); }
         *address = with_context()?.allocate(bytes as u64)?;

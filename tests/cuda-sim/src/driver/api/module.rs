@@ -20,7 +20,7 @@ const INVALID_PTX: i32 = 218;
 const FILE_NOT_FOUND: i32 = 301;
 const NOT_FOUND: i32 = 500;
 
-api! {
+exports! {
     fn cuModuleLoadData(module: *mut usize, image: *const c_char) {
         // ELF files and fat binaries hold instructions of real devices.
         let magic = image.cast::<[u8; 4]>().read_unaligned();

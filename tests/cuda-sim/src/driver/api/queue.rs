@@ -13,7 +13,7 @@ use super::super::stream::{Event, Mark, Stream};
 use super::super::{CURRENT, INVALID_HANDLE, INVALID_VALUE, NOT_READY, State, state};
 use super::with_context;
 
-api! {
+exports! {
     fn cuStreamCreate(stream: *mut usize, flags: c_uint) { new_stream(stream, flags) }
     fn cuStreamCreateWithPriority(stream: *mut usize, flags: c_uint, _priority: c_int) { new_stream(stream, flags) }
     fn cuStreamDestroy_v2(stream: usize) {
