@@ -1,9 +1,14 @@
-// Causal attention over packed rows with grouped heads (src/ops/attention), for heads of any multiple of 4 up to 256 columns, and every type.
+// Causal attention over packed rows with grouped heads (src/ops/attention). Here for heads of any multiple of 4 up to 256 columns, and every type;
+// heads of 64 and 128 columns of 16 bits have tensor cores (attention_tiles.cuh). Statistics lie by head: (H, T).
 //
 // A warp has a query (forward, dQ) or a key (dK and dV) of one head. Scores of 32 partners are made at once, one a lane; then the lanes share the columns
 // of the head for what is summed over partners. No score is stored, nothing is added atomically.
 
 #include "common.cuh"
+
+struct Shape { int tokens, heads, kv_heads, head_dim; float scale; };
+
+#include "attention_tiles.cuh"
 
 // HEAD is the most columns that a kernel takes: a lane has HEAD / 32 of them.
 constexpr int WARPS = 4;
@@ -31,8 +36,6 @@ __device__ __forceinline__ void spread(float (&sums)[COLUMNS], float weight, con
     }
 }
 
-struct Shape { int tokens, heads, kv_heads, head_dim; float scale; };
-
 template <int HEAD, typename T>
 __device__ void forward(const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {
     __shared__ __align__(16) float query[WARPS][HEAD];
@@ -56,7 +59,7 @@ __device__ void forward(const u32 *starts, const T *q, const T *k, const T *v, T
 #pragma unroll
     for (int c = 0; c < HEAD / 32; c++)
         if (lane + 32 * c < s.head_dim) out[at + lane + 32 * c] = from_float<T>(sums[c] / total);
-    if (lane == 0) lse[(size_t)t * s.heads + h] = largest + logf(total);
+    if (lane == 0) lse[(size_t)h * s.tokens + t] = largest + logf(total);
 }
 
 // The sum over a head of d_out * out, by a warp.
@@ -79,8 +82,8 @@ __device__ void backward_q(const u32 *starts, const T *q, const T *k, const T *v
         query[warp][i] = to_float(q[at + i]) * s.scale;
         gradient[warp][i] = to_float(d_out[at + i]);
     }
-    float d = delta(out + at, d_out + at, s.head_dim, lane), l = lse[(size_t)t * s.heads + h];
-    if (lane == 0) deltas[(size_t)t * s.heads + h] = d;
+    float d = delta(out + at, d_out + at, s.head_dim, lane), l = lse[(size_t)h * s.tokens + t];
+    if (lane == 0) deltas[(size_t)h * s.tokens + t] = d;
     __syncwarp();
     float sums[HEAD / 32] = {};
     for (int first = starts[t]; first <= t; first += 32) {
@@ -120,7 +123,7 @@ __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v,
             size_t column = (size_t)h * s.head_dim;
             float p = 0.f, d_score = 0.f;
             if (lane < count) {
-                size_t statistic = (size_t)t * s.heads + h;
+                size_t statistic = (size_t)h * s.tokens + t;
                 p = expf(dot(key[warp], q + t * stride + column, s.head_dim) - lse[statistic]);
                 d_score = p * (dot(value[warp], d_out + t * stride + column, s.head_dim) - deltas[statistic]) * s.scale;
             }
@@ -150,5 +153,24 @@ __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v,
         T *d_v, Shape s) {                                                                                                      \
         backward_kv<HEAD>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                                                      \
     }
+// Registers for this many blocks to a multiprocessor.
+#define TILES(T, name, D, BLOCKS)                                                                                              \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_forward_tiles_##D##_##name(                        \
+        const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {                                   \
+        forward_tiles<D>(starts, q, k, v, out, lse, s);                                                                         \
+    }                                                                                                                           \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_backward_q_tiles_##D##_##name(                     \
+        const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse, const T *d_out, T *d_q,          \
+        float *deltas, Shape s) {                                                                                               \
+        backward_q_tiles<D>(starts, q, k, v, out, lse, d_out, d_q, deltas, s);                                                  \
+    }                                                                                                                           \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_backward_kv_tiles_##D##_##name(                    \
+        const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out, const float *deltas, T *d_k,     \
+        T *d_v, Shape s) {                                                                                                      \
+        backward_kv_tiles<D>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                                                   \
+    }
+TILES(bf16, bf16, 64, 3)
+TILES(bf16, bf16, 128, 2)
+
 #define HEADS(T, name) KERNEL(T, name, 64) KERNEL(T, name, 128) KERNEL(T, name, 256)
 FOR_ACTIVATIONS(HEADS)

@@ -51,6 +51,11 @@ __device__ __forceinline__ void store16(void *p, u32 a, u32 b, u32 c, u32 d) {
 template <typename T> __device__ __forceinline__ u32 pair(float low, float high) {
     return from_float<T>(low).bits | (u32)from_float<T>(high).bits << 16;
 }
+template <> __device__ __forceinline__ u32 pair<bf16>(float low, float high) {
+    u32 both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+}
 __device__ __forceinline__ void store8(float *p, const float *x) {
     store16(p, __float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3]));
     store16(p + 4, __float_as_uint(x[4]), __float_as_uint(x[5]), __float_as_uint(x[6]), __float_as_uint(x[7]));

@@ -1,10 +1,14 @@
-//! CUDA twin of [`attention`](super): `kernels/attention.cu`.
+//! CUDA twin of [`attention`](super): `kernels/attention.cu`, on tensor cores for the sizes of heads that models of today have.
+//!
+//! Statistics (`lse` and `deltas`) are (H, T) here, so that those of a tile of queries lie together.
 
 use super::Heads;
-use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
+use crate::device::cuda::{Arg, CudaDevice, CudaError, Dtype, Grid, Tensor};
 
-/// Warps of a block: each has a query or a key.
+/// Warps of a block, and without tensor cores its queries or keys.
 const WARPS: usize = 4;
+/// Queries or keys of a block with tensor cores.
+const TILE: usize = 64;
 /// Columns of a head at most.
 pub(crate) const MAX_HEAD: usize = 256;
 
@@ -35,24 +39,35 @@ impl CudaInputs {
             "lengths of k and v"
         );
         assert!(head_dim <= MAX_HEAD && head_dim.is_multiple_of(4), "a head of {head_dim} columns");
+        assert!(u32::try_from(self.q.len()).is_ok(), "kernels count elements in 32 bits");
         let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
         let [tokens, heads, kv_heads, head_dim] = [tokens, heads, kv_heads, head_dim].map(|n| n as u32);
         Arg::Five([tokens, heads, kv_heads, head_dim, scale.to_bits()])
     }
 
-    /// The kernel of a pass that is made for heads of this size.
-    fn kernel(&self, pass: &str) -> String {
-        let most = [64, 128, MAX_HEAD].into_iter().find(|&most| self.heads.head_dim <= most);
-        let most = most.expect("no head is larger, see `shape`");
-        self.q.dtype().kernel(&format!("attention_{pass}_{most}"))
-    }
-
-    fn grid(&self, heads: usize) -> Grid {
-        Grid::new([self.tokens().div_ceil(WARPS), heads], 32 * WARPS as u32)
+    /// Launches the kernel of a pass that is made for heads of this size; `heads` is how many a token has of what a block works on.
+    fn launch(
+        &self,
+        device: &CudaDevice,
+        pass: &str,
+        heads: usize,
+        tensors: &[Tensor],
+    ) -> Result<(), CudaError> {
+        let head_dim = self.heads.head_dim;
+        let (kernel, rows) = if self.q.dtype() == Dtype::Bf16 && matches!(head_dim, 64 | 128) {
+            (format!("attention_{pass}_tiles_{head_dim}"), TILE)
+        } else {
+            let most = [64, 128, MAX_HEAD].into_iter().find(|&most| head_dim <= most);
+            (format!("attention_{pass}_{}", most.expect("no head is larger, see `shape`")), WARPS)
+        };
+        let args: Vec<Arg> =
+            tensors.iter().copied().map(Arg::Tensor).chain(std::iter::once(self.shape())).collect();
+        let grid = Grid::new([self.tokens().div_ceil(rows), heads], 32 * WARPS as u32);
+        device.launch(&self.q.dtype().kernel(&kernel), grid, &args)
     }
 }
 
-/// As [`forward`](super::forward); `lse` is f32.
+/// As [`forward`](super::forward); `lse` (H, T) is f32.
 pub(crate) fn forward(
     device: &CudaDevice,
     inputs: CudaInputs,
@@ -61,11 +76,10 @@ pub(crate) fn forward(
 ) -> Result<(), CudaError> {
     let CudaInputs { heads, starts, q, k, v, .. } = inputs;
     assert_eq!((out.len(), lse.len()), (q.len(), inputs.tokens() * heads.heads), "lengths of out and lse");
-    let args = [&[starts, q, k, v, out, lse].map(Arg::Tensor)[..], &[inputs.shape()]].concat();
-    device.launch(&inputs.kernel("forward"), inputs.grid(heads.heads), &args)
+    inputs.launch(device, "forward", heads.heads, &[starts, q, k, v, out, lse])
 }
 
-/// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`; `deltas` (T, H) is scratch in f32.
+/// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`; `deltas` (H, T) is scratch in f32.
 pub(crate) fn backward(
     device: &CudaDevice,
     inputs: CudaInputs,
@@ -86,10 +100,8 @@ pub(crate) fn backward(
         (inputs.tokens() * heads.heads, lse.len()),
         "lengths of lse and deltas"
     );
-    let args =
-        [&[starts, q, k, v, out, lse, d_out, d_q, deltas].map(Arg::Tensor)[..], &[inputs.shape()]].concat();
-    device.launch(&inputs.kernel("backward_q"), inputs.grid(heads.heads), &args)?;
-    let args =
-        [&[ends, q, k, v, lse, d_out, deltas, d_k, d_v].map(Arg::Tensor)[..], &[inputs.shape()]].concat();
-    device.launch(&inputs.kernel("backward_kv"), inputs.grid(heads.kv_heads), &args)
+    let to_queries = [starts, q, k, v, out, lse, d_out, d_q, deltas];
+    inputs.launch(device, "backward_q", heads.heads, &to_queries)?;
+    let to_keys = [ends, q, k, v, lse, d_out, deltas, d_k, d_v];
+    inputs.launch(device, "backward_kv", heads.kv_heads, &to_keys)
 }

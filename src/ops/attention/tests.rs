@@ -165,8 +165,16 @@ fn refuses_a_sample_that_starts_in_the_future() {
 fn cuda_agrees_with_the_cpu() {
     use crate::device::cuda::Dtype;
     use crate::ops::check::{Cuda, on_cuda};
-    // Kernels are made for heads of up to 64, 128 and 256 columns.
-    let large = [Case::new(2, 1, 128, &[70, 3]), Case::new(2, 2, 132, &[35]), Case::new(1, 1, 256, &[33])];
+    // Kernels are made for heads of up to 64, 128 and 256 columns, and of exactly 64 and 128 in tiles of 64 rows, which samples here fill, end
+    // within, begin within, and share.
+    let large = [
+        Case::new(2, 1, 64, &[64, 128]),
+        Case::new(2, 1, 64, &[5, 7, 90, 1, 30, 60]),
+        Case::new(2, 1, 128, &[70, 3]),
+        Case::new(4, 1, 128, &[20, 109, 32]),
+        Case::new(2, 2, 132, &[35]),
+        Case::new(1, 1, 256, &[33]),
+    ];
     let cases = Case::all().into_iter().chain(large);
     for case in cases.filter(|case| case.heads.head_dim.is_multiple_of(4)) {
         on_cuda(|cuda, act| {
@@ -189,7 +197,9 @@ fn cuda_agrees_with_the_cpu() {
             let [lse_there, deltas] = [0; 2].map(|_| cuda.room(Dtype::F32, lse.len()));
             cuda::forward(&cuda.device, inputs, out_there, lse_there).unwrap();
             cuda.assert_near("out", act, out_there, &out);
-            cuda.assert_near("lse", Dtype::F32, lse_there, &lse);
+            let heads = case.heads.heads;
+            let by_head: Vec<f32> = (0..lse.len()).map(|i| lse[i % tokens * heads + i / tokens]).collect();
+            cuda.assert_near("lse", Dtype::F32, lse_there, &by_head);
             let gradients = [d_q_there, d_k_there, d_v_there];
             cuda::backward(&cuda.device, inputs, [out_there, lse_there, d_out_there], gradients, deltas)
                 .unwrap();
