@@ -1,7 +1,7 @@
 //! What the trainer's kernels move and compute: one step of a model with the sizes of Llama-3.2-1B and one layer, on the simulated device
 //! (`make kernel-report`, docs/kernels.md).
 //!
-//! Weights are zeros: what is counted depends on sizes only. Times that are printed are limits of devices, not measurements.
+//! Times that are printed are limits of devices, not measurements.
 
 #![allow(
     clippy::print_stdout,
@@ -9,69 +9,34 @@
     reason = "a measuring program: it prints, and stops on bad input"
 )]
 
+#[path = "../tests/it/counted_step.rs"]
+mod counted_step;
 #[path = "../tests/it/sparse_model.rs"]
 mod sparse_model;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use cudasim::driver::{Config, Report};
+use counted_step::step;
+use cudasim::driver::{Config, Counters};
 use cudasim::loader::{self, Simulator};
-use cudasim::report::{MODELS, assemble, table};
-use evol::device::Device;
-use evol::device::cuda::{CudaDevice, MixedPrecision};
-use evol::train::{Accelerator, Encoded, Host, Job, Sample, TrainConfig, train};
-use sparse_model::{MODELS as SIZES, Sizes, load};
+use cudasim::report::{assemble, table};
+use sparse_model::{MODELS, Sizes};
 
 const TOKENS: usize = 512;
 
 /// Llama-3.2-1B with fewer layers and a vocabulary that the simulator's products are done with in seconds.
 fn model(layers: usize) -> Sizes {
-    Sizes { layers, vocab: 32_000, ..SIZES[0] }
-}
-
-/// One step on one row, and what the device has seen of it.
-fn step(simulator: &Simulator, layers: usize, tokens: usize) -> Report {
-    let folder = tempfile::tempdir().unwrap();
-    let model = load(&model(layers), folder.path());
-    let row = (0..tokens as u32).map(|token| token * 61 % 32_000).collect();
-    let data = Encoded {
-        samples: vec![Sample::new(row, (0..tokens).map(|t| t > 0).collect())],
-        ..Encoded::default()
-    };
-    let config = TrainConfig { max_steps: Some(1), max_seq_len: tokens, ..TrainConfig::default() };
-    let cuda = CudaDevice::new(0).unwrap();
-    let job = Job {
-        model: &model,
-        model_sha256: "of no file",
-        model_name: None,
-        device: &Device::cpu(0).unwrap(),
-        accelerator: Some(Accelerator { device: &cuda, precision: MixedPrecision::Bf16 }),
-        config: &config,
-        init_adapter: None,
-        train: &data,
-        validation: &Encoded::default(),
-        out: &folder.path().join("out"),
-        tensorboard: false,
-    };
-    let mut host = Host {
-        clock: &|| Duration::ZERO,
-        peak_memory: &|| None,
-        interrupt: &AtomicBool::new(false),
-        on_event: &mut |_| {},
-    };
-    simulator.report();
-    train(&job, &mut host).unwrap();
-    simulator.report()
+    Sizes { layers, vocab: 32_000, ..MODELS[0] }
 }
 
 /// Launches of each kernel in a step: for each layer, and besides; what the first layer is spared counts as negative there.
 fn launches(simulator: &Simulator) {
     simulator.configure(&Config::default());
-    let [two, three] = [2, 3].map(|layers| step(simulator, layers, 32).counters);
-    let of = |report: &BTreeMap<String, cudasim::driver::Counters>, name: &str| {
+    let [two, three] = [2, 3].map(|layers| step(simulator, &model(layers), 32));
+    let products = [two.blas_products as i64, three.blas_products as i64];
+    let [two, three] = [two.counters, three.counters];
+    let of = |report: &BTreeMap<String, Counters>, name: &str| {
         report.get(name).map_or(0, |counters| counters.launches as i64)
     };
     let names: BTreeSet<&String> = two.keys().chain(three.keys()).collect();
@@ -83,7 +48,9 @@ fn launches(simulator: &Simulator) {
         println!("| `{name}` | {a_layer} | {besides} |");
         sums = [sums[0] + a_layer, sums[1] + besides];
     }
-    println!("| all | {} | {} |", sums[0], sums[1]);
+    println!("| all of ours | {} | {} |", sums[0], sums[1]);
+    let a_layer = products[1] - products[0];
+    println!("| products of cuBLAS | {a_layer} | {} |", products[0] - 2 * a_layer);
 }
 
 fn main() {
@@ -91,9 +58,9 @@ fn main() {
         panic!("this counts on the simulated device, and there is a driver")
     };
     simulator.configure(&Config { profiles: true, ..Config::default() });
-    let report = step(simulator, 1, TOKENS);
+    let report = step(simulator, &model(1), TOKENS);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx");
-    let resources = MODELS.map(|device| {
+    let resources = cudasim::report::MODELS.map(|device| {
         let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         let kernels =
             files.flat_map(|file| assemble(&file, device).unwrap_or_else(|error| panic!("{error}")));

@@ -94,7 +94,7 @@ struct Queries {
 
     __device__ Queries(const u32 *starts, int first, int lane, int tokens) : first(first) {
         auto start_of = [&](int row) { return (int)starts[min(first + row, tokens - 1)]; };
-        begin = start_of(0), all = start_of(15);
+        begin = first < tokens ? start_of(0) : 0x7fffffff, all = start_of(15);
         start[0] = start_of(lane / 4), start[1] = start_of(lane / 4 + 8);
     }
     __device__ __forceinline__ bool meet(int keys) const { return keys <= first + 15 && keys + 15 >= begin; }
@@ -280,9 +280,9 @@ __device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const
     load_rows<D>(y, tiles[1][0], warp, lane);
     __syncthreads();
 
-    auto end_of = [&](int row) { return (int)ends[min(row, s.tokens - 1)]; };
+    auto end_of = [&](int row) { return row < s.tokens ? (int)ends[row] : 0; };
     int first = tile + warp * 16, end[2] = {end_of(first + lane / 4), end_of(first + lane / 4 + 8)};
-    int last = end_of(tile + TILE - 1);
+    int last = end_of(min(tile + TILE, s.tokens) - 1);
     // Steps go through the queries from the tile to the end of its last sample, for each head of the group.
     int h = kv_head * group, past = h + group;
     auto load = [&](int buffer, int t) {
@@ -310,7 +310,7 @@ __device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const
 #pragma unroll 1
         for (int i = 0; i < ROWS; i += 16) {
             int t = query + i;
-            if (t + 15 < first || !__any_sync(FULL, t < end[1])) continue;
+            if (t + 15 < first || !__any_sync(FULL, t < end[0] || t < end[1])) continue;
             bool all = t >= first + 15 && t + 15 < end[0];
             float w[2][4], d[2][4];
             score<D>(w, x, queries + i * STRIDE, lane);

@@ -95,6 +95,7 @@ impl Product {
             }
             state.written(&self.c, &c, at);
         }
+        state.blas_products += 1;
         state.blas_flops += 2.0 * (self.batch * self.m * self.n * self.k) as f64;
         Ok(())
     }

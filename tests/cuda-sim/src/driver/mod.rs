@@ -122,6 +122,8 @@ pub struct Report {
     pub printed: String,
     /// Floating-point operations of cuBLAS.
     pub blas_flops: f64,
+    /// Its calls that multiply; a batch is one.
+    pub blas_products: u64,
 }
 
 /// A module that is loaded.
@@ -161,6 +163,7 @@ pub(crate) struct State {
     /// Handles of cuBLAS.
     pub(crate) blas: HashMap<usize, crate::blas::Handle>,
     pub(crate) blas_flops: f64,
+    pub(crate) blas_products: u64,
     /// Pinned memory of the host: start, and bytes and flags.
     pinned: BTreeMap<usize, (usize, u32)>,
     /// Devices of the contexts that there are, by handle.
@@ -201,6 +204,7 @@ impl State {
             functions: HashMap::new(),
             blas: HashMap::new(),
             blas_flops: 0.0,
+            blas_products: 0,
             pinned: BTreeMap::new(),
             contexts: HashMap::new(),
             retained: HashMap::new(),

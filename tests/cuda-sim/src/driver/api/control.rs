@@ -29,6 +29,7 @@ exports! {
             counters: std::mem::take(&mut state.counters),
             printed: std::mem::take(&mut state.printed),
             blas_flops: std::mem::take(&mut state.blas_flops),
+            blas_products: std::mem::take(&mut state.blas_products),
         };
         state.sticky = 0;
         let json = serde_json::to_string(&report).map_err(|_| INVALID_VALUE)?;
