@@ -59,7 +59,7 @@ fn main() {
     };
     simulator.configure(&Config { profiles: true, ..Config::default() });
     let report = step(simulator, &model(1), TOKENS);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx/sm_80");
     let resources = cudasim::report::MODELS.map(|device| {
         let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         let kernels =

@@ -169,8 +169,8 @@ __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v,
         T *d_v, Shape s) {                                                                                                      \
         backward_kv_tiles<D>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                                                   \
     }
-TILES(bf16, bf16, 64, 3)
-TILES(bf16, bf16, 128, 2)
+#define TILED(T, name) TILES(T, name, 64, 3) TILES(T, name, 128, 2)
+FOR_TILES(TILED)
 
 #define HEADS(T, name) KERNEL(T, name, 64) KERNEL(T, name, 128) KERNEL(T, name, 256)
 FOR_ACTIVATIONS(HEADS)

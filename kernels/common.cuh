@@ -24,6 +24,11 @@ __device__ __forceinline__ float to_float(f16 x) {
 
 template <typename T> __device__ __forceinline__ T from_float(float x);
 template <> __device__ __forceinline__ float from_float<float>(float x) { return x; }
+template <> __device__ __forceinline__ f16 from_float<f16>(float x) {
+    f16 y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
 template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) {
     bf16 y;
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
@@ -42,6 +47,11 @@ __device__ __forceinline__ void store4(float *p, float4 x) { *reinterpret_cast<f
 template <typename T> __device__ __forceinline__ void store4(T *p, float4 x) {
     quad16 q = {{from_float<T>(x.x).bits, from_float<T>(x.y).bits, from_float<T>(x.z).bits, from_float<T>(x.w).bits}};
     *reinterpret_cast<quad16 *>(p) = q;
+}
+
+// What a T holds of four numbers.
+template <typename T> __device__ __forceinline__ float4 round4(float4 x) {
+    return make_float4(to_float(from_float<T>(x.x)), to_float(from_float<T>(x.y)), to_float(from_float<T>(x.z)), to_float(from_float<T>(x.w)));
 }
 
 // Eight, to device memory, in stores of 16 bytes. In assembly, because the compiler cuts some of these stores up.
@@ -110,4 +120,11 @@ __device__ __forceinline__ double uniform(u64 key, u64 position, u64 item) {
     return ((double)(bits >> 11) + 0.5) * (1.0 / 9007199254740992.0);
 }
 
-#define FOR_ACTIVATIONS(KERNEL) KERNEL(float, f32) KERNEL(bf16, bf16)
+// Devices before 8.0 have no bf16, and no tensor cores that `attention_tiles.cuh` could use.
+#if __CUDA_ARCH__ >= 800
+#define FOR_ACTIVATIONS(KERNEL) KERNEL(float, f32) KERNEL(f16, f16) KERNEL(bf16, bf16)
+#define FOR_TILES(KERNEL) KERNEL(f16, f16) KERNEL(bf16, bf16)
+#else
+#define FOR_ACTIVATIONS(KERNEL) KERNEL(float, f32) KERNEL(f16, f16)
+#define FOR_TILES(KERNEL)
+#endif

@@ -292,7 +292,15 @@ fn train_usage(error: &train::Error) -> bool {
 
 fn cuda_usage(error: &CudaError) -> bool {
     use CudaError as E;
-    matches!(error, E::NoDriver | E::NoBlas | E::NoDevice { .. } | E::Capability { .. } | E::Kernels { .. })
+    matches!(
+        error,
+        E::NoDriver
+            | E::NoBlas
+            | E::NoDevice { .. }
+            | E::Capability { .. }
+            | E::NoBf16 { .. }
+            | E::Kernels { .. }
+    )
 }
 
 fn merge_usage(error: &merge::Error) -> bool {

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cudasim::driver::Config;
+use cudasim::driver::{Config, Model};
 use cudasim::exec::Order;
 use cudasim::finding::Finding;
 use cudasim::loader;
-use half::bf16;
+use half::{bf16, f16};
 
 use super::check::Weights;
 use crate::device::cuda::{Arena, CudaDevice, Dtype, Memory, Tensor};
@@ -27,12 +27,19 @@ pub(crate) struct Cuda {
 /// outside of a tensor, no read of what nothing wrote, and nothing left at the end.
 #[track_caller]
 pub(crate) fn on_cuda(test: impl Fn(&Cuda, Dtype)) {
+    let run = |model, order, act| {
+        let cuda = Cuda::new(&Config { model, order, checks: true, ..Config::default() });
+        test(&cuda, act);
+        cuda.finish();
+    };
     for order in [Order::Forward, Order::Reverse] {
-        for act in [Dtype::F32, Dtype::Bf16] {
-            let cuda = Cuda::new(&Config { order, checks: true, ..Config::default() });
-            test(&cuda, act);
-            cuda.finish();
+        for act in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            run(Model::Sm80, order, act);
         }
+    }
+    // The other set of kernels; what it has in f32 is the same.
+    if matches!(loader::device(), loader::Device::Simulated(_)) {
+        run(Model::Sm75, Order::Forward, Dtype::F16);
     }
 }
 
@@ -74,12 +81,16 @@ impl Cuda {
         tensor
     }
 
-    /// Numbers on the device, in f32 or rounded to bf16.
+    /// Numbers on the device, in f32 or rounded.
     pub(crate) fn put(&self, dtype: Dtype, values: &[f32]) -> Tensor {
         let tensor = self.room(dtype, values.len());
         match dtype {
             Dtype::Bf16 => {
                 let rounded: Vec<bf16> = values.iter().map(|&x| bf16::from_f32(x)).collect();
+                self.device.upload(&rounded, tensor)
+            }
+            Dtype::F16 => {
+                let rounded: Vec<f16> = values.iter().map(|&x| f16::from_f32(x)).collect();
                 self.device.upload(&rounded, tensor)
             }
             _ => self.device.upload(values, tensor),
@@ -96,14 +107,22 @@ impl Cuda {
 
     pub(crate) fn get(&self, tensor: Tensor) -> Vec<f32> {
         let mut values = vec![0.0; tensor.len()];
-        if tensor.dtype() == Dtype::Bf16 {
-            let mut rounded = vec![bf16::ZERO; tensor.len()];
-            self.device.download(tensor, &mut rounded).expect("a copy");
-            values = rounded.into_iter().map(bf16::to_f32).collect();
-        } else {
-            self.device.download(tensor, &mut values).expect("a copy");
+        match tensor.dtype() {
+            Dtype::Bf16 => {
+                let mut rounded = vec![bf16::ZERO; tensor.len()];
+                self.device.download(tensor, &mut rounded).expect("a copy");
+                rounded.into_iter().map(bf16::to_f32).collect()
+            }
+            Dtype::F16 => {
+                let mut rounded = vec![f16::ZERO; tensor.len()];
+                self.device.download(tensor, &mut rounded).expect("a copy");
+                rounded.into_iter().map(f16::to_f32).collect()
+            }
+            _ => {
+                self.device.download(tensor, &mut values).expect("a copy");
+                values
+            }
         }
-        values
     }
 
     /// A matrix in its blocks.
@@ -121,12 +140,13 @@ impl Cuda {
     pub(crate) fn rounded(dtype: Dtype, values: &[f32]) -> Vec<f32> {
         match dtype {
             Dtype::Bf16 => values.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            Dtype::F16 => values.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
             _ => values.to_vec(),
         }
     }
 
     /// Compares a tensor with what the CPU makes of the same inputs: 1e-5 in f32, for other orders of the same sums; 2e-2 and a cosine of
-    /// 0.999 where results and what comes between are rounded to bf16 (2^-9 each).
+    /// 0.999 where results and what comes between are rounded to 16 bits (2^-9 each for bf16, less for f16).
     #[track_caller]
     pub(crate) fn assert_near(&self, what: &str, act: Dtype, tensor: Tensor, wanted: &[f32]) {
         let got = self.get(tensor);

@@ -13,6 +13,7 @@
 //! **Invariant:** floats that come back are bit for bit those that went in: tensors are raw, and losses are
 //! stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
 
+use super::loss_scale::LossScale;
 use super::moments::Moments;
 use super::{Encoded, Error, Job, TrainConfig};
 use crate::gguf::replace_file;
@@ -77,6 +78,9 @@ pub(super) struct Progress {
     pub(super) passes_without_better: u64,
     /// Whether early stopping has ended the run.
     pub(super) stopped_early: bool,
+    /// Used in half precision only.
+    #[serde(default)]
+    pub(super) loss_scale: LossScale,
 }
 
 /// What decides the result of a run, as a flat JSON object from the user's words to values.

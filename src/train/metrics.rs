@@ -24,6 +24,9 @@ pub struct StepMetrics {
     pub learning_rate: f64,
     /// Global L2 norm of the gradient before clipping.
     pub grad_norm: f64,
+    /// Factor on the loss in half precision, against overflow; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loss_scale: Option<f32>,
     /// Positions fed.
     pub tokens: u64,
     /// Positions with loss.

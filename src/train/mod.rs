@@ -18,6 +18,7 @@ mod encode;
 mod engine;
 mod error;
 mod job;
+mod loss_scale;
 mod metrics;
 mod moments;
 mod pack;

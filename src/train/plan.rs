@@ -196,8 +196,11 @@ pub fn device_memory(
     }
 }
 
-/// That the kernels of a GPU can compute the model.
+/// That the kernels of a GPU can compute the model, in the precision that is asked for.
 pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
+    if let Some(Accelerator { device, precision }) = job.accelerator {
+        device.require(precision)?;
+    }
     let config = job.model.config();
     let heads = config.head_dim;
     let rows = [config.hidden_size, config.intermediate_size].into_iter().find(|n| !n.is_multiple_of(8));

@@ -19,6 +19,7 @@ use super::tensorboard::EventsFile;
 use super::{
     Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule, spike,
 };
+use crate::device::cuda::MixedPrecision;
 use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow};
 use crate::ops::{adamw, global_norm};
@@ -59,6 +60,17 @@ struct Trainer<'a, 'h> {
     progress: Progress,
     /// Progress in the checkpoint on disk.
     saved: Option<Progress>,
+}
+
+/// What a window gives.
+struct Gradient {
+    sum: LossSum,
+    /// Positions fed.
+    tokens: u64,
+    /// Of the gradient without the factor.
+    norm: f64,
+    /// By which the gradient in memory is larger.
+    factor: f32,
 }
 
 impl<'a, 'h> Trainer<'a, 'h> {
@@ -144,14 +156,11 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let started = (self.host.clock)();
         let config = self.job.config;
         let (step, total_steps) = (self.progress.step, self.timeline.total_steps);
-        let (sum, tokens) = self.accumulate()?;
+        let Gradient { sum, tokens, norm: grad_norm, factor } = self.gradient()?;
         let loss = sum.nll / sum.n_targets as f64;
-        self.require_finite("loss", loss)?;
-        let grad_norm = self.engine.gradient_norm(self.job)?;
-        self.require_finite("gradient norm", grad_norm)?;
         self.watch(loss)?;
         let lr = schedule::learning_rate(config, step, total_steps);
-        self.update(lr, grad_norm)?;
+        self.update(lr, grad_norm, factor)?;
 
         self.progress.step += 1;
         self.progress.tokens += tokens;
@@ -163,6 +172,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             loss,
             learning_rate: lr,
             grad_norm,
+            loss_scale: self.is_half().then_some(factor),
             tokens,
             targets: sum.n_targets as u64,
             tokens_per_second: rate(tokens, seconds),
@@ -179,17 +189,37 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok(())
     }
 
-    /// Gradient of the window's mean loss into `grads`; the unscaled loss and the positions fed.
+    /// Whether activations are in half precision.
+    fn is_half(&self) -> bool {
+        self.job.accelerator.is_some_and(|accelerator| accelerator.precision == MixedPrecision::Fp16)
+    }
+
+    /// Gradient of the window's mean loss, finite, as are loss and norm.
+    fn gradient(&mut self) -> Result<Gradient, Error> {
+        loop {
+            let factor = if self.is_half() { self.progress.loss_scale.factor() } else { 1.0 };
+            let (sum, tokens) = self.accumulate(factor)?;
+            self.require_finite("loss", sum.nll / sum.n_targets as f64)?;
+            let norm = self.engine.gradient_norm(self.job)? / f64::from(factor);
+            if self.is_half() && self.progress.loss_scale.try_again_after(norm.is_finite()) {
+                continue;
+            }
+            self.require_finite("gradient norm", norm)?;
+            return Ok(Gradient { sum, tokens, norm, factor });
+        }
+    }
+
+    /// Gradient of `factor` times the window's mean loss into `grads`; the unscaled loss and the positions fed.
     ///
     /// Every target of the window weighs the same, whichever row it is in: the scale is one over all of them.
     /// Averaging the rows' means instead would give the tokens of short answers more weight.
-    fn accumulate(&mut self) -> Result<(LossSum, u64), Error> {
+    fn accumulate(&mut self, factor: f32) -> Result<(LossSum, u64), Error> {
         let Job { config, train, .. } = *self.job;
         let step = self.progress.step;
         self.engine.clear()?;
         let window = self.timeline.window(step);
         let targets: usize = window.iter().flatten().map(|&i| train.samples[i].targets().count()).sum();
-        let loss_scale = 1.0 / targets as f32;
+        let loss_scale = factor / targets as f32;
         let (mut sum, mut tokens) = (LossSum::default(), 0);
         for (index, samples) in window.iter().enumerate() {
             fill_row(&mut self.row, &train.samples, samples);
@@ -205,8 +235,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok((sum, tokens))
     }
 
-    /// Clips and applies the gradient.
-    fn update(&mut self, learning_rate: f64, grad_norm: f64) -> Result<(), Error> {
+    /// Clips and applies the gradient, which is `factor` times what it should be.
+    fn update(&mut self, learning_rate: f64, grad_norm: f64, factor: f32) -> Result<(), Error> {
         let config = self.job.config;
         let clip = if config.max_grad_norm > 0.0 {
             global_norm::clip_factor(grad_norm, config.max_grad_norm)
@@ -220,7 +250,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             epsilon: config.adam_epsilon,
             weight_decay: config.weight_decay,
         };
-        let step = (self.progress.step + 1, clip);
+        let step = (self.progress.step + 1, clip / f64::from(factor));
         self.engine.step(self.job, &settings, step, &mut self.adapter, &mut self.moments)
     }
 

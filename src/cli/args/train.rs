@@ -147,7 +147,7 @@ pub(crate) struct TrainSettings {
     #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing,
           help_heading = BATCHES)]
     pub(crate) gradient_checkpointing: GradientCheckpointing,
-    /// Type of activations with `--device cuda`: `bf16`, or `no` for f32; on the CPU it is f32
+    /// Type of activations with `--device cuda`: `bf16`, `fp16` (with a factor on the loss; for devices before 8.0), or `no` for f32; on the CPU it is f32
     #[arg(long, value_name = "WHAT", default_value = "bf16", value_parser = parse_precision, help_heading = BATCHES)]
     pub(crate) mixed_precision: MixedPrecision,
     /// A checkpoint after every so many steps

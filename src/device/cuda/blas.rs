@@ -87,6 +87,7 @@ impl Operand {
         match self.tensor.dtype() {
             Dtype::F32 => sys::cudaDataType::CUDA_R_32F,
             Dtype::Bf16 => sys::cudaDataType::CUDA_R_16BF,
+            Dtype::F16 => sys::cudaDataType::CUDA_R_16F,
             other => panic!("products of {other:?}"),
         }
     }

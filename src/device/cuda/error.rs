@@ -32,6 +32,13 @@ pub enum CudaError {
         /// What our kernels are made for.
         needed: (i32, i32),
     },
+    /// The device has no bf16.
+    #[error("device `cuda:{}` ({}) has compute capability {}.{}: bf16 begins with 8.0", info.ordinal, info.name, info.capability.0,
+        info.capability.1)]
+    NoBf16 {
+        /// Which.
+        info: CudaInfo,
+    },
     /// The driver does not take our kernels.
     #[error("the driver refuses the kernels of `{module}`: {}", explain(*source))]
     Kernels {
@@ -100,6 +107,7 @@ impl CudaError {
                 "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH".into()
             }
             Self::NoDevice { .. } | Self::Capability { .. } => "`evol doctor` lists the devices of this machine".into(),
+            Self::NoBf16 { .. } => "use `--mixed-precision fp16`".into(),
             Self::Kernels { .. } => "update the driver: one for CUDA 12 or newer takes them".into(),
             Self::OutOfMemory { .. } => {
                 "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`".into()

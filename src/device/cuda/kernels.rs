@@ -13,16 +13,25 @@ use cudarc::nvrtc::Ptx;
 use super::error::Driver;
 use super::{CudaDevice, CudaError, Tensor};
 
-/// By source file. Made by `scripts/build-kernels`.
-const MODULES: [(&str, &str); 8] = [
-    ("adamw", include_str!("../../../kernels/ptx/adamw.ptx")),
-    ("attention", include_str!("../../../kernels/ptx/attention.ptx")),
-    ("cross_entropy", include_str!("../../../kernels/ptx/cross_entropy.ptx")),
-    ("elementwise", include_str!("../../../kernels/ptx/elementwise.ptx")),
-    ("quant_matrix", include_str!("../../../kernels/ptx/quant_matrix.ptx")),
-    ("rms_norm", include_str!("../../../kernels/ptx/rms_norm.ptx")),
-    ("rope", include_str!("../../../kernels/ptx/rope.ptx")),
-    ("swiglu", include_str!("../../../kernels/ptx/swiglu.ptx")),
+/// Source files, and for each the PTX for compute capability 7.5 and for 8.0. Made by `scripts/build-kernels`.
+macro_rules! modules {
+    ($($name:literal),*) => {
+        [$((
+            $name,
+            include_str!(concat!("../../../kernels/ptx/sm_75/", $name, ".ptx")),
+            include_str!(concat!("../../../kernels/ptx/sm_80/", $name, ".ptx")),
+        )),*]
+    };
+}
+const MODULES: [(&str, &str, &str); 8] = modules![
+    "adamw",
+    "attention",
+    "cross_entropy",
+    "elementwise",
+    "quant_matrix",
+    "rms_norm",
+    "rope",
+    "swiglu"
 ];
 
 /// Threads of a block of elementwise kernels.
@@ -35,9 +44,10 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    pub(super) fn load(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
+    pub(super) fn load(context: &Arc<CudaContext>, has_bf16: bool) -> Result<Self, CudaError> {
         let mut functions = HashMap::new();
-        for (module, ptx) in MODULES {
+        for (module, without, with) in MODULES {
+            let ptx = if has_bf16 { with } else { without };
             let refused = |source| CudaError::Kernels { module, source: Driver(source) };
             let loaded = context.load_module(Ptx::from_src(ptx)).map_err(refused)?;
             for name in entries(ptx) {
@@ -103,6 +113,11 @@ impl Grid {
 }
 
 impl CudaDevice {
+    /// Whether this device has a kernel.
+    pub fn has_kernel(&self, kernel: &str) -> bool {
+        self.kernels.functions.contains_key(kernel)
+    }
+
     /// Puts a kernel into the stream. A grid without blocks is nothing.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ pub enum Dtype {
     F32,
     /// The upper half of it.
     Bf16,
+    /// Half precision.
+    F16,
     /// Double precision.
     F64,
     /// Indices.
@@ -34,7 +36,7 @@ impl Dtype {
         match self {
             Self::F64 => 8,
             Self::F32 | Self::U32 => 4,
-            Self::Bf16 => 2,
+            Self::Bf16 | Self::F16 => 2,
             Self::U8 => 1,
         }
     }
@@ -49,6 +51,7 @@ impl Dtype {
         let suffix = match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
             other => panic!("activations of {other:?}"),
         };
         format!("{op}_{suffix}")
@@ -160,6 +163,9 @@ impl Number for u8 {
 }
 impl Number for half::bf16 {
     const DTYPE: Dtype = Dtype::Bf16;
+}
+impl Number for half::f16 {
+    const DTYPE: Dtype = Dtype::F16;
 }
 
 impl CudaDevice {

@@ -31,6 +31,8 @@ pub use memory::{Arena, Dtype, Memory, Tensor};
 pub enum MixedPrecision {
     /// f32.
     No,
+    /// Half precision, whose range is so small that the loss is scaled.
+    Fp16,
     /// The upper half of f32.
     #[default]
     Bf16,
@@ -41,6 +43,7 @@ impl MixedPrecision {
     pub fn dtype(self) -> Dtype {
         match self {
             Self::No => Dtype::F32,
+            Self::Fp16 => Dtype::F16,
             Self::Bf16 => Dtype::Bf16,
         }
     }
@@ -71,8 +74,10 @@ pub struct CudaInfo {
     pub total: u64,
 }
 
-/// The lowest compute capability with bf16 arithmetic and asynchronous copies.
-const CAPABILITY: (i32, i32) = (8, 0);
+/// The lowest compute capability that our kernels are compiled for.
+const CAPABILITY: (i32, i32) = (7, 5);
+/// The lowest with bf16, asynchronous copies and the tensor cores that attention uses.
+const CAPABILITY_OF_BF16: (i32, i32) = (8, 0);
 
 impl CudaDevice {
     /// Opens device `ordinal` and loads all kernels.
@@ -88,13 +93,24 @@ impl CudaDevice {
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(CudaError::call("make a stream"))?;
         let blas = Blas::new(&stream)?;
-        let kernels = Kernels::load(&context)?;
+        let kernels = Kernels::load(&context, info.capability >= CAPABILITY_OF_BF16)?;
         Ok(Self { context, stream, blas, kernels, info })
     }
 
     /// What it is, and what was free when it was opened.
     pub fn info(&self) -> &CudaInfo {
         &self.info
+    }
+
+    /// Whether it computes in a precision.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn require(&self, precision: MixedPrecision) -> Result<(), CudaError> {
+        if precision == MixedPrecision::Bf16 && self.info.capability < CAPABILITY_OF_BF16 {
+            return Err(CudaError::NoBf16 { info: self.info.clone() });
+        }
+        Ok(())
     }
 
     /// Bytes that are free now.

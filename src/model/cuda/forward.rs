@@ -68,7 +68,16 @@ impl Pass<'_, '_> {
     /// One layer; without `writes_output` the stream behind it stays as it was.
     pub(super) fn run_layer(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
         self.attention_block(layer)?;
-        self.run_feed_forward(layer, writes_output)
+        self.feed_forward_block(layer, writes_output)
+    }
+
+    /// The second half of a layer again; see [`Self::run_layer`].
+    pub(super) fn run_feed_forward(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
+        let (CudaModel { device, workspace, weights, .. }, n) = (self.model, self.tokens);
+        let (weight, eps) = (weights.layers[layer].ffn_norm, self.model.model.config().rms_norm_eps);
+        let [middle, rstd] = [&self.attended(layer).middle, &self.fed(layer).rstd].map(|b| b.rows(n));
+        rms_norm::forward(device, middle, weight, eps, workspace.normed.rows(n), rstd)?;
+        self.feed_forward_block(layer, writes_output)
     }
 
     /// What the attention of a layer leaves.
@@ -97,6 +106,7 @@ impl Pass<'_, '_> {
         attention::CudaInputs { heads: self.model.model.config().heads(), starts, ends, q, k, v }
     }
 
+    /// From the stream before a layer to its middle, and that normalised.
     fn attention_block(&self, layer: usize) -> Result<(), CudaError> {
         use TargetModule::{KProj, OProj, QProj, VProj};
         let (CudaModel { device, workspace, weights, .. }, n) = (self.model, self.tokens);
@@ -111,7 +121,8 @@ impl Pass<'_, '_> {
         let attn = saved.attn.rows(n);
         attention::forward(device, inputs, attn, saved.lse.rows(n))?;
         self.project(layer, [OProj], attn, [branch], saved.t_o.rows(n))?;
-        residual::forward(device, x, branch, saved.middle.rows(n))
+        let (streams, weight) = ([x, branch, saved.middle.rows(n)], weights.layers[layer].ffn_norm);
+        rms_norm::forward_behind(device, streams, weight, eps, normed, self.fed(layer).rstd.rows(n))
     }
 
     /// Rotates queries and keys, or with -1 their gradients back.
@@ -122,15 +133,14 @@ impl Pass<'_, '_> {
         rope::rotate(self.model.device, table, heads.kv_heads, heads.head_dim, direction, k)
     }
 
-    /// The second half of a layer.
-    pub(super) fn run_feed_forward(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
+    /// From there to the stream behind the layer.
+    fn feed_forward_block(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
         use TargetModule::{DownProj, GateProj, UpProj};
-        let (CudaModel { device, workspace, weights, .. }, n) = (self.model, self.tokens);
-        let (saved, eps) = (self.fed(layer), self.model.model.config().rms_norm_eps);
+        let (CudaModel { device, workspace, .. }, n) = (self.model, self.tokens);
+        let saved = self.fed(layer);
         let (middle, [_, next]) = (self.attended(layer).middle.rows(n), self.stream(layer));
         let [normed, branch, ffn] = [&workspace.normed, &workspace.branch, &workspace.ffn].map(|b| b.rows(n));
         let [gate, up] = [&saved.gate, &saved.up].map(|buffer| buffer.rows(n));
-        rms_norm::forward(device, middle, weights.layers[layer].ffn_norm, eps, normed, saved.rstd.rows(n))?;
         self.project(layer, [GateProj, UpProj], normed, [gate, up], saved.t_gate_up.rows(n))?;
         swiglu::forward(device, gate, up, ffn)?;
         if writes_output {

@@ -92,7 +92,7 @@ fn passes_agree_with_those_on_the_cpu() {
         let weights = adapter(&model, &TargetModule::ALL, 0.0);
         let wanted = on_cpu(&model, &weights, &rows, NOISE);
         for order in [Order::Forward, Order::Reverse] {
-            for precision in [MixedPrecision::No, MixedPrecision::Bf16] {
+            for precision in [MixedPrecision::No, MixedPrecision::Bf16, MixedPrecision::Fp16] {
                 let got = on_cuda(&checked(order), &model, &weights, &rows, NOISE, (ALL, precision));
                 assert_agrees(&wanted, &got, precision);
             }

@@ -3,7 +3,7 @@
 //! Statistics (`lse` and `deltas`) are (H, T) here, so that those of a tile of queries lie together.
 
 use super::Heads;
-use crate::device::cuda::{Arg, CudaDevice, CudaError, Dtype, Grid, Tensor};
+use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
 /// Warps of a block, and without tensor cores its queries or keys.
 const WARPS: usize = 4;
@@ -54,16 +54,18 @@ impl CudaInputs {
         tensors: &[Tensor],
     ) -> Result<(), CudaError> {
         let head_dim = self.heads.head_dim;
-        let (kernel, rows) = if self.q.dtype() == Dtype::Bf16 && matches!(head_dim, 64 | 128) {
-            (format!("attention_{pass}_tiles_{head_dim}"), TILE)
+        let tiles = self.q.dtype().kernel(&format!("attention_{pass}_tiles_{head_dim}"));
+        let (kernel, rows) = if device.has_kernel(&tiles) {
+            (tiles, TILE)
         } else {
             let most = [64, 128, MAX_HEAD].into_iter().find(|&most| head_dim <= most);
-            (format!("attention_{pass}_{}", most.expect("no head is larger, see `shape`")), WARPS)
+            let most = most.expect("no head is larger, see `shape`");
+            (self.q.dtype().kernel(&format!("attention_{pass}_{most}")), WARPS)
         };
         let args: Vec<Arg> =
             tensors.iter().copied().map(Arg::Tensor).chain(std::iter::once(self.shape())).collect();
         let grid = Grid::new([self.tokens().div_ceil(rows), heads], 32 * WARPS as u32);
-        device.launch(&self.q.dtype().kernel(&kernel), grid, &args)
+        device.launch(&kernel, grid, &args)
     }
 }
 

@@ -26,6 +26,27 @@ pub(crate) fn forward(
     device.launch(&x.dtype().kernel("rms_norm_forward"), grid(rows), &args)
 }
 
+/// The residual connection before it in the same kernel: `stream` becomes x plus branch, and is what is normalised. The same bits as
+/// [`residual`](crate::ops::residual) and [`forward`], without reading the stream once more.
+pub(crate) fn forward_behind(
+    device: &CudaDevice,
+    [x, branch, stream]: [Tensor; 3],
+    weight: Tensor,
+    eps: f32,
+    out: Tensor,
+    rstd: Tensor,
+) -> Result<(), CudaError> {
+    let (rows, columns) = (rstd.len(), weight.len());
+    for tensor in [x, branch, stream, out] {
+        assert_eq!(tensor.len(), rows * columns, "length of x, branch, stream or out");
+    }
+    let inputs = [x, branch, stream, weight].map(Arg::Tensor);
+    let outputs = [out, rstd].map(Arg::Tensor);
+    let sizes = [rows, columns].map(|n| Arg::U32(n as u32));
+    let args = [&inputs[..], &[Arg::F32(eps)], &outputs, &sizes].concat();
+    device.launch(&x.dtype().kernel("rms_norm_forward_behind"), grid(rows), &args)
+}
+
 /// As [`backward`](super::backward).
 pub(crate) fn backward(
     device: &CudaDevice,

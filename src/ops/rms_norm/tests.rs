@@ -108,6 +108,17 @@ fn cuda_agrees_with_the_cpu() {
             cuda::forward(device, x_there, weight_there, 1e-5, out_there, rstd_there).unwrap();
             cuda.assert_near("out", act, out_there, &out);
             cuda.assert_near("rstd", Dtype::F32, rstd_there, &rstd);
+            let branch = cuda.put(act, &residual);
+            let [stream, sum, behind, alone] = [0; 4].map(|_| cuda.room(act, rows * columns));
+            let streams = [x_there, branch, stream];
+            cuda::forward_behind(device, streams, weight_there, 1e-5, behind, rstd_there).unwrap();
+            let fused = cuda.get(rstd_there);
+            crate::ops::residual::cuda::forward(device, x_there, branch, sum).unwrap();
+            cuda::forward(device, sum, weight_there, 1e-5, alone, rstd_there).unwrap();
+            assert_eq!(cuda.get(stream), cuda.get(sum));
+            assert_eq!(cuda.get(behind), cuda.get(alone));
+            assert_eq!(fused, cuda.get(rstd_there));
+            cuda::forward(device, x_there, weight_there, 1e-5, out_there, rstd_there).unwrap();
             for beta in [1.0, 0.0] {
                 let mut wanted = residual.clone();
                 backward(cpu, &x, &weight, &rstd, &d_out, beta, &mut wanted);

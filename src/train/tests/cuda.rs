@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use cudasim::driver::Config;
+use cudasim::driver::{Config, Model};
 use cudasim::exec::Order;
 use cudasim::loader;
 
@@ -52,7 +52,7 @@ fn on_cpu(fixture: &Fixture) -> Losses {
 }
 
 /// With dropout, weight decay, validation passes, a rate of its own for B, and both kinds of moments: losses of all steps within 1e-3 in
-/// f32 and 2e-2 in bf16.
+/// f32 and 2e-2 in 16 bits.
 #[test]
 fn losses_are_those_on_the_cpu() {
     for optim in [Optim::Adamw, Optim::Adamw8bit] {
@@ -60,7 +60,9 @@ fn losses_are_those_on_the_cpu() {
         fixture.config.optim = optim;
         fixture.config.loraplus_lr_ratio = 2.0;
         let wanted = on_cpu(&fixture);
-        for (precision, limit) in [(MixedPrecision::No, 1e-3), (MixedPrecision::Bf16, 2e-2)] {
+        for (precision, limit) in
+            [(MixedPrecision::No, 1e-3), (MixedPrecision::Bf16, 2e-2), (MixedPrecision::Fp16, 2e-2)]
+        {
             for order in [Order::Forward, Order::Reverse] {
                 let name = format!("{precision:?} {order:?}");
                 let config = Config { order, checks: true, ..Config::default() };
@@ -123,6 +125,30 @@ fn a_device_that_is_lost_leaves_the_last_checkpoint() {
     assert_eq!(cuda.end().len(), 1);
     run(&fixture, &Config::default(), "lost", precision, None);
     assert!(files(&fixture.out("lost")) == files(&fixture.out("whole")));
+}
+
+/// A device without bf16 says so, and trains in half precision, with other kernels to nearly the same losses.
+#[test]
+fn a_device_before_8_0_trains_in_half_precision() {
+    let loader::Device::Simulated(_) = loader::device() else {
+        panic!("this chooses its device: run it on a machine without a driver")
+    };
+    let fixture = Fixture::new();
+    let wanted = on_cpu(&fixture);
+    let config = Config { model: Model::Sm75, checks: true, ..Config::default() };
+    let (_, got) = run(&fixture, &config, "half", MixedPrecision::Fp16, None);
+    assert_eq!(got.len(), wanted.len());
+    for (got, wanted) in got.iter().zip(&wanted) {
+        assert!((got.1 - wanted.1).abs() <= 2e-2 * wanted.1, "{got:?}, wanted {wanted:?}");
+    }
+    let cuda = Cuda::new(&config);
+    let out = fixture.out("bf16");
+    let mut job = fixture.job(&out);
+    job.accelerator = Some(Accelerator { device: &cuda.device, precision: MixedPrecision::Bf16 });
+    let error = Fixture::run_job(&job, |_, _| {}).unwrap_err();
+    assert!(error.to_string().contains("compute capability 7.5: bf16 begins with 8.0"), "{error}");
+    assert!(error.hint().unwrap().contains("fp16"));
+    cuda.finish();
 }
 
 /// A run on one kind of device does not go on on the other, nor in another precision.

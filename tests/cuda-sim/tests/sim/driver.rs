@@ -171,8 +171,25 @@ fn what_is_no_ptx_is_no_module() {
 }
 
 #[test]
+fn modules_for_newer_devices_are_refused() {
+    for (model, target, is_taken) in [
+        (Model::Sm75, "sm_75", true),
+        (Model::Sm75, "sm_80", false),
+        (Model::Sm89, "sm_80", true),
+        (Model::Sm89, "sm_90a", false),
+    ] {
+        let bench = Bench::new(&Config { model, ..Config::default() });
+        let source =
+            format!(".version 7.0\n.target {target}\n.address_size 64\n.visible .entry k() {{ ret; }}\n");
+        assert_eq!(bench.context.load_module(source.into()).is_ok(), is_taken, "{target} on {model:?}");
+        assert_eq!(bench.report().findings.len(), usize::from(!is_taken));
+    }
+}
+
+#[test]
 fn devices_are_as_their_model() {
     for (model, capability, shared, threads) in [
+        (Model::Sm75, (7, 5), 64 << 10, 1024),
         (Model::Sm80, (8, 0), 163 << 10, 2048),
         (Model::Sm86, (8, 6), 99 << 10, 1536),
         (Model::Sm89, (8, 9), 99 << 10, 1536),
@@ -184,6 +201,9 @@ fn devices_are_as_their_model() {
         use CUdevice_attribute::*;
         assert_eq!(attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN), shared);
         assert_eq!(attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR), threads);
+        if model == Model::Sm75 {
+            continue; // The test's kernels are compiled for newer ones.
+        }
         let add = bench.function("basic.cu", "add");
         // Few registers and no shared memory: as many blocks as threads fit.
         assert_eq!(

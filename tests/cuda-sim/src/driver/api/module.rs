@@ -122,6 +122,12 @@ unsafe fn load(module: *mut usize, source: &str) -> Result<(), i32> {
         state.findings.push(Finding::of_call(FindingKind::InvalidCall, error.to_string()));
         INVALID_PTX
     })?;
+    let model = state.config.model;
+    if model.is_before(&parsed.target) {
+        let message = format!("`.target {}` is newer than the device, {model:?}", parsed.target);
+        state.findings.push(Finding::of_call(FindingKind::InvalidCall, message));
+        return Err(INVALID_PTX);
+    }
     let mut symbols = Symbols::new();
     let mut globals = HashMap::new();
     for variable in &parsed.variables {

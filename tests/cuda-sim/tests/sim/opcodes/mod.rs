@@ -15,7 +15,7 @@ use std::process::Command;
 
 use cudarc::driver::PushKernelArg;
 use cudarc::nvrtc::Ptx;
-use cudasim::driver::Config;
+use cudasim::driver::{Config, Model};
 use cudasim::exec::Order;
 use cudasim::loader::tools;
 
@@ -115,7 +115,7 @@ fn check(cases: &[Case]) {
     cases.iter().enumerate().for_each(|(i, case)| text.push_str(&kernel(i, case)));
     assemble(&text);
     for order in [Order::Forward, Order::Reverse] {
-        let bench = Bench::new(&Config { order, checks: false, ..Config::default() });
+        let bench = Bench::new(&Config { model: Model::Sm90, order, checks: false, ..Config::default() });
         let module = bench.context.load_module(Ptx::from_src(text.clone())).unwrap();
         for (i, case) in cases.iter().enumerate() {
             let function = module.load_function(&format!("case_{i}")).unwrap();
