@@ -1,4 +1,4 @@
-//! The ceiling of a dense product on this machine: the `gemm` crate, nothing beside it.
+//! The ceiling of a dense product on this machine, nothing beside it: the `gemm` crate, or cuBLAS on a GPU.
 //!
 //! Where in the flow: `training` asks for every shape of a step.
 //!
@@ -6,7 +6,9 @@
 //! that no product waits for another and clock rates are those of a step.
 
 use crate::device::Device;
+use crate::device::cuda::{Arena, CudaError, Operand};
 use crate::tensor::{Matrix, MatrixMut, gemm};
+use crate::train::Accelerator;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -47,6 +49,38 @@ pub(super) fn seconds_at_best(device: &Device, product: Product) -> f64 {
         best = best.min(started.elapsed().as_secs_f64());
     }
     best * product.flop() / piece.flop()
+}
+
+/// The same on a GPU, in the type of its activations.
+///
+/// # Errors
+/// There is no memory for the product, or the device has failed.
+pub(super) fn seconds_on_gpu(accelerator: Accelerator<'_>, product: Product) -> Result<f64, CudaError> {
+    let Accelerator { device, precision } = accelerator;
+    let piece = Product { k: product.k.min(MOST_COLUMNS), n: product.n.min(MOST_COLUMNS), ..product };
+    if piece.flop() <= 0.0 {
+        return Ok(0.0);
+    }
+    let Product { m, k, n, transposed } = piece;
+    let take = |mut arena: Arena| {
+        let tensors = [m * k, k * n, m * n].map(|len| arena.take(precision.dtype(), len));
+        (tensors, arena)
+    };
+    let memory = device.allocate(&take(Arena::default()).1)?;
+    let ([a, b, c], _) = take(memory.arena());
+    // What is multiplied does not matter for how long it takes, but that it is something does for the checks of a simulated device.
+    device.clear(a)?;
+    device.clear(b)?;
+    let b = if transposed { Operand::new(b, n, k).t() } else { Operand::new(b, k, n) };
+    let mut best = f64::INFINITY;
+    for _ in 0..=TRIES {
+        device.synchronize()?;
+        let started = Instant::now();
+        device.multiply(1.0, Operand::new(a, m, k), b, 0.0, Operand::new(c, m, n))?;
+        device.synchronize()?;
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    Ok(best * product.flop() / piece.flop())
 }
 
 /// The product in as many parts as there are threads, cut across its longer side.

@@ -3,20 +3,20 @@
 //! Where in the flow: `cli` names the model and prints the figures; the steps are those of [`train::train`].
 //!
 //! Tokens are random: the time of a step does not depend on what they are. The ceiling is measured in the same
-//! process right after the steps: the `gemm` crate on the products of one step, each at its own shape, with
-//! weights that are decoded already, all threads at once, the best of some tries.
+//! process right after the steps: the `gemm` crate, or cuBLAS in the type of the activations, on the products of one step, each at its own shape,
+//! with weights that are decoded already, the best of some tries.
 //!
 //! **Invariant:** the figures count the floating-point operations that a step must do, so a faster ceiling or wasted
 //! work lowers `gemm_fraction`, never raises it. What checkpointing computes again is not counted.
 
-use super::gemm_peak::{Product, seconds_at_best};
+use super::gemm_peak::{Product, seconds_at_best, seconds_on_gpu};
 use super::{Error, median};
 use crate::device::Device;
 use crate::lora::TargetModule;
 use crate::model::{Llama, ModelConfig};
 use crate::process;
 use crate::rng;
-use crate::train::{self, Encoded, Event, Host, Job, Outcome, Sample, TrainConfig};
+use crate::train::{self, Accelerator, Encoded, Event, Host, Job, Outcome, Sample, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -50,9 +50,15 @@ pub struct TrainFigures {
     pub peak_rss_bytes: Option<u64>,
     /// What the plan said before anything was allocated.
     pub planned_bytes: u64,
+    /// Of a GPU: what the plan said, cuBLAS's own included.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub planned_device_bytes: Option<u64>,
+    /// And by how much less was free there after the last step than before the run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_bytes: Option<u64>,
     /// Floating-point operations of the dense products of a step, times 1e-9.
     pub gigaflop_per_step: f64,
-    /// The ceiling: `gemm` on the shapes of a step.
+    /// The ceiling: `gemm`, or cuBLAS, on the shapes of a step.
     pub gemm_peak_gflops: f64,
     /// What the middle step reached of the ceiling.
     pub gemm_fraction: f64,
@@ -94,7 +100,7 @@ impl TrainSettings {
 /// A setting is out of range, the run fails, or it was interrupted.
 pub fn measure_training(
     model: &Llama,
-    device: &Device,
+    (device, accelerator): (&Device, Option<Accelerator<'_>>),
     settings: &TrainSettings,
     scratch: &Path,
     interrupt: &AtomicBool,
@@ -117,7 +123,7 @@ pub fn measure_training(
         model_sha256: "",
         model_name: None,
         device,
-        accelerator: None,
+        accelerator,
         config: &config,
         init_adapter: None,
         train: &samples,
@@ -126,6 +132,10 @@ pub fn measure_training(
         tensorboard: false,
     };
     let plan = train::plan(&job)?;
+    // A device that fails says so in the run.
+    let free = || accelerator.and_then(|accelerator| accelerator.device.free_bytes().ok());
+    let free_before = free();
+    let mut free_after = None;
     let started = Instant::now();
     let mut seconds = Vec::new();
     let mut cpu = [None; 2];
@@ -142,6 +152,7 @@ pub fn measure_training(
                 seconds.push(metrics.seconds);
             }
             cpu[1] = process::cpu_seconds();
+            free_after = free();
         },
     };
     if let Outcome::Interrupted { .. } = train::train(&job, &mut host)? {
@@ -153,7 +164,10 @@ pub fn measure_training(
     let middle = median(&mut seconds);
     let tokens = (settings.tokens * config.window_rows()) as f64;
     let gigaflop_per_step = work.flop() * config.window_rows() as f64 * 1e-9;
-    let gemm_peak_gflops = work.peak(device) * 1e-9;
+    let gemm_peak_gflops = work.peak(|product| match accelerator {
+        Some(accelerator) => Ok(seconds_on_gpu(accelerator, product).map_err(train::Error::from)?),
+        None => Ok(seconds_at_best(device, product)),
+    })? * 1e-9;
     Ok(TrainFigures {
         tokens_per_second: tokens / middle,
         best_tokens_per_second: tokens / best,
@@ -161,6 +175,8 @@ pub fn measure_training(
         cpu_seconds_per_step: cpu[0].zip(cpu[1]).map(|(from, to)| (to - from) / settings.steps as f64),
         peak_rss_bytes: peak,
         planned_bytes: before + plan.memory.total(),
+        planned_device_bytes: plan.device_memory.map(|memory| memory.total()),
+        device_bytes: free_before.zip(free_after).map(|(before, after)| before.saturating_sub(after)),
         gigaflop_per_step,
         gemm_peak_gflops,
         gemm_fraction: gigaflop_per_step / middle / gemm_peak_gflops,
@@ -208,12 +224,12 @@ impl Work {
     }
 
     /// Floating-point operations per second of the products with frozen weights.
-    fn peak(&self, device: &Device) -> f64 {
+    fn peak(&self, seconds_of: impl Fn(Product) -> Result<f64, Error>) -> Result<f64, Error> {
         let (mut flop, mut seconds) = (0.0, 0.0);
         for (product, count) in &self.frozen {
             flop += product.flop() * *count as f64;
-            seconds += seconds_at_best(device, *product) * *count as f64;
+            seconds += seconds_of(*product)? * *count as f64;
         }
-        flop / seconds
+        Ok(flop / seconds)
     }
 }

@@ -1,14 +1,15 @@
 //! `evol bench train`: the trainer's speed and memory, beside their limits.
 
-use super::args::BenchTrainArgs;
+use super::args::{BenchTrainArgs, DeviceArg};
 use super::error::Error;
 use super::plan::{self, Session};
 use crate::bench::{self, TrainFigures, TrainSettings};
 use crate::device::Device;
+use crate::device::cuda::CudaDevice;
 use crate::gguf::Gguf;
 use crate::llm;
 use crate::model::Llama;
-use crate::train::TrainConfig;
+use crate::train::{Accelerator, TrainConfig};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -32,34 +33,45 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
             gradient_accumulation_steps: 1,
             gradient_checkpointing: args.gradient_checkpointing,
             seed: session.seed.unwrap_or(0),
+            mixed_precision: args.mixed_precision,
             ..TrainConfig::default()
         },
     };
     let device = Device::cpu(session.threads)?;
+    let gpu = match session.device {
+        DeviceArg::Cpu => None,
+        DeviceArg::Cuda(ordinal) => Some(CudaDevice::new(ordinal)?),
+    };
+    let accelerator = gpu.as_ref().map(|device| Accelerator { device, precision: args.mixed_precision });
     let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
     let mut progress = session.output.progress("steps");
     let interrupt = session.interrupt.flag();
     let step = &mut |step| progress.update(step, settings.steps + 1, "");
-    let figures = bench::measure_training(&model, &device, &settings, scratch.path(), interrupt, step);
+    let figures =
+        bench::measure_training(&model, (&device, accelerator), &settings, scratch.path(), interrupt, step);
     progress.finish();
     let figures = match figures {
         Err(bench::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),
         other => other?,
     };
     if session.output.is_json() {
-        let mut document = json!({ "model": path, "threads": session.threads, "settings": settings });
+        let mut document = json!({ "model": path, "threads": session.threads, "device": gpu.as_ref().map(CudaDevice::info), "settings": settings });
         let figures = serde_json::to_value(&figures).context("figures are numbers")?;
         if let Some((document, figures)) = document.as_object_mut().zip(figures.as_object()) {
             document.extend(figures.clone());
         }
         return session.output.document(&document);
     }
-    session.output.data(&table(&settings, session.threads, &figures))
+    let place = match &gpu {
+        Some(gpu) => format!("cuda:{} ({})", gpu.info().ordinal, gpu.info().name),
+        None => format!("{} threads", session.threads),
+    };
+    session.output.data(&table(&settings, &place, &figures))
 }
 
-fn table(settings: &TrainSettings, threads: usize, figures: &TrainFigures) -> String {
+fn table(settings: &TrainSettings, place: &str, figures: &TrainFigures) -> String {
     let mut text = format!(
-        "{} rows of {} tokens, {:.0} % masked, {threads} threads, {} steps\n\n",
+        "{} rows of {} tokens, {:.0} % masked, {place}, {} steps\n\n",
         settings.train.window_rows(),
         settings.tokens,
         settings.masked * 100.0,
@@ -78,8 +90,12 @@ fn table(settings: &TrainSettings, threads: usize, figures: &TrainFigures) -> St
     );
     line("peak memory, MiB", figures.peak_rss_bytes.map_or_else(absent, |bytes| (bytes >> 20).to_string()));
     line("planned memory, MiB", (figures.planned_bytes >> 20).to_string());
+    if let Some((planned, taken)) = figures.planned_device_bytes.zip(figures.device_bytes) {
+        line("memory of the GPU, MiB", (taken >> 20).to_string());
+        line("  planned", (planned >> 20).to_string());
+    }
     line("products, GFLOP/s", format!("{:.1}", figures.gigaflop_per_step / figures.seconds_per_step));
-    line("bare gemm, GFLOP/s", format!("{:.1}", figures.gemm_peak_gflops));
-    line("share of bare gemm", format!("{:.1} %", figures.gemm_fraction * 100.0));
+    line("bare products, GFLOP/s", format!("{:.1}", figures.gemm_peak_gflops));
+    line("share of bare products", format!("{:.1} %", figures.gemm_fraction * 100.0));
     text
 }

@@ -2,7 +2,7 @@
 
 use super::args::{DeviceArg, TrainArgs};
 use super::error::Error;
-use super::output::{Progress, duration};
+use super::output::{Output, Progress, duration};
 use super::plan::{InitAdapter, Session, TrainPlan};
 use super::shell;
 use crate::dataset::{self, Example};
@@ -233,14 +233,14 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
     session.output.note(&plan_table(&inputs, &costs, None));
     require_memory(&costs)?;
     let started = Instant::now();
-    let mut progress = session.output.progress("train");
+    let mut progress = session.output.progress("upload");
     let mut host = Host {
         clock: &|| started.elapsed(),
         peak_memory: &process::peak_bytes,
         interrupt: session.interrupt.flag(),
         on_event: &mut |event| {
             tick();
-            report(event, &mut progress);
+            report(event, session.output, &mut progress);
         },
     };
     let outcome = train::train(&job, &mut host)?;
@@ -254,9 +254,16 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
     }
 }
 
-fn report(event: &Event<'_>, progress: &mut Progress) {
+fn report(event: &Event<'_>, output: Output, progress: &mut Progress) {
     match event {
-        Event::Started { tokens_done, total_tokens, .. } => progress.update(*tokens_done, *total_tokens, ""),
+        Event::Upload { bytes_done, bytes_total } => {
+            progress.update(bytes_done >> 20, bytes_total >> 20, "MiB of the base are on the device");
+        }
+        Event::Started { tokens_done, total_tokens, .. } => {
+            // Its speed is not that of the upload.
+            std::mem::replace(progress, output.progress("train")).finish();
+            progress.update(*tokens_done, *total_tokens, "");
+        }
         Event::Step { metrics, total_steps, tokens_done, total_tokens } => {
             let detail = format!(
                 "step {}/{total_steps}, loss {:.3}, {:.0} tokens/s",

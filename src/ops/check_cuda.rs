@@ -132,7 +132,8 @@ impl Cuda {
         let memory = self.device.allocate(&plan).expect("memory");
         let matrix = CudaMatrix::take(&mut memory.arena(), &weights.view());
         self.memory.borrow_mut().push(memory);
-        matrix.upload(&self.device, &weights.view()).expect("a copy");
+        let (from, to) = matrix.copy_of(&weights.view());
+        self.device.upload_bytes(from, to).expect("a copy");
         matrix
     }
 

@@ -25,9 +25,9 @@ impl CudaMatrix {
         Self { blocks, ggml_type: matrix.ggml_type, rows: matrix.rows(), cols: matrix.cols() }
     }
 
-    /// Copies the blocks, straight from where they are: the mapped file.
-    pub(crate) fn upload(&self, device: &CudaDevice, matrix: &QuantMatrix<'_>) -> Result<(), CudaError> {
-        device.upload(matrix.data, self.blocks)
+    /// The blocks of a matrix, as they are in the mapped file, and where they go.
+    pub(crate) fn copy_of<'m>(&self, matrix: &QuantMatrix<'m>) -> (&'m [u8], Tensor) {
+        (matrix.data, self.blocks)
     }
 
     /// Rows: `out_features`, or the vocabulary.

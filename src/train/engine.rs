@@ -52,9 +52,10 @@ impl<'a> CudaEngine<'a> {
         adapter: &LoraWeights,
         moments: &Moments,
         longest_row: usize,
+        on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, Error> {
         let purpose = Purpose::Training(job.config.gradient_checkpointing);
-        let model = CudaModel::new(device, job.model, adapter, longest_row, purpose, precision)?;
+        let model = CudaModel::new(device, job.model, adapter, longest_row, purpose, precision, on_upload)?;
         let take = |mut arena: Arena| {
             let tensors = CudaMoments::take(&mut arena, moments);
             let scratch = arena.take(Dtype::F64, global_norm::cuda::scratch_len(adapter.data.len()));
@@ -68,15 +69,17 @@ impl<'a> CudaEngine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Takes all memory, and on a GPU copies of everything.
+    /// Takes all memory, and on a GPU copies of everything. If `on_upload` stops that (see [`CudaModel::new`]), the state is whole, and no
+    /// row may be computed.
     pub(super) fn new(
         job: &Job<'a>,
         adapter: &LoraWeights,
         moments: &Moments,
         longest_row: usize,
+        on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, Error> {
         if let Some(accelerator) = job.accelerator {
-            let engine = CudaEngine::new(job, accelerator, adapter, moments, longest_row)?;
+            let engine = CudaEngine::new(job, accelerator, adapter, moments, longest_row, on_upload)?;
             return Ok(Self::Cuda(Box::new(engine)));
         }
         let purpose = Purpose::Training(job.config.gradient_checkpointing);

@@ -57,6 +57,13 @@ pub struct Host<'a> {
 /// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
+    /// On a GPU, before the loop: so much of the base is copied to it.
+    Upload {
+        /// Bytes.
+        bytes_done: u64,
+        /// In all.
+        bytes_total: u64,
+    },
     /// Right before the loop.
     Started {
         /// Steps that a checkpoint had already; 0 for a new run.

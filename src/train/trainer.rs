@@ -92,12 +92,19 @@ impl<'a, 'h> Trainer<'a, 'h> {
         }
         metrics.cut(progress.as_ref().map_or(0, |progress| progress.metrics_bytes))?;
         let tensorboard = job.tensorboard.then(|| EventsFile::create(out, &metrics.read()?)).transpose()?;
+        let longest = longest_row(config, train, validation);
+        // The loop looks at the flag before it computes anything.
+        let mut on_upload = |bytes_done, bytes_total| {
+            (host.on_event)(&Event::Upload { bytes_done, bytes_total });
+            !host.interrupt.load(Ordering::Relaxed)
+        };
+        let engine = Engine::new(job, &adapter, &moments, longest, &mut on_upload)?;
         let order: Vec<usize> = (0..validation.samples.len()).collect();
         Ok(Self {
             fingerprint,
             timeline: Timeline::new(config, train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
-            engine: Engine::new(job, &adapter, &moments, longest_row(config, train, validation))?,
+            engine,
             row: PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() },
             adapter,
             moments,
@@ -431,7 +438,8 @@ pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<
     let Job { config, train, validation, .. } = *job;
     let adapter = starting_adapter(job);
     let moments = Moments::new(config, &adapter);
-    let mut engine = Engine::new(job, &adapter, &moments, longest_row(config, train, validation))?;
+    let longest = longest_row(config, train, validation);
+    let mut engine = Engine::new(job, &adapter, &moments, longest, &mut |_, _| true)?;
     let mut row = PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() };
     let mut timeline = Timeline::new(config, train.lengths());
     let first = timeline.window(0)[0].clone();

@@ -40,6 +40,7 @@ fn least_products(head_dim: usize, [outer, inner]: [usize; 2]) -> u64 {
 
 #[test]
 fn kernels_move_and_multiply_little_more_than_they_must() {
+    let _turn = crate::device_turn();
     let loader::Device::Simulated(simulator) = loader::device() else {
         panic!("this counts on the simulated device: run it on a machine without a driver")
     };

@@ -48,6 +48,7 @@ mod train_model;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The model that `models/fetch` puts in the cache folder, or what `EVOL_TEST_MODEL` names.
 ///
@@ -66,6 +67,14 @@ fn model_path() -> PathBuf {
     );
     assert!(path.is_file(), "no model at `{}`: run models/fetch", path.display());
     path
+}
+
+/// Whoever has it uses the device of this process alone: settings and counters of the simulated one are shared.
+static DEVICE: Mutex<()> = Mutex::new(());
+
+/// Waits for a turn with [`DEVICE`].
+fn device_turn() -> MutexGuard<'static, ()> {
+    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The binary under test, without colour.

@@ -118,6 +118,7 @@ fn the_real_model_learns_on_a_gpu_what_it_learns_on_the_cpu() {
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     let wanted = run(&model, &data, &out("cpu"), None, None);
+    let _turn = crate::device_turn();
     if let loader::Device::Simulated(simulator) = loader::device() {
         simulator.configure(&Config::default());
     }
@@ -184,12 +185,26 @@ fn the_program_trains_on_a_gpu_that_it_finds() {
     let plan = train("cuda", &["--dry-run"]);
     let text = String::from_utf8_lossy(&plan.stdout).into_owned();
     assert!(plan.status.success() && text.contains("memory on the GPU: base"), "{text}{}", said(&plan));
-    let trained = train("cuda", &[]);
+    let trained = train("cuda", &["--json"]);
     assert!(trained.status.success(), "{}", said(&trained));
     assert!(folder.path().join("adapter/adapter.gguf").is_file());
     let absent = train("cuda:3", &[]);
     assert_eq!(absent.status.code(), Some(2));
     assert!(said(&absent).contains("there is no device `cuda:3`: 1 found"), "{}", said(&absent));
+
+    let bench = evol()
+        .env("LD_LIBRARY_PATH", &driver)
+        .args(["bench", "train", "--steps", "2", "--tokens", "32", "--json", "--device", "cuda", "--model"])
+        .arg(&model)
+        .output()
+        .unwrap();
+    assert!(bench.status.success(), "{}", said(&bench));
+    let figures: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap();
+    let figure = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("{name} in {figures}"));
+    assert!(figure("tokens_per_second") > 0.0 && figure("gemm_fraction") > 0.0);
+    // The plan has room for what a real cuBLAS takes; nothing else is in it that is not taken.
+    let (taken, planned) = (figure("device_bytes"), figure("planned_device_bytes"));
+    assert!(taken > 0.0 && taken <= planned, "{taken} of {planned}");
 
     let doctor =
         evol().env("LD_LIBRARY_PATH", &driver).args(["doctor", "--device", "cuda"]).output().unwrap();

@@ -1,6 +1,7 @@
 //! `evol bench` as typed.
 
 use super::EngineArgs;
+use crate::device::cuda::MixedPrecision;
 use crate::evolve::MaxTokens;
 use crate::model::GradientCheckpointing;
 use crate::train::TrainConfig;
@@ -78,15 +79,16 @@ pub(crate) struct BenchEvolveArgs {
 /// Measure how fast a model is trained here
 ///
 /// Trains an adapter on random tokens, as `evol train` does, and prints tokens per second, processor time, memory beside
-/// what was planned, and how much of the speed of bare matrix products (the `gemm` crate on the same shapes, in the same
-/// process) a step reaches. Nothing of the run is kept.
+/// what was planned, and how much of the speed of bare matrix products (the `gemm` crate, or cuBLAS with `--device cuda`, on the same
+/// shapes, in the same process) a step reaches. Nothing of the run is kept.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "Examples:
   evol bench train --model base.gguf
   evol bench train --model base.gguf --tokens 2048 --masked 0.7
-  evol bench train --model base.gguf --threads 1 --json"
+  evol bench train --model base.gguf --threads 1 --json
+  evol bench train --model base.gguf --device cuda --tokens 2048 --gradient-checkpointing layer"
 )]
 pub(crate) struct BenchTrainArgs {
     /// Model to train on: a GGUF file, or the name of a fetched model
@@ -113,6 +115,9 @@ pub(crate) struct BenchTrainArgs {
     /// Dropout on the input of the adapter, 0 or more and below 1
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub(crate) lora_dropout: f32,
+    /// Type of activations with `--device cuda`: `bf16`, `fp16`, or `no` for f32
+    #[arg(long, value_name = "WHAT", default_value = "bf16", value_parser = super::train::parse_precision)]
+    pub(crate) mixed_precision: MixedPrecision,
 }
 
 /// Two measurements side by side, with ratios

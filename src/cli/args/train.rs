@@ -264,7 +264,7 @@ fn parse_optim(text: &str) -> Result<Optim, String> {
     by_name(text)
 }
 
-fn parse_precision(text: &str) -> Result<MixedPrecision, String> {
+pub(super) fn parse_precision(text: &str) -> Result<MixedPrecision, String> {
     by_name(text)
 }
 

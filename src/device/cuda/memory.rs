@@ -99,8 +99,18 @@ impl Tensor {
         self.slice(0..len)
     }
 
-    fn bytes(&self) -> usize {
+    /// In memory.
+    pub(super) fn bytes(&self) -> usize {
         self.len * self.dtype.bytes() as usize
+    }
+
+    /// `numbers`, which it is to hold.
+    ///
+    /// # Panics
+    /// If length or type differ.
+    pub(super) fn require<T: Number>(self, numbers: &[T]) -> &[T] {
+        assert_eq!((numbers.len(), T::DTYPE), (self.len, self.dtype), "numbers (left) for a tensor (right)");
+        numbers
     }
 }
 
@@ -195,20 +205,25 @@ impl CudaDevice {
     /// # Panics
     /// If length or type differ.
     pub fn upload<T: Number>(&self, from: &[T], to: Tensor) -> Result<(), CudaError> {
-        assert_eq!((from.len(), T::DTYPE), (to.len, to.dtype), "numbers (left) for a tensor (right)");
+        self.upload_bytes(bytemuck::cast_slice(to.require(from)), to)
+    }
+
+    /// Copies what a tensor's numbers are in memory.
+    ///
+    /// # Errors
+    /// The device has failed.
+    ///
+    /// # Panics
+    /// If they are not as many bytes.
+    pub fn upload_bytes(&self, from: &[u8], to: Tensor) -> Result<(), CudaError> {
+        assert_eq!(from.len(), to.bytes(), "bytes (left) for a tensor (right)");
         if from.is_empty() {
             return Ok(());
         }
         self.bind()?;
         // SAFETY: the tensor has so many bytes; memory that is not pinned is read before the call is back.
-        unsafe {
-            cudarc::driver::result::memcpy_htod_async(
-                to.address,
-                bytemuck::cast_slice::<T, u8>(from),
-                self.stream.cu_stream(),
-            )
-        }
-        .map_err(CudaError::call("copy to the device"))
+        unsafe { cudarc::driver::result::memcpy_htod_async(to.address, from, self.stream.cu_stream()) }
+            .map_err(CudaError::call("copy to the device"))
     }
 
     /// Copies numbers from the device, and waits for all that makes them.

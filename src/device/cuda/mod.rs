@@ -13,6 +13,7 @@ mod blas;
 mod error;
 mod kernels;
 mod memory;
+mod staging;
 
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ pub use blas::Operand;
 pub use error::CudaError;
 use kernels::Kernels;
 pub use kernels::{Arg, Grid};
+use memory::Number;
 pub use memory::{Arena, Dtype, Memory, Tensor};
+pub use staging::Staging;
 
 /// Type of activations and of the weights in use. Sums, norms, softmax, the loss, adapters and their gradients are f32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

@@ -25,7 +25,7 @@ pub(super) fn forward_backward(
     noise: Noise,
 ) -> Result<LossSum, CudaError> {
     assert!(model.workspace.training, "the workspace was made without training");
-    model.workspace.set_row(model.device, model.model, row, Some(noise))?;
+    model.set_row(row, Some(noise))?;
     let pass = Pass { model, tokens: row.tokens.len(), key: Some(noise.key) };
     let n_targets = pass.targets();
     if n_targets == 0 {

@@ -21,7 +21,7 @@ use crate::ops::rows::cuda as rows;
 use crate::ops::swiglu::cuda as swiglu;
 
 pub(super) fn loss(model: &mut CudaModel<'_>, row: &PackedRow) -> Result<LossSum, CudaError> {
-    model.workspace.set_row(model.device, model.model, row, None)?;
+    model.set_row(row, None)?;
     let pass = Pass { model, tokens: row.tokens.len(), key: None };
     let n_targets = pass.targets();
     if n_targets == 0 {

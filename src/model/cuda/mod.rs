@@ -18,7 +18,7 @@ mod workspace;
 use super::row::{LossSum, PackedRow};
 use super::workspace::Purpose;
 use super::{Llama, Noise};
-use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Memory, MixedPrecision, Tensor};
+use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Memory, MixedPrecision, Staging, Tensor};
 use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::lora::LoraSlot;
 use crate::ops::lora::cuda::{self as lora, CudaBranch};
@@ -36,6 +36,7 @@ pub struct CudaModel<'a> {
     weights: Weights,
     adapter: AdapterTensors,
     workspace: Workspace,
+    staging: Staging,
     _memory: Memory,
 }
 
@@ -105,7 +106,8 @@ impl<'a> CudaModel<'a> {
         plan(Arena::default(), model, layout, max_tokens, purpose, precision.dtype()).bytes
     }
 
-    /// Copies the base and the adapter to the device, and takes all memory for rows of at most `max_tokens`.
+    /// Copies the base and the adapter to the device, and takes all memory for rows of at most `max_tokens`. `on_upload` is told how many bytes
+    /// of the base are copied, and of how many; once it gives `false` the rest is left out, and the model is fit for nothing but its adapter.
     ///
     /// # Errors
     /// It does not fit, or the device has failed.
@@ -116,17 +118,24 @@ impl<'a> CudaModel<'a> {
         max_tokens: usize,
         purpose: Purpose,
         precision: MixedPrecision,
+        on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, CudaError> {
         let make = |arena| plan(arena, model, adapter, max_tokens, purpose, precision.dtype());
         let memory = device.allocate(&make(Arena::default()).arena)?;
         let Plan { weights, adapter: tensors, workspace, .. } = make(memory.arena());
-        weights.fill(device, model)?;
+        let staging = Staging::new(device, Workspace::staging_bytes(model.config(), max_tokens))?;
+        weights.fill(device, model, on_upload)?;
         let layout = LoraWeights { data: Vec::new(), ..adapter.clone() };
-        let mut this = Self { device, model, layout, weights, adapter: tensors, workspace, _memory: memory };
+        let mut this =
+            Self { device, model, layout, weights, adapter: tensors, workspace, staging, _memory: memory };
         device.upload(&adapter.data, tensors.params)?;
         device.clear(tensors.gradients)?;
         this.refresh()?;
         Ok(this)
+    }
+
+    fn set_row(&mut self, row: &PackedRow, noise: Option<Noise>) -> Result<(), CudaError> {
+        self.workspace.set_row((self.device, &mut self.staging), self.model, row, noise)
     }
 
     /// The adapter's numbers and its gradient, in f32.

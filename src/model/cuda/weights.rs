@@ -5,6 +5,7 @@
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Tensor};
 use crate::lora::TargetModule;
 use crate::model::Llama;
+use crate::ops::QuantMatrix;
 use crate::ops::cuda_matrix::CudaMatrix;
 
 /// All tensors of a base.
@@ -53,23 +54,45 @@ impl Weights {
         Self { embedding, head, layers, output_norm }
     }
 
-    /// Copies everything.
-    pub(super) fn fill(&self, device: &CudaDevice, model: &Llama) -> Result<(), CudaError> {
-        self.embedding.upload(device, &model.embedding())?;
+    /// What is copied: where from, and where to.
+    fn parts<'m>(&self, model: &'m Llama) -> Vec<(&'m [u8], Tensor)> {
+        let matrix = |to: &CudaMatrix, from: QuantMatrix<'m>| to.copy_of(&from);
+        let floats = |to: Tensor, from: &'m [f32]| (bytemuck::cast_slice(from), to);
+        let mut parts = vec![matrix(&self.embedding, model.embedding())];
         if !model.config().tie_word_embeddings {
-            self.head.upload(device, &model.head())?;
+            parts.push(matrix(&self.head, model.head()));
         }
-        device.upload(model.output_norm(), self.output_norm)?;
+        parts.push(floats(self.output_norm, model.output_norm()));
         for (i, layer) in self.layers.iter().enumerate() {
             for module in TargetModule::ALL {
-                layer.linear(module).upload(device, &model.linear(i, module))?;
-                if let (Some(tensor), Some(bias)) = (layer.bias(module), model.bias(i, module)) {
-                    device.upload(bias, tensor)?;
-                }
+                parts.push(matrix(layer.linear(module), model.linear(i, module)));
+                let bias = layer.bias(module).zip(model.bias(i, module));
+                parts.extend(bias.map(|(to, from)| floats(to, from)));
             }
-            device.upload(model.attn_norm(i), layer.attn_norm)?;
-            device.upload(model.ffn_norm(i), layer.ffn_norm)?;
+            parts.push(floats(layer.attn_norm, model.attn_norm(i)));
+            parts.push(floats(layer.ffn_norm, model.ffn_norm(i)));
         }
+        parts
+    }
+
+    /// Copies everything, straight from the mapped file, or until `on_upload` of the bytes done and in all gives `false`.
+    pub(super) fn fill(
+        &self,
+        device: &CudaDevice,
+        model: &Llama,
+        on_upload: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<(), CudaError> {
+        let parts = self.parts(model);
+        let total = parts.iter().map(|(from, _)| from.len() as u64).sum();
+        let mut done = 0;
+        for (from, to) in parts {
+            if !on_upload(done, total) {
+                return Ok(());
+            }
+            device.upload_bytes(from, to)?;
+            done += from.len() as u64;
+        }
+        on_upload(done, total);
         Ok(())
     }
 }

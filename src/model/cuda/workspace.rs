@@ -2,7 +2,7 @@
 //!
 //! The buffers are those of the CPU's [`workspace`](crate::model::workspace), with the same places for what checkpointing keeps.
 
-use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Tensor};
+use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Staging, Tensor};
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::row::{PackedRow, RowIndex};
 use crate::model::workspace::{Purpose, Segments, group_ranks};
@@ -226,10 +226,16 @@ impl Workspace {
         }
     }
 
+    /// Bytes of what [`Self::set_row`] copies for a row of so many tokens.
+    pub(super) fn staging_bytes(config: &ModelConfig, tokens: usize) -> usize {
+        let angles = tokens * config.head_dim;
+        6 * Staging::bytes_of(tokens, 4) + Staging::bytes_of(angles, 4) + Staging::bytes_of(tokens, 8)
+    }
+
     /// Copies what a row decides: lists, angles, bounds of noise.
     pub(super) fn set_row(
         &mut self,
-        device: &CudaDevice,
+        (device, staging): (&CudaDevice, &mut Staging),
         model: &Llama,
         row: &PackedRow,
         noise: Option<Noise>,
@@ -245,18 +251,19 @@ impl Workspace {
             &self.lists;
         let all: [(&[u32], &Buffer); 6] =
             [(&row.tokens, ids), (starts, s), (&ends, e), (target_rows, r), (targets, t), (&places, p)];
+        staging.begin()?;
         for (list, buffer) in all {
-            device.upload(list, buffer.rows(list.len()))?;
+            staging.put(device, list, buffer.rows(list.len()))?;
         }
         let (frequencies, magnitude) = (model.rope_frequencies(), model.rope_magnitude());
         let mut table = vec![0.0_f32; tokens * 2 * frequencies.len()];
         rope::fill_table(positions, frequencies, magnitude, &mut table);
-        device.upload(&table, self.rope_table.rows(tokens))?;
+        staging.put(device, &table, self.rope_table.rows(tokens))?;
         if let Some(alpha) = noise.map(|noise| noise.neftune_noise_alpha).filter(|&alpha| alpha > 0.0) {
             let width = model.config().hidden_size;
             let bound = |len: usize| alpha / ((len * width) as f64).sqrt();
             let list = row.segments.iter().flat_map(|segment| segment.clone().map(|_| bound(segment.len())));
-            device.upload(&list.collect::<Vec<f64>>(), bounds.rows(tokens))?;
+            staging.put(device, &list.collect::<Vec<f64>>(), bounds.rows(tokens))?;
         }
         Ok(())
     }

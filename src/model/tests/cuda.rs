@@ -40,7 +40,8 @@ fn on_cuda(
     (purpose, precision): (Purpose, MixedPrecision),
 ) -> (Vec<LossSum>, Vec<f32>) {
     let cuda = Cuda::new(config);
-    let mut there = CudaModel::new(&cuda.device, model, weights, 40, purpose, precision).unwrap();
+    let mut there =
+        CudaModel::new(&cuda.device, model, weights, 40, purpose, precision, &mut |_, _| true).unwrap();
     let mut losses = Vec::new();
     for row in rows {
         losses.push(there.forward_backward(row, 0.5, noise).unwrap());
@@ -146,7 +147,9 @@ fn the_planned_bytes_are_what_is_taken() {
     let weights = adapter(&model, &TargetModule::ALL, 0.1);
     let cuda = Cuda::new(&Config::default());
     let before = cuda.device.free_bytes().unwrap();
-    let there = CudaModel::new(&cuda.device, &model, &weights, 40, ALL, MixedPrecision::Bf16).unwrap();
+    let there =
+        CudaModel::new(&cuda.device, &model, &weights, 40, ALL, MixedPrecision::Bf16, &mut |_, _| true)
+            .unwrap();
     let taken = before - cuda.device.free_bytes().unwrap();
     let planned = CudaModel::bytes(&model, &weights, 40, ALL, MixedPrecision::Bf16);
     assert_eq!(taken, planned.base + planned.adapter + planned.activations);

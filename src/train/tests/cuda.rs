@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use cudasim::driver::{Config, Model};
 use cudasim::exec::Order;
+use cudasim::finding::FindingKind;
 use cudasim::loader;
 
 use super::fixture::{Fixture, files};
@@ -101,6 +102,44 @@ fn an_interrupt_after_any_step_changes_nothing() {
     }
 }
 
+/// Copying the base to the device is told to its end, and can be stopped; then the same command goes on as if nothing had been.
+#[test]
+fn an_upload_is_told_and_can_be_stopped() {
+    let (fixture, precision) = (Fixture::new(), MixedPrecision::Bf16);
+    let (whole, _) = run(&fixture, &Config::default(), "whole", precision, None);
+    let Outcome::Finished(summary) = whole else { panic!("not interrupted") };
+    let mut uploads = Vec::new();
+    let cuda = Cuda::new(&Config::default());
+    let out = fixture.out("stopped");
+    let mut job = fixture.job(&out);
+    job.accelerator = Some(Accelerator { device: &cuda.device, precision });
+    let planned = plan(&job).unwrap().device_memory.unwrap().base;
+    for stop_after in [0, 3] {
+        let outcome = Fixture::run_job(&job, |event, interrupt| {
+            if let Event::Upload { bytes_done, bytes_total } = event {
+                uploads.push((*bytes_done, *bytes_total));
+                interrupt.store(uploads.len() > stop_after, Ordering::Relaxed);
+            }
+        });
+        assert_eq!(outcome.unwrap(), Outcome::Interrupted { step: 0, total_steps: summary.steps });
+        assert_eq!(uploads.len(), stop_after + 1);
+        uploads.clear();
+    }
+    let outcome = Fixture::run_job(&job, |event, _| {
+        if let Event::Upload { bytes_done, bytes_total } = event {
+            uploads.push((*bytes_done, *bytes_total));
+        }
+    });
+    assert!(matches!(outcome, Ok(Outcome::Finished(_))));
+    cuda.finish();
+    assert!(files(&out) == files(&fixture.out("whole")));
+    let &(done, total) = uploads.last().unwrap();
+    assert_eq!((uploads[0].0, done), (0, total));
+    assert!(uploads.is_sorted());
+    // The plan rounds each tensor up to 256 bytes.
+    assert!(total <= planned && planned - total < 256 * uploads.len() as u64, "{total} of {planned}");
+}
+
 /// A device that fails in the middle of a step ends the run with an error; the same command goes on to the bytes of a run without.
 #[test]
 fn a_device_that_is_lost_leaves_the_last_checkpoint() {
@@ -122,7 +161,9 @@ fn a_device_that_is_lost_leaves_the_last_checkpoint() {
     let error = lost.unwrap_err();
     assert!(matches!(error, Error::Cuda(_)), "{error:?}");
     assert!(error.hint().unwrap().contains("goes on from it"), "{:?}", error.hint());
-    assert_eq!(cuda.end().len(), 1);
+    let findings = cuda.end();
+    // A block on each thread of the simulator may run out of instructions before the others stop.
+    assert!(!findings.is_empty() && findings.iter().all(|f| f.kind == FindingKind::Timeout), "{findings:#?}");
     run(&fixture, &Config::default(), "lost", precision, None);
     assert!(files(&fixture.out("lost")) == files(&fixture.out("whole")));
 }
