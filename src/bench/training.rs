@@ -164,10 +164,7 @@ pub fn measure_training(
     let middle = median(&mut seconds);
     let tokens = (settings.tokens * config.window_rows()) as f64;
     let gigaflop_per_step = work.flop() * config.window_rows() as f64 * 1e-9;
-    let gemm_peak_gflops = work.peak(|product| match accelerator {
-        Some(accelerator) => Ok(seconds_on_gpu(accelerator, product).map_err(train::Error::from)?),
-        None => Ok(seconds_at_best(device, product)),
-    })? * 1e-9;
+    let gemm_peak_gflops = work.peak(device, accelerator)? * 1e-9;
     Ok(TrainFigures {
         tokens_per_second: tokens / middle,
         best_tokens_per_second: tokens / best,
@@ -223,12 +220,16 @@ impl Work {
         self.other + self.frozen.iter().map(|(product, count)| product.flop() * *count as f64).sum::<f64>()
     }
 
-    /// Floating-point operations per second of the products with frozen weights.
-    fn peak(&self, seconds_of: impl Fn(Product) -> Result<f64, Error>) -> Result<f64, Error> {
+    /// Floating-point operations per second of the products with frozen weights, where the run computes.
+    fn peak(&self, device: &Device, accelerator: Option<Accelerator<'_>>) -> Result<f64, Error> {
         let (mut flop, mut seconds) = (0.0, 0.0);
         for (product, count) in &self.frozen {
+            let at_best = match accelerator {
+                Some(accelerator) => seconds_on_gpu(accelerator, *product).map_err(train::Error::from)?,
+                None => seconds_at_best(device, *product),
+            };
             flop += product.flop() * *count as f64;
-            seconds += seconds_of(*product)? * *count as f64;
+            seconds += at_best * *count as f64;
         }
         Ok(flop / seconds)
     }

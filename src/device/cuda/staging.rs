@@ -7,7 +7,6 @@
 
 #![expect(unsafe_code, reason = "memory that the driver owns, and copies that end later")]
 
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CU_MEMHOSTALLOC_WRITECOMBINED;
@@ -21,7 +20,7 @@ const ALIGN: usize = 16;
 /// See the module.
 #[derive(Debug)]
 pub struct Staging {
-    start: NonNull<u8>,
+    start: *mut u8,
     bytes: usize,
     used: usize,
     /// Behind the newest copies in the stream.
@@ -45,9 +44,8 @@ impl Staging {
         let bytes = bytes.max(ALIGN);
         // SAFETY: it is freed once, when this is dropped. It is written in order and never read here, so combined writes suit it.
         let start = unsafe { result::malloc_host(bytes, CU_MEMHOSTALLOC_WRITECOMBINED) }.map_err(&refused)?;
-        let start = NonNull::new(start.cast()).expect("the driver gives an address or an error");
         let copied = device.context.new_event(None).map_err(&refused)?;
-        Ok(Self { start, bytes, used: 0, copied, context: Arc::clone(&device.context) })
+        Ok(Self { start: start.cast(), bytes, used: 0, copied, context: Arc::clone(&device.context) })
     }
 
     /// Waits until the lists of the time before are copied, and begins anew.
@@ -78,7 +76,7 @@ impl Staging {
         // SAFETY: the range lies within the allocation, nothing else has it until `begin`, and that waits for the copy; the tensor
         // has as many bytes.
         unsafe {
-            let place = std::slice::from_raw_parts_mut(self.start.add(self.used).as_ptr(), from.len());
+            let place = std::slice::from_raw_parts_mut(self.start.add(self.used), from.len());
             place.copy_from_slice(from);
             result::memcpy_htod_async(to.address, place, device.stream.cu_stream())
         }
@@ -94,6 +92,6 @@ impl Drop for Staging {
         let _ = self.copied.synchronize();
         let _ = self.context.bind_to_thread();
         // SAFETY: allocated by `new`, and freed only here.
-        let _ = unsafe { result::free_host(self.start.as_ptr().cast()) };
+        let _ = unsafe { result::free_host(self.start.cast()) };
     }
 }
