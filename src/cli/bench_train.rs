@@ -55,7 +55,9 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
         other => other?,
     };
     if session.output.is_json() {
-        let mut document = json!({ "model": path, "threads": session.threads, "device": gpu.as_ref().map(CudaDevice::info), "settings": settings });
+        let gpu = gpu.as_ref().map(CudaDevice::info);
+        let mut document =
+            json!({ "model": path, "threads": session.threads, "device": gpu, "settings": settings });
         let figures = serde_json::to_value(&figures).context("figures are numbers")?;
         if let Some((document, figures)) = document.as_object_mut().zip(figures.as_object()) {
             document.extend(figures.clone());

@@ -42,9 +42,9 @@ impl Staging {
         device.bind()?;
         let refused = CudaError::call("allocate pinned memory");
         let bytes = bytes.max(ALIGN);
+        let copied = device.context.new_event(None).map_err(&refused)?;
         // SAFETY: it is freed once, when this is dropped. It is written in order and never read here, so combined writes suit it.
         let start = unsafe { result::malloc_host(bytes, CU_MEMHOSTALLOC_WRITECOMBINED) }.map_err(&refused)?;
-        let copied = device.context.new_event(None).map_err(&refused)?;
         Ok(Self { start: start.cast(), bytes, used: 0, copied, context: Arc::clone(&device.context) })
     }
 
