@@ -19,6 +19,7 @@
 //! - [`dataset`]: records, seeds, import and export formats, splitting.
 //! - [`evolve`]: operators, prompts, eliminator, rounds, answering. Decides; owns no files.
 //! - [`train`]: tokenise, mask, pack, step, schedule, checkpoint, metrics.
+//! - [`eval`]: suites, responses, verdicts, comparisons with intervals and tests.
 //! - [`mod@bench`]: throughput of a model in a real evolution and in training, in figures.
 //! - [`cli`]: what was typed, what it means, one file per command.
 
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod constraint;
 pub mod dataset;
 pub mod device;
+pub mod eval;
 pub mod evolve;
 pub mod gguf;
 pub mod llm;

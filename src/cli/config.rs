@@ -12,6 +12,7 @@ use super::compute::EngineSettings;
 use super::error::Error;
 use super::plan::recordable;
 use crate::dataset::{Format, Mix, OnBadInput, VALIDATION_FRACTION};
+use crate::eval::{self, Suite};
 use crate::evolve::EvolveConfig;
 use crate::train::TrainConfig;
 use anyhow::Context as _;
@@ -60,6 +61,9 @@ pub(crate) struct RunConfig {
     /// How the adapter is trained.
     #[serde(default, serialize_with = "without_seed")]
     pub(crate) train: TrainConfig,
+    /// What the adapter is measured on, and against what.
+    #[serde(default)]
+    pub(crate) eval: EvalSection,
 }
 
 /// A section as it may be typed: the seed of all stages stands at the top of the file.
@@ -110,6 +114,59 @@ impl Default for ExportSection {
     }
 }
 
+/// `[eval]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EvalSection {
+    /// Whether there is an evaluation at all.
+    pub(crate) enabled: bool,
+    /// A suite; without it the built-in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) suite: Option<PathBuf>,
+    /// Ask that many of its items, spread evenly; without it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<usize>,
+    /// Most tokens of a response.
+    pub(crate) max_tokens: usize,
+    /// 0 is greedy.
+    pub(crate) temperature: f32,
+    /// Whether a judge compares responses, if it can be trusted.
+    pub(crate) judge: bool,
+    /// Whether an adapter is trained on the seeds alone, with as many tokens, to be compared with.
+    pub(crate) baselines: bool,
+    /// Trainings of each adapter, which differ by their seed.
+    pub(crate) repeats: u64,
+}
+
+impl Default for EvalSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            suite: None,
+            limit: None,
+            max_tokens: 256,
+            temperature: 0.0,
+            judge: true,
+            baselines: true,
+            repeats: 1,
+        }
+    }
+}
+
+impl EvalSection {
+    /// What is asked; nothing of it may be trained on. `None`: there is no evaluation.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub(crate) fn suite(&self) -> Result<Option<Suite>, eval::Error> {
+        match &self.suite {
+            _ if !self.enabled => Ok(None),
+            Some(path) => Suite::read(path).map(Some),
+            None => Ok(Some(Suite::builtin())),
+        }
+    }
+}
+
 /// Reads an experiment and makes its paths absolute.
 ///
 /// # Errors
@@ -153,6 +210,7 @@ fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig, Error> {
     config.set_seed(config.seed);
     config.out = folder.join(config.out);
     config.seeds.file = config.seeds.file.map(|file| folder.join(file));
+    config.eval.suite = config.eval.suite.map(|file| folder.join(file));
     config.export.decontaminate.iter_mut().for_each(|file| *file = folder.join(&*file));
     for model in [Some(&mut config.model), config.judge_model.as_mut()].into_iter().flatten() {
         if super::known_models::all().iter().all(|known| known.name != *model) {
@@ -198,6 +256,16 @@ impl RunConfig {
         self.evolve.validate().with_context(|| in_section("[evolve]"))?;
         self.train.validate().with_context(|| in_section("[train]"))?;
         self.export.mix.validate().with_context(|| in_section("[export.mix]"))?;
+        super::eval::check_options(self.eval.max_tokens, self.eval.temperature, self.eval.limit)
+            .with_context(|| in_section("[eval]"))?;
+        if self.eval.repeats == 0 {
+            return Err(Error::ConfigValue {
+                path: path.to_owned(),
+                key: "eval.repeats".to_owned(),
+                message: "is 0, expected at least 1".to_owned(),
+            }
+            .into());
+        }
         let share = self.export.validation_fraction;
         if !(0.0..1.0).contains(&share) {
             return Err(Error::ConfigValue {
@@ -300,7 +368,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_at_its_line_and_column() {
-        for section in ["", "[seeds]\n", "[evolve]\n", "[export]\n", "[train]\n"] {
+        for section in ["", "[seeds]\n", "[evolve]\n", "[export]\n", "[train]\n", "[eval]\n"] {
             let text = format!("{MINIMAL}{section}  lerning_rate = 1\n");
             let Err(Error::Config { line, column, message, .. }) = parsed(&text) else { panic!("{text}") };
             assert_eq!((line, column), (text.lines().count(), 3), "{message}");

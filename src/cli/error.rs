@@ -11,7 +11,7 @@ use super::interrupt::EXIT_INTERRUPTED;
 use super::output::StdoutClosed;
 use super::shell;
 use crate::device::cuda::CudaError;
-use crate::{bench, dataset, device, evolve, gguf, llm, lora, merge, model, store, train};
+use crate::{bench, dataset, device, eval, evolve, gguf, llm, lora, merge, model, store, train};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -50,6 +50,8 @@ pub(crate) enum Error {
     InUse { dir: PathBuf },
     #[error("the run in `{}` was begun with another configuration: {}", dir.display(), changes.join("; "))]
     OtherConfig { dir: PathBuf, changes: Vec<String> },
+    #[error("the evaluation in `{}` was begun with other settings: {}", dir.display(), changes.join("; "))]
+    OtherEvaluation { dir: PathBuf, changes: Vec<String> },
     #[error("there is no node {id} in `{}`", run.display())]
     NoSuchNode { id: u64, run: PathBuf },
     #[error("the model of this run is no longer at `{}`", path.display())]
@@ -103,6 +105,9 @@ impl Error {
             Self::OtherConfig { .. } => {
                 "undo the change to go on with this run, or begin another with `--out`".to_owned()
             }
+            Self::OtherEvaluation { .. } => {
+                "undo the change to go on with it, or begin another with `--out`".to_owned()
+            }
             Self::NoSuchNode { run, .. } => {
                 format!("`{}` lists every node", shell::evol(&["tree", &shell::word(run), "--json"]))
             }
@@ -153,6 +158,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| cause.downcast_ref::<dataset::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
+        .or_else(|| cause.downcast_ref::<eval::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
         .or_else(|| cause.downcast_ref::<merge::Error>()?.hint())
 }
@@ -207,6 +213,7 @@ fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
         .or_else(|| cause.downcast_ref().map(dataset_usage))
         .or_else(|| cause.downcast_ref().map(evolve_usage))
         .or_else(|| cause.downcast_ref().map(bench_usage))
+        .or_else(|| cause.downcast_ref().map(eval_usage))
         .or_else(|| cause.downcast_ref().map(train_usage))
         .or_else(|| cause.downcast_ref().map(cuda_usage))
         .or_else(|| cause.downcast_ref().map(merge_usage))
@@ -240,6 +247,14 @@ fn llm_usage(error: &llm::Error) -> bool {
         | E::Decode { .. }
         | E::NotANumber { .. }
         | E::Cache { .. } => false,
+        _ => true,
+    }
+}
+
+fn eval_usage(error: &eval::Error) -> bool {
+    match error {
+        eval::Error::Llm(error) => llm_usage(error),
+        eval::Error::Encode(error) => train_usage(error),
         _ => true,
     }
 }

@@ -5,6 +5,7 @@ use super::config;
 use super::manifest;
 use super::plan::{ExportPlan, Session};
 use crate::dataset::{self, Collection, Contamination, ExportOptions, Exported, Mix, TestSet};
+use crate::eval::{self, Suite};
 use crate::store::Store;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -24,7 +25,9 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
     let plan = ExportPlan::new(args, session)?;
     let store = Store::open(&plan.run)?;
     // The run's own settings, so that the split is the one that its adapter was trained and measured on.
-    let section = config::of_run(&plan.run)?.map(|config| config.export).unwrap_or_default();
+    let config = config::of_run(&plan.run)?;
+    let suite = config.as_ref().map_or(Ok(None), |config| config.eval.suite())?;
+    let section = config.map(|config| config.export).unwrap_or_default();
     let seed = plan.seed.map_or_else(|| run_seed(&store), Ok)?;
     let Mix { sample, max_per_root, shares } = plan.mix;
     let mix = Mix {
@@ -34,8 +37,9 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
     };
     let validation_fraction = plan.validation_fraction.unwrap_or(section.validation_fraction);
     let options = ExportOptions { format: plan.format, validation_fraction, seed, mix };
-    let tests = if plan.decontaminate.is_empty() { section.decontaminate } else { plan.decontaminate };
-    let exported = stage(&store, &plan.run, &tests, &options, &plan.out)?;
+    let files = if plan.decontaminate.is_empty() { section.decontaminate } else { plan.decontaminate };
+    let tests = Tests { files: &files, suite: suite.as_ref() };
+    let exported = stage(&store, &plan.run, tests, &options, &plan.out)?;
     if session.output.is_json() {
         return session.output.document(&json!({
             "train": exported.train,
@@ -72,6 +76,15 @@ fn run_seed(store: &Store) -> Result<u64> {
     Ok(seed.and_then(|(_, value)| value.parse().ok()).unwrap_or(0))
 }
 
+/// What nothing in an export may repeat.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tests<'a> {
+    /// Test sets in any form.
+    pub(crate) files: &'a [PathBuf],
+    /// What the run is evaluated on.
+    pub(crate) suite: Option<&'a Suite>,
+}
+
 /// Exports what the run in `dir` kept into `out`, without what repeats one of the `tests`. The same bytes every time.
 ///
 /// # Errors
@@ -79,7 +92,7 @@ fn run_seed(store: &Store) -> Result<u64> {
 pub(crate) fn stage(
     store: &Store,
     dir: &Path,
-    tests: &[PathBuf],
+    tests: Tests<'_>,
     options: &ExportOptions,
     out: &Path,
 ) -> Result<Exported> {
@@ -91,10 +104,17 @@ pub(crate) fn stage(
 ///
 /// # Errors
 /// The journal or a test set cannot be read.
-pub(crate) fn collection(store: &Store, dir: &Path, tests: &[PathBuf]) -> Result<Collection> {
+pub(crate) fn collection(store: &Store, dir: &Path, tests: Tests<'_>) -> Result<Collection> {
     let mut items = Vec::new();
-    for file in tests {
+    for file in tests.files {
         items.extend(dataset::read_items(file)?);
+    }
+    if let Some(suite) = tests.suite {
+        let item = |item: &eval::Item| {
+            let (source, text) = (format!("the suite {}", suite.name), item.instruction.clone());
+            dataset::Item { source, line: item.line, text }
+        };
+        items.extend(suite.items.iter().map(item));
     }
     Ok(Collection {
         records: dataset::records(store)?,

@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `doctor`, `bench`: the commands
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to paste
@@ -22,6 +22,7 @@ mod config;
 mod determinism;
 mod doctor;
 mod error;
+mod eval;
 mod evolve;
 mod export;
 mod interrupt;
@@ -79,6 +80,7 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Calibrate(args) => calibrate::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
+        Command::Eval(args) => eval::run(args, session),
         Command::Bench(args) => bench::run(args, session),
     }
 }

@@ -254,6 +254,17 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
     }
 }
 
+/// Steps after which a run of `plan` has fed about `tokens` positions, at least one.
+///
+/// # Errors
+/// A file is unusable.
+pub(crate) fn steps_for_tokens(plan: &TrainPlan, session: &Session, tokens: u64) -> Result<u64> {
+    let inputs = Inputs::load(plan, session)?;
+    let costs = train::plan(&inputs.job(plan))?;
+    let per_step = costs.tokens as f64 / costs.steps.max(1) as f64;
+    Ok(((tokens as f64 / per_step).round() as u64).max(1))
+}
+
 fn report(event: &Event<'_>, output: Output, progress: &mut Progress) {
     match event {
         Event::Upload { bytes_done, bytes_total } => {

@@ -85,8 +85,12 @@ pub struct Record {
     pub constraints: Vec<Constraint>,
 }
 
-#[cfg(test)]
 impl Record {
+    /// A record of nothing but an instruction, to be compared with others.
+    pub fn asking(instruction: &str) -> Self {
+        Self { instruction: instruction.to_owned(), ..Self::empty(0) }
+    }
+
     /// A seed with nothing in it.
     pub(crate) fn empty(id: u64) -> Self {
         Self {

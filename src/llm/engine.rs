@@ -267,9 +267,26 @@ impl Engine {
         Ok(Self { model, adapter, template, settings })
     }
 
+    /// Exchanges the adapter (GGUF, with the factor on its effect): what is asked from here on is answered with it. What was
+    /// computed for prefixes is the old one's and is forgotten.
+    ///
+    /// # Errors
+    /// The file is unusable or does not fit the model; the old adapter is gone then.
+    pub fn set_adapter(&mut self, adapter: Option<(&Path, f32)>) -> Result<(), Error> {
+        self.adapter = None;
+        self.settings.prefixes = Arc::default();
+        self.adapter = adapter.map(|(path, scale)| load_adapter(&mut self.model, path, scale)).transpose()?;
+        Ok(())
+    }
+
     /// What the model file says about itself.
     pub fn info(&self) -> &ModelInfo {
         self.model.info()
+    }
+
+    /// Counters that grow while a call runs, for whoever shows them.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.settings.progress)
     }
 
     /// Work done since loading.

@@ -17,7 +17,7 @@
 //! - `chat`: one conversation, streamed
 //! - `compute_format`, `measure`: weights converted to what runs fastest here; how fast that is
 //! - `sampling`, `text`: logits to tokens, tokens to text
-//! - `reference`: logits for comparison with the trainer
+//! - `likelihood`: how likely given texts are; `reference`: logits for comparison with the trainer
 //!
 //! **Invariant:** what comes from users, seeds and models never becomes a control token, and no file and
 //! no prompt makes llama.cpp abort the process.
@@ -31,6 +31,7 @@ mod embed;
 mod engine;
 mod error;
 mod generate;
+mod likelihood;
 mod llama;
 mod measure;
 mod model_info;
@@ -56,6 +57,7 @@ pub use determinism::Determinism;
 pub use draft::DraftPolicy;
 pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
 pub use error::Error;
+pub use likelihood::ScoredTokens;
 pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, choose_width, measure};
 pub use model_info::ModelInfo;
 pub use perturb::{Extent, Perturbed, perturb};

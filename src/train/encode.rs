@@ -49,6 +49,11 @@ impl Sample {
         &self.tokens
     }
 
+    /// Of each token whether it carries loss.
+    pub fn has_loss(&self) -> &[bool] {
+        &self.has_loss
+    }
+
     /// The tokens that carry loss, in order.
     pub fn targets(&self) -> impl Iterator<Item = u32> {
         self.tokens.iter().zip(&self.has_loss).filter(|(_, has_loss)| **has_loss).map(|(token, _)| *token)

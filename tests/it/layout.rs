@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Low to high: a module names only those before it (and itself).
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     "process",
     "rng",
     "constraint",
@@ -27,6 +27,7 @@ const MODULES: [&str; 17] = [
     "dataset",
     "evolve",
     "train",
+    "eval",
     "bench",
     "cli",
 ];

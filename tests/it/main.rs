@@ -17,6 +17,7 @@ mod dataset_export;
 mod dataset_seeds;
 mod determinism;
 mod device_memory;
+mod eval;
 mod faults;
 mod fuzz_corpus;
 mod fuzz_input;

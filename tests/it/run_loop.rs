@@ -33,6 +33,10 @@ max_steps = 4
 gradient_accumulation_steps = 1
 max_seq_len = 256
 save_steps = 1
+[eval]
+limit = 6
+max_tokens = 24
+judge = false
 ";
 
 /// A folder with an experiment in it.

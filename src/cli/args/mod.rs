@@ -7,6 +7,7 @@
 
 mod bench;
 mod engine;
+mod eval;
 mod evolve;
 mod merge;
 mod train;
@@ -14,6 +15,7 @@ mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
+pub(crate) use eval::EvalArgs;
 pub(crate) use evolve::{EvolveArgs, StyleArg};
 pub(crate) use merge::MergeArgs;
 pub(crate) use train::{TrainArgs, TrainSettings};
@@ -108,6 +110,7 @@ pub(crate) enum Command {
     Export(ExportArgs),
     Train(Box<TrainArgs>),
     Merge(MergeArgs),
+    Eval(EvalArgs),
     Chat(ChatArgs),
     Tree(TreeArgs),
     Stats(StatsArgs),
@@ -118,14 +121,14 @@ pub(crate) enum Command {
     Bench(BenchArgs),
 }
 
-/// The whole loop from a TOML file: evolve, export, train, check; resumable
+/// The whole loop from a TOML file: evolve, export, train, evaluate; resumable
 ///
 /// Every stage resumes: run the same command again after an interruption and it goes on where the last
-/// committed unit of work ended. A finished run says so and does nothing. The last stage loads the adapter in
-/// llama.cpp and answers two held-out instructions with the base and with the adapter.
+/// committed unit of work ended. A finished run says so and does nothing. The adapter is measured on a suite beside
+/// the base and beside an adapter that was trained on the seeds alone with as many tokens.
 ///
 /// The run directory gets `run.db` (everything that happened), `config.toml` (as resolved), `manifest.json`
-/// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/` and `summary.json`.
+/// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/`, `baselines/`, `eval/` and `summary.json`.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -146,6 +149,9 @@ pub(crate) struct RunArgs {
     /// Run directory to use instead of the one in CONFIG (relative to where you are)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Train each adapter that many times, with other seeds, and compare the means [default: the file's, or 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) repeats: Option<u64>,
 }
 
 /// Training files (JSONL) from a run directory, split into train and validation by seed

@@ -1,6 +1,6 @@
 //! `evol run`: the whole loop, stage after stage, each of which resumes by itself.
 //!
-//! evolve → export → train → check → `summary.json`. A stage reads what the one before wrote to the run
+//! evolve → export → train → baselines → eval → check → `summary.json`. A stage reads what the one before wrote to the run
 //! directory, and finds out by itself what is left to do: evolve from the journal, export by writing the same
 //! bytes, train from its checkpoint. The summary is written last: where it is, nothing is left to do.
 //!
@@ -8,6 +8,7 @@
 //! (`config.toml`), the same model and the same seeds (the journal's fingerprint).
 
 mod check;
+mod evaluate;
 pub(super) mod funnel;
 mod stopwatch;
 mod summary;
@@ -15,8 +16,9 @@ mod summary;
 use super::args::RunArgs;
 use super::config::{self, RunConfig};
 use super::error::Error;
+use super::eval;
 use super::evolve::{self, EvolvePlan};
-use super::export;
+use super::export::{self, Tests};
 use super::known_models;
 use super::plan::{Session, TrainPlan, recordable};
 use super::run_dir::RunDir;
@@ -35,6 +37,9 @@ use summary::Summary;
 /// The configuration is wrong, a stage fails, or the run was interrupted.
 pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
     let mut config = config::read(&args.config)?;
+    if let Some(repeats) = args.repeats {
+        config.eval.repeats = repeats;
+    }
     if let Some(seed) = session.seed {
         config.set_seed(seed);
     }
@@ -54,6 +59,10 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
         return session.output.document(&summary);
     }
     session.output.data(&summary.table())?;
+    let evaluation = experiment.config.out.join(evaluate::DIR);
+    if let Some(evaluation) = RunDir::claim(&evaluation)?.read_json(eval::FILE_NAME)? {
+        session.output.data(&format!("\n{}", eval::table(&evaluation)))?;
+    }
     session.output.note(&summary.next_steps(&experiment.config.out));
     Ok(())
 }
@@ -87,12 +96,22 @@ impl Experiment<'_> {
         let evolved = evolve::stage(&evolve_plan, &compute, &dir, &mut store, self.session, tick)?;
         self.session.check_interrupt()?;
         stopwatch.start("export")?;
-        let tests = &self.config.export.decontaminate;
+        let suite = self.config.eval.suite()?;
+        let tests = Tests { files: &self.config.export.decontaminate, suite: suite.as_ref() };
         let exported =
             export::stage(&store, dir.path(), tests, &self.export_options(), &dir.path().join("export"))?;
         stopwatch.start("train")?;
         let trained = self.train(&exported, &mut || stopwatch.tick())?;
         self.session.check_interrupt()?;
+        if let Some(suite) = suite {
+            stopwatch.start("baselines")?;
+            let tick = &mut || stopwatch.tick();
+            let adapters = evaluate::other_adapters(self, &store, &exported, &trained, tick)?;
+            stopwatch.start("eval")?;
+            let tick = &mut || stopwatch.tick();
+            evaluate::evaluate(self, &store, suite, &exported, adapters, tick)?;
+            self.session.check_interrupt()?;
+        }
         stopwatch.start("check")?;
         let check = check::run(self, &store, &trained)?;
         let seconds = stopwatch.stop()?;
@@ -159,7 +178,9 @@ impl Experiment<'_> {
 
     /// Held-out instructions; where nothing is held out, some of those trained on.
     fn held_out(&self, store: &Store) -> Result<Vec<dataset::Record>> {
-        let collection = export::collection(store, &self.config.out, &self.config.export.decontaminate)?;
+        let suite = self.config.eval.suite()?;
+        let tests = Tests { files: &self.config.export.decontaminate, suite: suite.as_ref() };
+        let collection = export::collection(store, &self.config.out, tests)?;
         let split = collection.divide(&self.export_options())?.split;
         Ok(if split.validation.is_empty() { split.train } else { split.validation })
     }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const FILE_NAME: &str = "summary.json";
 
 /// The stages in their order.
-const STAGES: [&str; 4] = ["evolve", "export", "train", "check"];
+const STAGES: [&str; 6] = ["evolve", "export", "train", "baselines", "eval", "check"];
 
 /// A finished run in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

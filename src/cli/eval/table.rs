@@ -1,0 +1,172 @@
+//! An evaluation for a reader: contestants side by side, then who is better than whom.
+//!
+//! **Invariant:** every estimate is printed with its interval, every comparison with its p-value.
+
+use crate::eval::result::{Comparison, Contestant, Estimate, Evaluation, Judge, Pooled, Preference};
+use std::fmt::Write as _;
+
+/// The tables.
+pub(crate) fn table(evaluation: &Evaluation) -> String {
+    let mut text = heading(evaluation);
+    let mut line = |name: &str, of: &dyn Fn(&Contestant) -> Option<String>| {
+        let cells: Vec<String> = evaluation
+            .contestants
+            .iter()
+            .map(|contestant| of(contestant).unwrap_or_else(|| "–".to_owned()))
+            .collect();
+        if cells.iter().any(|cell| cell != "–") {
+            let cells: String = cells.iter().map(|cell| format!("  {cell:<22}")).collect();
+            let _ = writeln!(text, "{name:<26}{}", cells.trim_end());
+        }
+    };
+    line("", &|contestant| Some(contestant.name.clone()));
+    let rates = |contestant: &Contestant| contestant.constraints;
+    line("all constraints met", &|c| Some(percent(rates(c)?.prompt_strict)));
+    line("  loosely", &|c| Some(percent(rates(c)?.prompt_loose)));
+    line("constraints met", &|c| Some(percent(rates(c)?.constraint_strict)));
+    line("  loosely", &|c| Some(percent(rates(c)?.constraint_loose)));
+    line("right answers", &|c| c.exact_match.map(percent));
+    line("right choices", &|c| c.choice_accuracy.map(percent));
+    line("held-out loss", &|c| Some(number(c.held_out?.loss, 4)));
+    line("held-out perplexity", &|c| Some(number(c.held_out?.perplexity, 2)));
+    line("words in a response", &|c| c.words.map(|words| number(words, 1)));
+    line("responses cut off", &|c| c.truncated.map(percent));
+    for comparison in &evaluation.comparisons {
+        text.push_str(&versus(comparison));
+    }
+    for pooled in &evaluation.pooled {
+        text.push_str(&over_trainings(pooled));
+    }
+    if let Some(judge) = &evaluation.judge {
+        text.push_str(&judge_line(judge));
+    }
+    text
+}
+
+fn heading(evaluation: &Evaluation) -> String {
+    let suite = &evaluation.suite;
+    let mut parts = vec![format!("{} items", suite.items)];
+    for (count, what) in [
+        (suite.verifiable, format!("with constraints that code checks ({} of them)", suite.constraints)),
+        (suite.exact, "with one right answer".to_owned()),
+        (suite.choice, "with choices".to_owned()),
+        (suite.contaminated, "left out: they repeat a seed".to_owned()),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    format!("suite {}: {}\nintervals are of 95 %\n\n", suite.name, parts.join(", "))
+}
+
+fn percent(estimate: Estimate) -> String {
+    let Estimate { value, low, high, .. } = estimate;
+    format!("{:.1} % [{:.1}, {:.1}]", 100.0 * value, 100.0 * low, 100.0 * high)
+}
+
+fn number(estimate: Estimate, digits: usize) -> String {
+    let Estimate { value, low, high, .. } = estimate;
+    format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]")
+}
+
+fn versus(comparison: &Comparison) -> String {
+    let mut text = format!("\n{} against {}\n", comparison.name, comparison.against);
+    for paired in &comparison.paired {
+        let name = match paired.metric.as_str() {
+            "prompt_strict" => "all constraints met",
+            "prompt_loose" => "  loosely",
+            "exact_match" => "right answers",
+            "choice_accuracy" => "right choices",
+            _ => "all that is scored",
+        };
+        let Estimate { value, low, high, .. } = paired.difference;
+        let _ = writeln!(
+            text,
+            "  {name:<24}{:+.1} points [{:+.1}, {:+.1}]; won {}, lost {}; p = {}{}",
+            100.0 * value,
+            100.0 * low,
+            100.0 * high,
+            paired.wins,
+            paired.losses,
+            p_value(paired.p_value),
+            needed(paired.p_value, paired.needed),
+        );
+    }
+    if let Some(Estimate { value, low, high, .. }) = comparison.held_out_loss {
+        let _ = writeln!(text, "  {:<24}{value:+.4} nats a token [{low:+.4}, {high:+.4}]", "held-out loss");
+    }
+    if let Some(overall) = comparison.relative_score.as_ref().and_then(|score| score.overall) {
+        let _ = writeln!(
+            text,
+            "  {:<24}{:.0} % of the other's score [{:.0}, {:.0}]",
+            "relative score", overall.value, overall.low, overall.high
+        );
+    }
+    if let Some(preference) = &comparison.preference {
+        text.push_str(&preferred(preference));
+    }
+    text
+}
+
+fn preferred(preference: &Preference) -> String {
+    let total = preference.total;
+    let mut text = format!(
+        "  {:<24}won {}, tied {}, lost {}; win rate {}; p = {}{}\n",
+        "the judge",
+        total.wins,
+        total.ties,
+        total.losses,
+        percent(preference.win_rate),
+        p_value(preference.p_value),
+        needed(preference.p_value, preference.needed),
+    );
+    if let Some(controlled) = preference.length_controlled {
+        let _ = writeln!(text, "  {:<24}win rate {}", "  at equal length", percent(controlled));
+    }
+    let _ = writeln!(text, "  {:<24}{}", "  the order decided", percent(preference.flip_rate));
+    text
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.001 { "below 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
+/// What it would take, where it is not significant.
+fn needed(p: f64, items: Option<u64>) -> String {
+    match items {
+        Some(items) if p >= 0.05 => format!(" (a difference like this needs {items} items)"),
+        _ => String::new(),
+    }
+}
+
+fn over_trainings(pooled: &Pooled) -> String {
+    let each: Vec<String> = pooled.by_training.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
+    let Estimate { value, low, high, .. } = pooled.difference;
+    format!(
+        "\n{} against {}, mean of {} trainings ({} %)\n  {:<24}{:+.1} points [{:+.1}, {:+.1}]; better in {} items, worse \
+         in {}; p = {}\n",
+        pooled.name,
+        pooled.against,
+        pooled.by_training.len(),
+        each.join(", "),
+        "all constraints met",
+        100.0 * value,
+        100.0 * low,
+        100.0 * high,
+        pooled.wins,
+        pooled.losses,
+        p_value(pooled.p_value),
+    )
+}
+
+fn judge_line(judge: &Judge) -> String {
+    let family = if judge.same_family { "; it is of the contestants' family" } else { "" };
+    let verdict =
+        if judge.trusted { "asked" } else { "not asked: it cannot tell a better response from a worse one" };
+    format!(
+        "\njudge: {verdict}. Of {} pairs with a known better response it got {} right in both orders; the order decided {}{family}\n",
+        judge.calibration_pairs,
+        percent(judge.calibration_accuracy),
+        percent(judge.calibration_flip_rate),
+    )
+}

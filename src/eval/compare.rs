@@ -1,0 +1,173 @@
+//! Two contestants on the same items: paired differences, tests, the paper's relative score.
+//!
+//! Where in the flow: after `measure`; what the judge preferred comes from `judge`.
+//!
+//! **Invariant:** every comparison is paired, item by item: what is hard for both does not count as noise.
+
+use super::measure::{RecordLikelihood, correct, loosely_correct};
+use super::result::{Comparison, Estimate, Generation, Paired, Pooled, RelativeScore, Slice};
+use super::stats;
+use std::collections::BTreeSet;
+
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// One for each item, in order.
+    pub responses: &'a [Generation],
+    /// On the held-out records, in order.
+    pub held_out: &'a [RecordLikelihood],
+}
+
+/// Compares `side` with `against`; what a judge says is added by who asked one.
+///
+/// # Panics
+/// If they were not asked the same.
+pub fn compare(
+    side: Side<'_>,
+    against: Side<'_>,
+    is_choice: &dyn Fn(usize) -> bool,
+    seed: u64,
+) -> Comparison {
+    assert_eq!(side.responses.len(), against.responses.len(), "both were asked the same");
+    let exact = |choice: bool| {
+        move |response: &Generation| response.right.filter(|_| is_choice(response.item) == choice)
+    };
+    let verifiable = |response: &Generation| correct(response).filter(|_| !response.checks.is_empty());
+    let measures: [(&str, &dyn Fn(&Generation) -> Option<bool>); 5] = [
+        ("prompt_strict", &verifiable),
+        ("prompt_loose", &loosely_correct),
+        ("exact_match", &exact(false)),
+        ("choice_accuracy", &exact(true)),
+        ("correct", &correct),
+    ];
+    let paired = measures.iter().filter_map(|(metric, verdict)| {
+        let verdicts = verdicts(side.responses, against.responses, verdict);
+        paired(metric, &verdicts, seed)
+    });
+    let mut paired: Vec<Paired> = paired.collect();
+    // Where all scored items are of one kind, `correct` says the same again.
+    if paired.len() == 3 && paired[0].metric == "prompt_strict" && paired[1].metric == "prompt_loose" {
+        paired.pop();
+    } else if paired.len() == 2 {
+        paired.pop();
+    }
+    Comparison {
+        name: side.name.to_owned(),
+        against: against.name.to_owned(),
+        paired,
+        held_out_loss: held_out_difference(side.held_out, against.held_out, seed),
+        relative_score: relative_score(side.responses, against.responses, seed),
+        preference: None,
+    }
+}
+
+/// Both verdicts on each item that has them.
+fn verdicts(
+    side: &[Generation],
+    against: &[Generation],
+    verdict: impl Fn(&Generation) -> Option<bool>,
+) -> Vec<(bool, bool)> {
+    side.iter().zip(against).filter_map(|(one, other)| Some((verdict(one)?, verdict(other)?))).collect()
+}
+
+fn paired(metric: &str, verdicts: &[(bool, bool)], seed: u64) -> Option<Paired> {
+    let count = |wanted: (bool, bool)| verdicts.iter().filter(|&&pair| pair == wanted).count();
+    let (wins, losses) = (count((true, false)), count((false, true)));
+    let differences: Vec<f64> =
+        verdicts.iter().map(|&(one, other)| f64::from(u8::from(one)) - f64::from(u8::from(other))).collect();
+    Some(Paired {
+        metric: metric.to_owned(),
+        both: count((true, true)),
+        wins,
+        losses,
+        neither: count((false, false)),
+        difference: stats::mean(&differences, seed, "paired")?,
+        p_value: stats::sign_test(wins, losses),
+        needed: stats::needed(wins, losses, verdicts.len()),
+    })
+}
+
+fn held_out_difference(
+    side: &[RecordLikelihood],
+    against: &[RecordLikelihood],
+    seed: u64,
+) -> Option<Estimate> {
+    let pairs = side.iter().zip(against);
+    let nats: Vec<f64> = pairs.map(|(one, other)| other.log_likelihood - one.log_likelihood).collect();
+    let tokens: Vec<f64> = side.iter().map(|record| record.tokens as f64).collect();
+    stats::ratio(&nats, &tokens, seed, "held_out")
+}
+
+/// In per cent of the other's share of right items, as the paper shows scores by skill.
+fn relative_score(side: &[Generation], against: &[Generation], seed: u64) -> Option<RelativeScore> {
+    let percent = |skill: Option<&str>| {
+        let of_skill = |response: &Generation| {
+            correct(response).filter(|_| skill.is_none_or(|skill| response.skill.as_deref() == Some(skill)))
+        };
+        let pairs = verdicts(side, against, of_skill);
+        let (parts, wholes): (Vec<f64>, Vec<f64>) = pairs
+            .iter()
+            .map(|&(one, other)| (100.0 * f64::from(u8::from(one)), f64::from(u8::from(other))))
+            .unzip();
+        stats::ratio(&parts, &wholes, seed, "relative")
+    };
+    let skills: BTreeSet<&str> = side.iter().filter_map(|response| response.skill.as_deref()).collect();
+    let by_skill: Vec<Slice> = skills
+        .into_iter()
+        .filter_map(|skill| Some(Slice { name: skill.to_owned(), correct: percent(Some(skill))? }))
+        .collect();
+    let overall = percent(None);
+    (overall.is_some() || !by_skill.is_empty()).then_some(RelativeScore { overall, by_skill })
+}
+
+/// Contestants that differ by the seed of their training only.
+#[derive(Debug, Clone)]
+pub struct Kind<'a> {
+    /// What they have in common.
+    pub name: &'a str,
+    /// What each said, in the order of the items.
+    pub trainings: Vec<&'a [Generation]>,
+}
+
+/// Compares two kinds on the items with constraints; `None` if there are no such items, or no trainings.
+pub fn pool(kind: &Kind<'_>, against: &Kind<'_>, seed: u64) -> Option<Pooled> {
+    let (values, others) = (strict_means(kind), strict_means(against));
+    let differences: Vec<f64> = values.iter().zip(&others).map(|(one, other)| one - other).collect();
+    let by_training = kind.trainings.iter().filter_map(|responses| {
+        let verdicts: Vec<f64> = strict_verdicts(responses).collect();
+        (!verdicts.is_empty()).then(|| verdicts.iter().sum::<f64>() / verdicts.len() as f64)
+    });
+    let count = |sign: f64| differences.iter().filter(|difference| **difference * sign > 1e-9).count();
+    let (wins, losses) = (count(1.0), count(-1.0));
+    Some(Pooled {
+        name: kind.name.to_owned(),
+        against: against.name.to_owned(),
+        by_training: by_training.collect(),
+        value: stats::mean(&values, seed, "pooled")?,
+        difference: stats::mean(&differences, seed, "pooled")?,
+        wins,
+        losses,
+        p_value: stats::sign_test(wins, losses),
+    })
+}
+
+/// For each item with constraints the share of trainings that meet all of them.
+fn strict_means(kind: &Kind<'_>) -> Vec<f64> {
+    let mut sums: Vec<f64> = Vec::new();
+    for responses in &kind.trainings {
+        let verdicts: Vec<f64> = strict_verdicts(responses).collect();
+        sums.resize(verdicts.len(), 0.0);
+        sums.iter_mut().zip(verdicts).for_each(|(sum, verdict)| *sum += verdict);
+    }
+    sums.iter_mut().for_each(|sum| *sum /= kind.trainings.len() as f64);
+    sums
+}
+
+fn strict_verdicts(responses: &[Generation]) -> impl Iterator<Item = f64> {
+    responses
+        .iter()
+        .filter(|response| !response.checks.is_empty())
+        .filter_map(|response| correct(response).map(|met| f64::from(u8::from(met))))
+}

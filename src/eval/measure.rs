@@ -1,0 +1,172 @@
+//! From responses to the numbers of one contestant.
+//!
+//! Where in the flow: after `responses`, before `compare`. `checks` and `is_right` give the verdicts on one response.
+//!
+//! **Invariant:** a number is a function of the kept generations (and the held-out likelihoods), so it can be computed
+//! again from the files of an evaluation.
+
+use super::exact;
+use super::result::{Checked, ConstraintRates, Contestant, Estimate, Generation, HeldOut, Slice};
+use super::stats;
+use super::suite::Task;
+use std::collections::BTreeMap;
+
+/// Verdicts on the constraints of an item.
+pub fn checks(task: &Task, response: &str) -> Vec<Checked> {
+    match task {
+        Task::Constraints(constraints) => constraints
+            .iter()
+            .map(|constraint| {
+                let check = constraint.check(response);
+                Checked {
+                    name: constraint.kind().name().to_owned(),
+                    strict: check.passed,
+                    loose: check.passed || constraint.check_loose(response).passed,
+                    found: check.found,
+                }
+            })
+            .collect(),
+        Task::Ifeval(instructions) => instructions
+            .iter()
+            .map(|instruction| Checked {
+                name: instruction.id().to_owned(),
+                strict: instruction.follows(response),
+                loose: instruction.follows_loosely(response),
+                found: String::new(),
+            })
+            .collect(),
+        Task::Open | Task::Exact(_) | Task::Choice { .. } => Vec::new(),
+    }
+}
+
+/// Whether the response gives the one right answer, where there is one.
+pub fn is_right(task: &Task, response: &str) -> Option<bool> {
+    match task {
+        Task::Exact(answer) => Some(exact::is_right(response, answer)),
+        Task::Choice { choices, right } => Some(choices[*right] == response),
+        Task::Open | Task::Constraints(_) | Task::Ifeval(_) => None,
+    }
+}
+
+/// A yes or no for each item that has one, strictly: all constraints met, or the right answer given.
+pub(super) fn correct(response: &Generation) -> Option<bool> {
+    if response.checks.is_empty() {
+        response.right
+    } else {
+        Some(response.checks.iter().all(|check| check.strict))
+    }
+}
+
+/// As [`correct`] by the loose rule, for items with constraints.
+pub(super) fn loosely_correct(response: &Generation) -> Option<bool> {
+    (!response.checks.is_empty()).then(|| response.checks.iter().all(|check| check.loose))
+}
+
+/// A held-out record: the sum of its answer's log-likelihoods, and how many tokens that is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RecordLikelihood {
+    /// Nats, at most 0.
+    pub log_likelihood: f64,
+    /// Tokens of the answer, its end token included.
+    pub tokens: usize,
+}
+
+/// What was measured of one contestant, to be put into numbers.
+#[derive(Clone, Copy)]
+pub struct Measured<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// SHA-256 of its adapter.
+    pub adapter_sha256: Option<&'a str>,
+    /// One for each item, in order.
+    pub responses: &'a [Generation],
+    /// Whether an item has choices, by place in the suite.
+    pub is_choice: &'a dyn Fn(usize) -> bool,
+    /// On the held-out records, empty if there are none.
+    pub held_out: &'a [RecordLikelihood],
+    /// Decides resampling.
+    pub seed: u64,
+}
+
+/// The numbers of one contestant.
+pub fn contestant(measured: Measured<'_>) -> Contestant {
+    let Measured { name, adapter_sha256, responses, is_choice, held_out, seed } = measured;
+    let with_answer = |choice: bool| {
+        let of_kind = |response: &&Generation| is_choice(response.item) == choice;
+        share_of(responses.iter().filter(of_kind).filter_map(|response| response.right))
+    };
+    let texts: Vec<&Generation> = responses.iter().filter(|response| !is_choice(response.item)).collect();
+    let words: Vec<f64> = texts.iter().map(|response| count_words(&response.response)).collect();
+    Contestant {
+        name: name.to_owned(),
+        adapter_sha256: adapter_sha256.map(str::to_owned),
+        constraints: constraint_rates(responses, seed),
+        exact_match: with_answer(false),
+        choice_accuracy: with_answer(true),
+        held_out: held_out_loss(held_out, seed),
+        words: stats::mean(&words, seed, "words"),
+        truncated: share_of(texts.iter().map(|response| !response.ended)),
+        by_skill: slices(responses, |response| response.skill.clone()),
+        by_difficulty: by_difficulty(responses),
+    }
+}
+
+pub(super) fn count_words(text: &str) -> f64 {
+    text.split_whitespace().count() as f64
+}
+
+pub(super) fn share_of(verdicts: impl Iterator<Item = bool>) -> Option<Estimate> {
+    let (right, n) = verdicts.fold((0, 0), |(right, n), verdict| (right + usize::from(verdict), n + 1));
+    stats::share(right, n)
+}
+
+fn constraint_rates(responses: &[Generation], seed: u64) -> Option<ConstraintRates> {
+    let with: Vec<&Generation> = responses.iter().filter(|response| !response.checks.is_empty()).collect();
+    let wholes: Vec<f64> = with.iter().map(|response| response.checks.len() as f64).collect();
+    let met = |verdict: fn(&Checked) -> bool, purpose: &str| {
+        let count =
+            |response: &&Generation| response.checks.iter().filter(|check| verdict(check)).count() as f64;
+        let parts: Vec<f64> = with.iter().map(count).collect();
+        stats::ratio(&parts, &wholes, seed, purpose)
+    };
+    Some(ConstraintRates {
+        prompt_strict: share_of(with.iter().filter_map(|response| correct(response)))?,
+        prompt_loose: share_of(with.iter().filter_map(|response| loosely_correct(response)))?,
+        constraint_strict: met(|check| check.strict, "constraint_strict")?,
+        constraint_loose: met(|check| check.loose, "constraint_loose")?,
+    })
+}
+
+fn held_out_loss(records: &[RecordLikelihood], seed: u64) -> Option<HeldOut> {
+    let nats: Vec<f64> = records.iter().map(|record| -record.log_likelihood).collect();
+    let tokens: Vec<f64> = records.iter().map(|record| record.tokens as f64).collect();
+    let loss = stats::ratio(&nats, &tokens, seed, "held_out")?;
+    let perplexity =
+        Estimate { value: loss.value.exp(), low: loss.low.exp(), high: loss.high.exp(), n: loss.n };
+    let tokens = records.iter().map(|record| record.tokens).sum();
+    Some(HeldOut { records: records.len(), tokens, loss, perplexity })
+}
+
+fn by_difficulty(responses: &[Generation]) -> Vec<Slice> {
+    // Two digits, so that 10 comes after 9.
+    let mut slices =
+        slices(responses, |response| response.difficulty.map(|difficulty| format!("{difficulty:02}")));
+    for slice in &mut slices {
+        slice.name = slice.name.trim_start_matches('0').to_owned();
+    }
+    slices
+}
+
+/// Shares of right items by a name that some of them have.
+fn slices(responses: &[Generation], name: impl Fn(&Generation) -> Option<String>) -> Vec<Slice> {
+    let mut groups: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+    for response in responses {
+        if let (Some(name), Some(verdict)) = (name(response), correct(response)) {
+            groups.entry(name).or_default().push(verdict);
+        }
+    }
+    let slice = |(name, verdicts): (String, Vec<bool>)| {
+        Some(Slice { name, correct: share_of(verdicts.into_iter())? })
+    };
+    groups.into_iter().filter_map(slice).collect()
+}

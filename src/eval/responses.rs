@@ -1,0 +1,137 @@
+//! What a contestant says to the items of a suite.
+//!
+//! Where in the flow: between the suite and `measure`. Items with choices are not answered but scored: the choice whose
+//! text is likeliest per byte as the answer is taken (`acc_norm` of lm-evaluation-harness).
+//!
+//! **Invariant:** contestants are asked the same prompts with the same noise, so that they differ by their weights only.
+//! **Invariant:** under `Determinism::Exact` a response is a function of model, adapter, item and settings, whatever else
+//! is asked beside it.
+
+use super::result::Generation;
+use super::suite::{Item, Suite, Task};
+use super::{Error, measure};
+use crate::llm::{
+    Completion, Engine, FinishReason, Generate, Message, Part, Prompt, Request, Restriction, Sampling,
+    ScoredTokens,
+};
+use crate::rng;
+
+/// How responses are drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResponseOptions {
+    /// Decides the noise of each item.
+    pub seed: u64,
+    /// Most tokens of a response.
+    pub max_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f32,
+}
+
+/// Asks the items of `suite` at the places `items`, with the adapter that `engine` has.
+///
+/// # Errors
+/// The model has no chat template, it failed, or the call was interrupted.
+pub fn respond(
+    engine: &mut Engine,
+    suite: &Suite,
+    items: &[usize],
+    options: &ResponseOptions,
+) -> Result<Vec<Generation>, Error> {
+    let is_choice = |at: &&usize| matches!(suite.items[**at].task, Task::Choice { .. });
+    let (choices, texts): (Vec<usize>, Vec<usize>) = items.iter().partition(is_choice);
+    let mut responses = generate(engine, suite, &texts, options)?;
+    responses.extend(choose(engine, suite, &choices)?);
+    responses.sort_by_key(|response| response.item);
+    Ok(responses)
+}
+
+fn generate(
+    engine: &mut Engine,
+    suite: &Suite,
+    items: &[usize],
+    options: &ResponseOptions,
+) -> Result<Vec<Generation>, Error> {
+    let requests = items
+        .iter()
+        .map(|&at| {
+            Ok(Request {
+                id: at as u64,
+                prompt: prompt(engine, &suite.items[at].instruction)?,
+                sampling: Sampling { temperature: options.temperature, ..Sampling::default() },
+                stop: Vec::new(),
+                max_tokens: options.max_tokens,
+                key: rng::key(options.seed, "eval.response", &[at as u64]),
+                sample: 0,
+                restriction: Restriction::None,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let completions = engine.generate(&requests)?;
+    Ok(items
+        .iter()
+        .zip(completions)
+        .map(|(&at, completion)| scored(&suite.items[at], at, &completion))
+        .collect())
+}
+
+fn scored(item: &Item, at: usize, completion: &Completion) -> Generation {
+    let response = completion.text.trim().to_owned();
+    Generation {
+        item: at,
+        instruction: item.instruction.clone(),
+        skill: item.skill.clone(),
+        difficulty: item.difficulty,
+        checks: measure::checks(&item.task, &response),
+        right: measure::is_right(&item.task, &response),
+        response,
+        tokens: completion.completion_tokens,
+        ended: matches!(completion.finish_reason, FinishReason::EndOfText | FinishReason::Stop),
+    }
+}
+
+/// The conversation up to where the answer begins.
+pub(super) fn prompt(engine: &dyn Generate, instruction: &str) -> Result<Prompt, Error> {
+    let turn = Message { role: "user".to_owned(), content: instruction.to_owned() };
+    Ok(engine.chat_prompt(&[turn], 0).ok_or(Error::NoChatTemplate)??)
+}
+
+fn choose(engine: &mut Engine, suite: &Suite, items: &[usize]) -> Result<Vec<Generation>, Error> {
+    let mut sequences = Vec::new();
+    let mut bytes = Vec::new();
+    for &at in items {
+        let Task::Choice { choices, .. } = &suite.items[at].task else { continue };
+        let mut parts = prompt(engine, &suite.items[at].instruction)?.parts;
+        let asked = engine.tokenize(&parts)?.len();
+        for choice in choices {
+            parts.push(Part { text: choice.clone(), special: false });
+            let tokens = engine.tokenize(&parts)?;
+            parts.pop();
+            let counts = (0..tokens.len()).map(|token| token >= asked).collect();
+            sequences.push(ScoredTokens { tokens, counts });
+            bytes.push(choice.len());
+        }
+    }
+    let mut sums = engine.log_likelihoods(&sequences)?.into_iter().zip(bytes);
+    let mut responses = Vec::new();
+    for &at in items {
+        let item = &suite.items[at];
+        let Task::Choice { choices, right } = &item.task else { continue };
+        let scores: Vec<f64> = (&mut sums)
+            .take(choices.len())
+            .map(|(sum, bytes)| sum.map_or(f64::NEG_INFINITY, |sum| sum / bytes as f64))
+            .collect();
+        let taken = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
+        responses.push(Generation {
+            item: at,
+            instruction: item.instruction.clone(),
+            skill: item.skill.clone(),
+            difficulty: item.difficulty,
+            response: taken.map(|taken| choices[taken].clone()).unwrap_or_default(),
+            tokens: 0,
+            ended: true,
+            checks: Vec::new(),
+            right: Some(taken == Some(*right)),
+        });
+    }
+    Ok(responses)
+}

@@ -1,0 +1,109 @@
+//! Intervals and tests against scipy and statsmodels (`tests/oracle/eval_statistics.py`).
+
+use crate::eval::stats::{bootstrap, length_controlled, mean, needed, ratio, share, sign_test};
+use serde_json::Value;
+
+fn cases(name: &str) -> Vec<Value> {
+    let all: Value = serde_json::from_str(include_str!("../../../tests/data/eval_statistics.json")).unwrap();
+    all[name].as_array().unwrap().clone()
+}
+
+fn number(case: &Value, field: &str) -> f64 {
+    case[field].as_f64().unwrap()
+}
+
+fn count(case: &Value, field: &str) -> usize {
+    case[field].as_u64().unwrap() as usize
+}
+
+fn numbers(case: &Value, field: &str) -> Vec<f64> {
+    case[field].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+/// Both compute the same formula in double precision: what differs is rounding.
+const ROUNDING: f64 = 1e-9;
+
+#[test]
+fn wilson_s_interval_is_that_of_statsmodels() {
+    for case in cases("wilson") {
+        let found = share(count(&case, "right"), count(&case, "n")).unwrap();
+        let (low, high) = (number(&case, "low"), number(&case, "high"));
+        assert!(
+            (found.low - low).abs() <= ROUNDING && (found.high - high).abs() <= ROUNDING,
+            "{case} {found:?}"
+        );
+        assert!(found.low <= found.value && found.value <= found.high, "{found:?}");
+    }
+    assert_eq!(share(0, 0), None);
+}
+
+#[test]
+fn the_sign_test_is_scipy_s_binomial_test_and_statsmodels_mcnemar() {
+    for case in cases("sign_test") {
+        let found = sign_test(count(&case, "wins"), count(&case, "losses"));
+        assert!((found / number(&case, "p") - 1.0).abs() <= ROUNDING, "{case} {found}");
+    }
+    // Far beyond what 2^-n can hold.
+    let p = sign_test(100_000, 99_000);
+    assert!(p > 0.02 && p < 0.03, "{p}");
+}
+
+/// The formula is an approximation by the normal distribution; the stored power of the exact test at that size was simulated.
+/// That test is conservative, so its power lies a little below 0.8.
+#[test]
+fn the_number_needed_is_the_formula_s_and_gives_the_power_it_promises() {
+    for case in cases("needed") {
+        let found = needed(count(&case, "wins"), count(&case, "losses"), count(&case, "n"));
+        assert_eq!(found, Some(count(&case, "needed") as u64), "{case}");
+        let power = number(&case, "power");
+        assert!(power >= 0.70 && power <= 0.88, "{case}");
+    }
+    assert_eq!(needed(7, 7, 30), None);
+    assert_eq!(needed(0, 0, 0), None);
+    assert!(needed(9, 0, 30).is_some(), "nothing but wins has no variance and still an answer");
+}
+
+/// 4000 resamples against 200,000: the ends of an interval have a standard error of about 2.5 % of its width (quantile
+/// 0.025 of a normal distribution: sqrt(0.025 * 0.975 / 4000) / density 0.0584 = 0.042 deviations, an interval has 3.9 of
+/// them, so 1.1 %, more where values are few). Five of them are 0.06.
+#[test]
+fn the_bootstrap_interval_is_scipy_s() {
+    for case in cases("bootstrap") {
+        let found = ratio(&numbers(&case, "parts"), &numbers(&case, "wholes"), 1, "test").unwrap();
+        let (low, high) = (number(&case, "low"), number(&case, "high"));
+        let tolerance = 0.06 * (high - low);
+        assert!((found.value - number(&case, "value")).abs() <= ROUNDING, "{found:?}");
+        assert!(
+            (found.low - low).abs() <= tolerance && (found.high - high).abs() <= tolerance,
+            "{found:?} {low} {high}"
+        );
+    }
+}
+
+#[test]
+fn a_bootstrap_is_a_function_of_its_seed_and_has_no_interval_of_nothing() {
+    let values: Vec<f64> = (0..50).map(|at| f64::from(at * at % 97).sqrt()).collect();
+    let of = |seed| mean(&values, seed, "x").unwrap();
+    assert_eq!(of(1), of(1));
+    assert_ne!((of(1).low, of(1).high), (of(2).low, of(2).high));
+    assert_eq!(mean(&[], 1, "x"), None);
+    assert_eq!(ratio(&[1.0], &[0.0], 1, "x"), None);
+    assert_eq!(bootstrap(3, 1, "x", |_| Some(f64::NAN)), None);
+}
+
+#[test]
+fn the_length_controlled_rate_is_statsmodels_logistic_regression_at_0() {
+    for case in cases("length_controlled") {
+        let found = length_controlled(&numbers(&case, "outcomes"), &numbers(&case, "lengths")).unwrap();
+        // Both stop when a step is small; the fit is flat there.
+        assert!((found - number(&case, "rate")).abs() <= 1e-6, "{case} {found}");
+    }
+    assert_eq!(length_controlled(&[1.0, 0.0], &[5.0, 5.0]), None, "lengths that do not vary say nothing");
+    let separated: Vec<f64> = (0..20).map(|at| f64::from(u8::from(at >= 10))).collect();
+    let lengths: Vec<f64> = (0..20).map(|at| f64::from(at) - 9.5).collect();
+    assert_eq!(
+        length_controlled(&separated, &lengths),
+        None,
+        "lengths that decide everything have no finite slope"
+    );
+}
