@@ -20,6 +20,7 @@
 //! - [`evolve`]: operators, prompts, eliminator, rounds, answering. Decides; owns no files.
 //! - [`train`]: tokenise, mask, pack, step, schedule, checkpoint, metrics.
 //! - [`eval`]: suites, responses, verdicts, comparisons with intervals and tests.
+//! - [`report`]: a run as one HTML page.
 //! - [`mod@bench`]: throughput of a model in a real evolution and in training, in figures.
 //! - [`cli`]: what was typed, what it means, one file per command.
 
@@ -37,6 +38,7 @@ pub mod merge;
 pub mod model;
 pub mod ops;
 pub mod process;
+pub mod report;
 pub mod rng;
 pub mod store;
 pub mod tensor;

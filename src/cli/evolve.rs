@@ -240,6 +240,7 @@ pub(crate) fn stage(
     session: &Session,
     tick: &mut (dyn FnMut() + Send),
 ) -> Result<Summary> {
+    session.output.live().follow(dir.path());
     // That of a run that goes on is there already.
     if store.fingerprint()?.is_empty() {
         write_manifest(plan, compute, dir, store)?;
@@ -385,6 +386,7 @@ impl<'a> Reporter<'a> {
             _ => (0, 0),
         };
         state.progress.update(done, total, &detail);
+        self.output.live().tokens(self.counters.stats().generated_tokens);
     }
 
     fn speed(&self, state: &State) -> String {

@@ -4,8 +4,8 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`, `doctor`, `bench`: the commands
-//! - `run_dir`, `manifest`: the files of a run beside its journal
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`, `report`, `status`, `compare`, `doctor`, `bench`: the commands
+//! - `run_dir`, `manifest`, `live`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to paste
 //!
@@ -17,6 +17,7 @@ mod bench_train;
 mod calibrate;
 mod chat;
 mod check;
+mod compare;
 mod compute;
 mod config;
 mod determinism;
@@ -27,15 +28,18 @@ mod evolve;
 mod export;
 mod interrupt;
 mod known_models;
+mod live;
 mod machine;
 mod manifest;
 mod merge;
 mod output;
 mod plan;
+mod report;
 mod run;
 mod run_dir;
 mod shell;
 mod stats;
+mod status;
 mod train;
 mod tree;
 mod verify;
@@ -81,6 +85,9 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(args, session),
         Command::Doctor(args) => doctor::run(args, session),
         Command::Eval(args) => eval::run(args, session),
+        Command::Report(args) => report::run(args, session),
+        Command::Status(args) => status::run(args, session),
+        Command::Compare(args) => compare::run(args, session),
         Command::Bench(args) => bench::run(args, session),
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** no other module prints; a closed stdout ends the program quietly and with success.
 
+use super::live::Live;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ pub(crate) struct StdoutClosed;
 /// How to speak, decided once from the flags and the terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
+    /// One for the whole process, which every copy of this writes to.
+    live: &'static Live,
     json: bool,
     verbose: u8,
     terminal: bool,
@@ -36,7 +39,7 @@ impl Output {
         let terminal = io::stderr().is_terminal();
         // https://no-color.org: present and not empty.
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { json, verbose, terminal, colour }
+        Self { live: Box::leak(Box::default()), json, verbose, terminal, colour }
     }
 
     /// Shows llama.cpp's log on stderr: its warnings with `-v`, all of it with `-vv`, and whatever the variable
@@ -55,6 +58,11 @@ impl Output {
             .without_time()
             .with_target(false)
             .init();
+    }
+
+    /// What others can see of the run at hand.
+    pub(crate) fn live(self) -> &'static Live {
+        self.live
     }
 
     /// Whether results are to be JSON.
@@ -180,12 +188,13 @@ impl Progress {
     pub(crate) fn update(&mut self, done: u64, total: u64, detail: &str) {
         let first = *self.first_done.get_or_insert(done);
         let now = Instant::now();
+        let left = total.saturating_sub(done);
+        let eta = remaining_seconds(done.saturating_sub(first), left, self.started.elapsed());
+        self.output.live.progress(&self.label, (done, total), detail, eta);
         if self.bar.is_none() && now.duration_since(self.last_line) < PLAIN_INTERVAL {
             return;
         }
         self.last_line = now;
-        let left = total.saturating_sub(done);
-        let eta = remaining_seconds(done.saturating_sub(first), left, self.started.elapsed());
         if self.output.json {
             let line = json!({
                 "event": "progress", "stage": self.label, "done": done, "total": total,

@@ -31,7 +31,10 @@ pub(crate) fn run(args: &StatsArgs, session: &Session) -> Result<()> {
 }
 
 /// The vectors of kept instructions; those that do not fit the model's context have none.
-fn vectors(
+///
+/// # Errors
+/// The model is unusable, or the command was interrupted.
+pub(crate) fn vectors(
     model: &std::path::Path,
     records: &[dataset::Record],
     session: &Session,

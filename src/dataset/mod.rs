@@ -11,7 +11,7 @@
 //! - `near`: finding near duplicates; `decontaminate`: leaving out what repeats a test set; `mix`: how much of what
 //! - `split`: train and validation by root, and the order of rows
 //! - `export`, `card`, `folder`: training files, the card that describes them, the folder that holds them
-//! - `stats`, `clusters`: figures on a run's rows
+//! - `stats`, `clusters`, `plane`: figures on a run's rows
 //! - `read_back`: reading an export with its lineage
 //!
 //! **Invariant:** no bytes in a file can make a reader panic or hold more than one over-long line.
@@ -29,6 +29,7 @@ mod import;
 mod lines;
 mod mix;
 mod near;
+mod plane;
 mod read_back;
 mod seeds;
 mod shape;
@@ -44,6 +45,7 @@ pub use export::{Collection, Divided, ExportOptions, Exported, Format, VALIDATIO
 pub use import::{Examples, parse_examples, read_examples};
 pub use mix::Mix;
 pub use near::{NEAR, NearIndex};
+pub use plane::plane;
 pub use read_back::{ExportedRows, read_export};
 pub use seeds::{BUILTIN_SEEDS, Duplicate, OnBadInput, Seeds, builtin_seeds, parse_seeds, read_seeds};
 pub use split::{Split, split};

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Low to high: a module names only those before it (and itself).
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 19] = [
     "process",
     "rng",
     "constraint",
@@ -28,12 +28,16 @@ const MODULES: [&str; 18] = [
     "evolve",
     "train",
     "eval",
+    "report",
     "bench",
     "cli",
 ];
 
 /// Outside crates that one place owns, and the paths that may name them.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 14] = [
+    ("langdetect", &["src/eval/ifeval/"]),
+    ("plotters", &["src/report/chart/"]),
+    ("plotters_backend", &["src/report/chart/"]),
     ("cudarc", &["src/device/cuda/"]),
     ("whichlang", &["src/constraint/"]),
     ("llama_cpp_2", &["src/llm/"]),
@@ -67,7 +71,7 @@ const UNSAFE_FILES: [&str; 14] = [
 
 /// The only files of the program that may look at a clock, and what they do with it. None decides a row, a text or a
 /// weight: a clock that jumps changes what is reported, and nothing else.
-const CLOCK_FILES: [(&str, &str); 15] = [
+const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/bench/evolution.rs", "reports how long an evolution took"),
     ("src/bench/exact.rs", "reports what `exact` costs"),
     ("src/bench/gemm_peak.rs", "reports the speed of bare products"),
@@ -77,6 +81,7 @@ const CLOCK_FILES: [(&str, &str); 15] = [
     ("src/cli/bench.rs", "dates a record of the history"),
     ("src/cli/doctor.rs", "reports the speed of this machine"),
     ("src/cli/evolve.rs", "shows tokens per second while a run goes on"),
+    ("src/cli/live.rs", "dates what others see of a run while it goes on"),
     ("src/cli/output.rs", "shows progress every few seconds, with an estimate of what is left"),
     ("src/cli/run/stopwatch.rs", "sums the time of each stage for the summary"),
     ("src/cli/train.rs", "reports how long training took"),

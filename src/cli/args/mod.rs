@@ -10,6 +10,7 @@ mod engine;
 mod eval;
 mod evolve;
 mod merge;
+mod report;
 mod train;
 mod verify;
 
@@ -18,6 +19,7 @@ pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use eval::EvalArgs;
 pub(crate) use evolve::{EvolveArgs, StyleArg};
 pub(crate) use merge::MergeArgs;
+pub(crate) use report::{CompareArgs, ReportArgs, StatusArgs};
 pub(crate) use train::{TrainArgs, TrainSettings};
 pub(crate) use verify::VerifyArgs;
 
@@ -111,6 +113,9 @@ pub(crate) enum Command {
     Train(Box<TrainArgs>),
     Merge(MergeArgs),
     Eval(EvalArgs),
+    Report(ReportArgs),
+    Status(StatusArgs),
+    Compare(CompareArgs),
     Chat(ChatArgs),
     Tree(TreeArgs),
     Stats(StatsArgs),

@@ -8,8 +8,8 @@
 mod stage;
 mod table;
 
-pub(crate) use stage::{FILE_NAME, generations, read_generations, stage};
-pub(crate) use table::table;
+pub(crate) use stage::{FILE_NAME, read_generations, stage};
+pub(crate) use table::{comparison_table, estimates_table, table};
 
 use super::args::EvalArgs;
 use super::error::Error;

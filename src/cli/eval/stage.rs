@@ -178,7 +178,7 @@ fn held_out(plan: &EvalPlan) -> Result<Vec<ScoredTokens>> {
 }
 
 /// Name of the file with what a contestant said.
-pub(crate) fn generations(name: &str) -> String {
+fn generations(name: &str) -> String {
     format!("generations-{name}.jsonl")
 }
 

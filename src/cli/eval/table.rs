@@ -8,18 +8,34 @@ use std::fmt::Write as _;
 /// The tables.
 pub(crate) fn table(evaluation: &Evaluation) -> String {
     let mut text = heading(evaluation);
+    let columns: Vec<(&str, &Contestant)> =
+        evaluation.contestants.iter().map(|contestant| (contestant.name.as_str(), contestant)).collect();
+    text.push_str(&estimates_table(&columns));
+    for comparison in &evaluation.comparisons {
+        text.push_str(&comparison_table(comparison));
+    }
+    for pooled in &evaluation.pooled {
+        text.push_str(&over_trainings(pooled));
+    }
+    if let Some(judge) = &evaluation.judge {
+        text.push_str(&judge_line(judge));
+    }
+    text
+}
+
+/// Contestants side by side, under the names given.
+pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
+    let mut text = String::new();
+    let names: String = columns.iter().map(|(name, _)| format!("  {name:<22}")).collect();
+    let _ = writeln!(text, "{:<26}{}", "", names.trim_end());
     let mut line = |name: &str, of: &dyn Fn(&Contestant) -> Option<String>| {
-        let cells: Vec<String> = evaluation
-            .contestants
-            .iter()
-            .map(|contestant| of(contestant).unwrap_or_else(|| "–".to_owned()))
-            .collect();
+        let cells: Vec<String> =
+            columns.iter().map(|(_, contestant)| of(contestant).unwrap_or_else(|| "–".to_owned())).collect();
         if cells.iter().any(|cell| cell != "–") {
             let cells: String = cells.iter().map(|cell| format!("  {cell:<22}")).collect();
             let _ = writeln!(text, "{name:<26}{}", cells.trim_end());
         }
     };
-    line("", &|contestant| Some(contestant.name.clone()));
     let rates = |contestant: &Contestant| contestant.constraints;
     line("all constraints met", &|c| Some(percent(rates(c)?.prompt_strict)));
     line("  loosely", &|c| Some(percent(rates(c)?.prompt_loose)));
@@ -31,15 +47,6 @@ pub(crate) fn table(evaluation: &Evaluation) -> String {
     line("held-out perplexity", &|c| Some(number(c.held_out?.perplexity, 2)));
     line("words in a response", &|c| c.words.map(|words| number(words, 1)));
     line("responses cut off", &|c| c.truncated.map(percent));
-    for comparison in &evaluation.comparisons {
-        text.push_str(&versus(comparison));
-    }
-    for pooled in &evaluation.pooled {
-        text.push_str(&over_trainings(pooled));
-    }
-    if let Some(judge) = &evaluation.judge {
-        text.push_str(&judge_line(judge));
-    }
     text
 }
 
@@ -69,7 +76,8 @@ fn number(estimate: Estimate, digits: usize) -> String {
     format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]")
 }
 
-fn versus(comparison: &Comparison) -> String {
+/// Who is better than whom, and how sure that is.
+pub(crate) fn comparison_table(comparison: &Comparison) -> String {
     let mut text = format!("\n{} against {}\n", comparison.name, comparison.against);
     for paired in &comparison.paired {
         let name = match paired.metric.as_str() {

@@ -1,6 +1,6 @@
 //! `evol run`: the whole loop, stage after stage, each of which resumes by itself.
 //!
-//! evolve → export → train → baselines → eval → check → `summary.json`. A stage reads what the one before wrote to the run
+//! evolve → export → train → baselines → eval → check → report → `summary.json`. A stage reads what the one before wrote to the run
 //! directory, and finds out by itself what is left to do: evolve from the journal, export by writing the same
 //! bytes, train from its checkpoint. The summary is written last: where it is, nothing is left to do.
 //!
@@ -13,6 +13,10 @@ pub(super) mod funnel;
 mod stopwatch;
 mod summary;
 
+pub(super) use evaluate::DIR;
+pub(super) use stopwatch::seconds;
+pub(super) use summary::{FILE_NAME as SUMMARY, Summary};
+
 use super::args::RunArgs;
 use super::config::{self, RunConfig};
 use super::error::Error;
@@ -21,6 +25,7 @@ use super::evolve::{self, EvolvePlan};
 use super::export::{self, Tests};
 use super::known_models;
 use super::plan::{Session, TrainPlan, recordable};
+use super::report;
 use super::run_dir::RunDir;
 use super::train;
 use crate::dataset::{self, ExportOptions, Exported};
@@ -29,7 +34,6 @@ use crate::train::TrainSummary;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use stopwatch::Stopwatch;
-use summary::Summary;
 
 /// Runs the command.
 ///
@@ -114,6 +118,9 @@ impl Experiment<'_> {
         }
         stopwatch.start("check")?;
         let check = check::run(self, &store, &trained)?;
+        stopwatch.start("report")?;
+        let page = dir.path().join(report::FILE_NAME);
+        report::stage(&store, dir.path(), true, &page, self.session)?;
         let seconds = stopwatch.stop()?;
 
         let summary = Summary {
@@ -138,6 +145,7 @@ impl Experiment<'_> {
             model_sha256: evolve_plan.model_sha256().to_owned(),
             adapter: trained.adapter_gguf,
             adapter_peft: trained.adapter_peft,
+            report: Some(page),
             check,
         };
         dir.write_json(summary::FILE_NAME, &summary)?;

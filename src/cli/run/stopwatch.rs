@@ -3,9 +3,11 @@
 //! **Invariant:** times are for people: no result depends on them, and a file of them that is lost costs nothing
 //! but the sum.
 
+use super::summary::STAGES;
 use crate::cli::error::Error;
 use crate::cli::run_dir::RunDir;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// File name in the run directory.
@@ -69,6 +71,13 @@ impl<'a> Stopwatch<'a> {
         *self.seconds.entry(stage.to_owned()).or_default() += passed;
         self.dir.write_json(FILE_NAME, &self.seconds)
     }
+}
+
+/// What the stages of the run in `dir` took, in their order.
+pub(crate) fn seconds(dir: &Path) -> Vec<(String, f64)> {
+    let text = std::fs::read(dir.join(FILE_NAME)).unwrap_or_default();
+    let seconds: BTreeMap<String, f64> = serde_json::from_slice(&text).unwrap_or_default();
+    STAGES.iter().filter_map(|stage| Some(((*stage).to_owned(), *seconds.get(*stage)?))).collect()
 }
 
 #[cfg(test)]

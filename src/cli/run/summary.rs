@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const FILE_NAME: &str = "summary.json";
 
 /// The stages in their order.
-const STAGES: [&str; 6] = ["evolve", "export", "train", "baselines", "eval", "check"];
+pub(crate) const STAGES: [&str; 7] = ["evolve", "export", "train", "baselines", "eval", "check", "report"];
 
 /// A finished run in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub(crate) struct Summary {
     pub(crate) adapter: PathBuf,
     /// The adapter for Python.
     pub(crate) adapter_peft: PathBuf,
+    /// The page about it.
+    #[serde(default)]
+    pub(crate) report: Option<PathBuf>,
     /// Held-out instructions, answered by llama.cpp without and with the adapter.
     pub(crate) check: Vec<CheckedAnswer>,
 }
@@ -119,6 +122,9 @@ impl Summary {
             "adapter",
             self.adapter.display(),
         );
+        if let Some(report) = &self.report {
+            let _ = writeln!(text, "{:<17}{}", "report", report.display());
+        }
         for checked in &self.check {
             let _ = write!(
                 text,

@@ -1,0 +1,137 @@
+//! `evol compare`: two runs side by side.
+//!
+//! **Invariant:** a comparison of responses is made only where both runs asked the same items of the same suite.
+
+use super::args::CompareArgs;
+use super::config;
+use super::eval::{self, comparison_table, estimates_table, read_generations};
+use super::output::duration;
+use super::plan::Session;
+use super::run::{self, DIR as EVAL_DIR, funnel};
+use crate::eval::result::{Comparison, Contestant};
+use crate::eval::{self as evaluation, Evaluation, Side, Suite, Task};
+use crate::store::Store;
+use anyhow::Result;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The contestant that a run is about.
+const EVOLVED: &str = "evolved";
+
+#[derive(Debug, Serialize)]
+struct Compared {
+    a: Run,
+    b: Run,
+    /// Settings that differ, as `key: in A, in B`.
+    settings: Vec<String>,
+    /// The evolved adapter of B against that of A, item by item; absent where they were not asked the same.
+    responses: Option<Comparison>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    run: PathBuf,
+    attempts: u64,
+    kept: u64,
+    funnel: Vec<funnel::FunnelCell>,
+    summary: Option<run::Summary>,
+    evaluation: Option<Evaluation>,
+}
+
+impl Run {
+    fn read(dir: &Path) -> Result<Self> {
+        let funnel = funnel::cells(&Store::open(dir)?.funnel()?);
+        let evolved = || funnel.iter().filter(|cell| cell.round > 0);
+        let json = |path: PathBuf| std::fs::read(path).ok();
+        Ok(Self {
+            run: dir.to_owned(),
+            attempts: evolved().map(|cell| cell.attempts).sum(),
+            kept: evolved().map(|cell| cell.kept).sum(),
+            summary: json(dir.join(run::SUMMARY)).and_then(|text| serde_json::from_slice(&text).ok()),
+            evaluation: json(dir.join(EVAL_DIR).join(eval::FILE_NAME))
+                .and_then(|text| serde_json::from_slice(&text).ok()),
+            funnel,
+        })
+    }
+
+    fn contestant(&self) -> Option<&Contestant> {
+        self.evaluation.as_ref()?.contestants.iter().find(|contestant| contestant.name == EVOLVED)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One of them is no run.
+pub(crate) fn run(args: &CompareArgs, session: &Session) -> Result<()> {
+    let (a, b) = (Run::read(&args.a)?, Run::read(&args.b)?);
+    let settings = match (config::of_run(&args.a)?, config::of_run(&args.b)?) {
+        (Some(a), Some(b)) => b.changes(&a.to_toml()),
+        _ => Vec::new(),
+    };
+    let responses = responses(&a, &b)?;
+    let compared = Compared { a, b, settings, responses };
+    if session.output.is_json() {
+        return session.output.document(&compared);
+    }
+    session.output.data(&table(&compared))
+}
+
+/// The evolved adapter of `b` against that of `a`, if they were asked the same.
+fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
+    let (Some(of_a), Some(of_b)) = (&a.evaluation, &b.evaluation) else { return Ok(None) };
+    if of_a.suite.sha256 != of_b.suite.sha256 || a.contestant().is_none() || b.contestant().is_none() {
+        return Ok(None);
+    }
+    let said = |run: &Run| read_generations(&run.run.join(EVAL_DIR), EVOLVED);
+    let (of_a, of_b) = (said(a)?, said(b)?);
+    let same = of_a.len() == of_b.len()
+        && of_a
+            .iter()
+            .zip(&of_b)
+            .all(|(one, other)| one.item == other.item && one.instruction == other.instruction);
+    if !same {
+        return Ok(None);
+    }
+    let suite = Suite::builtin();
+    let is_choice =
+        |item: usize| suite.items.get(item).is_some_and(|item| matches!(item.task, Task::Choice { .. }));
+    let side = |name, responses| Side { name, responses, held_out: &[] };
+    let (name_b, name_a) = (format!("{} (B)", b.run.display()), format!("{} (A)", a.run.display()));
+    let mut compared = evaluation::compare(side(&name_b, &of_b), side(&name_a, &of_a), &is_choice, 0);
+    compared.relative_score = None;
+    Ok(Some(compared))
+}
+
+fn table(compared: &Compared) -> String {
+    let Compared { a, b, settings, responses } = compared;
+    let mut text = format!("A  {}\nB  {}\n\n", a.run.display(), b.run.display());
+    if !settings.is_empty() {
+        let _ = writeln!(text, "settings that differ (was: A, is: B)\n  {}\n", settings.join("\n  "));
+    }
+    let mut line = |name: &str, of: &dyn Fn(&Run) -> Option<String>| {
+        let cell = |run| of(run).unwrap_or_else(|| "–".to_owned());
+        let _ = writeln!(text, "{name:<22}{:<26}{}", cell(a), cell(b));
+    };
+    line("", &|run| Some(if std::ptr::eq(run, a) { "A" } else { "B" }.to_owned()));
+    line("kept", &|run| Some(format!("{} of {} attempts", run.kept, run.attempts)));
+    line("yield", &|run| Some(format!("{:.1} %", 100.0 * run.kept as f64 / run.attempts.max(1) as f64)));
+    line("trained on", &|run| {
+        let summary = run.summary.as_ref()?;
+        Some(format!("{} rows, {} tokens", summary.train_records, summary.train_tokens))
+    });
+    line("validation loss", &|run| {
+        let summary = run.summary.as_ref()?;
+        Some(format!("{:.4} → {:.4}", summary.validation_loss_before?, summary.validation_loss_after?))
+    });
+    line("time", &|run| Some(duration(run.summary.as_ref()?.seconds.values().sum())));
+    if let (Some(a), Some(b)) = (a.contestant(), b.contestant()) {
+        let _ = write!(text, "\nthe evolved adapters\n{}", estimates_table(&[("A", a), ("B", b)]));
+    }
+    match responses {
+        Some(comparison) => text.push_str(&comparison_table(comparison)),
+        None => text.push_str("\nthey were not evaluated on the same items: no test of their responses\n"),
+    }
+    text
+}

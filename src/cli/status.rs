@@ -1,0 +1,158 @@
+//! `evol status`: where a run is, on one screen, while it goes on and afterwards.
+//!
+//! Where in the flow: whoever works on a run has its journal alone, so while that goes on only the files beside it are read
+//! (`live`); afterwards the journal's counts are shown, too.
+//!
+//! **Invariant:** it disturbs nobody: the lock of the run is looked at and given back at once.
+
+use super::args::StatusArgs;
+use super::error::Error;
+use super::eval;
+use super::live::{self, LastProgress};
+use super::output::duration;
+use super::plan::Session;
+use super::run::{self, DIR as EVAL_DIR, funnel};
+use super::run_dir::RunDir;
+use crate::eval::Evaluation;
+use crate::store::{self, Store};
+use anyhow::Result;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// A process works on it.
+    Running,
+    /// It was begun, and nobody works on it.
+    Stopped,
+    /// All stages are done.
+    Finished,
+}
+
+#[derive(Debug, Serialize)]
+struct RunStatus {
+    run: PathBuf,
+    state: State,
+    /// The last that was said of its progress.
+    progress: Option<LastProgress>,
+    /// By stage, in their order.
+    seconds: Vec<(String, f64)>,
+    /// While somebody works on it the journal cannot be read.
+    funnel: Option<Vec<funnel::FunnelCell>>,
+    evaluation: Option<Evaluation>,
+    report: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no run.
+pub(crate) fn run(args: &StatusArgs, session: &Session) -> Result<()> {
+    let status = look(&args.run)?;
+    if session.output.is_json() {
+        return session.output.document(&status);
+    }
+    session.output.data(&screen(&status))
+}
+
+fn look(dir: &Path) -> Result<RunStatus> {
+    if !dir.join(store::FILE_NAME).is_file() {
+        return Err(store::Error::Missing { dir: dir.to_owned() }.into());
+    }
+    let (state, funnel) = match RunDir::claim(dir) {
+        Err(Error::InUse { .. }) => (State::Running, None),
+        Err(other) => return Err(other.into()),
+        Ok(_lock) => {
+            let cells = funnel::cells(&Store::open(dir)?.funnel()?);
+            let finished = dir.join(run::SUMMARY).is_file();
+            (if finished { State::Finished } else { State::Stopped }, Some(cells))
+        }
+    };
+    let evaluation = std::fs::read(dir.join(EVAL_DIR).join(eval::FILE_NAME)).ok();
+    let report = dir.join(super::report::FILE_NAME);
+    Ok(RunStatus {
+        run: dir.to_owned(),
+        state,
+        progress: live::read_status(dir),
+        seconds: run::seconds(dir),
+        funnel,
+        evaluation: evaluation.and_then(|text| serde_json::from_slice(&text).ok()),
+        report: report.is_file().then_some(report),
+    })
+}
+
+fn screen(status: &RunStatus) -> String {
+    let mut text = match status.state {
+        State::Running => format!("{}: running", status.run.display()),
+        State::Stopped => {
+            format!("{}: begun, and nobody works on it; the same command goes on", status.run.display())
+        }
+        State::Finished => format!("{}: finished", status.run.display()),
+    };
+    text.push('\n');
+    if let Some(progress) = status.progress.as_ref().filter(|_| status.state != State::Finished) {
+        let _ = writeln!(text, "{}", progress_line(progress, live::now()));
+    }
+    if let Some(cells) = &status.funnel {
+        let _ = write!(text, "\n{}", funnel::table(cells));
+    }
+    if let Some(evaluation) = &status.evaluation {
+        let _ = write!(text, "\n{}", eval::table(evaluation));
+    }
+    let seconds: Vec<String> =
+        status.seconds.iter().map(|(stage, seconds)| format!("{stage} {}", duration(*seconds))).collect();
+    if !seconds.is_empty() {
+        let _ = writeln!(text, "\n{:<17}{}", "time", seconds.join(", "));
+    }
+    if let Some(report) = &status.report {
+        let _ = writeln!(text, "{:<17}{}", "report", report.display());
+    }
+    text
+}
+
+fn progress_line(progress: &LastProgress, now: u64) -> String {
+    let LastProgress { pid, stage, done, total, detail, eta_seconds, unix_seconds } = progress;
+    let mut parts = Vec::new();
+    if *total > 0 {
+        parts.push(format!("{done} of {total}"));
+    }
+    if !detail.is_empty() {
+        parts.push(detail.clone());
+    }
+    if let Some(eta) = eta_seconds {
+        parts.push(format!("about {} left", duration(*eta as f64)));
+    }
+    let age = duration(now.saturating_sub(*unix_seconds) as f64);
+    format!("{stage}: {} (process {pid}, {age} ago)", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_is_known() {
+        let progress = LastProgress {
+            pid: 7,
+            stage: "round 1 answer".to_owned(),
+            done: 3,
+            total: 9,
+            detail: "81 tokens/s".to_owned(),
+            eta_seconds: Some(61),
+            unix_seconds: 100,
+        };
+        let line = progress_line(&progress, 102);
+        assert_eq!(line, "round 1 answer: 3 of 9, 81 tokens/s, about 1 min 1 s left (process 7, 2 s ago)");
+        let little = LastProgress { total: 0, detail: String::new(), eta_seconds: None, ..progress };
+        assert_eq!(progress_line(&little, 50), "round 1 answer:  (process 7, 0 s ago)");
+    }
+
+    #[test]
+    fn what_is_no_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(look(folder.path()).is_err());
+    }
+}

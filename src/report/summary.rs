@@ -1,0 +1,280 @@
+//! The beginning of the page: title, headline numbers, and in a sentence whether the model got better.
+//!
+//! Where in the flow: from everything else; it computes nothing that is not also in a section below.
+//!
+//! **Invariant:** a difference is called significant only if its test says so, and what was not tested is said to be not known.
+
+use super::data::{NodeStatus, ReportData, RunManifest};
+use super::text::{count, duration, escape, fixed, p_value, percent, share, signed, wilson, words};
+use crate::eval::result::{Comparison, Contestant, Estimate, Evaluation, Paired};
+use std::fmt::Write as _;
+
+/// Below it a difference is called significant.
+pub(super) const ALPHA: f64 = 0.05;
+
+/// Title of the page.
+pub(super) fn title(manifest: &RunManifest) -> String {
+    let title = manifest.title.trim();
+    if title.is_empty() { "A run of evol".to_owned() } else { title.to_owned() }
+}
+
+/// What stands above all sections.
+pub(super) fn header(manifest: &RunManifest) -> String {
+    let name = |text: &str, else_: &str| {
+        if text.trim().is_empty() { else_.to_owned() } else { escape(text.trim()) }
+    };
+    format!(
+        "<p class=\"kicker\">Report of an evol run</p>\n<h1>{}</h1>\n<p class=\"byline\">{} · seed {} · evol {}</p>\n",
+        escape(&title(manifest)),
+        name(&manifest.model_name, "model not recorded"),
+        manifest.seed,
+        name(&manifest.evol_version, "of an unknown version"),
+    )
+}
+
+/// The section.
+pub(super) fn html(data: &ReportData) -> String {
+    let numbers = headline(data);
+    let mut html = String::new();
+    if !numbers.is_empty() {
+        html.push_str("<dl class=\"headline\">\n");
+    }
+    for (name, value, note) in &numbers {
+        let _ = writeln!(
+            html,
+            "<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>",
+            escape(name),
+            escape(value),
+            escape(note)
+        );
+    }
+    if !numbers.is_empty() {
+        html.push_str("</dl>\n");
+    }
+    for sentence in findings(data) {
+        let _ = writeln!(html, "<p class=\"finding\">{}</p>", escape(&sentence));
+    }
+    html
+}
+
+/// Name, number, and how sure it is.
+fn headline(data: &ReportData) -> Vec<(String, String, String)> {
+    let mut out = Vec::new();
+    let attempts = data.funnel.iter().filter(|cell| cell.round > 0);
+    let (kept, all) = attempts.fold((0_u64, 0_u64), |(kept, all), cell| {
+        (kept.saturating_add(cell.kept), all.saturating_add(cell.attempts))
+    });
+    if let Some(rate) = wilson(kept, all) {
+        let note =
+            format!("{} of {} attempts; 95\u{a0}% interval {}", count(kept), count(all), interval(&rate));
+        out.push(("Kept".to_owned(), percent(rate.value), note));
+    }
+    let answered = data.nodes.iter().filter(|node| node.status == NodeStatus::Kept).count();
+    if !data.nodes.is_empty() {
+        let seeds = data.nodes.iter().filter(|node| node.parent_id.is_none()).count();
+        let note = format!("instructions with answers, from {} seeds", count(seeds as u64));
+        out.push(("Data set".to_owned(), count(answered as u64), note));
+    }
+    out.extend(losses(data));
+    if let Some(evaluation) = &data.evaluation {
+        for contestant in &evaluation.contestants {
+            if let Some((what, rate)) = main_rate(contestant) {
+                let note = format!(
+                    "{what}; 95\u{a0}% interval {}, n\u{a0}=\u{a0}{}",
+                    interval(&rate),
+                    count(rate.n as u64)
+                );
+                out.push((format!("Items right, {}", contestant.name), percent(rate.value), note));
+            }
+        }
+    }
+    let seconds = data.manifest.seconds.iter().map(|(_, seconds)| seconds).sum::<f64>();
+    if !data.manifest.seconds.is_empty() {
+        out.push(("Time".to_owned(), duration(seconds), "wall time over all stages".to_owned()));
+    }
+    out
+}
+
+/// Losses on what nothing was trained on. The evaluation knows how sure they are, the trainer does not.
+fn losses(data: &ReportData) -> Vec<(String, String, String)> {
+    let mut out = Vec::new();
+    for contestant in data.evaluation.iter().flat_map(|evaluation| &evaluation.contestants) {
+        if let Some(held) = &contestant.held_out {
+            let Estimate { value, low, high, n } = held.loss;
+            let note = format!(
+                "nats per token; 95\u{a0}% interval {} to {}, n\u{a0}=\u{a0}{}",
+                fixed(low, 3),
+                fixed(high, 3),
+                count(n as u64)
+            );
+            out.push((format!("Held-out loss, {}", contestant.name), fixed(value, 3), note));
+        }
+    }
+    if !out.is_empty() {
+        return out;
+    }
+    for curve in &data.training {
+        if let (Some(first), Some(last)) = (curve.validation.first(), curve.validation.last()) {
+            let start = fixed(first.loss, 3);
+            let note =
+                format!("nats per token, from {start} before training; how sure that is was not measured");
+            out.push((format!("Validation loss, {}", curve.name), fixed(last.loss, 3), note));
+        }
+    }
+    out
+}
+
+fn interval(rate: &Estimate) -> String {
+    format!("{} to {}", fixed(100.0 * rate.low, 1), fixed(100.0 * rate.high, 1))
+}
+
+/// The measure that a contestant is introduced with.
+fn main_rate(contestant: &Contestant) -> Option<(&'static str, Estimate)> {
+    let constraints =
+        contestant.constraints.map(|rates| ("all constraints of an item met", rates.prompt_strict));
+    let exact = contestant.exact_match.map(|rate| ("right answers", rate));
+    let choice = contestant.choice_accuracy.map(|rate| ("right choices", rate));
+    constraints.or(exact).or(choice)
+}
+
+/// The test that a comparison is summed up with: all scored items if it is there.
+fn main_test(comparison: &Comparison) -> Option<&Paired> {
+    let named = |name: &str| comparison.paired.iter().find(|test| test.metric == name);
+    ["correct", "prompt_strict", "exact_match", "choice_accuracy"]
+        .into_iter()
+        .find_map(named)
+        .or_else(|| comparison.paired.first())
+}
+
+/// What the evaluation means, in sentences.
+fn findings(data: &ReportData) -> Vec<String> {
+    let Some(evaluation) = &data.evaluation else {
+        return vec![
+            "No evaluation was run, so this page cannot say whether training made the model better. A falling \
+             validation loss only says that it became better at this data."
+                .to_owned(),
+        ];
+    };
+    // First what the run was for: its last contestant against the base.
+    let (base, last) = (evaluation.contestants.first(), evaluation.contestants.last());
+    let leads =
+        |c: &&Comparison| base.is_some_and(|b| b.name == c.against) && last.is_some_and(|l| l.name == c.name);
+    let mut comparisons: Vec<&Comparison> = evaluation.comparisons.iter().collect();
+    comparisons.sort_by_key(|comparison| !leads(comparison));
+    let mut out: Vec<String> = comparisons.into_iter().map(finding).collect();
+    if out.is_empty() {
+        out.push("Nothing was compared: the evaluation has fewer than two contestants.".to_owned());
+    }
+    let tests = evaluation.comparisons.iter().map(|c| c.paired.len()).sum::<usize>();
+    if tests > 1 {
+        out.push(format!(
+            "This page has {tests} such tests, and their p-values are not corrected for that: of twenty tests of \
+             nothing, one comes out as significant."
+        ));
+    }
+    out.extend(caveats(evaluation));
+    out
+}
+
+fn finding(comparison: &Comparison) -> String {
+    let Comparison { name, against, .. } = comparison;
+    let Some(test) = main_test(comparison) else {
+        return format!("“{name}” and “{against}” were not tested against each other.");
+    };
+    let Paired { metric, both, wins, losses, neither, difference, p_value: p, needed } = test;
+    let items = both.saturating_add(*wins).saturating_add(*losses).saturating_add(*neither);
+    let what = match metric.as_str() {
+        "correct" => "scored items".to_owned(),
+        metric => format!("items ({})", words(metric)),
+    };
+    let points = format!(
+        "{} points [{}, {}]",
+        signed(100.0 * difference.value, 1),
+        signed(100.0 * difference.low, 1),
+        signed(100.0 * difference.high, 1)
+    );
+    let p_text = p_value(*p);
+    let start = format!(
+        "“{name}” against “{against}” on {} {what}: {points}; {} right only by the first, {} only by the second.",
+        count(items as u64),
+        count(*wins as u64),
+        count(*losses as u64)
+    );
+    let better = if difference.value > 0.0 { name } else { against };
+    let end = if !p.is_finite() {
+        "It was not tested whether that is more than chance.".to_owned()
+    } else if *p < ALPHA {
+        format!("The difference is significant (exact McNemar test, {p_text}): “{better}” is better at this.")
+    } else {
+        let needed = needed.map_or(String::new(), |n| {
+            format!(" To show a difference of this size would take about {} items.", count(n))
+        });
+        format!(
+            "The difference is not significant (exact McNemar test, {p_text}): this evaluation cannot tell the two \
+             apart.{needed}"
+        )
+    };
+    format!("{start} {end}")
+}
+
+/// What a reader should know before believing the numbers.
+fn caveats(evaluation: &Evaluation) -> Vec<String> {
+    let mut out = Vec::new();
+    if evaluation.suite.contaminated > 0 {
+        out.push(format!(
+            "{} items were left out because they repeat a seed of the run.",
+            count(evaluation.suite.contaminated as u64)
+        ));
+    }
+    match &evaluation.judge {
+        Some(judge) if !judge.trusted => out.push(format!(
+            "The judge got only {} of its calibration pairs right in both orders and was not asked.",
+            share(&judge.calibration_accuracy)
+        )),
+        Some(judge) if judge.same_family => out.push(format!(
+            "The judge is of the contestants’ own family and may prefer what it would say itself; it got {} of its \
+             calibration pairs right.",
+            share(&judge.calibration_accuracy)
+        )),
+        _ => {}
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(p: f64, needed: Option<u64>) -> Comparison {
+        let difference = Estimate { value: 0.05, low: -0.01, high: 0.11, n: 100 };
+        let test = Paired {
+            metric: "correct".into(),
+            both: 40,
+            wins: 15,
+            losses: 10,
+            neither: 35,
+            difference,
+            p_value: p,
+            needed,
+        };
+        Comparison {
+            name: "evolved".into(),
+            against: "base".into(),
+            paired: vec![test],
+            held_out_loss: None,
+            relative_score: None,
+            preference: None,
+        }
+    }
+
+    #[test]
+    fn only_a_test_makes_a_difference_significant() {
+        let yes = finding(&comparison(0.01, None));
+        assert!(yes.contains("is significant") && yes.contains("“evolved” is better"), "{yes}");
+        let no = finding(&comparison(0.4, Some(1234)));
+        assert!(no.contains("is not significant") && no.contains("about 1,234 items"), "{no}");
+        let unknown = finding(&comparison(f64::NAN, None));
+        assert!(unknown.contains("not tested"), "{unknown}");
+        assert!(findings(&ReportData::default())[0].contains("No evaluation"));
+    }
+}
