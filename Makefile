@@ -16,6 +16,7 @@ demo: build model ## Build, fetch the default model, run the quickstart experime
 	@scripts/check-demo $(OUT)/summary.json
 
 test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
+	@scripts/setup --tests
 	cargo test --locked --release --workspace
 	scripts/test-cudarc
 

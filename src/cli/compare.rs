@@ -31,7 +31,7 @@ struct Compared {
 
 #[derive(Debug, Serialize)]
 struct Run {
-    run: PathBuf,
+    dir: PathBuf,
     attempts: u64,
     kept: u64,
     funnel: Vec<funnel::FunnelCell>,
@@ -43,14 +43,14 @@ impl Run {
     fn read(dir: &Path) -> Result<Self> {
         let funnel = funnel::cells(&Store::open(dir)?.funnel()?);
         let evolved = || funnel.iter().filter(|cell| cell.round > 0);
-        let json = |path: PathBuf| std::fs::read(path).ok();
         Ok(Self {
-            run: dir.to_owned(),
+            dir: dir.to_owned(),
             attempts: evolved().map(|cell| cell.attempts).sum(),
             kept: evolved().map(|cell| cell.kept).sum(),
-            summary: json(dir.join(run::SUMMARY)).and_then(|text| serde_json::from_slice(&text).ok()),
-            evaluation: json(dir.join(EVAL_DIR).join(eval::FILE_NAME))
+            summary: std::fs::read(dir.join(run::SUMMARY))
+                .ok()
                 .and_then(|text| serde_json::from_slice(&text).ok()),
+            evaluation: eval::read(&dir.join(EVAL_DIR)),
             funnel,
         })
     }
@@ -84,7 +84,7 @@ fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
     if of_a.suite.sha256 != of_b.suite.sha256 || a.contestant().is_none() || b.contestant().is_none() {
         return Ok(None);
     }
-    let said = |run: &Run| read_generations(&run.run.join(EVAL_DIR), EVOLVED);
+    let said = |run: &Run| read_generations(&run.dir.join(EVAL_DIR), EVOLVED);
     let (of_a, of_b) = (said(a)?, said(b)?);
     let same = of_a.len() == of_b.len()
         && of_a
@@ -98,7 +98,7 @@ fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
     let is_choice =
         |item: usize| suite.items.get(item).is_some_and(|item| matches!(item.task, Task::Choice { .. }));
     let side = |name, responses| Side { name, responses, held_out: &[] };
-    let (name_b, name_a) = (format!("{} (B)", b.run.display()), format!("{} (A)", a.run.display()));
+    let (name_b, name_a) = (format!("{} (B)", b.dir.display()), format!("{} (A)", a.dir.display()));
     let mut compared = evaluation::compare(side(&name_b, &of_b), side(&name_a, &of_a), &is_choice, 0);
     compared.relative_score = None;
     Ok(Some(compared))
@@ -106,7 +106,7 @@ fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
 
 fn table(compared: &Compared) -> String {
     let Compared { a, b, settings, responses } = compared;
-    let mut text = format!("A  {}\nB  {}\n\n", a.run.display(), b.run.display());
+    let mut text = format!("A  {}\nB  {}\n\n", a.dir.display(), b.dir.display());
     if !settings.is_empty() {
         let _ = writeln!(text, "settings that differ (was: A, is: B)\n  {}\n", settings.join("\n  "));
     }

@@ -15,7 +15,6 @@ use super::stats;
 use super::{config, manifest};
 use crate::constraint::Constraint;
 use crate::dataset;
-use crate::eval::Evaluation;
 use crate::gguf::replace_file;
 use crate::report::{
     FunnelCell, MapPoint, MemoryFigure, NodeStatus, ReportData, ReportNode, RuleVerdict, RunManifest,
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub(crate) fn stage(store: &Store, dir: &Path, with_map: bool, out: &Path, session: &Session) -> Result<()> {
-    let evaluation = read_json::<Evaluation>(&dir.join(EVAL_DIR).join(eval::FILE_NAME));
+    let evaluation = eval::read(&dir.join(EVAL_DIR));
     let mut generations = Vec::new();
     for contestant in evaluation.iter().flat_map(|evaluation| &evaluation.contestants) {
         generations.push((contestant.name.clone(), read_generations(&dir.join(EVAL_DIR), &contestant.name)?));
@@ -62,7 +61,7 @@ pub(crate) fn stage(store: &Store, dir: &Path, with_map: bool, out: &Path, sessi
     let (map, map_method) = if with_map { map(store, dir, session)? } else { (Vec::new(), None) };
     let training = training(dir);
     let data = ReportData {
-        manifest: run_manifest(dir)?,
+        manifest: run_manifest(dir),
         funnel: funnel_cells(store)?,
         nodes: nodes(store)?,
         map,
@@ -86,7 +85,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-fn run_manifest(dir: &Path) -> Result<RunManifest, Error> {
+fn run_manifest(dir: &Path) -> RunManifest {
     let manifest: Value = read_json(&dir.join(manifest::FILE_NAME)).unwrap_or_default();
     let text = |path: &str| manifest.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let toml = dir.join(config::FILE_NAME);
@@ -110,7 +109,7 @@ fn run_manifest(dir: &Path) -> Result<RunManifest, Error> {
     let title = std::path::absolute(dir)
         .ok()
         .and_then(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));
-    Ok(RunManifest {
+    RunManifest {
         title: title.unwrap_or_else(|| "run".to_owned()),
         evol_version: text("/evol_version").unwrap_or_default(),
         reproduce,
@@ -122,7 +121,7 @@ fn run_manifest(dir: &Path) -> Result<RunManifest, Error> {
         machine: machine(&manifest),
         licences: pairs(&[("model", "/model/licence"), ("seeds", "/seeds/licence")]),
         seconds: super::run::seconds(dir),
-    })
+    }
 }
 
 fn machine(manifest: &Value) -> Vec<(String, String)> {

@@ -71,7 +71,6 @@ fn look(dir: &Path) -> Result<RunStatus> {
             (if finished { State::Finished } else { State::Stopped }, Some(cells))
         }
     };
-    let evaluation = std::fs::read(dir.join(EVAL_DIR).join(eval::FILE_NAME)).ok();
     let report = dir.join(super::report::FILE_NAME);
     Ok(RunStatus {
         run: dir.to_owned(),
@@ -79,7 +78,7 @@ fn look(dir: &Path) -> Result<RunStatus> {
         progress: live::read_status(dir),
         seconds: run::seconds(dir),
         funnel,
-        evaluation: evaluation.and_then(|text| serde_json::from_slice(&text).ok()),
+        evaluation: eval::read(&dir.join(EVAL_DIR)),
         report: report.is_file().then_some(report),
     })
 }

@@ -21,7 +21,9 @@ pub fn plane(vectors: &BTreeMap<u64, Vec<f32>>) -> Vec<(u64, [f64; 2])> {
     for row in &rows {
         mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / rows.len() as f64);
     }
-    rows.iter_mut().for_each(|row| row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean));
+    for row in &mut rows {
+        row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
+    }
     let axes = [principal_axis(&mut rows, len), principal_axis(&mut rows, len)];
     vectors.keys().enumerate().map(|(at, &id)| (id, [axes[0][at], axes[1][at]])).collect()
 }
@@ -44,7 +46,9 @@ fn principal_axis(rows: &mut [Vec<f64>], len: usize) -> Vec<f64> {
     }
     let largest = axis.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
     if largest < 0.0 {
-        axis.iter_mut().for_each(|x| *x = -*x);
+        for x in &mut axis {
+            *x = -*x;
+        }
     }
     let coordinates: Vec<f64> = rows.iter().map(|row| dot(row, &axis)).collect();
     for (row, along) in rows.iter_mut().zip(&coordinates) {

@@ -20,6 +20,9 @@ pub struct Side<'a> {
     pub held_out: &'a [RecordLikelihood],
 }
 
+/// A yes or no of a response, where it has one.
+type Verdict<'a> = dyn Fn(&Generation) -> Option<bool> + 'a;
+
 /// Compares `side` with `against`; what a judge says is added by who asked one.
 ///
 /// # Panics
@@ -35,7 +38,7 @@ pub fn compare(
         move |response: &Generation| response.right.filter(|_| is_choice(response.item) == choice)
     };
     let verifiable = |response: &Generation| correct(response).filter(|_| !response.checks.is_empty());
-    let measures: [(&str, &dyn Fn(&Generation) -> Option<bool>); 5] = [
+    let measures: [(&str, &Verdict<'_>); 5] = [
         ("prompt_strict", &verifiable),
         ("prompt_loose", &loosely_correct),
         ("exact_match", &exact(false)),
@@ -48,9 +51,8 @@ pub fn compare(
     });
     let mut paired: Vec<Paired> = paired.collect();
     // Where all scored items are of one kind, `correct` says the same again.
-    if paired.len() == 3 && paired[0].metric == "prompt_strict" && paired[1].metric == "prompt_loose" {
-        paired.pop();
-    } else if paired.len() == 2 {
+    let kinds = ["prompt_strict", "exact_match", "choice_accuracy"];
+    if paired.iter().filter(|paired| kinds.contains(&paired.metric.as_str())).count() < 2 {
         paired.pop();
     }
     Comparison {
@@ -161,7 +163,9 @@ fn strict_means(kind: &Kind<'_>) -> Vec<f64> {
         sums.resize(verdicts.len(), 0.0);
         sums.iter_mut().zip(verdicts).for_each(|(sum, verdict)| *sum += verdict);
     }
-    sums.iter_mut().for_each(|sum| *sum /= kind.trainings.len() as f64);
+    for sum in &mut sums {
+        *sum /= kind.trainings.len() as f64;
+    }
     sums
 }
 

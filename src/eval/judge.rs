@@ -49,6 +49,9 @@ pub type Margins = Option<[f64; 2]>;
 ///
 /// # Errors
 /// The model has no chat template, it failed, or the call was interrupted.
+///
+/// # Panics
+/// If the model gives another number of answers than it was asked questions.
 pub fn judge(model: &mut dyn Generate, pairs: &[Pair<'_>]) -> Result<Vec<Margins>, Error> {
     let labels = || vec![vec!["A".to_owned()], vec!["B".to_owned()]];
     let mut questions = Vec::with_capacity(2 * pairs.len());
@@ -182,7 +185,9 @@ pub fn preference(
         groups.into_iter().map(counts).collect::<Vec<_>>()
     };
     let mut by_difficulty = by(&|response| response.difficulty.map(|difficulty| format!("{difficulty:02}")));
-    by_difficulty.iter_mut().for_each(|slice| slice.name = slice.name.trim_start_matches('0').to_owned());
+    for slice in &mut by_difficulty {
+        slice.name = slice.name.trim_start_matches('0').to_owned();
+    }
     let length_controlled = stats::bootstrap(judged.len(), seed, "length_controlled", |items| {
         let (outcomes, lengths): (Vec<f64>, Vec<f64>) = items.map(|at| (scores[at], lengths[at])).unzip();
         stats::length_controlled(&outcomes, &lengths)

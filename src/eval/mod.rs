@@ -32,4 +32,5 @@ pub use judge::{Calibration, MIN_ACCURACY, Margins, Pair, calibrate, judge, pref
 pub use measure::{Measured, RecordLikelihood, checks, contestant, is_right};
 pub use responses::{ResponseOptions, respond};
 pub use result::Evaluation;
+pub(crate) use suite::hex;
 pub use suite::{BUILTIN, BUILTIN_NAME, Item, Suite, Task};

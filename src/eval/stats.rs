@@ -82,6 +82,9 @@ pub fn mean(values: &[f64], seed: u64, purpose: &str) -> Option<Estimate> {
 }
 
 /// The sum of `parts` by the sum of `wholes`, item by item: a share of constraints, nats per token.
+///
+/// # Panics
+/// If there are not as many parts as wholes.
 pub fn ratio(parts: &[f64], wholes: &[f64], seed: u64, purpose: &str) -> Option<Estimate> {
     assert_eq!(parts.len(), wholes.len(), "one whole for each part");
     bootstrap(parts.len(), seed, purpose, |items| {

@@ -20,6 +20,7 @@ use super::ifeval::IfevalInstruction;
 use crate::constraint::Constraint;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// The built-in suite: 29 skills, an instruction at each difficulty from 1 to 10.
@@ -95,7 +96,7 @@ impl Suite {
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Suite, Error> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
         bad(name, line, "is not UTF-8".to_owned())
     })?;
     let mut items = Vec::new();
@@ -113,8 +114,16 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Suite, Error> {
     if items.is_empty() {
         return Err(Error::NoItems { name: name.to_owned() });
     }
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(bytes));
     Ok(Suite { name: name.to_owned(), sha256, items })
+}
+
+/// Bytes as lowercase hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn bad(name: &str, line: usize, reason: String) -> Error {

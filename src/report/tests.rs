@@ -121,6 +121,7 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         contestants: vec![contestant],
         comparisons: vec![comparison],
         judge: None,
+        pooled: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `evol eval` on the real model: what it measures, that nothing that happens to it changes that, what it refuses.
 
+use crate::models::quick_model;
 use crate::{evol, model_path, refused};
 use evol::gguf::Gguf;
 use evol::llm::{self, Engine, EngineOptions, Message, ScoredTokens, Tokenizer};
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An adapter whose numbers are drawn from ±`half` / 2; 0 changes nothing.
-fn adapter(folder: &Path, name: &str, half: f64) -> PathBuf {
-    let model = Llama::load(Arc::new(Gguf::open(&model_path()).unwrap())).unwrap();
+fn adapter(folder: &Path, model: &Path, name: &str, half: f64) -> PathBuf {
+    let model = Llama::load(Arc::new(Gguf::open(model).unwrap())).unwrap();
     let config = LoraConfig {
         r: 4,
         lora_alpha: 8.0,
@@ -34,12 +35,11 @@ fn adapter(folder: &Path, name: &str, half: f64) -> PathBuf {
 }
 
 /// Runs `evol eval` in `folder` and gives back what it says on stdout.
-fn eval(folder: &Path, arguments: &[&str]) -> Value {
-    let model = model_path();
+fn eval(folder: &Path, model: &Path, arguments: &[&str]) -> Value {
     let output = evol()
         .current_dir(folder)
         .args(["eval", "--json", "--threads", "1", "--base"])
-        .arg(&model)
+        .arg(model)
         .args(arguments)
         .output()
         .unwrap();
@@ -53,13 +53,13 @@ const HELD_OUT: &str = "{\"instruction\": \"Name a colour.\", \"output\": \"Blue
 #[test]
 fn an_adapter_that_changes_nothing_is_no_better_and_no_worse() {
     let folder = tempfile::tempdir().unwrap();
-    adapter(folder.path(), "nothing.gguf", 0.0);
-    adapter(folder.path(), "noise.gguf", 0.8);
+    adapter(folder.path(), &model_path(), "nothing.gguf", 0.0);
+    adapter(folder.path(), &model_path(), "noise.gguf", 0.8);
     fs::write(folder.path().join("held-out.jsonl"), HELD_OUT).unwrap();
     let common =
-        ["--limit", "10", "--max-tokens", "24", "--validation", "held-out.jsonl", "--no-judge", "--out", "e"];
+        ["--limit", "6", "--max-tokens", "16", "--validation", "held-out.jsonl", "--no-judge", "--out", "e"];
     let adapters = ["--adapter", "nothing.gguf", "--adapter", "x=noise.gguf"];
-    let found = eval(folder.path(), &[&common[..], &adapters].concat());
+    let found = eval(folder.path(), &model_path(), &[&common[..], &adapters].concat());
     let names: Vec<&str> =
         found["contestants"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["base", "nothing", "x"]);
@@ -67,7 +67,7 @@ fn an_adapter_that_changes_nothing_is_no_better_and_no_worse() {
         |name: &str| fs::read_to_string(folder.path().join(format!("e/generations-{name}.jsonl"))).unwrap();
     assert_eq!(said("base"), said("nothing"), "what adds nothing is the base, bit for bit");
     assert_ne!(said("base"), said("x"), "the engine takes the next adapter");
-    assert_eq!(said("base").lines().count(), 10);
+    assert_eq!(said("base").lines().count(), 6);
     let (base, nothing) = (&found["contestants"][0], &found["contestants"][1]);
     assert_eq!(base["held_out"], nothing["held_out"]);
     assert!(base["held_out"]["loss"]["value"].as_f64().unwrap() < 4.0, "{base}");
@@ -96,12 +96,12 @@ fn an_adapter_that_changes_nothing_is_no_better_and_no_worse() {
 fn an_evaluation_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--limit", "100", "--max-tokens", "6", "--no-judge", "--out"];
-    let whole = eval(folder.path(), &[&arguments[..], &["whole"]].concat());
+    let whole = eval(folder.path(), quick_model(), &[&arguments[..], &["whole"]].concat());
     let part = folder.path().join("part");
     let mut child = Command::new(env!("CARGO_BIN_EXE_evol"))
         .current_dir(folder.path())
         .args(["eval", "--threads", "1", "--base"])
-        .arg(model_path())
+        .arg(quick_model())
         .args(arguments)
         .arg("part")
         .stdout(Stdio::null())
@@ -119,7 +119,7 @@ fn an_evaluation_goes_on_to_the_same_bytes() {
     // The last wave, as a file system without order might lose it.
     let kept = fs::read_to_string(&file).unwrap();
     fs::write(&file, &kept[..kept.len() * 2 / 3]).unwrap();
-    let again = eval(folder.path(), &[&arguments[..], &["part"]].concat());
+    let again = eval(folder.path(), quick_model(), &[&arguments[..], &["part"]].concat());
     assert_eq!(again, whole);
     for name in ["eval.json", "generations-base.jsonl", "settings.json"] {
         let read = |dir: &str| fs::read(folder.path().join(dir).join(name)).unwrap();
@@ -136,13 +136,16 @@ fn suites_of_others_are_scored_in_their_own_ways() {
     let suite = [
         choice("Which animal says meow?", ["A cat.", "A lorry.", "A spoon."], 0),
         choice("What do people drink when they are thirsty?", ["Gravel.", "Water.", "Curtains."], 1),
-        r##"{"question": "What is 1 plus 1?", "answer": "It is two.\n#### 2"}"##.to_owned(),
+        r#"{"question": "What is 1 plus 1?", "answer": "It is two.\n#### 2"}"#.to_owned(),
         r#"{"key": 7, "prompt": "Say something.", "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"], "kwargs": [{}, {"relation": "less than", "num_words": 400}]}"#.to_owned(),
         r#"{"Instruction": "Say hello.", "Skill": "Writing", "Difficulty": 1}"#.to_owned(),
     ];
     fs::write(folder.path().join("suite.jsonl"), suite.join("\n")).unwrap();
-    let found =
-        eval(folder.path(), &["--suite", "suite.jsonl", "--max-tokens", "48", "--no-judge", "--out", "e"]);
+    let found = eval(
+        folder.path(),
+        &model_path(),
+        &["--suite", "suite.jsonl", "--max-tokens", "48", "--no-judge", "--out", "e"],
+    );
     let info = &found["suite"];
     let counts =
         ["items", "verifiable", "constraints", "exact", "choice"].map(|key| info[key].as_u64().unwrap());
@@ -164,10 +167,13 @@ fn suites_of_others_are_scored_in_their_own_ways() {
 #[test]
 fn the_judge_is_tried_and_asked_only_if_it_can_tell() {
     let folder = tempfile::tempdir().unwrap();
-    let noise = adapter(folder.path(), "noise.gguf", 0.8);
+    let noise = adapter(folder.path(), quick_model(), "noise.gguf", 0.8);
     let noise = noise.to_str().unwrap();
-    let found =
-        eval(folder.path(), &["--limit", "3", "--max-tokens", "12", "--adapter", noise, "--out", "e"]);
+    let found = eval(
+        folder.path(),
+        quick_model(),
+        &["--limit", "3", "--max-tokens", "12", "--adapter", noise, "--out", "e"],
+    );
     let judge = &found["judge"];
     assert_eq!(judge["calibration_pairs"].as_u64(), Some(80), "{judge}");
     assert_eq!(judge["same_family"].as_bool(), Some(true));
@@ -206,7 +212,7 @@ fn likelihoods_are_those_of_the_reference_and_do_not_depend_on_what_is_beside_th
     for (at, tokens) in texts.iter().enumerate() {
         let alone = engine.log_likelihoods(&sequences[at..=at]).unwrap()[0].unwrap();
         assert_eq!(Some(alone.to_bits()), together[at].map(f64::to_bits));
-        let reference = llm::log_likelihood(&model, None, &[tokens.clone()]).unwrap();
+        let reference = llm::log_likelihood(&model, None, std::slice::from_ref(tokens)).unwrap();
         let mean = alone / (tokens.len() - 1) as f64;
         println!("{mean} {reference}");
         assert!((mean - reference).abs() <= 0.05, "{mean} {reference}");
@@ -223,12 +229,32 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
     let with = |more: &[&str]| {
         refused(path, &[&["eval", "--base", model, "--out", "e", "--no-judge"], more].concat())
     };
-    insta::assert_snapshot!(with(&["--suite", "bad.jsonl"]), @"");
-    insta::assert_snapshot!(with(&["--suite", "absent.jsonl"]), @"");
-    insta::assert_snapshot!(with(&["--limit", "0"]), @"");
-    insta::assert_snapshot!(with(&["--temperature", "-1"]), @"");
-    insta::assert_snapshot!(with(&["--adapter", "base=x.gguf"]), @"");
-    insta::assert_snapshot!(with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]), @"");
-    eval(path, &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
-    insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @"");
+    insta::assert_snapshot!(with(&["--suite", "bad.jsonl"]), @r#"
+    error: line 2 of the suite `bad.jsonl` has a number as `instruction`, expected a text that is not blank (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)
+
+    hint: `evol eval --help` lists the forms of a suite, one JSON object a line
+    "#);
+    insta::assert_snapshot!(with(&["--suite", "absent.jsonl"]), @r#"
+    error: cannot read the suite `absent.jsonl`: No such file or directory (os error 2)
+    "#);
+    insta::assert_snapshot!(with(&["--limit", "0"]), @r#"
+    error: `--limit` is 0, expected at least 1 item
+    "#);
+    insta::assert_snapshot!(with(&["--temperature", "-1"]), @r#"
+    error: `--temperature` is -1, expected a finite number, 0 or more
+    "#);
+    insta::assert_snapshot!(with(&["--adapter", "base=x.gguf"]), @r#"
+    error: invalid value 'base=x.gguf' for '--adapter <[NAME=]FILE>': `base` is the name of the base itself: give another one as NAME=FILE
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]), @r#"
+    error: `--adapter` is `x` twice, expected a name of its own for each: NAME=FILE
+    "#);
+    eval(path, &model_path(), &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
+    insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @r#"
+    error: the evaluation in `e` was begun with other settings: `max_tokens` was 2, is 3
+
+    hint: undo the change to go on with it, or begin another with `--out`
+    "#);
 }

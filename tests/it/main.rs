@@ -8,7 +8,9 @@
     reason = "in a test, `unwrap` is a check; clippy sees that only inside test functions"
 )]
 
+mod after_run;
 mod bench;
+mod browser;
 mod cli_files;
 mod cli_usage;
 mod compute_format;
@@ -38,6 +40,8 @@ mod lora_engine;
 mod measure;
 mod merge;
 mod models;
+mod report;
+mod report_sample;
 mod run_inputs;
 mod run_loop;
 mod runs;

@@ -3,117 +3,65 @@
 //! Needs Chromium of the distribution, found on the path or named by `EVOL_CHROMIUM`; nothing is downloaded. With
 //! `EVOL_SCREENSHOTS=FOLDER` the pages and pictures of them are kept there: wide and narrow, light and dark.
 
+use super::browser::Browser;
 use super::report_sample::{HOSTILE, RARE, sample};
 use evol::report::{ReportData, render};
-use headless_chrome::browser::tab::Tab;
-use headless_chrome::protocol::cdp::Emulation::{MediaFeature, SetDeviceMetricsOverride, SetEmulatedMedia};
-use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
-use headless_chrome::protocol::cdp::Runtime::ConsoleAPICalledEventTypeOption as Console;
-use headless_chrome::protocol::cdp::types::Event;
-use headless_chrome::{Browser, LaunchOptions};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long to wait for what the page does at once.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A phone.
 const PHONE: u32 = 390;
 
-/// A page in a browser, and what went wrong in it.
-struct Page {
-    tab: Arc<Tab>,
-    complaints: Arc<Mutex<Vec<String>>>,
-    _browser: Browser,
-}
-
-/// The browser of the distribution.
-///
-/// # Panics
-/// There is none: a test that skips itself is a test that passes for nothing.
-fn chromium() -> PathBuf {
-    if let Some(path) = std::env::var_os("EVOL_CHROMIUM") {
-        return path.into();
-    }
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
-    found.find(|file| file.is_file()).expect(
-        "no browser for the test of the report: install the package `chromium` (apt-get install chromium), or name \
-         one with EVOL_CHROMIUM",
-    )
+/// A report in a browser.
+pub(crate) struct Page {
+    browser: Browser,
 }
 
 impl Page {
     /// Opens the page at `path`, with `hash` behind its address.
-    fn open(path: &Path, hash: &str) -> Self {
-        // Chromium refuses its sandbox to root, who is the user in a container.
-        let root = std::fs::metadata("/proc/self").is_ok_and(|of| of.uid() == 0);
-        let options = LaunchOptions::default_builder()
-            .path(Some(chromium()))
-            .sandbox(!root)
-            .window_size(Some((1280, 900)))
-            .idle_browser_timeout(Duration::from_secs(120))
-            .build()
-            .unwrap();
-        let browser = Browser::new(options).unwrap();
-        let tab = browser.new_tab().unwrap();
-        tab.set_default_timeout(PATIENCE);
-        let complaints = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&complaints);
-        tab.enable_log().unwrap().enable_runtime().unwrap();
-        // Content security policy violations arrive as log entries.
-        let listen = move |event: &Event| {
-            let complaint = match event {
-                Event::LogEntryAdded(entry) => Some(format!("{:?}", entry.params.entry)),
-                Event::RuntimeExceptionThrown(thrown) => {
-                    Some(format!("{:?}", thrown.params.exception_details))
-                }
-                Event::RuntimeConsoleAPICalled(call) if call.params.Type == Console::Error => {
-                    Some(format!("{:?}", call.params.args))
-                }
-                Event::PageJavascriptDialogOpening(dialog) => Some(format!("dialog: {:?}", dialog.params)),
-                _ => None,
-            };
-            heard.lock().unwrap().extend(complaint);
-        };
-        tab.add_event_listener(Arc::new(listen)).unwrap();
-        tab.navigate_to(&format!("file://{}{hash}", path.canonicalize().unwrap().display())).unwrap();
-        tab.wait_until_navigated().unwrap();
-        Self { tab, complaints, _browser: browser }
+    pub(crate) fn open(path: &Path, hash: &str) -> Self {
+        let browser = Browser::start(1280, 900);
+        browser.go(&format!("file://{}{hash}", path.canonicalize().unwrap().display()));
+        Self { browser }
     }
 
     /// What an expression is worth, as text.
+    #[track_caller]
     fn value(&self, expression: &str) -> String {
-        let result = self.tab.evaluate(&format!("String({expression})"), false).unwrap();
-        result.value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        let value = self.browser.evaluate(&format!("String({expression})")).unwrap();
+        value.as_str().unwrap().to_owned()
     }
 
+    #[track_caller]
     fn number(&self, expression: &str) -> i64 {
         self.value(expression).parse().unwrap()
     }
 
     /// Waits until an expression is true.
+    #[track_caller]
     fn wait(&self, expression: &str) {
-        let start = Instant::now();
-        while self.value(expression) != "true" {
-            let complaints = self.complaints.lock().unwrap().clone();
-            assert!(start.elapsed() < PATIENCE, "still not true: {expression}; complaints: {complaints:#?}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        self.browser.wait(expression);
     }
 
     /// A click with the mouse, where the element is.
+    #[track_caller]
     fn click(&self, selector: &str) {
-        self.tab.wait_for_element(selector).unwrap().click().unwrap();
+        self.browser.click(selector);
     }
 
     fn press(&self, key: &str) {
-        self.tab.press_key(key).unwrap();
+        self.browser.press(key);
+    }
+
+    /// Clicks on a field and fills it.
+    #[track_caller]
+    fn type_into(&self, field: &str, text: &str) {
+        self.click(field);
+        self.browser.insert(text);
     }
 
     /// Chooses an option by its value, as a user does.
+    #[track_caller]
     fn choose(&self, select: &str, value: &str) {
         let choose = format!(
             "(() => {{ const s = document.querySelector('{select}'); s.value = '{value}'; \
@@ -128,35 +76,12 @@ impl Page {
     }
 
     fn screen(&self, width: u32, height: u32, dark: bool) {
-        self.tab
-            .call_method(SetDeviceMetricsOverride {
-                width,
-                height,
-                device_scale_factor: 1.0,
-                mobile: width == PHONE,
-                scale: None,
-                screen_width: None,
-                screen_height: None,
-                position_x: None,
-                position_y: None,
-                dont_set_visible_size: None,
-                screen_orientation: None,
-                viewport: None,
-                display_feature: None,
-                device_posture: None,
-            })
-            .unwrap();
-        let scheme = if dark { "dark" } else { "light" };
-        let features = vec![MediaFeature { name: "prefers-color-scheme".into(), value: scheme.into() }];
-        self.tab.call_method(SetEmulatedMedia { media: None, features: Some(features) }).unwrap();
-        self.wait(&format!(
-            "matchMedia('(prefers-color-scheme: {scheme})').matches && innerWidth == {width}"
-        ));
+        self.browser.screen(width, height, width == PHONE, dark);
     }
 
     /// Nothing was wrong with the page.
-    fn is_well(&self) {
-        let complaints = self.complaints.lock().unwrap().clone();
+    pub(crate) fn is_well(&self) {
+        let complaints = self.browser.complaints();
         assert!(complaints.is_empty(), "{complaints:#?}");
         assert_eq!(self.value("window.pwned"), "undefined", "a text of the data ran");
         assert_eq!(
@@ -169,8 +94,7 @@ impl Page {
     /// Keeps a picture of what is on the screen, if someone wants it.
     fn view(&self, name: &str) {
         let Some(folder) = std::env::var_os("EVOL_SCREENSHOTS").map(PathBuf::from) else { return };
-        let png = self.tab.capture_screenshot(Png, None, None, true).unwrap();
-        std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), self.browser.picture()).unwrap();
     }
 
     /// Keeps pictures of the page from its top to its end, if someone wants them.
@@ -247,7 +171,7 @@ fn works_by_mouse(page: &Page) {
 
 fn works_by_keyboard(page: &Page) {
     let focused = |what: &str| format!("document.activeElement.{what}");
-    page.tab.find_element("#x-form button[type=reset]").unwrap().focus().unwrap();
+    page.value("document.querySelector('#x-form button[type=reset]').focus()");
     page.press("Tab");
     page.wait(&format!("{} === 'treeitem'", focused("getAttribute('role')")));
     page.wait("document.querySelectorAll('[role=treeitem][tabindex=\"0\"]').length === 1");
@@ -278,7 +202,7 @@ fn works_by_keyboard(page: &Page) {
 
 fn narrows_the_list(page: &Page) {
     let all = page.found();
-    page.tab.find_element("#x-search").unwrap().type_into(RARE).unwrap();
+    page.type_into("#x-search", RARE);
     page.wait("document.querySelector('#x-count').textContent.startsWith('1 instruction matches')");
     page.wait("document.querySelectorAll('[role=tree] > [role=treeitem]').length === 1");
     page.click("#x-form button[type=reset]");
@@ -379,7 +303,7 @@ fn ten_thousand_rows_are_quick() {
     let page = Page::open(&path, "");
     assert!(page.found() > 10_000, "{}", page.found());
     let start = Instant::now();
-    page.tab.find_element("#x-search").unwrap().type_into(RARE).unwrap();
+    page.type_into("#x-search", RARE);
     page.wait("document.querySelector('#x-count').textContent.startsWith('1 instruction matches')");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     page.wait("document.querySelectorAll('[role=treeitem]').length < 200");

@@ -108,6 +108,11 @@ impl Experiment {
             "export/validation.jsonl",
             "adapter/adapter.gguf",
             "adapter/peft/adapter_model.safetensors",
+            "baselines/seeds/adapter.gguf",
+            "eval/eval.json",
+            "eval/generations-base.jsonl",
+            "eval/generations-seeds.jsonl",
+            "eval/generations-evolved.jsonl",
         ]
         .map(|name| {
             (name.to_owned(), fs::read(self.run_dir().join(name)).unwrap_or_else(|e| panic!("{name}: {e}")))
@@ -158,7 +163,7 @@ fn committed_nodes(run: &Path) -> Vec<Value> {
 }
 
 pub(crate) fn without_seconds(mut summary: Value) -> Value {
-    for key in ["seconds", "train_tokens_per_second", "adapter", "adapter_peft"] {
+    for key in ["seconds", "train_tokens_per_second", "adapter", "adapter_peft", "report"] {
         summary.as_object_mut().unwrap().remove(key).unwrap_or_else(|| panic!("no `{key}`"));
     }
     summary
@@ -312,7 +317,7 @@ fn bad_seed_lines_can_be_skipped() {
 }
 
 #[test]
-fn killed_in_evolve_and_in_train_it_ends_as_if_nothing_had_happened() {
+fn killed_in_evolve_train_and_eval_it_ends_as_if_nothing_had_happened() {
     let (undisturbed, expected) = &*Experiment::undisturbed();
     let killed = Experiment::new();
     // After the first committed chunk: some seed has an answer or some instruction has been evolved.
@@ -326,6 +331,8 @@ fn killed_in_evolve_and_in_train_it_ends_as_if_nothing_had_happened() {
     });
     let steps_before = killed.steps();
     assert!(steps_before.len() < 4, "killed too late to say anything about training");
+    killed.kill_when(|run| run.join("eval/generations-base.jsonl").exists());
+    assert!(!killed.run_dir().join("eval/eval.json").exists(), "killed too late to say anything about eval");
     let (summary, _) = killed.finish();
 
     assert_eq!(without_seconds(summary), without_seconds(expected.clone()));

@@ -27,7 +27,10 @@ pub(crate) struct ReportArgs {
     pub(crate) no_map: bool,
 }
 
-/// Where a run is: finished, or what it does at the moment; also from another terminal
+/// Where a run is, also from another terminal while it goes on
+///
+/// A run that is worked on shows what its process said last; one that is not shows what was kept and why the rest was not,
+/// the evaluation, and the time of each stage.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol status runs/quickstart

@@ -8,7 +8,7 @@
 mod stage;
 mod table;
 
-pub(crate) use stage::{FILE_NAME, read_generations, stage};
+pub(crate) use stage::{read, read_generations, stage};
 pub(crate) use table::{comparison_table, estimates_table, table};
 
 use super::args::EvalArgs;

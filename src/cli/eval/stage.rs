@@ -25,7 +25,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 /// The result, and what makes an evaluation finished.
-pub(crate) const FILE_NAME: &str = "eval.json";
+const FILE_NAME: &str = "eval.json";
 
 /// What decided the rest; the mark of a folder that this command made.
 pub(super) const SETTINGS: &str = "settings.json";
@@ -112,7 +112,7 @@ fn engine_options<'p>(model: &'p Path, determinism: Determinism, session: &Sessi
 
 fn sha256(path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::eval::hex(&Sha256::digest(bytes)))
 }
 
 fn settings(plan: &EvalPlan, gguf: &Gguf, determinism: Determinism) -> Result<Settings> {
@@ -175,6 +175,11 @@ fn held_out(plan: &EvalPlan) -> Result<Vec<ScoredTokens>> {
     let examples = dataset::read_examples(path)?.examples;
     eval::encode_held_out(&tokenizer, &examples, MAX_SEQ_LEN)
         .with_context(|| format!("cannot use `{}`", path.display()))
+}
+
+/// The evaluation that `dir` holds; `None`: there is none, or it is of another version of this program.
+pub(crate) fn read(dir: &Path) -> Option<Evaluation> {
+    serde_json::from_slice(&std::fs::read(dir.join(FILE_NAME)).ok()?).ok()
 }
 
 /// Name of the file with what a contestant said.
@@ -460,10 +465,10 @@ fn suite_info(plan: &EvalPlan) -> SuiteInfo {
         match &plan.suite.items[item].task {
             Task::Open => {}
             Task::Constraints(list) => {
-                (info.verifiable, info.constraints) = (info.verifiable + 1, info.constraints + list.len())
+                (info.verifiable, info.constraints) = (info.verifiable + 1, info.constraints + list.len());
             }
             Task::Ifeval(list) => {
-                (info.verifiable, info.constraints) = (info.verifiable + 1, info.constraints + list.len())
+                (info.verifiable, info.constraints) = (info.verifiable + 1, info.constraints + list.len());
             }
             Task::Exact(_) => info.exact += 1,
             Task::Choice { .. } => info.choice += 1,

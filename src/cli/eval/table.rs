@@ -26,13 +26,13 @@ pub(crate) fn table(evaluation: &Evaluation) -> String {
 /// Contestants side by side, under the names given.
 pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     let mut text = String::new();
-    let names: String = columns.iter().map(|(name, _)| format!("  {name:<22}")).collect();
+    let names = row(columns.iter().map(|(name, _)| (*name).to_owned()));
     let _ = writeln!(text, "{:<26}{}", "", names.trim_end());
     let mut line = |name: &str, of: &dyn Fn(&Contestant) -> Option<String>| {
         let cells: Vec<String> =
             columns.iter().map(|(_, contestant)| of(contestant).unwrap_or_else(|| "–".to_owned())).collect();
         if cells.iter().any(|cell| cell != "–") {
-            let cells: String = cells.iter().map(|cell| format!("  {cell:<22}")).collect();
+            let cells = row(cells.into_iter());
             let _ = writeln!(text, "{name:<26}{}", cells.trim_end());
         }
     };
@@ -48,6 +48,14 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     line("words in a response", &|c| c.words.map(|words| number(words, 1)));
     line("responses cut off", &|c| c.truncated.map(percent));
     text
+}
+
+/// Cells of a line, one below the other with those of other lines.
+fn row(cells: impl Iterator<Item = String>) -> String {
+    cells.fold(String::new(), |mut text, cell| {
+        let _ = write!(text, "  {cell:<22}");
+        text
+    })
 }
 
 fn heading(evaluation: &Evaluation) -> String {

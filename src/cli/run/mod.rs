@@ -63,8 +63,7 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
         return session.output.document(&summary);
     }
     session.output.data(&summary.table())?;
-    let evaluation = experiment.config.out.join(evaluate::DIR);
-    if let Some(evaluation) = RunDir::claim(&evaluation)?.read_json(eval::FILE_NAME)? {
+    if let Some(evaluation) = eval::read(&experiment.config.out.join(evaluate::DIR)) {
         session.output.data(&format!("\n{}", eval::table(&evaluation)))?;
     }
     session.output.note(&summary.next_steps(&experiment.config.out));

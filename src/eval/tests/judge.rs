@@ -63,7 +63,6 @@ fn preferred(rule: fn(&str, &str) -> f64, one: &[&str], other: &[&str]) -> crate
 }
 
 #[test]
-#[expect(clippy::float_cmp, reason = "small fractions, exact in binary")]
 fn a_win_needs_both_orders() {
     let (one, other) = (["long long", "b", "cc"], ["short", "a longer one", "c"]);
     let found = preferred(prefers_long, &one, &other);

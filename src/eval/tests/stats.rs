@@ -56,7 +56,7 @@ fn the_number_needed_is_the_formula_s_and_gives_the_power_it_promises() {
         let found = needed(count(&case, "wins"), count(&case, "losses"), count(&case, "n"));
         assert_eq!(found, Some(count(&case, "needed") as u64), "{case}");
         let power = number(&case, "power");
-        assert!(power >= 0.70 && power <= 0.88, "{case}");
+        assert!((0.70..=0.88).contains(&power), "{case}");
     }
     assert_eq!(needed(7, 7, 30), None);
     assert_eq!(needed(0, 0, 0), None);

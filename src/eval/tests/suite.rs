@@ -49,7 +49,9 @@ fn neither_suite_nor_seeds_repeat_the_other() {
         assert_eq!(of_seeds.find(&record(item)), None, "{item}");
     }
     let mut near = dataset::NearIndex::default();
-    seeds.iter().for_each(|seed| near.add(seed, 1));
+    for seed in &seeds {
+        near.add(seed, 1);
+    }
     for item in &asked {
         assert_eq!(near.find(item, 2), None, "{item}");
     }

@@ -93,6 +93,7 @@ pub(super) fn evaluation(dice: &mut Dice) -> Evaluation {
             calibration_flip_rate: estimate(0.13, 120),
             trusted: true,
         }),
+        pooled: Vec::new(),
     }
 }
 
