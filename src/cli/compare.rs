@@ -9,7 +9,7 @@ use super::output::duration;
 use super::plan::Session;
 use super::run::{self, DIR as EVAL_DIR, funnel};
 use crate::eval::result::{Comparison, Contestant};
-use crate::eval::{self as evaluation, Evaluation, Side, Suite, Task};
+use crate::eval::{self as evaluation, Evaluation, Side};
 use crate::store::Store;
 use anyhow::Result;
 use serde::Serialize;
@@ -81,12 +81,16 @@ pub(crate) fn run(args: &CompareArgs, session: &Session) -> Result<()> {
 /// The evolved adapter of `b` against that of `a`, if they were asked the same.
 fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
     let (Some(of_a), Some(of_b)) = (&a.evaluation, &b.evaluation) else { return Ok(None) };
-    if of_a.suite.sha256 != of_b.suite.sha256 || a.contestant().is_none() || b.contestant().is_none() {
+    let asked = |evaluation: &Evaluation| {
+        (evaluation.suite.sha256.clone(), evaluation.max_tokens, evaluation.temperature.to_bits())
+    };
+    if asked(of_a) != asked(of_b) || a.contestant().is_none() || b.contestant().is_none() {
         return Ok(None);
     }
     let said = |run: &Run| read_generations(&run.dir.join(EVAL_DIR), EVOLVED);
     let (of_a, of_b) = (said(a)?, said(b)?);
-    let same = of_a.len() == of_b.len()
+    let same = !of_a.is_empty()
+        && of_a.len() == of_b.len()
         && of_a
             .iter()
             .zip(&of_b)
@@ -94,12 +98,9 @@ fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
     if !same {
         return Ok(None);
     }
-    let suite = Suite::builtin();
-    let is_choice =
-        |item: usize| suite.items.get(item).is_some_and(|item| matches!(item.task, Task::Choice { .. }));
     let side = |name, responses| Side { name, responses, held_out: &[] };
     let (name_b, name_a) = (format!("{} (B)", b.dir.display()), format!("{} (A)", a.dir.display()));
-    let mut compared = evaluation::compare(side(&name_b, &of_b), side(&name_a, &of_a), &is_choice, 0);
+    let mut compared = evaluation::compare(side(&name_b, &of_b), side(&name_a, &of_a), 0);
     compared.relative_score = None;
     Ok(Some(compared))
 }

@@ -39,9 +39,13 @@ const MAP_POINTS: usize = 600;
 /// # Errors
 /// There is no run, or the page cannot be written.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> Result<()> {
-    let store = Store::open(&args.run)?;
+    // The journal is given back before the model reads: that takes a while, and others may want to look.
+    let (mut data, records) = gather(&Store::open(&args.run)?, &args.run)?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join(FILE_NAME));
-    stage(&store, &args.run, !args.no_map, &out, session)?;
+    if !args.no_map {
+        (data.map, data.map_method) = map(&records, &args.run, session)?;
+    }
+    write(&data, &out)?;
     if session.output.is_json() {
         return session.output.document(&serde_json::json!({ "report": out }));
     }
@@ -52,22 +56,34 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn stage(store: &Store, dir: &Path, with_map: bool, out: &Path, session: &Session) -> Result<()> {
+pub(crate) fn stage(store: &Store, dir: &Path, out: &Path, session: &Session) -> Result<()> {
+    let (mut data, records) = gather(store, dir)?;
+    (data.map, data.map_method) = map(&records, dir, session)?;
+    Ok(write(&data, out)?)
+}
+
+fn write(data: &ReportData, out: &Path) -> Result<(), Error> {
+    let page = render(data);
+    replace_file(out, |file| file.write_all(page.as_bytes()))
+        .map_err(|source| Error::Write { path: out.to_owned(), source })
+}
+
+/// Everything but the map, and the records that the map is of.
+fn gather(store: &Store, dir: &Path) -> Result<(ReportData, Vec<dataset::Record>)> {
     let evaluation = eval::read(&dir.join(EVAL_DIR));
     let mut generations = Vec::new();
     for contestant in evaluation.iter().flat_map(|evaluation| &evaluation.contestants) {
         generations.push((contestant.name.clone(), read_generations(&dir.join(EVAL_DIR), &contestant.name)?));
     }
-    let (map, map_method) = if with_map { map(store, dir, session)? } else { (Vec::new(), None) };
     let training = training(dir);
+    let speed = live::read_speed(dir).into_iter();
     let data = ReportData {
         manifest: run_manifest(dir),
         funnel: funnel_cells(store)?,
         nodes: nodes(store)?,
-        map,
-        map_method,
-        speed: live::read_speed(dir)
-            .into_iter()
+        map: Vec::new(),
+        map_method: None,
+        speed: speed
             .map(|point| SpeedPoint { seconds: point.seconds, tokens_per_second: point.tokens_per_second })
             .collect(),
         memory: memory(&training),
@@ -75,10 +91,7 @@ pub(crate) fn stage(store: &Store, dir: &Path, with_map: bool, out: &Path, sessi
         evaluation,
         generations,
     };
-    let page = render(&data);
-    replace_file(out, |file| file.write_all(page.as_bytes()))
-        .map_err(|source| Error::Write { path: out.to_owned(), source })?;
-    Ok(())
+    Ok((data, dataset::records(store)?))
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
@@ -217,14 +230,17 @@ fn in_words(constraint: Value) -> String {
 }
 
 /// The kept instructions as the run's model sees them; none where the model is no longer there.
-fn map(store: &Store, dir: &Path, session: &Session) -> Result<(Vec<MapPoint>, Option<String>)> {
+fn map(
+    records: &[dataset::Record],
+    dir: &Path,
+    session: &Session,
+) -> Result<(Vec<MapPoint>, Option<String>)> {
     let manifest: Value = read_json(&dir.join(manifest::FILE_NAME)).unwrap_or_default();
     let model = manifest.pointer("/model/path").and_then(Value::as_str).map(PathBuf::from);
     let Some(model) = model.filter(|model| model.is_file()) else {
         session.output.warn("the model of this run is no longer where it was: the page has no map");
         return Ok((Vec::new(), None));
     };
-    let records = dataset::records(store)?;
     let shown: Vec<dataset::Record> =
         eval::spread(records.len(), Some(MAP_POINTS)).into_iter().map(|at| records[at].clone()).collect();
     session.output.note(&format!("reading {} instructions for the map", shown.len()));

@@ -3,7 +3,7 @@
 //! Where in the flow: whoever works on a run has its journal alone, so while that goes on only the files beside it are read
 //! (`live`); afterwards the journal's counts are shown, too.
 //!
-//! **Invariant:** it disturbs nobody: the lock of the run is looked at and given back at once.
+//! **Invariant:** the lock of the run is looked at and given back at once, and a journal that somebody has is not waited for.
 
 use super::args::StatusArgs;
 use super::error::Error;
@@ -65,10 +65,10 @@ fn look(dir: &Path) -> Result<RunStatus> {
     let (state, funnel) = match RunDir::claim(dir) {
         Err(Error::InUse { .. }) => (State::Running, None),
         Err(other) => return Err(other.into()),
-        Ok(_lock) => {
-            let cells = funnel::cells(&Store::open(dir)?.funnel()?);
+        Ok(lock) => {
+            drop(lock);
             let finished = dir.join(run::SUMMARY).is_file();
-            (if finished { State::Finished } else { State::Stopped }, Some(cells))
+            (if finished { State::Finished } else { State::Stopped }, counts(dir)?)
         }
     };
     let report = dir.join(super::report::FILE_NAME);
@@ -81,6 +81,14 @@ fn look(dir: &Path) -> Result<RunStatus> {
         evaluation: eval::read(&dir.join(EVAL_DIR)),
         report: report.is_file().then_some(report),
     })
+}
+
+/// What the journal counts; `None`: somebody else reads it just now.
+fn counts(dir: &Path) -> Result<Option<Vec<funnel::FunnelCell>>> {
+    match Store::open(dir) {
+        Err(store::Error::Busy { .. }) => Ok(None),
+        store => Ok(Some(funnel::cells(&store?.funnel()?))),
+    }
 }
 
 fn screen(status: &RunStatus) -> String {

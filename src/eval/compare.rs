@@ -27,16 +27,10 @@ type Verdict<'a> = dyn Fn(&Generation) -> Option<bool> + 'a;
 ///
 /// # Panics
 /// If they were not asked the same.
-pub fn compare(
-    side: Side<'_>,
-    against: Side<'_>,
-    is_choice: &dyn Fn(usize) -> bool,
-    seed: u64,
-) -> Comparison {
+pub fn compare(side: Side<'_>, against: Side<'_>, seed: u64) -> Comparison {
     assert_eq!(side.responses.len(), against.responses.len(), "both were asked the same");
-    let exact = |choice: bool| {
-        move |response: &Generation| response.right.filter(|_| is_choice(response.item) == choice)
-    };
+    let exact =
+        |choice: bool| move |response: &Generation| response.right.filter(|_| response.choice == choice);
     let verifiable = |response: &Generation| correct(response).filter(|_| !response.checks.is_empty());
     let measures: [(&str, &Verdict<'_>); 5] = [
         ("prompt_strict", &verifiable),
@@ -47,7 +41,7 @@ pub fn compare(
     ];
     let paired = measures.iter().filter_map(|(metric, verdict)| {
         let verdicts = verdicts(side.responses, against.responses, verdict);
-        paired(metric, &verdicts, seed)
+        paired(metric, &verdicts)
     });
     let mut paired: Vec<Paired> = paired.collect();
     // Where all scored items are of one kind, `correct` says the same again.
@@ -74,18 +68,16 @@ fn verdicts(
     side.iter().zip(against).filter_map(|(one, other)| Some((verdict(one)?, verdict(other)?))).collect()
 }
 
-fn paired(metric: &str, verdicts: &[(bool, bool)], seed: u64) -> Option<Paired> {
+fn paired(metric: &str, verdicts: &[(bool, bool)]) -> Option<Paired> {
     let count = |wanted: (bool, bool)| verdicts.iter().filter(|&&pair| pair == wanted).count();
     let (wins, losses) = (count((true, false)), count((false, true)));
-    let differences: Vec<f64> =
-        verdicts.iter().map(|&(one, other)| f64::from(u8::from(one)) - f64::from(u8::from(other))).collect();
     Some(Paired {
         metric: metric.to_owned(),
         both: count((true, true)),
         wins,
         losses,
         neither: count((false, false)),
-        difference: stats::mean(&differences, seed, "paired")?,
+        difference: stats::paired_difference(wins, losses, verdicts.len())?,
         p_value: stats::sign_test(wins, losses),
         needed: stats::needed(wins, losses, verdicts.len()),
     })
@@ -98,7 +90,7 @@ fn held_out_difference(
 ) -> Option<Estimate> {
     let pairs = side.iter().zip(against);
     let nats: Vec<f64> = pairs.map(|(one, other)| other.log_likelihood - one.log_likelihood).collect();
-    let tokens: Vec<f64> = side.iter().map(|record| record.tokens as f64).collect();
+    let tokens: Vec<f64> = side.iter().zip(against).map(|(record, _)| record.tokens as f64).collect();
     stats::ratio(&nats, &tokens, seed, "held_out")
 }
 

@@ -110,6 +110,8 @@ pub fn calibrate(model: &mut dyn Generate) -> Result<Option<Calibration>, Error>
         pairs.push(Pair { instruction, first: response, second: other });
         pairs.push(Pair { instruction, first: response, second: &cut[at] });
     }
+    // A response of one word is its own first third.
+    pairs.retain(|pair| pair.first.trim() != pair.second.trim());
     let margins: Vec<[f64; 2]> = judge(model, &pairs)?.into_iter().flatten().collect();
     let right = |margins: &[f64; 2]| margins.iter().all(|&margin| margin > 0.0);
     let Some(accuracy) = share_of(margins.iter().map(right)) else { return Ok(None) };
@@ -139,8 +141,9 @@ fn first_third(text: &str) -> String {
     words[..(words.len() / 3).max(1).min(words.len())].join(" ")
 }
 
+/// Whether the one that was shown first was preferred both times, or both times the other one.
 fn is_flip(margins: &[f64; 2]) -> bool {
-    (margins[0] > 0.0) != (margins[1] > 0.0)
+    (margins[0] > 0.0 && margins[1] < 0.0) || (margins[0] < 0.0 && margins[1] > 0.0)
 }
 
 /// Sums up what a judge said about the responses of two contestants, in the order of the items.
@@ -160,9 +163,9 @@ pub fn preference(
         .zip(margins)
         .filter_map(|((one, other), margins)| Some((one, other, (*margins)?)))
         .collect();
-    let score = |margins: &[f64; 2]| match (margins[0] > 0.0, margins[1] > 0.0) {
-        (true, true) => 1.0,
-        (false, false) => 0.0,
+    let score = |margins: &[f64; 2]| match margins {
+        margins if margins.iter().all(|&margin| margin > 0.0) => 1.0,
+        margins if margins.iter().all(|&margin| margin < 0.0) => 0.0,
         _ => 0.5,
     };
     let scores: Vec<f64> = judged.iter().map(|(.., margins)| score(margins)).collect();

@@ -72,7 +72,7 @@ pub struct RecordLikelihood {
 }
 
 /// What was measured of one contestant, to be put into numbers.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Measured<'a> {
     /// Its name.
     pub name: &'a str,
@@ -80,8 +80,6 @@ pub struct Measured<'a> {
     pub adapter_sha256: Option<&'a str>,
     /// One for each item, in order.
     pub responses: &'a [Generation],
-    /// Whether an item has choices, by place in the suite.
-    pub is_choice: &'a dyn Fn(usize) -> bool,
     /// On the held-out records, empty if there are none.
     pub held_out: &'a [RecordLikelihood],
     /// Decides resampling.
@@ -90,12 +88,12 @@ pub struct Measured<'a> {
 
 /// The numbers of one contestant.
 pub fn contestant(measured: Measured<'_>) -> Contestant {
-    let Measured { name, adapter_sha256, responses, is_choice, held_out, seed } = measured;
+    let Measured { name, adapter_sha256, responses, held_out, seed } = measured;
     let with_answer = |choice: bool| {
-        let of_kind = |response: &&Generation| is_choice(response.item) == choice;
+        let of_kind = |response: &&Generation| response.choice == choice;
         share_of(responses.iter().filter(of_kind).filter_map(|response| response.right))
     };
-    let texts: Vec<&Generation> = responses.iter().filter(|response| !is_choice(response.item)).collect();
+    let texts: Vec<&Generation> = responses.iter().filter(|response| !response.choice).collect();
     let words: Vec<f64> = texts.iter().map(|response| count_words(&response.response)).collect();
     Contestant {
         name: name.to_owned(),

@@ -56,7 +56,7 @@ fn generate(
         .map(|&at| {
             Ok(Request {
                 id: at as u64,
-                prompt: prompt(engine, &suite.items[at].instruction)?,
+                prompt: prompt(engine, &suite.items[at].question())?,
                 sampling: Sampling { temperature: options.temperature, ..Sampling::default() },
                 stop: Vec::new(),
                 max_tokens: options.max_tokens,
@@ -78,9 +78,10 @@ fn scored(item: &Item, at: usize, completion: &Completion) -> Generation {
     let response = completion.text.trim().to_owned();
     Generation {
         item: at,
-        instruction: item.instruction.clone(),
+        instruction: item.question(),
         skill: item.skill.clone(),
         difficulty: item.difficulty,
+        choice: false,
         checks: measure::checks(&item.task, &response),
         right: measure::is_right(&item.task, &response),
         response,
@@ -100,7 +101,7 @@ fn choose(engine: &mut Engine, suite: &Suite, items: &[usize]) -> Result<Vec<Gen
     let mut bytes = Vec::new();
     for &at in items {
         let Task::Choice { choices, .. } = &suite.items[at].task else { continue };
-        let mut parts = prompt(engine, &suite.items[at].instruction)?.parts;
+        let mut parts = prompt(engine, &suite.items[at].question())?.parts;
         let asked = engine.tokenize(&parts)?.len();
         for choice in choices {
             parts.push(Part { text: choice.clone(), special: false });
@@ -120,12 +121,16 @@ fn choose(engine: &mut Engine, suite: &Suite, items: &[usize]) -> Result<Vec<Gen
             .take(choices.len())
             .map(|(sum, bytes)| sum.map_or(f64::NEG_INFINITY, |sum| sum / bytes as f64))
             .collect();
-        let taken = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
+        // One that does not fit the context leaves nothing to compare with: the item is not right.
+        let complete = scores.iter().all(|score| score.is_finite());
+        let places = if complete { 0..scores.len() } else { 0..0 };
+        let taken = places.max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
         responses.push(Generation {
             item: at,
-            instruction: item.instruction.clone(),
+            instruction: item.question(),
             skill: item.skill.clone(),
             difficulty: item.difficulty,
+            choice: true,
             response: taken.map(|taken| choices[taken].clone()).unwrap_or_default(),
             tokens: 0,
             ended: true,

@@ -191,7 +191,7 @@ pub struct Paired {
 pub struct RelativeScore {
     /// Over all scored items.
     pub overall: Option<Estimate>,
-    /// By skill; skills where the other has nothing right are left out.
+    /// By skill; skills where the other has nothing right, or so little that the ratio has no interval, are left out.
     pub by_skill: Vec<Slice>,
 }
 
@@ -267,7 +267,10 @@ pub struct Generation {
     /// Of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difficulty: Option<u8>,
-    /// What the contestant said; for choices the letter of the likeliest.
+    /// Whether it was asked by choices.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub choice: bool,
+    /// What the contestant said; of choices the text of the likeliest.
     pub response: String,
     /// Tokens of the response.
     pub tokens: usize,

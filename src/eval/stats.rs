@@ -4,8 +4,9 @@
 //!
 //! - A share of independent items has Wilson's interval (Wilson 1927): of 0 right in 10 the bootstrap would say that it is 0
 //!   for sure.
-//! - Everything else (differences of paired shares, shares of constraints that come in groups, means, ratios) has the
-//!   percentile bootstrap over items (Efron 1979), which keeps what belongs to one item together.
+//! - A difference of two such shares on the same items has the adjusted Wald interval of Bonett and Price (2012).
+//! - Everything else (shares of constraints that come in groups, means, ratios) has the percentile bootstrap over items (Efron
+//!   1979), which keeps what belongs to one item together.
 //! - Wins against losses: the exact sign test; on verdicts of two contestants that is the exact form of `McNemar`'s test.
 //!
 //! `tests/oracle/eval_statistics.py` compares all of it with scipy and statsmodels.
@@ -39,8 +40,8 @@ pub fn share(right: usize, n: usize) -> Option<Estimate> {
 }
 
 /// A number over `n` items, computed by `statistic` from indices into them (all of them, or a resample with
-/// repetitions), with the percentile bootstrap. `None` if it is not a number for all of them; resamples for which it is
-/// none are left out.
+/// repetitions), with the percentile bootstrap. `None` if it is not a number for all of them, or for more than one in fifty
+/// of the resamples: those are the extreme ones, and an interval without them would be too narrow.
 pub fn bootstrap(
     n: usize,
     seed: u64,
@@ -55,12 +56,15 @@ pub fn bootstrap(
             statistic(&mut (0..n).map(draw)).filter(|value| value.is_finite())
         })
         .collect();
+    if draws.len() * 50 < RESAMPLES * 49 {
+        return None;
+    }
     draws.sort_by(f64::total_cmp);
     let (low, high) = (quantile(&draws, 0.025)?, quantile(&draws, 0.975)?);
     Some(Estimate { value, low: low.min(value), high: high.max(value), n })
 }
 
-/// Names of purposes begin differently, so their first bytes tell them apart.
+/// A purpose as an id of a stream.
 fn first_bytes(purpose: &str) -> [u8; 8] {
     let hash = blake3::hash(purpose.as_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
@@ -109,6 +113,28 @@ pub fn sign_test(wins: usize, losses: usize) -> f64 {
     }
     // Where both are equal, the middle term is in both tails.
     (2.0 * tail).min(1.0)
+}
+
+/// The difference of two shares of the same items, from those that only one of both got right, with the adjusted Wald interval
+/// for paired proportions, which does not shrink to a point where there are none. `None` of nothing.
+///
+/// Source: Bonett and Price 2012, Adjusted Wald confidence interval for a difference of binomial proportions based on paired
+/// data, Journal of Educational and Behavioral Statistics 37.
+pub fn paired_difference(wins: usize, losses: usize, n: usize) -> Option<Estimate> {
+    if n == 0 {
+        return None;
+    }
+    let value = (wins as f64 - losses as f64) / n as f64;
+    let items = n as f64 + 2.0;
+    let (won, lost) = ((wins as f64 + 1.0) / items, (losses as f64 + 1.0) / items);
+    let centre = won - lost;
+    let half = Z_95 * ((won + lost - centre * centre) / items).sqrt();
+    Some(Estimate {
+        value,
+        low: (centre - half).clamp(-1.0, value),
+        high: (centre + half).clamp(value, 1.0),
+        n,
+    })
 }
 
 /// Items that a difference like this one needs for p < 0.05 with a power of 0.8, if wins and losses keep their shares.

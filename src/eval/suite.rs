@@ -45,8 +45,10 @@ pub struct Suite {
 pub struct Item {
     /// Line of the file, from 1.
     pub line: usize,
-    /// The user's turn.
+    /// What is asked, as its author wrote it.
     pub instruction: String,
+    /// What is added when it is asked, so that the answer can be found.
+    pub suffix: &'static str,
     /// What it takes.
     pub skill: Option<String>,
     /// 1 to 10.
@@ -73,6 +75,13 @@ pub enum Task {
         /// Which is right, from 0.
         right: usize,
     },
+}
+
+impl Item {
+    /// The user's turn.
+    pub fn question(&self) -> String {
+        format!("{}{}", self.instruction, self.suffix)
+    }
 }
 
 impl Suite {
@@ -180,6 +189,7 @@ fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
     Ok(Item {
         line: 0,
         instruction,
+        suffix: "",
         skill: match either("skill", "Skill") {
             None | Some(Value::Null) => None,
             Some(Value::String(skill)) => Some(skill.clone()),
@@ -235,7 +245,14 @@ fn ifeval(fields: &Map<String, Value>) -> Result<Item, String> {
         IfevalInstruction::parse(id, arguments).map_err(|error| error.to_string())
     };
     let instructions = ids.iter().zip(arguments).map(parse).collect::<Result<_, _>>()?;
-    Ok(Item { line: 0, instruction: prompt, skill: None, difficulty: None, task: Task::Ifeval(instructions) })
+    Ok(Item {
+        line: 0,
+        instruction: prompt,
+        suffix: "",
+        skill: None,
+        difficulty: None,
+        task: Task::Ifeval(instructions),
+    })
 }
 
 fn gsm8k(fields: &Map<String, Value>) -> Result<Item, String> {
@@ -244,8 +261,15 @@ fn gsm8k(fields: &Map<String, Value>) -> Result<Item, String> {
     if answer.is_empty() {
         return Err("has nothing after `####` in `answer`".to_owned());
     }
-    let instruction = format!("{question}\n\nEnd with a line that has #### and then the final answer.");
-    Ok(Item { line: 0, instruction, skill: None, difficulty: None, task: Task::Exact(answer) })
+    let suffix = "\n\nEnd with a line that has #### and then the final answer.";
+    Ok(Item {
+        line: 0,
+        instruction: question,
+        suffix,
+        skill: None,
+        difficulty: None,
+        task: Task::Exact(answer),
+    })
 }
 
 fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
@@ -293,6 +317,7 @@ fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
     Ok(Item {
         line: 0,
         instruction: question,
+        suffix: "",
         skill,
         difficulty: None,
         task: Task::Choice { choices, right },

@@ -93,7 +93,6 @@ fn likelihood_share(mut worker: Worker<'_>, sequences: &[ScoredTokens]) -> Resul
             at += len;
         }
         Progress::add(&worker.settings.progress.prompt_tokens, tokens.len());
-        Progress::add(&worker.settings.progress.finished, 1);
         found.push((index, sum));
     }
     Ok(found)

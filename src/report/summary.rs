@@ -6,7 +6,7 @@
 
 use super::data::{NodeStatus, ReportData, RunManifest};
 use super::text::{count, duration, escape, fixed, p_value, percent, share, signed, wilson, words};
-use crate::eval::result::{Comparison, Contestant, Estimate, Evaluation, Paired};
+use crate::eval::result::{Comparison, Contestant, Estimate, Evaluation, Paired, Pooled};
 use std::fmt::Write as _;
 
 /// Below it a difference is called significant.
@@ -161,7 +161,9 @@ fn findings(data: &ReportData) -> Vec<String> {
         |c: &&Comparison| base.is_some_and(|b| b.name == c.against) && last.is_some_and(|l| l.name == c.name);
     let mut comparisons: Vec<&Comparison> = evaluation.comparisons.iter().collect();
     comparisons.sort_by_key(|comparison| !leads(comparison));
-    let mut out: Vec<String> = comparisons.into_iter().map(finding).collect();
+    // Over several trainings, where there are: one of them alone may be luck.
+    let mut out: Vec<String> = evaluation.pooled.iter().rev().map(over_trainings).collect();
+    out.extend(comparisons.into_iter().map(finding));
     if out.is_empty() {
         out.push("Nothing was compared: the evaluation has fewer than two contestants.".to_owned());
     }
@@ -174,6 +176,22 @@ fn findings(data: &ReportData) -> Vec<String> {
     }
     out.extend(caveats(evaluation));
     out
+}
+
+fn over_trainings(pooled: &Pooled) -> String {
+    let Pooled { name, against, by_training, difference, wins, losses, p_value: p, .. } = pooled;
+    let verdict = if *p < ALPHA { "significant" } else { "not significant" };
+    let each: Vec<String> = by_training.iter().map(|&share| percent(share)).collect();
+    format!(
+        "“{name}” against “{against}” over {} trainings ({}; all constraints met): {} points [{}, {}] over items; better in \
+         {wins}, worse in {losses}. The difference is {verdict} (exact sign test over items, {}).",
+        by_training.len(),
+        each.join(", "),
+        signed(100.0 * difference.value, 1),
+        signed(100.0 * difference.low, 1),
+        signed(100.0 * difference.high, 1),
+        p_value(*p)
+    )
 }
 
 fn finding(comparison: &Comparison) -> String {

@@ -128,6 +128,7 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
 /// A response in which every text is `text`.
 fn generation(text: &str) -> Generation {
     Generation {
+        choice: false,
         item: usize::MAX,
         instruction: text.to_owned(),
         skill: Some(text.to_owned()),

@@ -148,16 +148,8 @@ pub(super) fn bytes(number: u64) -> String {
 
 /// Wilson's 95 % interval of `part` out of `whole`; `None` of nothing.
 pub(super) fn wilson(part: u64, whole: u64) -> Option<Estimate> {
-    if whole == 0 {
-        return None;
-    }
-    let (n, z) = (whole as f64, 1.96_f64);
-    let p = part.min(whole) as f64 / n;
-    let scale = 1.0 + z * z / n;
-    let centre = (p + z * z / (2.0 * n)) / scale;
-    let half = z / scale * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    let n = usize::try_from(whole).unwrap_or(usize::MAX);
-    Some(Estimate { value: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0), n })
+    let [part, whole] = [part.min(whole), whole].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    crate::eval::stats::share(part, whole)
 }
 
 #[cfg(test)]

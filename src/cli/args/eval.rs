@@ -61,7 +61,7 @@ pub(crate) struct EvalArgs {
 /// `NAME=FILE`, or a file that is named after itself. A name becomes part of a file name.
 fn parse_adapter(text: &str) -> Result<(String, PathBuf), String> {
     let (name, file) = match text.split_once('=') {
-        Some((name, file)) if !name.contains(['/', '.']) => (name.to_owned(), file),
+        Some((name, file)) if !name.contains('/') => (name.to_owned(), file),
         _ => {
             let stem = std::path::Path::new(text).file_stem().map(|stem| stem.to_string_lossy().into_owned());
             (stem.unwrap_or_default(), text)

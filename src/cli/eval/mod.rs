@@ -1,14 +1,18 @@
 //! `evol eval`: a base and its adapters on a suite, and what may be concluded.
 //!
-//! - `stage`: asking, and keeping what was said; `table`: the result for a reader
+//! - `stage`: all of it, from `settings` over `ask` (one contestant) and `judging` to the result; `table`: the result for a reader
 //!
 //! **Invariant:** what is kept of an evaluation was computed with the settings in its folder; a folder with other settings
 //! is refused.
 
+mod ask;
+mod judging;
+mod settings;
 mod stage;
 mod table;
 
-pub(crate) use stage::{read, read_generations, stage};
+pub(crate) use ask::read_generations;
+pub(crate) use stage::{read, stage};
 pub(crate) use table::{comparison_table, estimates_table, table};
 
 use super::args::EvalArgs;
@@ -16,6 +20,7 @@ use super::error::Error;
 use super::plan::{self, Session};
 use super::run_dir::RunDir;
 use crate::eval::{ResponseOptions, Suite};
+use crate::train::TrainConfig;
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -48,6 +53,8 @@ pub(crate) struct EvalPlan {
     pub(crate) contaminated: usize,
     /// Held-out data.
     pub(crate) validation: Option<PathBuf>,
+    /// Longest record of it, in tokens.
+    pub(crate) max_seq_len: usize,
     /// Who compares responses.
     pub(crate) judge: JudgeChoice,
     /// How responses are drawn.
@@ -84,6 +91,7 @@ impl EvalPlan {
             contaminated: 0,
             suite,
             validation: args.validation.clone(),
+            max_seq_len: TrainConfig::default().max_seq_len,
             judge,
             options: ResponseOptions {
                 seed: session.seed.unwrap_or(0),
@@ -126,7 +134,7 @@ pub(crate) fn spread(len: usize, limit: Option<usize>) -> Vec<usize> {
 /// The suite, a model or an adapter is unusable, the folder is another evaluation's, or the command was interrupted.
 pub(crate) fn run(args: &EvalArgs, session: &Session) -> Result<()> {
     let plan = EvalPlan::new(args, session)?;
-    plan::writable_directory(&plan.out, stage::SETTINGS)?;
+    plan::writable_directory(&plan.out, settings::SETTINGS)?;
     let dir = RunDir::claim(&plan.out)?;
     let evaluation = stage(&plan, &dir, session, &mut || ())?;
     if session.output.is_json() {

@@ -159,7 +159,7 @@ fn over_trainings(pooled: &Pooled) -> String {
     let each: Vec<String> = pooled.by_training.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
     let Estimate { value, low, high, .. } = pooled.difference;
     format!(
-        "\n{} against {}, mean of {} trainings ({} %)\n  {:<24}{:+.1} points [{:+.1}, {:+.1}]; better in {} items, worse \
+        "\n{} against {}, mean of these {} trainings ({} %); the interval is over items\n  {:<24}{:+.1} points [{:+.1}, {:+.1}]; better in {} items, worse \
          in {}; p = {}\n",
         pooled.name,
         pooled.against,

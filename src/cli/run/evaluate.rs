@@ -15,8 +15,10 @@ use crate::cli::train;
 use crate::dataset::{self, ExportOptions, Exported, Item, Mix, Record, TestSet};
 use crate::eval::{Evaluation, ResponseOptions, Suite};
 use crate::store::Store;
+use crate::train::Error::NoSamples;
 use crate::train::TrainSummary;
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Folder of the evaluation in a run.
@@ -36,31 +38,49 @@ pub(super) fn other_adapters(
 ) -> Result<Vec<(String, PathBuf)>> {
     let section = &experiment.config.eval;
     let mut adapters = Vec::new();
-    let seeds = if section.baselines { seeds_data(experiment, store)? } else { None };
+    let seeds = if section.baselines { seeds_data(experiment, store, exported)? } else { None };
     for training in 0..section.repeats {
         if let Some(seeds) = &seeds {
             let name = numbered(SEEDS, training);
-            let mut plan = train_plan(experiment, seeds, &name, training);
-            plan.config.max_steps = Some(train::steps_for_tokens(&plan, experiment.session, evolved.tokens)?);
-            let steps = plan.config.max_steps.unwrap_or_default();
-            experiment.session.output.note(&format!(
-                "training {name}: {} rows, {steps} steps, as many tokens as the evolved data has",
-                seeds.train_records
-            ));
-            adapters.push((name, train::stage(&plan, experiment.session, tick)?.adapter_gguf));
-            experiment.session.check_interrupt()?;
+            let plan = train_plan(experiment, seeds, &name, training);
+            if let Some(adapter) = train_on_seeds(experiment, plan, evolved.tokens, tick)? {
+                adapters.push((name, adapter));
+            }
         }
         let name = numbered(EVOLVED, training);
-        if training == 0 {
-            adapters.push((name, evolved.adapter_gguf.clone()));
-            continue;
-        }
-        experiment.session.output.note(&format!("training {name}: the same data, another seed"));
-        let plan = train_plan(experiment, exported, &name, training);
-        adapters.push((name, train::stage(&plan, experiment.session, tick)?.adapter_gguf));
+        let adapter = if training == 0 {
+            evolved.adapter_gguf.clone()
+        } else {
+            experiment.session.output.note(&format!("training {name}: the same data, another seed"));
+            let plan = train_plan(experiment, exported, &name, training);
+            train::stage(&plan, experiment.session, tick)?.adapter_gguf
+        };
+        adapters.push((name, adapter));
         experiment.session.check_interrupt()?;
     }
     Ok(adapters)
+}
+
+/// Trains for about `tokens` positions; `None`: every answer is longer than a row, so there is nothing to train on.
+fn train_on_seeds(
+    experiment: &Experiment<'_>,
+    mut plan: TrainPlan,
+    tokens: u64,
+    tick: &mut dyn FnMut(),
+) -> Result<Option<PathBuf>> {
+    let session = experiment.session;
+    let steps = match train::steps_for_tokens(&plan, session, tokens) {
+        Err(error) if matches!(error.downcast_ref(), Some(NoSamples { .. })) => {
+            session.output.warn("no seed's answer fits a row: there is no baseline of seeds");
+            return Ok(None);
+        }
+        steps => steps?,
+    };
+    plan.config.max_steps = Some(steps);
+    session
+        .output
+        .note(&format!("training on the seeds alone: {steps} steps, as many tokens as the evolved data has"));
+    Ok(Some(train::stage(&plan, session, tick)?.adapter_gguf))
 }
 
 /// `seeds`, `seeds-2`, …
@@ -70,7 +90,7 @@ fn numbered(kind: &str, training: u64) -> String {
 
 fn train_plan(experiment: &Experiment<'_>, data: &Exported, name: &str, training: u64) -> TrainPlan {
     let mut config = experiment.config.train.clone();
-    config.seed += training;
+    config.seed = config.seed.wrapping_add(training);
     TrainPlan {
         model: experiment.model.clone(),
         data: data.train.clone(),
@@ -82,23 +102,31 @@ fn train_plan(experiment: &Experiment<'_>, data: &Exported, name: &str, training
     }
 }
 
-/// The seeds of the training side with their answers, as files; `None` if there are none.
-fn seeds_data(experiment: &Experiment<'_>, store: &Store) -> Result<Option<Exported>> {
+/// The seeds with their answers that are not on the validation side of the run's export, as a file to train on; measured on
+/// the run's own validation side. `None` if there are none.
+fn seeds_data(experiment: &Experiment<'_>, store: &Store, exported: &Exported) -> Result<Option<Exported>> {
     let config = &experiment.config;
     let suite = config.eval.suite()?;
     let tests = Tests { files: &config.export.decontaminate, suite: suite.as_ref() };
+    let whole = export::collection(store, &config.out, tests)?.divide(&experiment.export_options())?;
+    let held_out: BTreeSet<u64> = whole.split.validation.iter().map(|record| record.root_id).collect();
     let mut collection = export::collection(store, &config.out, tests)?;
-    collection.records.retain(|record| record.round == 0);
+    collection.records.retain(|record| record.round == 0 && !held_out.contains(&record.root_id));
     collection.rejected.clear();
-    if collection.records.len() < 2 {
-        experiment.session.output.warn("no seed has an answer that was kept: there is no baseline of seeds");
-        return Ok(None);
-    }
-    // Sides are drawn root by root: a seed is on the same side as in the run's export.
-    let options = ExportOptions { mix: Mix::default(), ..experiment.export_options() };
+    let options =
+        ExportOptions { mix: Mix::default(), validation_fraction: 0.0, ..experiment.export_options() };
     let out = config.out.join("baselines").join("data");
-    std::fs::create_dir_all(config.out.join("baselines"))?;
-    Ok(Some(dataset::export(collection, &options, &out)?))
+    match dataset::export(collection, &options, &out) {
+        Ok(data) => Ok(Some(Exported { validation: exported.validation.clone(), ..data })),
+        Err(dataset::Error::NoRecords) => {
+            experiment
+                .session
+                .output
+                .warn("no seed has an answer to train on: there is no baseline of seeds");
+            Ok(None)
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// Asks the base and all adapters.
@@ -134,6 +162,7 @@ pub(super) fn evaluate(
         items,
         contaminated,
         validation: exported.validation.clone(),
+        max_seq_len: config.train.max_seq_len,
         judge,
         kinds,
         options: ResponseOptions {

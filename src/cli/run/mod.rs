@@ -119,7 +119,7 @@ impl Experiment<'_> {
         let check = check::run(self, &store, &trained)?;
         stopwatch.start("report")?;
         let page = dir.path().join(report::FILE_NAME);
-        report::stage(&store, dir.path(), true, &page, self.session)?;
+        report::stage(&store, dir.path(), &page, self.session)?;
         let seconds = stopwatch.stop()?;
 
         let summary = Summary {

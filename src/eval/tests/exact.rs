@@ -24,6 +24,9 @@ fn numbers_are_compared_as_numbers_wherever_they_stand() {
     for response in ["Answer: 1235", "1234 or 7", "", "Answer:", "twelve", "#### 12340", "Answer: 12 34"] {
         assert!(!right(response, "1234"), "{response}");
     }
+    assert!(right("#### 42 apples in 3 boxes", "42") && right("#### Conclusion\nThe total is 42.", "42"));
+    assert!(right("Answer: 5 + 7 = 12", "12") && !right("Answer: 12/5", "5") && !right("Answer: 12/5", "12"));
+    assert!(right("#### .5", "0.5") && !right("#### 5", ".5") && right("Answer: .50", ".5"));
     assert!(right("It falls to -3.", "-3") && !right("It falls to 3.", "-3"));
     assert!(right("pages 5-3", "3"), "a hyphen between numbers is no sign");
     assert!(right("Answer: 12.5 %", "12.5") && right("€ 40", "40"));

@@ -42,6 +42,7 @@ fn prefers_first(_: &str, _: &str) -> f64 {
 
 fn said(texts: &[&str]) -> Vec<Generation> {
     let generation = |(item, text): (usize, &&str)| Generation {
+        choice: false,
         item,
         instruction: "x".to_owned(),
         skill: Some("Art".to_owned()),
@@ -90,5 +91,5 @@ fn only_a_judge_that_tells_better_from_worse_is_trusted() {
     assert!(!first.is_trusted() && first.accuracy.value <= 0.0 && first.flip_rate.value >= 1.0, "{first:?}");
     let long = calibrate(&mut Scripted(prefers_long)).unwrap().unwrap();
     assert!(!long.is_trusted(), "length alone tells the cut ones, and half of the others: {long:?}");
-    assert!(long.pairs == 80 && long.accuracy.value > 0.5, "{long:?}");
+    assert!(long.pairs == 78 && long.accuracy.value > 0.5, "{long:?}");
 }

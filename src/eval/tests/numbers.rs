@@ -7,6 +7,7 @@ fn response(item: usize, skill: &str, strict: &[bool], right: Option<bool>) -> G
     let check =
         |&strict: &bool| Checked { name: "json".to_owned(), strict, loose: true, found: String::new() };
     Generation {
+        choice: false,
         item,
         instruction: String::new(),
         skill: Some(skill.to_owned()),
@@ -36,7 +37,6 @@ fn a_contestant_s_rates_are_the_shares_of_its_verdicts() {
         name: "x",
         adapter_sha256: None,
         responses: &responses,
-        is_choice: &|_| false,
         held_out: &held_out,
         seed: 1,
     });
@@ -67,7 +67,7 @@ fn a_comparison_is_paired_item_by_item() {
     let record = |log_likelihood| RecordLikelihood { log_likelihood, tokens: 2 };
     let (better, worse) = ([record(-1.0)], [record(-3.0)]);
     let side = |name, responses, held_out| Side { name, responses, held_out };
-    let found = compare(side("a", &one, &better), side("b", &other, &worse), &|_| false, 1);
+    let found = compare(side("a", &one, &better), side("b", &other, &worse), 1);
     let paired = &found.paired[0];
     assert_eq!(
         (paired.metric.as_str(), paired.both, paired.wins, paired.losses, paired.neither),
@@ -76,6 +76,10 @@ fn a_comparison_is_paired_item_by_item() {
     assert_eq!((paired.difference.value, paired.p_value), (0.4, 0.625));
     assert!(paired.difference.low <= 0.4 && paired.difference.high >= 0.4 && paired.needed.is_some());
     assert_eq!(found.held_out_loss.unwrap().value, -1.0);
-    assert_eq!(found.relative_score.unwrap().overall.unwrap().value, 200.0);
+    assert_eq!(found.relative_score, None, "a ratio to two of five has no interval");
+    let (many, others) =
+        (of(&[true, true, true, false, true].repeat(9)), of(&[true, false, false, true, false].repeat(9)));
+    let score = compare(side("a", &many, &[]), side("b", &others, &[]), 1).relative_score.unwrap();
+    assert_eq!((score.overall.unwrap().value, score.by_skill.len()), (200.0, 1));
     assert_eq!(found.paired.len(), 2, "all scored items have constraints: the same is not said again");
 }

@@ -1,6 +1,8 @@
 //! Intervals and tests against scipy and statsmodels (`tests/oracle/eval_statistics.py`).
 
-use crate::eval::stats::{bootstrap, length_controlled, mean, needed, ratio, share, sign_test};
+use crate::eval::stats::{
+    bootstrap, length_controlled, mean, needed, paired_difference, ratio, share, sign_test,
+};
 use serde_json::Value;
 
 fn cases(name: &str) -> Vec<Value> {
@@ -61,6 +63,18 @@ fn the_number_needed_is_the_formula_s_and_gives_the_power_it_promises() {
     assert_eq!(needed(7, 7, 30), None);
     assert_eq!(needed(0, 0, 0), None);
     assert!(needed(9, 0, 30).is_some(), "nothing but wins has no variance and still an answer");
+}
+
+/// By hand: 9 won and 1 lost of 50 are adjusted to shares of 10 and 2 in 52.
+#[test]
+fn a_paired_difference_has_the_interval_of_bonett_and_price() {
+    let found = paired_difference(9, 1, 50).unwrap();
+    for (found, expected) in [(found.value, 0.16), (found.low, 0.030_15), (found.high, 0.277_54)] {
+        assert!((found - expected).abs() <= 1e-4, "{found} {expected}");
+    }
+    let none = paired_difference(0, 0, 20).unwrap();
+    assert!(none.low < 0.0 && none.high > 0.0, "no difference in 20 items is not none at all: {none:?}");
+    assert_eq!(paired_difference(0, 0, 0), None);
 }
 
 /// 4000 resamples against 200,000: the ends of an interval have a standard error of about 2.5 % of its width (quantile

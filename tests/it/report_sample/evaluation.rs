@@ -174,6 +174,7 @@ pub(super) fn generations(dice: &mut Dice) -> Vec<(String, Vec<Generation>)> {
                     found: format!("{} words", 40 + dice.below(90)),
                 };
                 Generation {
+                    choice: false,
                     item,
                     instruction: instruction.clone(),
                     skill: Some((*skill).to_owned()),

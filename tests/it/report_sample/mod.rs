@@ -169,7 +169,7 @@ fn manifest() -> RunManifest {
         reproduce: "evol run runs/quickstart/config.toml --model ~/.cache/evol/models/SmolLM2-135M-Instruct.Q4_1.gguf \
                     --out runs/again"
             .into(),
-        model_name: "SmolLM2 135M Instruct, Q4_1".into(),
+        model_name: format!("SmolLM2 135M Instruct, Q4_1 {HOSTILE}"),
         model_sha256: "5a1395716f7913741cc51d98581b9b1228d80987a9f7d3664106742eb06bba83".into(),
         seed: 1,
         config_toml: "model = \"smollm2-135m-instruct\"\nseed = 1\n\n[evolve]\nrounds = 2\n\n[train]\nr = 8\n\
