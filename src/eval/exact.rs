@@ -13,7 +13,9 @@
 pub(super) fn is_right(response: &str, answer: &str) -> bool {
     let wanted = normal(answer);
     let marked = marked(response);
-    let Some(wanted_number) = number(&wanted) else {
+    // Not of `wanted`: there the dot of `.5` is gone, as one at an end.
+    let plain = answer.trim().trim_start_matches(['$', '€', '£']).trim_end_matches(['%', '.']).trim();
+    let Some(wanted_number) = number(plain) else {
         let last_line = || response.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
         return marked.or_else(last_line).is_some_and(|given| normal(&given) == wanted);
     };
