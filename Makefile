@@ -11,7 +11,7 @@ OUT ?= runs/quickstart
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: build model ## Build, fetch the default model, run the quickstart experiment (15 minutes on 2 cores after the build)
+demo: build model ## Build, fetch the default model, run the quickstart experiment
 	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
 	@scripts/check-demo $(OUT)/summary.json
 

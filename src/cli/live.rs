@@ -6,6 +6,7 @@
 //! **Invariant:** for people only: no result depends on these files, and one that cannot be written stops nothing.
 
 use crate::gguf::replace_file;
+use crate::report::SpeedPoint;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write as _;
@@ -42,15 +43,6 @@ pub(crate) struct LastProgress {
     pub(crate) eta_seconds: Option<u64>,
     /// When this was written, in seconds since 1970.
     pub(crate) unix_seconds: u64,
-}
-
-/// A point of the speed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SpeedPoint {
-    /// Since the evolution began, over all processes that worked on it.
-    pub(crate) seconds: f64,
-    /// Tokens generated in a second.
-    pub(crate) tokens_per_second: f64,
 }
 
 /// Seconds since 1970.

@@ -17,8 +17,8 @@ use crate::constraint::Constraint;
 use crate::dataset;
 use crate::gguf::replace_file;
 use crate::report::{
-    FunnelCell, MapPoint, MemoryFigure, NodeStatus, ReportData, ReportNode, RuleVerdict, RunManifest,
-    SpeedPoint, StepPoint, TrainingCurve, ValidationPoint, render,
+    MapPoint, MemoryFigure, NodeStatus, ReportData, ReportNode, RuleVerdict, RunManifest, StepPoint,
+    TrainingCurve, ValidationPoint, render,
 };
 use crate::store::{History, Status, Store};
 use crate::train::Metrics;
@@ -76,16 +76,13 @@ fn gather(store: &Store, dir: &Path) -> Result<(ReportData, Vec<dataset::Record>
         generations.push((contestant.name.clone(), read_generations(&dir.join(EVAL_DIR), &contestant.name)?));
     }
     let training = training(dir);
-    let speed = live::read_speed(dir).into_iter();
     let data = ReportData {
         manifest: run_manifest(dir),
-        funnel: funnel_cells(store)?,
+        funnel: funnel::cells(&store.funnel()?),
         nodes: nodes(store)?,
         map: Vec::new(),
         map_method: None,
-        speed: speed
-            .map(|point| SpeedPoint { seconds: point.seconds, tokens_per_second: point.tokens_per_second })
-            .collect(),
+        speed: live::read_speed(dir),
         memory: memory(&training),
         training,
         evaluation,
@@ -150,17 +147,6 @@ fn machine(manifest: &Value) -> Vec<(String, String)> {
     let sets = manifest.pointer("/llama_cpp").and_then(Value::as_array);
     row("llama.cpp", sets.map(|sets| sets.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")));
     rows
-}
-
-fn funnel_cells(store: &Store) -> Result<Vec<FunnelCell>> {
-    let cell = |cell: funnel::FunnelCell| FunnelCell {
-        round: cell.round,
-        operator: cell.operator,
-        attempts: cell.attempts,
-        kept: cell.kept,
-        eliminated: cell.eliminated,
-    };
-    Ok(funnel::cells(&store.funnel()?).into_iter().map(cell).collect())
 }
 
 fn nodes(store: &Store) -> Result<Vec<ReportNode>> {

@@ -2,25 +2,10 @@
 //!
 //! Where in the flow: shown at the end of `evol evolve` and `evol run`, kept in `summary.json`.
 
+pub(crate) use crate::report::FunnelCell;
 use crate::store::{FunnelRow, Status};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-/// What became of the attempts of one operator in one round.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FunnelCell {
-    /// 0 for seeds.
-    pub(crate) round: u32,
-    /// `None` for seeds.
-    pub(crate) operator: Option<String>,
-    /// How many.
-    pub(crate) attempts: u64,
-    /// How many passed every rule.
-    pub(crate) kept: u64,
-    /// The others, by rule.
-    pub(crate) eliminated: BTreeMap<String, u64>,
-}
 
 /// Sums the journal's counts, which come ordered by round and operator.
 pub(crate) fn cells(rows: &[FunnelRow]) -> Vec<FunnelCell> {
