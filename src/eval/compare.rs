@@ -5,6 +5,7 @@
 //! **Invariant:** every comparison is paired, item by item: what is hard for both does not count as noise.
 
 use super::measure::{RecordLikelihood, correct, loosely_correct};
+use super::outcomes::{Scored, by_difficulty, by_skill};
 use super::result::{Comparison, Estimate, Generation, Paired, Pooled, RelativeScore, Slice};
 use super::stats;
 use std::collections::BTreeSet;
@@ -49,11 +50,20 @@ pub fn compare(side: Side<'_>, against: Side<'_>, seed: u64) -> Comparison {
     if paired.iter().filter(|paired| kinds.contains(&paired.metric.as_str())).count() < 2 {
         paired.pop();
     }
+    let both = side.responses.iter().zip(against.responses);
+    let scored: Vec<Scored<'_>> = both
+        .filter_map(|(one, other)| {
+            let (won, lost) = (correct(one)?, correct(other)?);
+            Some((one, f64::midpoint(f64::from(u8::from(won)), f64::from(u8::from(!lost)))))
+        })
+        .collect();
     Comparison {
         name: side.name.to_owned(),
         against: against.name.to_owned(),
         paired,
         held_out_loss: held_out_difference(side.held_out, against.held_out, seed),
+        by_skill: by_skill(&scored),
+        by_difficulty: by_difficulty(&scored),
         relative_score: relative_score(side.responses, against.responses, seed),
         preference: None,
     }

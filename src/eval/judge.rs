@@ -14,11 +14,11 @@
 
 use super::Error;
 use super::measure::{count_words, share_of};
+use super::outcomes::{Scored, by_difficulty, by_skill, outcomes};
 use super::responses::prompt;
-use super::result::{Estimate, Generation, NamedOutcomes, Outcomes, Preference};
+use super::result::{Estimate, Generation, Preference};
 use super::stats;
 use crate::llm::{Generate, Question};
-use std::collections::BTreeMap;
 
 /// Share of the calibration pairs that a judge must get right in both orders; a coin gets a quarter.
 pub const MIN_ACCURACY: f64 = 0.75;
@@ -174,23 +174,7 @@ pub fn preference(
         .map(|(one, other, _)| count_words(&one.response) - count_words(&other.response))
         .collect();
     let total = outcomes(scores.iter().copied());
-    let by = |name: &dyn Fn(&Generation) -> Option<String>| {
-        let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for ((one, ..), &score) in judged.iter().zip(&scores) {
-            if let Some(name) = name(one) {
-                groups.entry(name).or_default().push(score);
-            }
-        }
-        let counts = |(name, scores): (String, Vec<f64>)| NamedOutcomes {
-            name,
-            outcomes: outcomes(scores.into_iter()),
-        };
-        groups.into_iter().map(counts).collect::<Vec<_>>()
-    };
-    let mut by_difficulty = by(&|response| response.difficulty.map(|difficulty| format!("{difficulty:02}")));
-    for slice in &mut by_difficulty {
-        slice.name = slice.name.trim_start_matches('0').to_owned();
-    }
+    let scored: Vec<Scored<'_>> = judged.iter().map(|(one, ..)| *one).zip(scores.iter().copied()).collect();
     let length_controlled = stats::bootstrap(judged.len(), seed, "length_controlled", |items| {
         let (outcomes, lengths): (Vec<f64>, Vec<f64>) = items.map(|at| (scores[at], lengths[at])).unzip();
         stats::length_controlled(&outcomes, &lengths)
@@ -202,19 +186,7 @@ pub fn preference(
         flip_rate: share_of(judged.iter().map(|(.., margins)| is_flip(margins)))?,
         p_value: stats::sign_test(total.wins, total.losses),
         needed: stats::needed(total.wins, total.losses, judged.len()),
-        by_skill: by(&|response| response.skill.clone()),
-        by_difficulty,
+        by_skill: by_skill(&scored),
+        by_difficulty: by_difficulty(&scored),
     })
-}
-
-fn outcomes(scores: impl Iterator<Item = f64>) -> Outcomes {
-    let mut outcomes = Outcomes::default();
-    for score in scores {
-        match score {
-            score if score > 0.75 => outcomes.wins += 1,
-            score if score < 0.25 => outcomes.losses += 1,
-            _ => outcomes.ties += 1,
-        }
-    }
-    outcomes
 }

@@ -6,7 +6,7 @@
 //! - `suite`: what is asked, in six forms; `ifeval`: `IFEval`'s instructions as its own code checks them; `exact`: one right answer
 //! - `responses`, `held_out`: what a contestant says, and how likely it finds held-out answers
 //! - `judge`: which of two responses a local model prefers, and whether it can be trusted
-//! - `measure`, `compare`: from verdicts to numbers, for one contestant and for two
+//! - `measure`, `compare`, `outcomes`: from verdicts to numbers, for one contestant and for two
 //! - `stats`: intervals and tests; `result`: all of it as data
 //!
 //! **Invariant:** a function of suite, models, adapters, settings and seed; it writes no files and looks at no clock.
@@ -18,6 +18,7 @@ mod held_out;
 pub mod ifeval;
 mod judge;
 mod measure;
+mod outcomes;
 mod responses;
 pub mod result;
 pub mod stats;
@@ -32,5 +33,4 @@ pub use judge::{Calibration, MIN_ACCURACY, Margins, Pair, calibrate, judge, pref
 pub use measure::{Measured, RecordLikelihood, checks, contestant, is_right};
 pub use responses::{ResponseOptions, respond};
 pub use result::Evaluation;
-pub(crate) use suite::hex;
 pub use suite::{BUILTIN, BUILTIN_NAME, Item, Suite, Task};

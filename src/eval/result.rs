@@ -159,6 +159,13 @@ pub struct Comparison {
     pub paired: Vec<Paired>,
     /// Difference of the held-out losses, nats per token; below 0 is better.
     pub held_out_loss: Option<Estimate>,
+    /// Scored items (constraints, one right answer, choices) that only the first got right, both or neither, only the other: by
+    /// skill.
+    #[serde(default)]
+    pub by_skill: Vec<NamedOutcomes>,
+    /// The same by difficulty.
+    #[serde(default)]
+    pub by_difficulty: Vec<NamedOutcomes>,
     /// The paper's view: score in per cent of the other's, all items and by skill.
     pub relative_score: Option<RelativeScore>,
     /// What the judge preferred.
@@ -216,14 +223,14 @@ pub struct Preference {
     pub by_difficulty: Vec<NamedOutcomes>,
 }
 
-/// Counts.
+/// Counts of wins, ties and losses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// Both orders preferred the first.
+    /// Of verdicts: only the first is right. Of a judge: both orders preferred the first.
     pub wins: usize,
-    /// They did not agree.
+    /// Both are right, or neither. The orders did not agree.
     pub ties: usize,
-    /// Both orders preferred the other.
+    /// Only the other is right. Both orders preferred the other.
     pub losses: usize,
 }
 

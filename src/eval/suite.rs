@@ -18,9 +18,8 @@
 use super::Error;
 use super::ifeval::IfevalInstruction;
 use crate::constraint::Constraint;
+use crate::gguf::sha256;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// The built-in suite: 29 skills, an instruction at each difficulty from 1 to 10.
@@ -123,16 +122,8 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Suite, Error> {
     if items.is_empty() {
         return Err(Error::NoItems { name: name.to_owned() });
     }
-    let sha256 = hex(&Sha256::digest(bytes));
+    let sha256 = sha256(bytes);
     Ok(Suite { name: name.to_owned(), sha256, items })
-}
-
-/// Bytes as lowercase hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn bad(name: &str, line: usize, reason: String) -> Error {

@@ -125,11 +125,7 @@ impl Gguf {
         if now != before {
             return Err(Error::Changed { path: self.path.clone(), before, now });
         }
-        let mut hex = String::new();
-        for byte in Sha256::digest(&self.map[..]) {
-            write!(hex, "{byte:02x}").expect("a string grows as needed");
-        }
-        Ok(hex)
+        Ok(sha256(&self.map))
     }
 
     fn view<'a>(&'a self, info: &'a TensorInfo) -> TensorView<'a> {
@@ -149,4 +145,13 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     // place (`replace_file` renames a complete new file over the name, which leaves the mapped one alone),
     // and a user who truncates a model in use gets SIGBUS, not wrong memory.
     unsafe { Mmap::map(file) }
+}
+
+/// SHA-256 of bytes, in lowercase hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    for byte in Sha256::digest(bytes) {
+        write!(hex, "{byte:02x}").expect("a string grows as needed");
+    }
+    hex
 }

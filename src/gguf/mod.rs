@@ -33,6 +33,6 @@ pub use atomic::{publish, replace_file};
 pub use blocks::dequantize;
 pub use error::{Error, Problem};
 pub use ggml_type::GgmlType;
-pub use map::{Gguf, TensorView};
+pub use map::{Gguf, TensorView, sha256};
 pub use value::{Value, ValueType};
 pub use write::{NewTensor, TensorSpec, write, write_with};

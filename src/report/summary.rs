@@ -280,6 +280,8 @@ mod tests {
             against: "base".into(),
             paired: vec![test],
             held_out_loss: None,
+            by_skill: Vec::new(),
+            by_difficulty: Vec::new(),
             relative_score: None,
             preference: None,
         }

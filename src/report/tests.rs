@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::eval::result::{
-    Comparison, ConstraintRates, Contestant, Estimate, Evaluation, Generation, HeldOut, Outcomes, Paired,
-    Preference, Slice, SuiteInfo,
+    Comparison, ConstraintRates, Contestant, Estimate, Evaluation, Generation, HeldOut, NamedOutcomes,
+    Outcomes, Paired, Preference, Slice, SuiteInfo,
 };
 
 const HOSTILE: &str =
@@ -57,15 +57,12 @@ fn point(number: f64) -> Estimate {
 fn evaluation(name: &str, number: f64) -> Evaluation {
     let e = point(number);
     let slice = Slice { name: name.to_owned(), correct: e };
+    let rates =
+        ConstraintRates { prompt_strict: e, prompt_loose: e, constraint_strict: e, constraint_loose: e };
     let contestant = Contestant {
         name: name.to_owned(),
         adapter_sha256: Some(name.to_owned()),
-        constraints: Some(ConstraintRates {
-            prompt_strict: e,
-            prompt_loose: e,
-            constraint_strict: e,
-            constraint_loose: e,
-        }),
+        constraints: Some(rates),
         exact_match: Some(e),
         choice_accuracy: Some(e),
         held_out: Some(HeldOut { records: 0, tokens: 0, loss: e, perplexity: e }),
@@ -84,8 +81,9 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         p_value: number,
         needed: Some(u64::MAX),
     };
+    let outcomes = Outcomes { wins: usize::MAX, ties: usize::MAX, losses: 0 };
     let preference = Preference {
-        total: Outcomes { wins: usize::MAX, ties: usize::MAX, losses: 0 },
+        total: outcomes,
         win_rate: e,
         length_controlled: Some(e),
         flip_rate: e,
@@ -98,6 +96,8 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         name: name.to_owned(),
         against: name.to_owned(),
         paired: vec![paired],
+        by_skill: vec![NamedOutcomes { name: name.to_owned(), outcomes }],
+        by_difficulty: Vec::new(),
         held_out_loss: Some(e),
         relative_score: None,
         preference: Some(preference),

@@ -5,12 +5,10 @@
 use super::{EvalPlan, JudgeChoice};
 use crate::cli::error::Error;
 use crate::cli::run_dir::RunDir;
-use crate::eval;
-use crate::gguf::Gguf;
+use crate::gguf::{self, Gguf};
 use crate::llm::Determinism;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,9 +32,9 @@ pub(super) struct Settings {
     pub(super) adapters: BTreeMap<String, String>,
 }
 
-fn sha256(path: &Path) -> Result<String, Error> {
+fn sha256_of(path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    Ok(eval::hex(&Sha256::digest(bytes)))
+    Ok(gguf::sha256(&bytes))
 }
 
 /// Of a plan.
@@ -44,7 +42,7 @@ fn sha256(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// A file is unusable.
 pub(super) fn settings(plan: &EvalPlan, gguf: &Gguf, determinism: Determinism) -> Result<Settings> {
-    let adapters = plan.adapters.iter().map(|(name, path)| Ok((name.clone(), sha256(path)?)));
+    let adapters = plan.adapters.iter().map(|(name, path)| Ok((name.clone(), Gguf::open(path)?.sha256()?)));
     let model_sha256 = gguf.sha256()?;
     let judge_sha256 = match &plan.judge {
         JudgeChoice::Never => None,
@@ -60,9 +58,9 @@ pub(super) fn settings(plan: &EvalPlan, gguf: &Gguf, determinism: Determinism) -
         temperature: plan.options.temperature,
         model_sha256,
         determinism: determinism.name().to_owned(),
-        validation_sha256: plan.validation.as_deref().map(sha256).transpose()?,
+        validation_sha256: plan.validation.as_deref().map(sha256_of).transpose()?,
         judge_sha256,
-        adapters: adapters.collect::<Result<_, Error>>()?,
+        adapters: adapters.collect::<Result<_>>()?,
     })
 }
 

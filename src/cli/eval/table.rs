@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** every estimate is printed with its interval, every comparison with its p-value.
 
-use crate::eval::result::{Comparison, Contestant, Estimate, Evaluation, Judge, Pooled, Preference};
+use crate::eval::result::{
+    Comparison, Contestant, Estimate, Evaluation, Judge, NamedOutcomes, Pooled, Preference,
+};
 use std::fmt::Write as _;
 
 /// The tables.
@@ -108,6 +110,9 @@ pub(crate) fn comparison_table(comparison: &Comparison) -> String {
             needed(paired.p_value, paired.needed),
         );
     }
+    if !comparison.by_difficulty.is_empty() {
+        let _ = writeln!(text, "  {:<24}{}", "won/tied/lost by level", by_level(&comparison.by_difficulty));
+    }
     if let Some(Estimate { value, low, high, .. }) = comparison.held_out_loss {
         let _ = writeln!(text, "  {:<24}{value:+.4} nats a token [{low:+.4}, {high:+.4}]", "held-out loss");
     }
@@ -122,6 +127,14 @@ pub(crate) fn comparison_table(comparison: &Comparison) -> String {
         text.push_str(&preferred(preference));
     }
     text
+}
+
+/// `1: 3/9/1, 2: …`; skills are too many for a terminal.
+fn by_level(levels: &[NamedOutcomes]) -> String {
+    let level = |NamedOutcomes { name, outcomes }: &NamedOutcomes| {
+        format!("{name}: {}/{}/{}", outcomes.wins, outcomes.ties, outcomes.losses)
+    };
+    levels.iter().map(level).collect::<Vec<_>>().join(", ")
 }
 
 fn preferred(preference: &Preference) -> String {

@@ -1,6 +1,6 @@
 //! From verdicts to numbers, by hand.
 
-use crate::eval::result::{Checked, Generation};
+use crate::eval::result::{Checked, Generation, NamedOutcomes, Outcomes};
 use crate::eval::{Measured, RecordLikelihood, Side, compare, contestant};
 
 fn response(item: usize, skill: &str, strict: &[bool], right: Option<bool>) -> Generation {
@@ -75,6 +75,11 @@ fn a_comparison_is_paired_item_by_item() {
     );
     assert_eq!((paired.difference.value, paired.p_value), (0.4, 0.625));
     assert!(paired.difference.low <= 0.4 && paired.difference.high >= 0.4 && paired.needed.is_some());
+    let total = Outcomes { wins: 3, ties: 1, losses: 1 };
+    assert_eq!(found.by_skill, [NamedOutcomes { name: "Art".to_owned(), outcomes: total }]);
+    let levels: Vec<(&str, usize)> =
+        found.by_difficulty.iter().map(|slice| (slice.name.as_str(), slice.outcomes.wins)).collect();
+    assert_eq!(levels.iter().map(|(_, wins)| wins).sum::<usize>(), 3, "{levels:?}");
     assert_eq!(found.held_out_loss.unwrap().value, -1.0);
     assert_eq!(found.relative_score, None, "a ratio to two of five has no interval");
     let (many, others) =

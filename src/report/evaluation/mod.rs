@@ -41,6 +41,7 @@ pub(super) fn html(data: &ReportData) -> String {
             charts::slices(evaluation, charts::Kind::Skill)
         ),
         tables::slices(evaluation),
+        tables::outcomes(evaluation),
         tables::relative(evaluation),
     ]
     .concat()

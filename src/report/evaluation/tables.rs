@@ -5,7 +5,7 @@
 //! **Invariant:** what was not measured is a dash, not a zero.
 
 use super::charts::{Kind, shares};
-use crate::eval::result::{Contestant, Estimate, Evaluation, HeldOut};
+use crate::eval::result::{Contestant, Estimate, Evaluation, HeldOut, NamedOutcomes};
 use crate::report::summary::ALPHA;
 use crate::report::table::Table;
 use crate::report::text::{count, escape, fixed, p_value, signed, words};
@@ -105,6 +105,28 @@ pub(super) fn tests(evaluation: &Evaluation) -> String {
     table.html()
 }
 
+/// Who was right where the other was not, by difficulty and skill.
+pub(super) fn outcomes(evaluation: &Evaluation) -> String {
+    let columns = ["comparison", "slice", "wins", "ties", "losses"];
+    let mut table = Table::new("who was right where the other was not, by skill and difficulty", &columns);
+    for comparison in &evaluation.comparisons {
+        let pair = escape(&format!("{} against {}", comparison.name, comparison.against));
+        add_slices(&mut table, &pair, &comparison.by_difficulty, &comparison.by_skill);
+    }
+    table.folded()
+}
+
+fn add_slices(table: &mut Table, pair: &str, by_difficulty: &[NamedOutcomes], by_skill: &[NamedOutcomes]) {
+    let difficulty = by_difficulty.iter().map(|slice| (format!("difficulty {}", slice.name), slice));
+    let skill = by_skill.iter().map(|slice| (words(&slice.name), slice));
+    for (name, NamedOutcomes { outcomes, .. }) in difficulty.chain(skill) {
+        let counts = [outcomes.wins, outcomes.ties, outcomes.losses].map(|n| count(n as u64));
+        let mut cells = vec![pair.to_owned(), escape(&name)];
+        cells.extend(counts);
+        table.row(cells);
+    }
+}
+
 /// What the judge preferred.
 pub(super) fn preferences(evaluation: &Evaluation) -> String {
     let columns = [
@@ -138,24 +160,12 @@ pub(super) fn preferences(evaluation: &Evaluation) -> String {
             escape(&p_value(preference.p_value)),
             preference.needed.map_or(String::new(), count),
         ]);
-        let difficulty =
-            preference.by_difficulty.iter().map(|slice| (format!("difficulty {}", slice.name), slice));
-        let skill = preference.by_skill.iter().map(|slice| (words(&slice.name), slice));
-        for (name, slice) in difficulty.chain(skill) {
-            let counts = [slice.outcomes.wins, slice.outcomes.ties, slice.outcomes.losses].map(number);
-            table_row(&mut slices, &pair, &name, counts);
-        }
+        add_slices(&mut slices, &pair, &preference.by_difficulty, &preference.by_skill);
     }
     if table.is_empty() {
         return crate::report::chart::missing("Preferences.", "no judge compared the responses");
     }
     table.html() + &slices.folded()
-}
-
-fn table_row(table: &mut Table, pair: &str, name: &str, counts: [String; 3]) {
-    let mut cells = vec![pair.to_owned(), escape(name)];
-    cells.extend(counts);
-    table.row(cells);
 }
 
 /// Who judged, and how well.

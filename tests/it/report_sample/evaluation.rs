@@ -130,6 +130,8 @@ fn comparison(name: &str, against: &str, difference: f64, p: f64) -> Comparison 
             high: 0.01,
             n: 23,
         }),
+        by_skill: SKILLS.iter().map(|skill| NamedOutcomes { name: (*skill).into(), outcomes }).collect(),
+        by_difficulty: vec![NamedOutcomes { name: "3".into(), outcomes }],
         relative_score: Some(RelativeScore {
             overall: Some(Estimate { value: 100.0 + difference * 400.0, low: 97.0, high: 131.0, n: 1041 }),
             by_skill: SKILLS
