@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # `make demo OUT=somewhere` keeps runs apart.
 OUT ?= runs/quickstart
 
-.PHONY: help demo build test lint setup model cuda-tools kernels kernel-report fuzz clean-demo
+.PHONY: help demo build test test-slurm lint setup model cuda-tools kernels kernel-report fuzz clean-demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,6 +19,10 @@ test: setup model lint ## Everything that must pass: format, lints, documentatio
 	@scripts/setup --tests
 	cargo test --locked --release --workspace
 	scripts/test-cudarc
+
+test-slurm: build model ## A run of four shards on a real Slurm on this machine, one of which is killed
+	@scripts/setup --slurm
+	scripts/test-slurm
 
 lint: setup cuda-tools ## Format, clippy, documentation and the kernels' PTX, warnings are errors
 	cargo fmt --all --check

@@ -88,7 +88,7 @@ fn planning(c: &mut Criterion) {
     }
 }
 
-/// Finding near duplicates: every text is looked for and then added, as evolve does; a tenth of them are near copies.
+/// Finding near duplicates: every text is looked for and then added, as an export does; a tenth of them are near copies.
 fn near_duplicates(c: &mut Criterion) {
     let mut group = c.benchmark_group("near duplicates/texts of 30 words");
     group.sample_size(10);

@@ -30,7 +30,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use evol::dataset::builtin_seeds;
-use evol::evolve::{self, EvolveConfig, JudgeConfig, Profile};
+use evol::evolve::{self, EvolveConfig, JudgeConfig, Profile, Roots};
 use evol::llm::{
     Answer, Completion, Determinism, DraftPolicy, Engine, EngineOptions, Error, Generate, Message, Part,
     Prompt, Question, Request, Restriction, Sampling, Tokenizer,
@@ -175,7 +175,7 @@ fn round(options: EngineOptions<'_>, keys: &Keys) {
     let (sha256, recipe) = (String::new(), Vec::new());
     let evolving = evolve::Model { generate: &mut remembering, sha256, recipe, n_params, judge: None };
     let started = Instant::now();
-    evolve::run(evolving, &mut store, &seeds, &config, &mut |_| ()).unwrap();
+    evolve::run(evolving, &mut store, Roots::all(&seeds), &config, &mut |_| ()).unwrap();
     let seconds = started.elapsed().as_secs_f64();
     let stats = remembering.engine.stats();
     let asked = remembering.asked;

@@ -10,7 +10,7 @@
 use super::spent::{Spent, Stopped};
 use super::{Error, Step, Workload, ratio};
 use crate::dataset::{Seed, builtin_seeds};
-use crate::evolve::{self, Event, EvolveConfig, JudgeConfig, Profile, Summary, Times};
+use crate::evolve::{self, Event, EvolveConfig, JudgeConfig, Profile, Roots, Summary, Times};
 use crate::llm::{Determinism, Engine, EngineStats, Request};
 use crate::process;
 use crate::store::Store;
@@ -140,7 +140,7 @@ pub(super) fn measure(
         }
     };
     let started = Instant::now();
-    let (summary, times) = evolve::run_timed(model, &mut store, &seeds, &config, &mut report)?;
+    let (summary, times) = evolve::run_timed(model, &mut store, Roots::all(&seeds), &config, &mut report)?;
     let wall = started.elapsed().as_secs_f64();
     let Stopped { spent, requests, .. } = stopped;
     let evolution = figures(determinism, wall, &summary, times, &spent, engine.stats());

@@ -249,6 +249,16 @@ impl Compute {
     }
 }
 
+/// Makes a recipe say what `journal` says of the build and of the schedule, whatever they are here.
+pub(crate) fn take_over_build(recipe: &mut [(String, String)], journal: &[(String, String)]) {
+    let elsewhere = [BUILD[0], BUILD[1], RECIPE, THREADS, BATCH_WIDTH_ENTRY];
+    for (name, value) in recipe.iter_mut().filter(|(name, _)| elsewhere.contains(&name.as_str())) {
+        if let Some(begun) = entry(journal, name) {
+            begun.clone_into(value);
+        }
+    }
+}
+
 /// A recipe as it stands in the journal; `schedule`: threads and batch width.
 fn named(
     format: &str,

@@ -50,6 +50,8 @@ pub(crate) enum Error {
     InUse { dir: PathBuf },
     #[error("the run in `{}` was begun with another configuration: {}", dir.display(), changes.join("; "))]
     OtherConfig { dir: PathBuf, changes: Vec<String> },
+    #[error("`{}` could not submit everything: {reason}{}{said}", script.display(), if said.is_empty() { "" } else { "; submitted were: " })]
+    Submit { script: PathBuf, said: String, reason: String },
     #[error("the evaluation in `{}` was begun with other settings: {}", dir.display(), changes.join("; "))]
     OtherEvaluation { dir: PathBuf, changes: Vec<String> },
     #[error("there is no node {id} in `{}`", run.display())]
@@ -104,6 +106,9 @@ impl Error {
             Self::InUse { .. } => "wait for the other evol to end, or stop it".to_owned(),
             Self::OtherConfig { .. } => {
                 "undo the change to go on with this run, or begin another with `--out`".to_owned()
+            }
+            Self::Submit { .. } => {
+                "it calls `sbatch`: run it where Slurm's commands are; what was submitted is cancelled with `scancel`".to_owned()
             }
             Self::OtherEvaluation { .. } => {
                 "undo the change to go on with it, or begin another with `--out`".to_owned()
@@ -229,6 +234,7 @@ fn own_usage(error: &Error) -> bool {
             | Error::Write { .. }
             | Error::Doctor { .. }
             | Error::Check { .. }
+            | Error::Submit { .. }
             | Error::Verify { .. }
     )
 }

@@ -47,16 +47,19 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
             "train_records": exported.train_records,
             "validation_records": exported.validation_records,
             "contaminated": exported.contaminated,
+            "near_duplicates": exported.near_duplicates,
             "left_out": exported.left_out,
         }));
     }
     for Contamination { id, source, line, words } in exported.contaminated.iter().take(SHOWN) {
         session.output.note(&format!("left out {id}: line {line} of `{source}` has \"{words}\" too"));
     }
-    if !exported.contaminated.is_empty() || exported.left_out > 0 {
+    if !exported.contaminated.is_empty() || exported.near_duplicates > 0 || exported.left_out > 0 {
         session.output.note(&format!(
-            "left out: {} that repeat a test, {} beyond the limits of the mix; all are in `rejected.jsonl` or the run",
+            "left out: {} that repeat a test, {} that nearly repeat another lineage, {} beyond the limits of the mix; all \
+             are in `rejected.jsonl` or the run",
             exported.contaminated.len(),
+            exported.near_duplicates,
             exported.left_out
         ));
     }

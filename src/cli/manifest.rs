@@ -9,11 +9,14 @@ use super::compute::ComputeEntry;
 use super::error::Error;
 use super::known_models;
 use super::machine::Machine;
+use super::run_dir::RunDir;
 use crate::dataset::{Card, Seed};
-use crate::evolve::{Calibration, Policy};
-use crate::gguf::{Gguf, Value};
+use crate::evolve::{self, Calibration, Policy};
+use crate::gguf::{self, Gguf};
 use crate::llm;
+use crate::store::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +54,25 @@ pub(crate) struct Manifest {
     pub(crate) llama_cpp: Vec<String>,
     /// Where the run was begun.
     pub(crate) machine: Machine,
+}
+
+/// Brings what the manifest in `dir` takes from the journal up to date with it: that of a run whose process was killed
+/// between the two, or of a run that was merged. One of another version of this program is left as it is.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Write`], or the journal cannot be read.
+pub(crate) fn complete(dir: &RunDir, store: &Store) -> anyhow::Result<()> {
+    let Some(Value::Object(mut manifest)) = dir.read_json(FILE_NAME)? else { return Ok(()) };
+    let bound: BTreeMap<String, String> = store.fingerprint()?.into_iter().collect();
+    let entries = [
+        ("journal", serde_json::to_value(bound)?),
+        ("policy", serde_json::to_value(evolve::policy(store)?)?),
+        ("calibration", serde_json::to_value(evolve::calibration(store)?)?),
+    ];
+    for (name, value) in entries {
+        manifest.insert(name.to_owned(), value);
+    }
+    Ok(dir.write_json(FILE_NAME, &manifest)?)
 }
 
 /// What a manifest takes from the journal, and who judged.
@@ -162,9 +184,9 @@ impl Begun {
 /// [`Error::Read`].
 pub(crate) fn card(dir: &Path) -> Result<Card, Error> {
     let path = dir.join(FILE_NAME);
-    let manifest: serde_json::Value = match std::fs::read(&path) {
+    let manifest: Value = match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => serde_json::Value::Null,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Value::Null,
         Err(source) => return Err(Error::Read { path, source }),
     };
     let text = |path: &str| manifest.pointer(path).and_then(|value| value.as_str()).map(str::to_owned);
@@ -203,7 +225,7 @@ impl ModelEntry {
     /// Describes `gguf`, whose hash is `sha256`.
     pub(crate) fn new(gguf: &Gguf, sha256: &str) -> Self {
         let text = |key: &str| match gguf.value(key) {
-            Some(Value::String(text)) => Some(text.clone()),
+            Some(gguf::Value::String(text)) => Some(text.clone()),
             _ => None,
         };
         let known = known_models::by_sha256(sha256);

@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`, `report`, `status`, `compare`, `doctor`, `bench`: the commands
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`, `report`, `status`, `compare`, `merge_runs`, `slurm`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`, `live`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
 //! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to paste
@@ -32,12 +32,14 @@ mod live;
 mod machine;
 mod manifest;
 mod merge;
+mod merge_runs;
 mod output;
 mod plan;
 mod report;
 mod run;
 mod run_dir;
 mod shell;
+mod slurm;
 mod stats;
 mod status;
 mod train;
@@ -88,6 +90,8 @@ fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Report(args) => report::run(args, session),
         Command::Status(args) => status::run(args, session),
         Command::Compare(args) => compare::run(args, session),
+        Command::MergeRuns(args) => merge_runs::run(args, session),
+        Command::Slurm(args) => slurm::run(args, session),
         Command::Bench(args) => bench::run(args, session),
     }
 }

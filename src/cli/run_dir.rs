@@ -3,16 +3,20 @@
 //! `run.db` (the journal, module `store`) is what makes a directory a run; everything here stands beside it.
 //!
 //! **Invariant:** one process at a time: the directory itself is locked, by the operating system, so that the
-//! lock dies with the process and leaves nothing to clean up.
+//! lock dies with the process and leaves nothing to clean up (on NFS the journal alone is locked: docs/scale.md).
 //! **Invariant:** a file is replaced whole or not at all.
 
 use super::error::Error;
 use crate::gguf::replace_file;
+use crate::store;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+
+/// `EBADF` of Linux, which `flock(2)` gives for it.
+const NOT_OPEN_FOR_WRITING: i32 = 9;
 
 /// A run directory that no other process uses.
 #[derive(Debug)]
@@ -40,6 +44,11 @@ impl RunDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: path.to_owned() }),
+            // NFS locks only what is open for writing, which a directory cannot be. SQLite's own lock is left, which refuses a
+            // second process too.
+            Err(TryLockError::Error(source)) if source.raw_os_error() == Some(NOT_OPEN_FOR_WRITING) => {
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::Error(source)) => Err(fail(source)),
         }
     }
@@ -88,6 +97,30 @@ impl RunDir {
         let text = serde_json::to_string_pretty(value).expect("results have text keys only");
         self.write(name, &(text + "\n"))
     }
+}
+
+/// The run directories in a folder, by name, numbers by their value; none if there is no such folder.
+///
+/// # Errors
+/// [`Error::Read`].
+pub(crate) fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let fail = |source| Error::Read { path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(fail(source)),
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(fail)?.path();
+        if path.join(store::FILE_NAME).is_file() {
+            runs.push(path);
+        }
+    }
+    let name =
+        |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    runs.sort_by_cached_key(|path| (name(path).parse::<u64>().ok(), name(path)));
+    Ok(runs)
 }
 
 #[cfg(test)]

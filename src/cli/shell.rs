@@ -19,7 +19,8 @@ pub(crate) fn word(path: &Path) -> String {
     if text.starts_with('-') { format!("./{text}") } else { text }
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

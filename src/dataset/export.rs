@@ -9,10 +9,12 @@
 //! material.
 
 use super::folder::{self, File};
+use super::repeats::{NEAR_DUPLICATE, Repeat, near_repeats};
 use super::split::{Split, split};
 use super::{Card, Contamination, Error, Mix, Record, Rejected, TestSet, user_turn};
 use crate::constraint::Constraint;
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// How a row is laid out.
@@ -197,6 +199,8 @@ pub struct Exported {
     pub validation_records: usize,
     /// Records that were left out because they repeat a test.
     pub contaminated: Vec<Contamination>,
+    /// Records that were left out because another lineage has nearly the same.
+    pub near_duplicates: usize,
     /// Records that the mix left out.
     pub left_out: usize,
 }
@@ -204,7 +208,7 @@ pub struct Exported {
 /// The reason of records that repeat a test.
 pub(super) const CONTAMINATED: &str = "contaminated";
 
-/// Decontaminates, mixes, splits, shuffles and writes records into the folder `dir`, which is made if absent. Files of an
+/// Decontaminates, leaves out what lineages have in common, mixes, splits, shuffles and writes records into the folder `dir`, which is made if absent. Files of an
 /// earlier export are replaced, others never.
 ///
 /// # Errors
@@ -212,7 +216,7 @@ pub(super) const CONTAMINATED: &str = "contaminated";
 /// was not made here, or [`Error::Io`].
 pub fn export(collection: Collection, options: &ExportOptions, dir: &Path) -> Result<Exported, Error> {
     let card = collection.card.clone();
-    let Divided { split: Split { train, validation }, rejected, contaminated, left_out } =
+    let Divided { split: Split { train, validation }, rejected, contaminated, near_duplicates, left_out } =
         collection.divide(options)?;
     let files = files(options.format, &train, &validation, &rejected, &card);
     folder::write(dir, options, &files)?;
@@ -222,6 +226,7 @@ pub fn export(collection: Collection, options: &ExportOptions, dir: &Path) -> Re
         train_records: train.len(),
         validation_records: validation.len(),
         contaminated,
+        near_duplicates,
         left_out,
     })
 }
@@ -235,12 +240,14 @@ pub struct Divided {
     pub rejected: Vec<Rejected>,
     /// See [`Exported::contaminated`].
     pub contaminated: Vec<Contamination>,
+    /// See [`Exported::near_duplicates`].
+    pub near_duplicates: usize,
     /// See [`Exported::left_out`].
     pub left_out: usize,
 }
 
 impl Collection {
-    /// Decontaminates, mixes, splits and shuffles.
+    /// Decontaminates, leaves out what lineages have in common, mixes, splits and shuffles.
     ///
     /// # Errors
     /// As [`export`], but for those of the folder.
@@ -262,6 +269,16 @@ impl Collection {
                 }
             }
         }
+        let repeats: HashMap<u64, Repeat> =
+            near_repeats(&clean).into_iter().map(|repeat| (repeat.id, repeat)).collect();
+        let near_duplicates = repeats.len();
+        let (repeated, clean): (Vec<_>, Vec<_>) =
+            clean.into_iter().partition(|record| repeats.contains_key(&record.id));
+        rejected.extend(repeated.into_iter().map(|record| {
+            let Repeat { root_id, similarity, .. } = repeats[&record.id];
+            let detail = json!({ "root_id": root_id, "similarity": similarity });
+            Rejected { record, reason: NEAR_DUPLICATE.to_owned(), detail }
+        }));
         let before = clean.len();
         let mixed = options.mix.apply(clean, options.seed)?;
         if mixed.is_empty() {
@@ -270,7 +287,7 @@ impl Collection {
         let left_out = before - mixed.len();
         let split = split(mixed, options.validation_fraction, options.seed)?;
         rejected.sort_by_key(|rejected| rejected.record.id);
-        Ok(Divided { split, rejected, contaminated, left_out })
+        Ok(Divided { split, rejected, contaminated, near_duplicates, left_out })
     }
 }
 

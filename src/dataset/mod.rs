@@ -8,7 +8,8 @@
 //! - `seeds`: the built-in seeds, and reading other people's
 //! - `import`: reading training data
 //! - `lines`, `shape`: what the two readers share: numbered lines, and the JSON shapes in use
-//! - `near`: finding near duplicates; `decontaminate`: leaving out what repeats a test set; `mix`: how much of what
+//! - `normalise`, `near`, `repeats`: when texts are the same, finding near duplicates, and those of other lineages
+//! - `decontaminate`: leaving out what repeats a test set; `mix`: how much of what
 //! - `split`: train and validation by root, and the order of rows
 //! - `export`, `card`, `folder`: training files, the card that describes them, the folder that holds them
 //! - `stats`, `clusters`, `plane`: figures on a run's rows
@@ -29,8 +30,10 @@ mod import;
 mod lines;
 mod mix;
 mod near;
+mod normalise;
 mod plane;
 mod read_back;
+mod repeats;
 mod seeds;
 mod shape;
 mod split;
@@ -45,8 +48,10 @@ pub use export::{Collection, Divided, ExportOptions, Exported, Format, VALIDATIO
 pub use import::{Examples, parse_examples, read_examples};
 pub use mix::Mix;
 pub use near::{NEAR, NearIndex};
+pub use normalise::normalise;
 pub use plane::plane;
 pub use read_back::{ExportedRows, read_export};
+pub use repeats::{NEAR_DUPLICATE, Repeat, near_repeats};
 pub use seeds::{BUILTIN_SEEDS, Duplicate, OnBadInput, Seeds, builtin_seeds, parse_seeds, read_seeds};
 pub use split::{Split, split};
 pub use stats::{RoundStats, round_stats};

@@ -33,7 +33,7 @@ pub struct RoundStats {
     pub difficulty: Option<f64>,
     /// Mean probability of being harder than the parent, where a judge said so.
     pub harder: Option<f64>,
-    /// Share of the attempts that were eliminated as copies, duplicates or near duplicates.
+    /// Share of the attempts that were eliminated as copies or duplicates.
     pub duplicates: f64,
     /// Share of the kept that begin with the most frequent four words.
     pub same_opening: f64,
@@ -44,7 +44,7 @@ pub struct RoundStats {
 }
 
 /// The reasons that mean repetition.
-const REPEATS: [&str; 4] = ["copied", "cosmetic_edit", "duplicate", "near_duplicate"];
+const REPEATS: [&str; 3] = ["copied", "cosmetic_edit", "duplicate"];
 /// Words that make an opening.
 const OPENING: usize = 4;
 

@@ -11,7 +11,6 @@ use super::guard::{self, Case, Task, Words};
 use super::text::{self, Phrases};
 use super::{Error, Operator, Reason, Style, constrain, library};
 use crate::constraint::Constraint;
-use crate::dataset::NearIndex;
 use crate::llm::FinishReason;
 use crate::store::{Node, Verdict};
 use serde_json::{Value, json};
@@ -127,10 +126,9 @@ pub(super) struct ChildRules {
     scaffold: Vec<String>,
     /// By operator: rows of words of its prompt.
     phrases: Vec<Phrases>,
-    /// Every instruction that is in the run already, normalised.
-    known: HashSet<String>,
-    /// The same, to find what is nearly there.
-    near: NearIndex,
+    /// Every instruction that a lineage has already, normalised. What other lineages have is the export's to compare: a
+    /// lineage must not depend on them, or shards of a run would have to talk.
+    known: HashSet<(u64, String)>,
     pub(super) words: Words,
     /// Whether the guards are asked.
     guards: bool,
@@ -143,7 +141,6 @@ impl ChildRules {
             scaffold: library::scaffold_phrases(),
             phrases: Operator::REWRITING.iter().map(phrases).collect(),
             known: HashSet::new(),
-            near: NearIndex::default(),
             words: Words::load(),
             guards,
         }
@@ -152,16 +149,11 @@ impl ChildRules {
     /// Forgets the instructions that are known.
     pub(super) fn clear(&mut self) {
         self.known.clear();
-        self.near.clear();
     }
 
-    /// Adds an instruction of the lineage `root_id` that later children must not repeat.
+    /// Adds an instruction of the lineage `root_id` that its later children must not repeat.
     pub(super) fn learn(&mut self, root_id: u64, instruction: &str, input: &str) {
-        let identity = identity(instruction, input);
-        if self.guards {
-            self.near.add(&identity, root_id);
-        }
-        self.known.insert(identity);
+        self.known.insert((root_id, identity(instruction, input)));
     }
 
     /// Asks every rule on a child.
@@ -191,13 +183,7 @@ impl ChildRules {
         if self.guards {
             outcome.ask_guards(&self.case(operator, parent, child), false);
         }
-        outcome.ask(Reason::Duplicate, || simply(self.known.contains(&own)));
-        if self.guards {
-            outcome.ask(Reason::NearDuplicate, || {
-                let (root_id, similarity) = self.near.find(&own, parent.root_id)?;
-                Some(json!({ "root_id": root_id, "similarity": similarity }))
-            });
-        }
+        outcome.ask(Reason::Duplicate, || simply(self.known.contains(&(parent.root_id, own))));
         outcome
     }
 

@@ -22,6 +22,12 @@ pub enum Error {
         /// What it may be.
         expected: String,
     },
+    /// Parts that do not make a run.
+    #[error("the shards do not make a run:{}", .problems.iter().flat_map(|problem| ["\n  ", problem]).collect::<String>())]
+    Shards {
+        /// Everything that is wrong with them.
+        problems: Vec<String>,
+    },
     /// Nothing to evolve.
     #[error("there are no seeds")]
     NoSeeds,
@@ -131,6 +137,9 @@ impl Error {
         match self {
             Self::Llm(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Shards { .. } => Some(
+                "give every shard once; one that is not finished goes on with the command that began it".to_owned(),
+            ),
             Self::NoSeeds => Some("give `--seeds FILE`, or leave it out for the built-in seeds".to_owned()),
             Self::NoChatTemplate => Some("use `--style completion`".to_owned()),
             Self::UnknownReason { .. }

@@ -5,23 +5,28 @@
 //!
 //! **Invariant:** two runs with equal fingerprints have equal rows.
 
-use super::{Error, EvolveConfig, guard, library};
-use crate::dataset::Seed;
+use super::{Error, EvolveConfig, Roots, Shard, guard, library};
 use crate::store::Store;
 
 /// Entry with the style in use, which is never `auto`.
 const STYLE: &str = "prompts.style";
+
+/// Entry with the shard, in a run that is divided.
+const SHARD: &str = "shard";
+
+/// Raised when a rule changes whose text is in no hash. 2: repetition is looked for within a lineage only.
+const RULES_VERSION: &str = "2";
 
 /// The fingerprint of a run. `recipe` is what its caller knows about the engine.
 pub(super) fn new(
     sha256: &str,
     style: &str,
     recipe: &[(String, String)],
-    seeds: &[Seed],
+    roots: Roots<'_>,
     config: &EvolveConfig,
 ) -> Vec<(String, String)> {
     let mut hasher = blake3::Hasher::new();
-    for seed in seeds {
+    for seed in roots.seeds {
         hasher.update(serde_json::to_string(seed).expect("plain data serialises").as_bytes());
         hasher.update(b"\n");
     }
@@ -31,7 +36,11 @@ pub(super) fn new(
         ("prompts.blake3".to_owned(), library::hash()),
         (STYLE.to_owned(), style.to_owned()),
         ("guards.blake3".to_owned(), guard::hash()),
+        ("rules.version".to_owned(), RULES_VERSION.to_owned()),
     ];
+    if roots.shard != Shard::WHOLE {
+        fingerprint.push((SHARD.to_owned(), roots.shard.to_string()));
+    }
     fingerprint.extend(config.fingerprint());
     fingerprint.extend_from_slice(recipe);
     fingerprint
@@ -46,11 +55,21 @@ pub fn check(
     store: &Store,
     sha256: &str,
     recipe: &[(String, String)],
-    seeds: &[Seed],
+    roots: Roots<'_>,
     config: &EvolveConfig,
 ) -> Result<(), Error> {
     // What `auto` became needs the model; it follows from the model and the configuration, and both are compared.
     let journal = store.fingerprint()?;
     let style = journal.iter().find(|(name, _)| name == STYLE).map_or("", |(_, style)| style);
-    Ok(store.compare(&new(sha256, style, recipe, seeds, config))?)
+    Ok(store.compare(&new(sha256, style, recipe, roots, config))?)
+}
+
+/// Takes the shard out of a fingerprint: what is left is that of the whole run.
+///
+/// # Errors
+/// [`Error::BadFingerprint`].
+pub(super) fn take_shard(fingerprint: &mut Vec<(String, String)>) -> Result<Shard, Error> {
+    let Some(at) = fingerprint.iter().position(|(name, _)| name == SHARD) else { return Ok(Shard::WHOLE) };
+    let (_, value) = fingerprint.remove(at);
+    value.parse().map_err(|reason| Error::BadFingerprint { reason })
 }

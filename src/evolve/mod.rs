@@ -24,6 +24,7 @@
 //! - `eliminate`, `guard`, `judge`, `text`: the rules; `recheck`: asking them of an export
 //! - `constrain`: constraints that code adds
 //! - `requests`: what is asked of the model; `verify`: asking again, and comparing
+//! - `shard`, `merge`: parts of a run, and joining them
 //! - `rounds`: the order of things; `judging`, `answering`: two of its stages; `fingerprint`: what decides them; `times`: how long they took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
@@ -43,6 +44,7 @@ mod guarded_tests;
 mod judge;
 mod judging;
 mod library;
+mod merge;
 mod operator;
 mod profile;
 mod prompt;
@@ -52,6 +54,9 @@ mod requests;
 mod rounds;
 #[cfg(test)]
 mod scripted;
+mod shard;
+#[cfg(test)]
+mod shard_tests;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -63,14 +68,15 @@ pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
 pub use error::Error;
 pub use fingerprint::check;
 pub use judge::{Calibration, JudgedPair};
+pub use merge::merge;
 pub use operator::{Operator, OperatorWeights};
 pub use profile::{Policy, Profile};
 pub use reason::{Reason, Stage};
 pub use recheck::{Finding, Recheck, recheck};
+pub use shard::{Roots, Shard};
 pub use times::Times;
 pub use verify::{Difference, Field, Selection, Verification, verify};
 
-use crate::dataset::Seed;
 use crate::llm::Generate;
 use crate::store::{Status, Store, TokenTotals};
 use std::collections::BTreeMap;
@@ -104,8 +110,10 @@ pub enum Event {
     Begun {
         /// The style in use, never [`Style::Auto`].
         style: Style,
-        /// Seeds of the run.
+        /// Seeds of the run, or of the shard.
         seeds: usize,
+        /// Which part of the run this is.
+        shard: Shard,
     },
     /// The judge was calibrated, now or before the run was interrupted. If it is not
     /// [trusted](Calibration::trusted), the user should know.
@@ -185,6 +193,22 @@ impl Summary {
     }
 }
 
+/// Whether all rounds of the run in a journal are done.
+///
+/// # Errors
+/// [`Error::Store`].
+pub fn is_finished(store: &Store) -> Result<bool, Error> {
+    Ok(store.meta(rounds::FINISHED)?.is_some())
+}
+
+/// Which part of a run a journal is; [`Shard::WHOLE`] if it is not divided, or not begun.
+///
+/// # Errors
+/// [`Error::BadFingerprint`], [`Error::Store`].
+pub fn shard_of(store: &Store) -> Result<Shard, Error> {
+    fingerprint::take_shard(&mut store.fingerprint()?)
+}
+
 /// How the run in a journal evolves; `None`: it is not settled yet.
 ///
 /// # Errors
@@ -231,11 +255,11 @@ pub fn guard_table() -> Vec<[String; 4]> {
 pub fn run(
     model: Model<'_>,
     store: &mut Store,
-    seeds: &[Seed],
+    roots: Roots<'_>,
     config: &EvolveConfig,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Summary, Error> {
-    run_timed(model, store, seeds, config, progress).map(|(summary, _)| summary)
+    run_timed(model, store, roots, config, progress).map(|(summary, _)| summary)
 }
 
 /// As [`run`], and says where the time went that the model did not take.
@@ -245,10 +269,10 @@ pub fn run(
 pub fn run_timed(
     model: Model<'_>,
     store: &mut Store,
-    seeds: &[Seed],
+    roots: Roots<'_>,
     config: &EvolveConfig,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<(Summary, Times), Error> {
-    let times = rounds::run(model, store, seeds, config, progress)?;
+    let times = rounds::run(model, store, roots, config, progress)?;
     Ok((Summary::of(store)?, times))
 }

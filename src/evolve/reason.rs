@@ -61,10 +61,8 @@ pub enum Reason {
     Contradictory,
     /// The child has a constraint that does not go with its task.
     Unsuited,
-    /// The child is another instruction of the run, up to case, spacing and punctuation.
+    /// The child is another instruction of its lineage, up to case, spacing and punctuation.
     Duplicate,
-    /// The child is nearly an instruction of another lineage.
-    NearDuplicate,
     /// No constraint was found that suits the parent.
     NoConstraint,
     /// The pair does not fit the model's context: not judged, so not kept.
@@ -97,7 +95,7 @@ pub enum Reason {
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 36] = [
         Self::PromptTooLong,
         Self::Truncated,
         Self::Empty,
@@ -120,7 +118,6 @@ impl Reason {
         Self::Contradictory,
         Self::Unsuited,
         Self::Duplicate,
-        Self::NearDuplicate,
         Self::NoConstraint,
         Self::NotJudged,
         Self::NoGain,
@@ -162,7 +159,6 @@ impl Reason {
             Self::Unsuited => "unsuited",
             Self::WrongLanguage => "wrong_language",
             Self::Duplicate => "duplicate",
-            Self::NearDuplicate => "near_duplicate",
             Self::NoConstraint => "no_constraint",
             Self::NotJudged => "not_judged",
             Self::NoGain => "no_gain",

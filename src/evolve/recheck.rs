@@ -8,9 +8,10 @@
 use super::eliminate::{self, Child, ChildRules, Outcome};
 use super::library::Prompts;
 use super::{Error, Operator, Style};
-use crate::dataset::Record;
+use crate::dataset::{NEAR_DUPLICATE, Record, near_repeats};
 use crate::llm::FinishReason;
 use crate::store::{Node, Status};
+use serde_json::json;
 use std::collections::HashMap;
 
 /// Something that should not be in the data.
@@ -39,7 +40,7 @@ pub struct Recheck {
     pub with_parent: usize,
     /// Evolved rows whose parent is not there, so that the guards which compare were not asked.
     pub without_parent: usize,
-    /// In the order of the rows; at most two for each, one on the instruction and one on the answer.
+    /// In the order of the rows; at most three for each: on the instruction, on the answer, and on other lineages.
     pub findings: Vec<Finding>,
 }
 
@@ -84,6 +85,14 @@ pub fn recheck(records: &[Record], others: &[&Record]) -> Result<Recheck, Error>
         });
         found.findings.extend(objections);
     }
+    let instruction_of: HashMap<u64, &str> =
+        records.iter().map(|record| (record.id, record.instruction.as_str())).collect();
+    found.findings.extend(near_repeats(records).into_iter().map(|repeat| Finding {
+        id: repeat.id,
+        rule: NEAR_DUPLICATE,
+        detail: json!({ "root_id": repeat.root_id, "similarity": repeat.similarity }),
+        instruction: instruction_of[&repeat.id].to_owned(),
+    }));
     found.findings.sort_by_key(|finding| finding.id);
     Ok(found)
 }

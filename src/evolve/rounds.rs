@@ -13,10 +13,9 @@ use super::requests::{self, Requests};
 use super::times::{Stopwatch, Times};
 use super::trial::{self, seed_node};
 use super::{
-    Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Policy, Profile, Reason, Stage, Style,
-    constrain, fingerprint, prompt,
+    Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Policy, Profile, Reason, Roots, Stage,
+    Style, constrain, fingerprint, prompt,
 };
-use crate::dataset::Seed;
 use crate::llm::{Completion, FinishReason, Generate, Request};
 use crate::store::{Generation, Node, Status, Store, Unit, node_id};
 use std::collections::{BTreeMap, HashSet};
@@ -27,15 +26,18 @@ const YIELD_WINDOW: usize = 50;
 pub(super) const CALIBRATION: &str = "judge";
 /// Entry of `meta` with the [`Policy`].
 pub(super) const POLICY: &str = "policy";
+/// Entry of `meta` that is there once all rounds are done.
+pub(super) const FINISHED: &str = "finished";
+
 pub(super) fn run(
     model: Model<'_>,
     store: &mut Store,
-    seeds: &[Seed],
+    roots: Roots<'_>,
     config: &EvolveConfig,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Times, Error> {
     config.validate()?;
-    if seeds.is_empty() {
+    if roots.seeds.is_empty() {
         return Err(Error::NoSeeds);
     }
     let Model { generate: model, judge, sha256, recipe, n_params } = model;
@@ -45,9 +47,9 @@ pub(super) fn run(
         None => style,
         Some(judge) => Style::Auto.resolve(judge.n_params, judge.generate.chat_prompt(&[], 0).is_some())?,
     };
-    let bound = fingerprint::new(&sha256, style.name(), &recipe, seeds, config);
+    let bound = fingerprint::new(&sha256, style.name(), &recipe, roots, config);
     store.bind(&bound)?;
-    progress(&Event::Begun { style, seeds: seeds.len() });
+    progress(&Event::Begun { style, seeds: roots.own().count(), shard: roots.shard });
     let requests = Requests::new(config, style, has_chat_template);
     let policy = Policy::new(config, style, n_params);
     let rules = ChildRules::new(&requests.prompts, policy.guards);
@@ -63,7 +65,7 @@ pub(super) fn run(
         progress,
         watch: Stopwatch::default(),
     };
-    run.plant(seeds)?;
+    run.plant(roots)?;
     let line = run.calibrate()?;
     run.settle()?;
     run.answer(0, 0)?;
@@ -77,6 +79,9 @@ pub(super) fn run(
         if line.trusted {
             run.rate(round)?;
         }
+    }
+    if !super::is_finished(run.store)? {
+        run.keep(FINISHED, &true)?;
     }
     Ok(run.watch.times())
 }
@@ -104,12 +109,12 @@ pub(super) struct Run<'a, 'm> {
 
 impl Run<'_, '_> {
     /// Makes the seeds round 0.
-    fn plant(&mut self, seeds: &[Seed]) -> Result<(), Error> {
+    fn plant(&mut self, roots: Roots<'_>) -> Result<(), Error> {
         if !self.store.attempts(0, 0)?.is_empty() {
             return Ok(());
         }
         let unit = self.store.begin()?;
-        for (index, seed) in seeds.iter().enumerate() {
+        for (index, seed) in roots.own() {
             unit.insert_node(&seed_node(index, seed))?;
         }
         Ok(unit.commit()?)

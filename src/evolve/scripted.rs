@@ -1,7 +1,8 @@
 //! A generator that follows a script instead of a model: for tests of the rounds.
 //!
 //! **Invariant:** a result depends on the script's seed and on the *whole* list that was given, so that a
-//! run which cuts its lists differently after a resume gets other texts, and is found out.
+//! run which cuts its lists differently after a resume gets other texts, and is found out; unless it is to be as a model at
+//! `exact`, whose results depend on the request alone.
 
 use super::library;
 use crate::llm::{
@@ -22,6 +23,7 @@ pub(super) const NOTHING: u32 = 2;
 
 /// See the file's header.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a script, each of its own")]
 pub(super) struct Scripted {
     pub(super) seed: u64,
     /// Share of generations that go wrong.
@@ -34,6 +36,8 @@ pub(super) struct Scripted {
     pub(super) judges_well: bool,
     /// Whether there is a chat template.
     pub(super) has_template: bool,
+    /// Whether a result depends on its request alone.
+    pub(super) is_exact: bool,
     /// The call (counted from 1) that is interrupted.
     pub(super) interrupt_at: Option<usize>,
     /// Calls so far.
@@ -55,6 +59,7 @@ impl Scripted {
             has_all_faults: false,
             judges_well: true,
             has_template: true,
+            is_exact: false,
             interrupt_at: None,
             calls: 0,
             requested: Vec::new(),
@@ -212,6 +217,12 @@ fn list_key(ids: impl Iterator<Item = u64>) -> u64 {
     rng::key(0, "list", &ids.collect::<Vec<_>>())
 }
 
+/// Numbers for a question's text.
+fn text_key(question: &Question) -> [u64; 3] {
+    let text: String = question.prompt.parts.iter().map(|part| part.text.as_str()).collect();
+    [rng::key(0, &text, &[]), 0, 0]
+}
+
 impl Generate for Scripted {
     fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>> {
         let part = |message: &Message| Part {
@@ -225,7 +236,7 @@ impl Generate for Scripted {
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.call()?;
         self.requested.extend(requests.iter().map(|request| request.id));
-        let list = list_key(requests.iter().map(|request| request.key));
+        let list = if self.is_exact { 0 } else { list_key(requests.iter().map(|request| request.key)) };
         Ok(requests.iter().map(|request| self.complete(request, list)).collect())
     }
 
@@ -237,7 +248,8 @@ impl Generate for Scripted {
         };
         let list = list_key(questions.iter().map(length));
         let answer = |question: &Question| {
-            let mut draw = rng::stream(self.seed, "scripted.score", &[question.id, length(question), list]);
+            let ids = if self.is_exact { text_key(question) } else { [question.id, length(question), list] };
+            let mut draw = rng::stream(self.seed, "scripted.score", &ids);
             let mut weights: Vec<f64> =
                 question.labels.iter().map(|_| draw.random_range(0.01..0.99)).collect();
             if let Some(&same) =

@@ -2,6 +2,7 @@
 
 use super::scripted::{NOTHING, Scripted};
 use super::*;
+use crate::dataset::Seed;
 use crate::llm;
 use crate::store::{self, History, Node};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -50,7 +51,7 @@ pub(super) fn go(
         n_params: Some(135_000_000),
         judge: None,
     };
-    run(model, store, seeds, config, progress)
+    run(model, store, Roots::all(seeds), config, progress)
 }
 
 pub(super) fn new_store() -> (TempDir, Store) {
@@ -135,7 +136,7 @@ fn what_is_eliminated_has_one_reason_and_only_survivors_are_answered() {
     }
     // The script injects every fault of the paper's rules, so every one of them must have fired.
     let of_guards: HashSet<Reason> = guard::GUARDS.iter().map(|guard| guard.reason).collect();
-    let with_guards = [Reason::NearDuplicate, Reason::NoConstraint];
+    let with_guards = [Reason::NoConstraint];
     let paper = Reason::ALL.into_iter().filter(|r| !of_guards.contains(r) && !with_guards.contains(r));
     for reason in paper {
         assert!(reasons.contains_key(reason.name()), "{} never fired: {reasons:?}", reason.name());
@@ -143,12 +144,13 @@ fn what_is_eliminated_has_one_reason_and_only_survivors_are_answered() {
 }
 
 #[test]
-fn an_instruction_occurs_once_among_those_that_live_on() {
+fn an_instruction_occurs_once_among_those_of_a_lineage_that_live_on() {
     let seeds = seeds(100);
     let (_dir, store, _) = finished(3, &seeds, &config(3));
     let mut seen = HashSet::new();
     for row in store.training_rows().unwrap() {
-        let identity = (text::normalise(&row.node.instruction), text::normalise(&row.node.input));
+        let (instruction, input) = (&row.node.instruction, &row.node.input);
+        let identity = (row.node.root_id, text::normalise(instruction), text::normalise(input));
         assert!(seen.insert(identity), "{:?} twice", row.node.instruction);
     }
 }

@@ -86,6 +86,20 @@ pub enum Error {
         /// What stands there.
         value: String,
     },
+    /// Two parts of a run have the same node.
+    #[error("node {id} is in `{}` and in `{}`", .parts[0].display(), .parts[1].display())]
+    Overlap {
+        /// The node.
+        id: u64,
+        /// The directories.
+        parts: [PathBuf; 2],
+    },
+    /// Parts of a run lack what is between them.
+    #[error("no part has seed number {root}, and later ones are there")]
+    Gap {
+        /// From 1.
+        root: u64,
+    },
     /// The directory cannot be made or read.
     #[error("cannot use directory `{}`", .dir.display())]
     Directory {
@@ -148,6 +162,9 @@ impl Error {
                 ),
                 _ => None,
             },
+            Self::Overlap { .. } | Self::Gap { .. } => {
+                Some("merge the shards of one run, each of them once".to_owned())
+            }
             Self::Directory { .. } => None,
         }
     }

@@ -16,6 +16,7 @@
 //! operator names are text to it.
 
 mod error;
+mod merge;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 mod write;
 
 pub use error::{Change, Error};
+pub use merge::{Heading, Merged, merge};
 pub use read::{FunnelRow, History, TokenTotals, TrainingRow};
 pub use write::Unit;
 

@@ -156,7 +156,7 @@ fn connect(path: &Path, create: OpenFlags) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn initialise(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+pub(super) fn initialise(connection: &mut Connection) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -240,3 +240,52 @@ fn a_creation_that_was_cut_short_is_done_again() {
     assert!(Store::open_or_create(dir.path()).unwrap().fingerprint().unwrap().is_empty());
     assert!(matches!(Store::create(dir.path()), Err(Error::Exists { .. })));
 }
+
+/// A journal in a new directory with the seeds of these numbers, closed.
+fn part(roots: &[usize]) -> tempfile::TempDir {
+    let (dir, mut store) = store();
+    let nodes: Vec<Node> = roots.iter().map(|&root| seed(root)).collect();
+    insert(&mut store, &nodes.iter().collect::<Vec<_>>());
+    dir
+}
+
+#[test]
+fn parts_are_merged_in_order_and_overlaps_and_gaps_are_refused() {
+    let (even, odd) = (part(&[0, 2, 4]), part(&[1, 3]));
+    let paths = |parts: &[&tempfile::TempDir]| -> Vec<PathBuf> {
+        parts.iter().map(|part| part.path().to_owned()).collect()
+    };
+    let out = tempfile::tempdir().unwrap();
+    let dir = out.path().join("merged");
+    let heading = Heading {
+        fingerprint: vec![("a".to_owned(), "1".to_owned())],
+        meta: vec![("b".to_owned(), "2".to_owned())],
+    };
+    // What an earlier merge has left is overwritten, and the shards may lie there.
+    std::fs::create_dir_all(dir.join("shards")).unwrap();
+    std::fs::write(dir.join("run.db.merging"), "cut").unwrap();
+    let merged = merge(&dir, &paths(&[&odd, &even]), &heading, &mut |_| ()).unwrap();
+    assert_eq!(merged, Merged { nodes: 5, answers: 0, verdicts: 0 });
+    let store = Store::open(&dir).unwrap();
+    assert_eq!(store.attempts(0, 0).unwrap(), (0..5).map(seed).collect::<Vec<_>>());
+    assert_eq!(store.fingerprint().unwrap(), heading.fingerprint);
+    assert_eq!(store.meta("b").unwrap().as_deref(), Some("2"));
+    drop(store);
+    let again = merge(&dir, &paths(&[&odd, &even]), &heading, &mut |_| ());
+    assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+
+    let refused = |parts: &[&tempfile::TempDir]| {
+        let dir = out.path().join("refused");
+        let error = merge(&dir, &paths(parts), &heading, &mut |_| ()).unwrap_err();
+        assert!(!dir.join(FILE_NAME).exists(), "nothing has the name of a journal");
+        error
+    };
+    let overlap = part(&[1, 2]);
+    assert!(matches!(refused(&[&even, &overlap]), Error::Overlap { id: 30_000, .. }));
+    assert!(matches!(refused(&[&odd]), Error::Gap { root: 1 }));
+    assert!(matches!(refused(&[&even]), Error::Gap { root: 2 }));
+    let foreign = tempfile::tempdir().unwrap();
+    std::fs::write(foreign.path().join("thesis.tex"), "").unwrap();
+    let error = merge(foreign.path(), &paths(&[&even, &odd]), &heading, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::NotARun { .. }), "{error}");
+}

@@ -80,7 +80,7 @@ const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/bench/training.rs", "reports the speed of training"),
     ("src/cli/bench.rs", "dates a record of the history"),
     ("src/cli/doctor.rs", "reports the speed of this machine"),
-    ("src/cli/evolve.rs", "shows tokens per second while a run goes on"),
+    ("src/cli/evolve/reporter.rs", "shows tokens per second while a run goes on"),
     ("src/cli/live.rs", "dates what others see of a run while it goes on"),
     ("src/cli/output.rs", "shows progress every few seconds, with an estimate of what is left"),
     ("src/cli/run/stopwatch.rs", "sums the time of each stage for the summary"),

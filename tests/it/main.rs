@@ -45,6 +45,7 @@ mod report_sample;
 mod run_inputs;
 mod run_loop;
 mod runs;
+mod shards;
 mod sparse_model;
 mod train_cli;
 mod train_cuda;

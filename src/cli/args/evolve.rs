@@ -1,9 +1,13 @@
 //! `evol evolve` as typed.
 
 use crate::dataset::OnBadInput;
-use crate::evolve::{EvolveConfig, Operator, OperatorWeights, Profile, Style};
+use crate::evolve::{EvolveConfig, Operator, OperatorWeights, Profile, Shard, Style};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+
+/// What an experiment file says itself.
+const FROM_CONFIG: [&str; 7] =
+    ["model", "judge_model", "seeds", "on_bad_input", "limit", "EngineArgs", "EvolveSettings"];
 
 /// A run directory with evolved, filtered and answered instructions, from seeds and a model
 ///
@@ -20,12 +24,19 @@ use std::path::PathBuf;
   evol evolve --model base.gguf --out runs/a                      the built-in seeds
   evol evolve --model base.gguf --seeds my.jsonl --out runs/b --rounds 3
   evol evolve --model base.gguf --out runs/c --limit 50 --operators deepening,mutation=2
-  evol evolve --model base.gguf --out runs/d --profile wizardlm   as in the paper"
+  evol evolve --model base.gguf --out runs/d --profile wizardlm   as in the paper
+  evol evolve --config my.toml --shard 3/8                        an eighth of it, into OUT/shards/3"
 )]
 pub(crate) struct EvolveArgs {
     /// Model that evolves, judges and answers: a GGUF file, or the name of a fetched model
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: String,
+    #[arg(long, value_name = "MODEL", required_unless_present = "config")]
+    pub(crate) model: Option<String>,
+    /// Take everything from an experiment file, as `evol run` does, and evolve only
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = FROM_CONFIG)]
+    pub(crate) config: Option<PathBuf>,
+    /// Evolve only the seeds that fall into part I of N; `evol merge-runs` joins the parts to what one run makes
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Another model that judges: a GGUF file, or the name of a fetched model [default: the model itself]
     #[arg(long, value_name = "MODEL")]
     pub(crate) judge_model: Option<String>,
@@ -41,9 +52,10 @@ pub(crate) struct EvolveArgs {
     /// Use that many seeds, drawn at random [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Run directory; new, or made by an earlier `evol evolve` with the same settings
-    #[arg(long, value_name = "RUN")]
-    pub(crate) out: PathBuf,
+    /// Run directory; new, or made by an earlier `evol evolve` with the same settings [default with `--config`: the
+    /// file's, or `shards/I` in it]
+    #[arg(long, value_name = "RUN", required_unless_present = "config")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: super::EngineArgs,
     #[command(flatten)]

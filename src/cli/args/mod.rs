@@ -6,6 +6,7 @@
 //! second copy of a number.
 
 mod bench;
+mod cluster;
 mod engine;
 mod eval;
 mod evolve;
@@ -15,6 +16,7 @@ mod train;
 mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
+pub(crate) use cluster::{MergeRunsArgs, SlurmArgs};
 pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
 pub(crate) use eval::EvalArgs;
 pub(crate) use evolve::{EvolveArgs, StyleArg};
@@ -116,6 +118,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     Status(StatusArgs),
     Compare(CompareArgs),
+    MergeRuns(MergeRunsArgs),
+    Slurm(Box<SlurmArgs>),
     Chat(ChatArgs),
     Tree(TreeArgs),
     Stats(StatsArgs),
@@ -157,6 +161,24 @@ pub(crate) struct RunArgs {
     /// Train each adapter that many times, with other seeds, and compare the means [default: the file's, or 1]
     #[arg(long, value_name = "N")]
     pub(crate) repeats: Option<u64>,
+    /// Stop after this stage; the same command without it goes on from there
+    #[arg(long, value_enum, value_name = "STAGE")]
+    pub(crate) until: Option<UntilArg>,
+}
+
+/// A stage of `evol run`, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum UntilArg {
+    /// Instructions and answers are in the journal
+    Evolve,
+    /// The training files are written
+    Export,
+    /// The adapter is trained
+    Train,
+    /// So are those that it is compared with
+    Baselines,
+    /// The suite is answered and judged
+    Eval,
 }
 
 /// Training files (JSONL) from a run directory, split into train and validation by seed

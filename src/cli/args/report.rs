@@ -30,13 +30,13 @@ pub(crate) struct ReportArgs {
 /// Where a run is, also from another terminal while it goes on
 ///
 /// A run that is worked on shows what its process said last; one that is not shows what was kept and why the rest was not,
-/// the evaluation, and the time of each stage.
+/// the evaluation, and the time of each stage. Of a run that is divided all shards are shown.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol status runs/quickstart
   evol status runs/quickstart --json")]
 pub(crate) struct StatusArgs {
-    /// Run directory
+    /// Run directory, or a folder of shards
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
 }

@@ -17,7 +17,7 @@ pub(super) use evaluate::DIR;
 pub(super) use stopwatch::seconds;
 pub(super) use summary::{FILE_NAME as SUMMARY, Summary};
 
-use super::args::RunArgs;
+use super::args::{RunArgs, UntilArg};
 use super::config::{self, RunConfig};
 use super::error::Error;
 use super::eval;
@@ -29,11 +29,14 @@ use super::report;
 use super::run_dir::RunDir;
 use super::train;
 use crate::dataset::{self, ExportOptions, Exported};
+use crate::evolve::Summary as Evolved;
 use crate::store::Store;
 use crate::train::TrainSummary;
 use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use stopwatch::Stopwatch;
+use summary::CheckedAnswer;
 
 /// Runs the command.
 ///
@@ -57,8 +60,11 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
     [&model, &config.out].into_iter().chain(&config.seeds.file).try_for_each(|path| recordable(path))?;
     config.model = model.display().to_string();
 
-    let experiment = Experiment { config, model, session };
-    let summary = experiment.run()?;
+    let experiment = Experiment { config, model, session, until: args.until };
+    let Some(summary) = experiment.run()? else {
+        session.output.note("stopped where `--until` says; the same command without it goes on from here");
+        return Ok(());
+    };
     if session.output.is_json() {
         return session.output.document(&summary);
     }
@@ -70,59 +76,117 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// What the stages up to the evaluation made.
+struct Made {
+    evolved: Evolved,
+    exported: Exported,
+    trained: TrainSummary,
+}
+
+/// The rest of a summary.
+struct Measured {
+    seconds: BTreeMap<String, f64>,
+    model_sha256: String,
+    funnel: Vec<funnel::FunnelCell>,
+    page: PathBuf,
+    check: Vec<CheckedAnswer>,
+}
+
 struct Experiment<'a> {
     config: RunConfig,
     model: PathBuf,
     session: &'a Session,
+    until: Option<UntilArg>,
 }
 
 impl Experiment<'_> {
-    fn run(&self) -> Result<Summary> {
-        let evolve_plan = EvolvePlan::from_config(&self.config, &self.model, self.session)?;
+    /// Goes through the stages; `None`: it was to stop before the last.
+    fn run(&self) -> Result<Option<Summary>> {
+        let plan = EvolvePlan::from_config(&self.config, &self.model, self.session)?;
         let dir = RunDir::claim(&self.config.out)?;
         let mut store = Store::open_or_create(dir.path())?;
         self.check_config(&dir)?;
-        evolve::check_begun(&evolve_plan, &dir, &store, self.session)?;
+        evolve::check_begun(&plan, &dir, &store, self.session)?;
         if let Some(summary) = dir.read_json::<Summary>(summary::FILE_NAME)? {
             self.session
                 .output
                 .note(&format!("the run in `{}` is finished; nothing is done again", dir.path().display()));
-            return Ok(summary);
+            return Ok(Some(summary));
         }
-        let compute = evolve::compute(&evolve_plan, &dir, &store, self.session)?;
         // What may change in a run that goes on, such as `min_yield`, is kept as it was last.
         dir.write(config::FILE_NAME, &self.config.to_toml())?;
         let mut stopwatch = Stopwatch::new(&dir)?;
-
-        stopwatch.start("evolve")?;
-        let tick = &mut || stopwatch.tick();
-        let evolved = evolve::stage(&evolve_plan, &compute, &dir, &mut store, self.session, tick)?;
-        self.session.check_interrupt()?;
-        stopwatch.start("export")?;
-        let suite = self.config.eval.suite()?;
-        let tests = Tests { files: &self.config.export.decontaminate, suite: suite.as_ref() };
-        let exported =
-            export::stage(&store, dir.path(), tests, &self.export_options(), &dir.path().join("export"))?;
-        stopwatch.start("train")?;
-        let trained = self.train(&exported, &mut || stopwatch.tick())?;
-        self.session.check_interrupt()?;
-        if let Some(suite) = suite {
-            stopwatch.start("baselines")?;
-            let tick = &mut || stopwatch.tick();
-            let adapters = evaluate::other_adapters(self, &store, &exported, &trained, tick)?;
-            stopwatch.start("eval")?;
-            let tick = &mut || stopwatch.tick();
-            evaluate::evaluate(self, &store, suite, &exported, adapters, tick)?;
-            self.session.check_interrupt()?;
-        }
+        let Some(made) = self.make(&plan, &dir, &mut store, &mut stopwatch)? else {
+            stopwatch.stop()?;
+            return Ok(None);
+        };
         stopwatch.start("check")?;
-        let check = check::run(self, &store, &trained)?;
+        let check = check::run(self, &store, &made.trained)?;
         stopwatch.start("report")?;
         let page = dir.path().join(report::FILE_NAME);
         report::stage(&store, dir.path(), &page, self.session)?;
         let seconds = stopwatch.stop()?;
+        let model_sha256 = plan.model_sha256().to_owned();
+        let funnel = funnel::cells(&store.funnel()?);
+        let summary = self.summary(made, Measured { seconds, model_sha256, funnel, page, check });
+        dir.write_json(summary::FILE_NAME, &summary)?;
+        Ok(Some(summary))
+    }
 
-        let summary = Summary {
+    /// The stages up to the evaluation; `None`: it was to stop after one of them.
+    fn make(
+        &self,
+        plan: &EvolvePlan,
+        dir: &RunDir,
+        store: &mut Store,
+        stopwatch: &mut Stopwatch<'_>,
+    ) -> Result<Option<Made>> {
+        stopwatch.start("evolve")?;
+        let evolved = evolve::stage(plan, dir, store, self.session, &mut || stopwatch.tick())?;
+        if self.stops_after(UntilArg::Evolve)? {
+            return Ok(None);
+        }
+        stopwatch.start("export")?;
+        let suite = self.config.eval.suite()?;
+        let tests = Tests { files: &self.config.export.decontaminate, suite: suite.as_ref() };
+        let exported =
+            export::stage(store, dir.path(), tests, &self.export_options(), &dir.path().join("export"))?;
+        if self.stops_after(UntilArg::Export)? {
+            return Ok(None);
+        }
+        stopwatch.start("train")?;
+        let trained = self.train(&exported, &mut || stopwatch.tick())?;
+        if self.stops_after(UntilArg::Train)? {
+            return Ok(None);
+        }
+        if let Some(suite) = suite {
+            stopwatch.start("baselines")?;
+            let tick = &mut || stopwatch.tick();
+            let adapters = evaluate::other_adapters(self, store, &exported, &trained, tick)?;
+            if self.stops_after(UntilArg::Baselines)? {
+                return Ok(None);
+            }
+            stopwatch.start("eval")?;
+            let tick = &mut || stopwatch.tick();
+            evaluate::evaluate(self, store, suite, &exported, adapters, tick)?;
+        }
+        let stops = self.stops_after(UntilArg::Eval)? || self.stops_after(UntilArg::Baselines)?;
+        Ok((!stops).then_some(Made { evolved, exported, trained }))
+    }
+
+    /// Whether `stage`, which is done, was to be the last.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after Ctrl-C.
+    fn stops_after(&self, stage: UntilArg) -> Result<bool, Error> {
+        self.session.check_interrupt()?;
+        Ok(self.until == Some(stage))
+    }
+
+    fn summary(&self, made: Made, measured: Measured) -> Summary {
+        let Made { evolved, exported, trained } = made;
+        let Measured { seconds, model_sha256, funnel, page, check } = measured;
+        Summary {
             evol_version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: self.config.seed,
             seeds: evolved.seeds,
@@ -130,7 +194,7 @@ impl Experiment<'_> {
             kept: evolved.kept,
             eliminated: evolved.eliminated,
             answers: evolved.answers,
-            funnel: funnel::cells(&store.funnel()?),
+            funnel,
             generated_tokens: evolved.tokens.evolve_tokens + evolved.tokens.answer_tokens,
             train_records: exported.train_records,
             validation_records: exported.validation_records,
@@ -141,14 +205,12 @@ impl Experiment<'_> {
             validation_loss_after: trained.validation_loss_after,
             seconds,
             model: self.model.clone(),
-            model_sha256: evolve_plan.model_sha256().to_owned(),
+            model_sha256,
             adapter: trained.adapter_gguf,
             adapter_peft: trained.adapter_peft,
             report: Some(page),
             check,
-        };
-        dir.write_json(summary::FILE_NAME, &summary)?;
-        Ok(summary)
+        }
     }
 
     /// Compares the configuration with that of a run that was begun.

@@ -87,7 +87,7 @@ const REASONS: [&str; 12] = [
     "scaffold_leak",
     "refused",
     "asks_back",
-    "near_duplicate",
+    "duplicate",
     "no_gain",
     "answer_looping",
     "missing_context",

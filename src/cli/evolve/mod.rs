@@ -1,27 +1,34 @@
 //! `evol evolve`: seeds and a model make a run directory.
 
-use super::args::EvolveArgs;
-use super::compute::{Compute, EngineSettings};
-use super::config::{RunConfig, SeedsSection};
-use super::error::Error;
-use super::manifest::{self, Journal, Manifest, ModelEntry, SeedsEntry};
-use super::output::{Output, Progress};
-use super::plan::{self, Session};
-use super::run::funnel;
-use super::run_dir::RunDir;
-use super::shell;
+mod reporter;
+
+use crate::cli::args::EvolveArgs;
+use crate::cli::compute::{self, Compute, EngineSettings};
+use crate::cli::config::{self, RunConfig, SeedsSection};
+use crate::cli::error::Error;
+use crate::cli::known_models;
+use crate::cli::manifest::{self, Journal, Manifest, ModelEntry, SeedsEntry};
+use crate::cli::output::Output;
+use crate::cli::plan::{self, Session};
+use crate::cli::run::funnel;
+use crate::cli::run_dir::RunDir;
+use crate::cli::shell;
 use crate::dataset::{self, BadLine, Seed};
-use crate::evolve::{self, Chunk, Event, EvolveConfig, JudgeModel, Policy, Summary};
+use crate::evolve::{self, EvolveConfig, JudgeModel, Roots, Shard, Summary};
 use crate::gguf::Gguf;
 use crate::llm::{self, Determinism, Engine};
 use crate::rng;
 use crate::store::Store;
 use anyhow::{Context, Result};
+use reporter::Reporter;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// Where a run that is divided has its shards.
+pub(crate) const SHARDS: &str = "shards";
 
 /// How often the speed is looked at while a chunk is generated.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,6 +43,7 @@ pub(crate) struct EvolvePlan {
     config: EvolveConfig,
     engine: EngineSettings,
     judge: Option<JudgePlan>,
+    shard: Shard,
 }
 
 /// A model that judges only.
@@ -81,8 +89,25 @@ fn model_entry(path: PathBuf) -> Result<(PathBuf, ModelEntry)> {
 }
 
 impl EvolvePlan {
-    /// Checks `evol evolve`.
-    fn from_args(args: &EvolveArgs, session: &Session) -> Result<Self> {
+    /// Checks `evol evolve`; the run directory too.
+    fn from_args(args: &EvolveArgs, session: &Session) -> Result<(Self, PathBuf)> {
+        let shard = args.shard.unwrap_or(Shard::WHOLE);
+        if let Some(path) = &args.config {
+            let mut config = config::read(path)?;
+            if let Some(seed) = session.seed {
+                config.set_seed(seed);
+            }
+            config.validate(path)?;
+            let model = known_models::resolve(&config.model, Path::new(""))?;
+            let out = args.out.clone().unwrap_or_else(|| match shard {
+                Shard::WHOLE => config.out.clone(),
+                shard => config.out.join(SHARDS).join(shard.index().to_string()),
+            });
+            return Ok((Self { shard, ..Self::from_config(&config, &model, session)? }, out));
+        }
+        let (Some(model), Some(out)) = (&args.model, &args.out) else {
+            unreachable!("clap asks for both where there is no `--config`")
+        };
         let section = SeedsSection {
             file: args.seeds.clone(),
             on_bad_input: args.on_bad_input.into(),
@@ -92,8 +117,9 @@ impl EvolvePlan {
         let config = args.settings.config(session.seed.unwrap_or(0));
         config.validate()?;
         let judge = args.judge_model.as_deref().map(plan::model).transpose()?;
-        let models = (plan::model(&args.model)?, judge);
-        Self::new(models, &section, config, (&args.engine).into(), session)
+        let models = (plan::model(model)?, judge);
+        let plan = Self::new(models, &section, config, (&args.engine).into(), session)?;
+        Ok((Self { shard, ..plan }, out.clone()))
     }
 
     /// Checks the parts of `evol run` that concern evolving; ranges are checked already.
@@ -120,7 +146,11 @@ impl EvolvePlan {
         let licence = seeds.licence.as_deref();
         let seeds = limited(read_seeds(seeds, session.output)?, seeds.limit, config.seed)?;
         let seeds_entry = SeedsEntry::new(file, licence, &seeds);
-        Ok(Self { model, model_entry, seeds, seeds_entry, config, engine, judge })
+        Ok(Self { model, model_entry, seeds, seeds_entry, config, engine, judge, shard: Shard::WHOLE })
+    }
+
+    fn roots(&self) -> Roots<'_> {
+        Roots { seeds: &self.seeds, shard: self.shard }
     }
 
     /// What decides the bytes besides the model: how the engine runs, and who judges.
@@ -179,12 +209,11 @@ fn limited(seeds: Vec<Seed>, limit: Option<usize>, seed: u64) -> Result<Vec<Seed
 /// # Errors
 /// Model, seeds or directory are unusable, llama.cpp fails, or the run was interrupted.
 pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
-    let plan = EvolvePlan::from_args(args, session)?;
-    let dir = RunDir::claim(&args.out)?;
+    let (plan, out) = EvolvePlan::from_args(args, session)?;
+    let dir = RunDir::claim(&out)?;
     let mut store = Store::open_or_create(dir.path())?;
     check_begun(&plan, &dir, &store, session)?;
-    let compute = compute(&plan, &dir, &store, session)?;
-    let summary = stage(&plan, &compute, &dir, &mut store, session, &mut || ())?;
+    let summary = stage(&plan, &dir, &mut store, session, &mut || ())?;
     let cells = funnel::cells(&store.funnel()?);
     if session.output.is_json() {
         return session.output.document(&json!({"summary": summary, "funnel": cells}));
@@ -197,7 +226,10 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
         summary.answers,
         summary.tokens.evolve_tokens + summary.tokens.answer_tokens,
     ))?;
-    let next = shell::evol(&["export", &shell::word(dir.path()), "--out", "data"]);
+    let next = match plan.shard {
+        Shard::WHOLE => shell::evol(&["export", &shell::word(dir.path()), "--out", "data"]),
+        _ => format!("{}, once every shard is finished", shell::evol(&["merge-runs", "OUT", "SHARDS"])),
+    };
     session.output.note(&format!("\nNext: {next}"));
     Ok(())
 }
@@ -210,37 +242,43 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
 pub(crate) fn check_begun(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<()> {
     let journal = store.fingerprint()?;
     let recipe = plan.engine.recipe_of_begun(&plan.model, &journal, session.threads)?;
-    let recipe = plan.recipe(recipe, session.threads);
-    evolve::check(store, plan.model_sha256(), &recipe, &plan.seeds, &plan.config)
+    let mut recipe = plan.recipe(recipe, session.threads);
+    if evolve::is_finished(store)? {
+        // Nothing is generated any more: another machine may take it from here.
+        compute::take_over_build(&mut recipe, &journal);
+    }
+    evolve::check(store, plan.model_sha256(), &recipe, plan.roots(), &plan.config)
         .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))
 }
 
 /// What the engine computes with, in a run that [`check_begun`] let pass.
-///
-/// # Errors
-/// As [`run`]; [`crate::store::Error::Changed`] if a converted model has become another file.
-pub(crate) fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<Compute> {
+fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) -> Result<Compute> {
     let sha256 = plan.model_sha256();
     let compute = Compute::prepare(&plan.engine, &plan.model, sha256, &store.fingerprint()?, session)?;
     let recipe = plan.recipe(compute.recipe(), session.threads);
-    evolve::check(store, sha256, &recipe, &plan.seeds, &plan.config)
+    evolve::check(store, sha256, &recipe, plan.roots(), &plan.config)
         .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?;
     Ok(compute)
 }
 
-/// Evolves, or goes on where an earlier process stopped, and keeps the manifest. `tick` is called every second.
+/// Evolves a run that [`check_begun`] let pass, or goes on where an earlier process stopped, and keeps the manifest. `tick`
+/// is called every second. Of a run that has come to its end only the numbers are read.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; [`crate::store::Error::Changed`] if a converted model has become another file.
 pub(crate) fn stage(
     plan: &EvolvePlan,
-    compute: &Compute,
     dir: &RunDir,
     store: &mut Store,
     session: &Session,
     tick: &mut (dyn FnMut() + Send),
 ) -> Result<Summary> {
     session.output.live().follow(dir.path());
+    if evolve::is_finished(store)? {
+        manifest::complete(dir, store)?;
+        return Ok(Summary::of(store)?);
+    }
+    let compute = &compute(plan, dir, store, session)?;
     // That of a run that goes on is there already.
     if store.fingerprint()?.is_empty() {
         write_manifest(plan, compute, dir, store)?;
@@ -271,7 +309,8 @@ pub(crate) fn stage(
                 reporting.tick();
             }
         });
-        let result = evolve::run(model, store, &plan.seeds, &plan.config, &mut |event| reporter.event(event));
+        let result =
+            evolve::run(model, store, plan.roots(), &plan.config, &mut |event| reporter.event(event));
         drop(stop);
         result
     });
@@ -313,129 +352,6 @@ fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &St
         },
     );
     Ok(dir.write_json(manifest::FILE_NAME, &manifest)?)
-}
-
-/// Says how far an evolution is: chunk by chunk from its events, in between from the engine's counters.
-struct Reporter<'a> {
-    output: Output,
-    counters: &'a llm::Progress,
-    /// Shared with the thread that ticks.
-    state: Mutex<State>,
-}
-
-struct State {
-    progress: Progress,
-    /// Where the last chunk was.
-    chunk: Option<Chunk>,
-    /// Requests finished when the last chunk was committed.
-    finished: u64,
-    started: Instant,
-}
-
-impl<'a> Reporter<'a> {
-    fn new(output: Output, counters: &'a llm::Progress) -> Self {
-        let progress = output.progress("evolve");
-        let state = Mutex::new(State { progress, chunk: None, finished: 0, started: Instant::now() });
-        Self { output, counters, state }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("whoever holds it does not panic")
-    }
-
-    fn event(&self, event: &Event) {
-        let mut state = self.state();
-        match event {
-            Event::Begun { style, seeds } => {
-                state.progress.say(&format!("evolving {seeds} seeds, prompt style {}", style.name()));
-            }
-            Event::Calibrated(calibration) if !calibration.trusted => state.progress.say(&format!(
-                "the judge cannot tell the same from different on this model (area under the curve {:.2}): words \
-                 decide what brings something new, and difficulty is not rated",
-                calibration.auc
-            )),
-            Event::Calibrated(calibration) => state.progress.say(&format!(
-                "the judge tells the same from different with an area under the curve of {:.2}",
-                calibration.auc
-            )),
-            Event::Settled(policy) => state.progress.say(&settled(policy)),
-            Event::Chunk(chunk) => {
-                let same = state.chunk.as_ref().is_some_and(|last| place(last) == place(chunk));
-                if !same {
-                    let next = self.output.progress(&label(chunk));
-                    std::mem::replace(&mut state.progress, next).finish();
-                }
-                state.finished = self.counters.stats().finished;
-                let detail = self.speed(&state);
-                state.progress.update(chunk.done as u64, chunk.total as u64, &detail);
-                state.chunk = Some(chunk.clone());
-            }
-        }
-    }
-
-    /// Between two chunks: what the engine has finished of the next one counts already.
-    fn tick(&self) {
-        let mut state = self.state();
-        let detail = self.speed(&state);
-        let (done, total) = match &state.chunk {
-            Some(chunk) if chunk.done < chunk.total => {
-                let ahead = self.counters.stats().finished - state.finished;
-                ((chunk.done as u64 + ahead).min(chunk.total as u64), chunk.total as u64)
-            }
-            // The first chunk of a stage tells how many there are.
-            _ => (0, 0),
-        };
-        state.progress.update(done, total, &detail);
-        self.output.live().tokens(self.counters.stats().generated_tokens);
-    }
-
-    fn speed(&self, state: &State) -> String {
-        let llm::EngineStats { generated_tokens: generated, finished, .. } = self.counters.stats();
-        if generated == 0 {
-            return format!("{finished} pairs judged to calibrate the judge");
-        }
-        let speed = generated as f64 / state.started.elapsed().as_secs_f64().max(1e-3);
-        format!("{generated} tokens generated, {speed:.0} tokens/s")
-    }
-
-    fn finish(self) {
-        let state = self.state.into_inner().expect("whoever held it did not panic");
-        state.progress.finish();
-    }
-}
-
-/// How a run will evolve, and why.
-fn settled(policy: &Policy) -> String {
-    let used = evolve::Operator::ALL.into_iter().filter(|&operator| policy.operators.get(operator) > 0.0);
-    let operators: Vec<&str> = used.map(evolve::Operator::name).collect();
-    let Policy { profile, rounds, attempts, answer_samples, .. } = policy;
-    let mut text = format!(
-        "profile {}: {rounds} rounds, {attempts} attempts, {answer_samples} answers at most; {}",
-        profile.name(),
-        operators.join(", ")
-    );
-    for why in &policy.why {
-        text.push_str("\n  ");
-        text.push_str(why);
-    }
-    text
-}
-
-fn place(chunk: &Chunk) -> (u32, u32, evolve::Stage) {
-    (chunk.round, chunk.attempt, chunk.stage)
-}
-
-fn label(chunk: &Chunk) -> String {
-    let stage = match chunk.stage {
-        evolve::Stage::Evolve => "evolve",
-        evolve::Stage::Judge => "judge",
-        evolve::Stage::Answer => "answer",
-        evolve::Stage::Rate => "rate",
-    };
-    match chunk.round {
-        0 => format!("seeds {stage}"),
-        round => format!("round {round} {stage}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,23 @@
-//! `evol status`: where a run is, on one screen, while it goes on and afterwards.
+//! `evol status`: where a run is, on one screen, while it goes on and afterwards; or where all of its shards are.
 //!
 //! Where in the flow: whoever works on a run has its journal alone, so while that goes on only the files beside it are read
 //! (`live`); afterwards the journal's counts are shown, too.
 //!
 //! **Invariant:** the lock of the run is looked at and given back at once, and a journal that somebody has is not waited for.
 
-use super::args::StatusArgs;
-use super::error::Error;
-use super::eval;
-use super::live::{self, LastProgress};
-use super::output::duration;
-use super::plan::Session;
-use super::run::{self, DIR as EVAL_DIR, funnel};
-use super::run_dir::RunDir;
+mod shards;
+
+use crate::cli::args::StatusArgs;
+use crate::cli::config;
+use crate::cli::error::Error;
+use crate::cli::eval;
+use crate::cli::live::{self, LastProgress};
+use crate::cli::output::duration;
+use crate::cli::plan::Session;
+use crate::cli::run::{self, DIR as EVAL_DIR, funnel};
+use crate::cli::run_dir::RunDir;
 use crate::eval::Evaluation;
+use crate::evolve::{self, Shard};
 use crate::store::{self, Store};
 use anyhow::Result;
 use serde::Serialize;
@@ -36,6 +40,8 @@ enum State {
 struct RunStatus {
     run: PathBuf,
     state: State,
+    /// Which part of a run it is, as `I/N`; `None`: not divided, or somebody works on it.
+    shard: Option<String>,
     /// The last that was said of its progress.
     progress: Option<LastProgress>,
     /// By stage, in their order.
@@ -51,6 +57,12 @@ struct RunStatus {
 /// # Errors
 /// There is no run.
 pub(crate) fn run(args: &StatusArgs, session: &Session) -> Result<()> {
+    if let Some(all) = shards::look(&args.run)? {
+        if session.output.is_json() {
+            return session.output.document(&all);
+        }
+        return session.output.data(&shards::screen(&all));
+    }
     let status = look(&args.run)?;
     if session.output.is_json() {
         return session.output.document(&status);
@@ -62,33 +74,51 @@ fn look(dir: &Path) -> Result<RunStatus> {
     if !dir.join(store::FILE_NAME).is_file() {
         return Err(store::Error::Missing { dir: dir.to_owned() }.into());
     }
-    let (state, funnel) = match RunDir::claim(dir) {
+    let (state, journal) = match RunDir::claim(dir) {
         Err(Error::InUse { .. }) => (State::Running, None),
         Err(other) => return Err(other.into()),
         Ok(lock) => {
             drop(lock);
-            let finished = dir.join(run::SUMMARY).is_file();
-            (if finished { State::Finished } else { State::Stopped }, counts(dir)?)
+            let journal = read_journal(dir)?;
+            // What `evol evolve` made has no stages after the journal's.
+            let is_all = !dir.join(config::FILE_NAME).is_file();
+            let is_evolved = is_all && journal.as_ref().is_some_and(|journal| journal.is_finished);
+            let finished = is_evolved || dir.join(run::SUMMARY).is_file();
+            (if finished { State::Finished } else { State::Stopped }, journal)
         }
     };
-    let report = dir.join(super::report::FILE_NAME);
+    let report = dir.join(crate::cli::report::FILE_NAME);
     Ok(RunStatus {
         run: dir.to_owned(),
         state,
+        shard: journal.as_ref().and_then(|journal| journal.shard.clone()),
         progress: live::read_status(dir),
         seconds: run::seconds(dir),
-        funnel,
+        funnel: journal.map(|journal| journal.funnel),
         evaluation: eval::read(&dir.join(EVAL_DIR)),
         report: report.is_file().then_some(report),
     })
 }
 
-/// What the journal counts; `None`: somebody else reads it just now.
-fn counts(dir: &Path) -> Result<Option<Vec<funnel::FunnelCell>>> {
-    match Store::open(dir) {
-        Err(store::Error::Busy { .. }) => Ok(None),
-        store => Ok(Some(funnel::cells(&store?.funnel()?))),
-    }
+/// What is read of a journal that nobody works on.
+struct Journal {
+    shard: Option<String>,
+    is_finished: bool,
+    funnel: Vec<funnel::FunnelCell>,
+}
+
+/// `None`: somebody else reads it just now.
+fn read_journal(dir: &Path) -> Result<Option<Journal>> {
+    let store = match Store::open(dir) {
+        Err(store::Error::Busy { .. }) => return Ok(None),
+        store => store?,
+    };
+    let shard = evolve::shard_of(&store)?;
+    Ok(Some(Journal {
+        shard: (shard != Shard::WHOLE).then(|| shard.to_string()),
+        is_finished: evolve::is_finished(&store)?,
+        funnel: funnel::cells(&store.funnel()?),
+    }))
 }
 
 fn screen(status: &RunStatus) -> String {

@@ -1,0 +1,96 @@
+//! `evol merge-runs`: the shards of a run become one run.
+//!
+//! Where in the flow: after every `evol evolve --shard I/N`; `evol export`, or `evol run` with the configuration of the shards,
+//! goes on from what comes out.
+//!
+//! **Invariant:** the shards are left as they are. A merge that was killed is made again by the same command; one that is done
+//! is not.
+
+use super::args::MergeRunsArgs;
+use super::error::Error;
+use super::evolve::SHARDS;
+use super::manifest;
+use super::plan::Session;
+use super::run::funnel;
+use super::run_dir::{RunDir, runs_in};
+use super::shell;
+use crate::evolve;
+use crate::store::{self, Store};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Runs the command.
+///
+/// # Errors
+/// The shards do not make a run, one of them is in use, or OUT is somebody else's.
+pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
+    let parts = parts(&args.runs)?;
+    let dir = RunDir::claim(&args.out)?;
+    let mut progress = session.output.progress("merge");
+    let merged =
+        evolve::merge(dir.path(), &parts, &mut |rows| progress.update(rows, 0, &format!("{rows} rows")))
+            .with_context(|| format!("cannot merge into `{}`", dir.path().display()))?;
+    progress.finish();
+    let store = Store::open(dir.path())?;
+    if dir.read(manifest::FILE_NAME)?.is_none()
+        && let Some(of_a_shard) = read_manifest(&parts[0])?
+    {
+        dir.write_json(manifest::FILE_NAME, &of_a_shard)?;
+    }
+    manifest::complete(&dir, &store)?;
+    let cells = funnel::cells(&store.funnel()?);
+    if session.output.is_json() {
+        let document = json!({ "shards": parts.len(), "rows": merged, "funnel": cells });
+        return session.output.document(&document);
+    }
+    let what = match merged {
+        None => "had been merged before".to_owned(),
+        Some(rows) => {
+            format!("{} instructions, {} answers, {} verdicts", rows.nodes, rows.answers, rows.verdicts)
+        }
+    };
+    session.output.data(&format!(
+        "{}\n{}: {} shards, {what}\n",
+        funnel::table(&cells),
+        dir.path().display(),
+        parts.len()
+    ))?;
+    let next = shell::evol(&["export", &shell::word(dir.path()), "--out", "data"]);
+    session.output.note(&format!("\nNext: {next}"));
+    Ok(())
+}
+
+/// The run directories that were named, or that lie in the folders that were; nobody works on any of them.
+fn parts(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut parts = Vec::new();
+    for path in named {
+        if path.join(store::FILE_NAME).is_file() {
+            parts.push(path.clone());
+            continue;
+        }
+        let mut found = runs_in(path)?;
+        if found.is_empty() {
+            // OUT itself may be named: its shards are meant.
+            found = runs_in(&path.join(SHARDS))?;
+        }
+        if found.is_empty() {
+            return Err(store::Error::Missing { dir: path.clone() }.into());
+        }
+        parts.append(&mut found);
+    }
+    for part in &parts {
+        drop(RunDir::claim(part)?);
+    }
+    Ok(parts)
+}
+
+/// The manifest of a shard; `None`: there is none.
+fn read_manifest(part: &std::path::Path) -> Result<Option<Value>, Error> {
+    let path = part.join(manifest::FILE_NAME);
+    match std::fs::read(&path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { path, source }),
+    }
+}

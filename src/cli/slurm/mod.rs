@@ -1,0 +1,144 @@
+//! `evol slurm`: a run as jobs of a Slurm cluster.
+//!
+//! Where in the flow: writes scripts that call `evol evolve --shard`, `evol merge-runs` and `evol run --until`, and submits them if asked
+//! to. Scheduling is Slurm's, and there is no transport: shards meet as files on a file system that the nodes share.
+//!
+//! **Invariant:** the jobs use the configuration as it was here (`OUT/slurm/config.toml`), whatever becomes of the file that was
+//! named; a second call with another configuration is refused.
+//! **Invariant:** every job can be killed at any instant and queued again.
+
+mod script;
+
+use super::args::{ComputeFormatArg, DeviceArg, SlurmArgs};
+use super::config::{self, RunConfig};
+use super::error::Error;
+use super::plan::{Session, recordable};
+use super::run_dir::RunDir;
+use super::{known_models, shell};
+use anyhow::{Context, Result};
+use script::{Cluster, Jobs};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Folder of the scripts, the logs and the configuration, in the run directory.
+const DIR: &str = "slurm";
+
+/// Runs the command.
+///
+/// # Errors
+/// The configuration cannot be used, or is another than before; a file cannot be written; `sbatch` refuses.
+pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
+    let config = read(args, session)?;
+    let run = RunDir::claim(&config.out)?;
+    let dir = RunDir::claim(&run.path().join(DIR))?;
+    if let Some(earlier) = dir.read(config::FILE_NAME)? {
+        let changes = config.changes(&earlier);
+        if !changes.is_empty() {
+            return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into());
+        }
+    }
+    dir.write(config::FILE_NAME, &config.to_toml())?;
+    let jobs =
+        Jobs { out: run.path().to_owned(), dir: dir.path().to_owned(), cluster: cluster(args, session)? };
+    let scripts = jobs.scripts();
+    for (name, text) in &scripts {
+        dir.write(name, text)?;
+    }
+    let submit = dir.path().join(script::SUBMIT);
+    let submitted = if args.submit { Some(submit_with(&submit)?) } else { None };
+    if session.output.is_json() {
+        let names: Vec<PathBuf> = scripts.iter().map(|(name, _)| dir.path().join(name)).collect();
+        return session.output.document(&json!({
+            "run": run.path(), "shards": args.shards, "scripts": names, "submit": submit, "jobs": submitted,
+        }));
+    }
+    let status = shell::evol(&["status", &shell::word(run.path())]);
+    if let Some(submitted) = submitted {
+        session.output.data(&submitted)?;
+        session.output.note(&format!("\nWhere it is: {status}"));
+        return Ok(());
+    }
+    session.output.data(&jobs.submit())?;
+    session.output.note(&format!(
+        "\nNothing was submitted. Submit it with `--submit`, or: bash {}\nWhere it is then: {status}",
+        shell::quoted(&submit.display().to_string())
+    ));
+    Ok(())
+}
+
+/// The experiment, with absolute paths, checked for what only a cluster can go wrong with.
+fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
+    let path = &args.config;
+    let mut config = config::read(path)?;
+    if let Some(seed) = session.seed {
+        config.set_seed(seed);
+    }
+    if let Some(out) = &args.out {
+        config.out = std::path::absolute(out).with_context(|| format!("cannot use `{}`", out.display()))?;
+    }
+    config.validate(path)?;
+    if config.compute_format == ComputeFormatArg::Auto {
+        return Err(Error::ConfigValue {
+            path: path.clone(),
+            key: "compute_format".to_owned(),
+            message: "is `auto`, so that each node may choose another one: expected `as-is`, `q8_0` or `f16`"
+                .to_owned(),
+        }
+        .into());
+    }
+    // Here, so that a model that is not there is no news from 64 jobs.
+    let model = known_models::resolve(&config.model, Path::new(""))?;
+    let model = std::path::absolute(&model).with_context(|| format!("cannot use `{}`", model.display()))?;
+    [&model, &config.out].into_iter().try_for_each(|path| recordable(path))?;
+    config.model = model.display().to_string();
+    Ok(config)
+}
+
+fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
+    let evol = match &args.evol {
+        Some(evol) => {
+            std::path::absolute(evol).with_context(|| format!("cannot use `{}`", evol.display()))?
+        }
+        None => {
+            std::env::current_exe().context("cannot tell where this program lies: name it with `--evol`")?
+        }
+    };
+    let named = [
+        ("partition", &args.partition),
+        ("account", &args.account),
+        ("time", &args.time),
+        ("mem", &args.mem),
+    ];
+    let named = named.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?)));
+    let cores = args.cpus_per_task.map(|cores| format!("--cpus-per-task={cores}"));
+    let options: Vec<String> = named.chain(cores).chain(args.sbatch.iter().cloned()).collect();
+    if let Some(found) = options.iter().chain(&args.train_sbatch).find(|option| option.contains('\n')) {
+        let (flag, found) = ("--sbatch", format!("{found:?}"));
+        return Err(Error::Flag { flag, found, expected: "one option on one line" }.into());
+    }
+    Ok(Cluster {
+        evol,
+        shards: args.shards,
+        max_running: args.max_running,
+        options,
+        train_options: args.train_sbatch.clone(),
+        threads: args.cpus_per_task,
+        device: match session.device {
+            DeviceArg::Cpu => None,
+            DeviceArg::Cuda(number) => Some(format!("cuda:{number}")),
+        },
+        scratch: args.scratch.clone(),
+    })
+}
+
+/// Runs the script that submits; what it said.
+fn submit_with(script: &Path) -> Result<String> {
+    let output = Command::new("bash").arg(script).output().context("cannot run `bash`")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(said);
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Submit { script: script.to_owned(), said, reason }.into())
+}

@@ -1,0 +1,261 @@
+//! The texts of the job scripts.
+//!
+//! **Invariant:** every path is quoted for the shell; nothing in a script depends on where it is submitted from.
+
+use crate::cli::evolve::SHARDS;
+use crate::cli::shell::quoted;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The script that submits the others.
+pub(super) const SUBMIT: &str = "submit.sh";
+
+/// Before the limit of its time a job is told to stop, this many seconds: a chunk of generations is to end in them.
+const GRACE_SECONDS: u32 = 120;
+
+/// How often a job is queued again after it was killed without being told to stop. A process that runs out of memory dies every
+/// time.
+const MAX_KILLS: u32 = 3;
+
+/// What is known about the cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    /// The program.
+    pub(super) evol: PathBuf,
+    pub(super) shards: u32,
+    /// Shards at once.
+    pub(super) max_running: Option<u32>,
+    /// Of `sbatch`, for all jobs.
+    pub(super) options: Vec<String>,
+    /// The same for those that train and evaluate.
+    pub(super) train_options: Vec<String>,
+    pub(super) threads: Option<u32>,
+    /// Where the trainer runs.
+    pub(super) device: Option<String>,
+    /// Folder on a node's own disk.
+    pub(super) scratch: Option<PathBuf>,
+}
+
+/// The jobs of a run.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    /// The run directory.
+    pub(super) out: PathBuf,
+    /// Of the scripts, the logs and the configuration.
+    pub(super) dir: PathBuf,
+    pub(super) cluster: Cluster,
+}
+
+/// The jobs after the shards, each of which waits for the one before: name, and whether it may want a GPU.
+const AFTER: [(&str, bool); 4] = [("merge", false), ("train", true), ("eval", true), ("report", false)];
+
+impl Jobs {
+    /// All scripts, by name.
+    pub(super) fn scripts(&self) -> Vec<(String, String)> {
+        let mut scripts = vec![("evolve.sh".to_owned(), self.shard())];
+        for (name, wants_gpu) in AFTER {
+            let head = self.head(name, wants_gpu, &[]);
+            scripts
+                .push((format!("{name}.sh"), format!("{head}\n{}{}", self.call(&self.command(name)), end())));
+        }
+        scripts.push((
+            SUBMIT.to_owned(),
+            format!("#!/bin/bash\n# Submits the run to Slurm.\nset -eu\n{}", self.submit()),
+        ));
+        scripts
+    }
+
+    /// The commands that submit.
+    pub(super) fn submit(&self) -> String {
+        let mut text = format!("evolve=$(sbatch --parsable {})\n", self.script("evolve"));
+        let mut before = "evolve";
+        for (name, _) in AFTER {
+            let _ = writeln!(
+                text,
+                "{name}=$(sbatch --parsable --dependency=afterok:${{{before}%%;*}} --kill-on-invalid-dep=yes {})",
+                self.script(name)
+            );
+            before = name;
+        }
+        text + "echo \"submitted: evolve $evolve, merge $merge, train $train, eval $eval, report $report\"\n"
+    }
+
+    fn script(&self, name: &str) -> String {
+        word(&self.dir.join(format!("{name}.sh")))
+    }
+
+    /// A part of the evolution.
+    fn shard(&self) -> String {
+        let Cluster { shards, max_running, scratch, .. } = &self.cluster;
+        let at_once = max_running.map(|most| format!("%{most}")).unwrap_or_default();
+        let mut text = self.head("evolve", false, &[format!("--array=1-{shards}{at_once}")]);
+        let _ = writeln!(text, "shard=$SLURM_ARRAY_TASK_ID\nkept={}/$shard", word(&self.out.join(SHARDS)));
+        match scratch {
+            None => text.push_str("work=$kept\n"),
+            Some(scratch) => {
+                let name = self.out.file_name().unwrap_or_default().to_string_lossy();
+                let _ = writeln!(text, "work={}/{}-$shard", word(scratch), quoted(&format!("evol-{name}")));
+                text.push_str(FROM_SCRATCH);
+            }
+        }
+        let command =
+            format!("evolve --config {} --shard \"$shard/{shards}\" --out \"$work\"", self.config());
+        text.push_str(&self.call(&command));
+        text.push_str(if scratch.is_some() { KEEP } else { "" });
+        text + &end()
+    }
+
+    /// The arguments of a job after the shards.
+    fn command(&self, name: &str) -> String {
+        let device =
+            self.cluster.device.as_ref().map(|device| format!(" --device {device}")).unwrap_or_default();
+        match name {
+            "merge" => format!("merge-runs {} {}", word(&self.out), word(&self.out.join(SHARDS))),
+            "train" => format!("run {} --until baselines{device}", self.config()),
+            "eval" => format!("run {} --until eval{device}", self.config()),
+            _ => format!("run {}{device}", self.config()),
+        }
+    }
+
+    fn config(&self) -> String {
+        word(&self.dir.join(crate::cli::config::FILE_NAME))
+    }
+
+    /// What Slurm reads of a script.
+    fn head(&self, name: &str, wants_gpu: bool, own: &[String]) -> String {
+        let run = self.out.file_name().unwrap_or_default().to_string_lossy();
+        let which = if name == "evolve" { "-%a" } else { "" };
+        // `%` begins a pattern in names of logs.
+        let log = self.dir.display().to_string().replace('%', "%%");
+        let mut options = vec![
+            format!("--job-name={}", quoted(&format!("{run}-{name}"))),
+            format!("--output=\"{log}/{name}{which}.log\""),
+            "--open-mode=append".to_owned(),
+            "--requeue".to_owned(),
+            format!("--signal=B:TERM@{GRACE_SECONDS}"),
+        ];
+        options.extend_from_slice(own);
+        options.extend_from_slice(&self.cluster.options);
+        if wants_gpu {
+            options.extend_from_slice(&self.cluster.train_options);
+        }
+        let mut text = "#!/bin/bash\n".to_owned();
+        for option in options {
+            let _ = writeln!(text, "#SBATCH {option}");
+        }
+        text + "set -u\n"
+    }
+
+    /// Runs the program with `arguments`, hands a request to stop on to it, and leaves its exit code in `code`.
+    fn call(&self, arguments: &str) -> String {
+        let threads = self.cluster.threads.map(|threads| format!(" --threads {threads}")).unwrap_or_default();
+        format!("{} {arguments}{threads} &\n{WAIT}", word(&self.cluster.evol))
+    }
+}
+
+fn word(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+fn end() -> String {
+    END.replace("MAX_KILLS", &MAX_KILLS.to_string())
+}
+
+const WAIT: &str = r#"evol=$!
+trap 'kill -TERM "$evol" 2>/dev/null' TERM INT
+wait "$evol"
+code=$?
+# A signal ends `wait`, not what is waited for.
+while kill -0 "$evol" 2>/dev/null; do
+    wait "$evol"
+    code=$?
+done
+"#;
+
+/// Takes over the journal that an earlier job kept, unless this node has one that went further.
+const FROM_SCRATCH: &str = r#"mkdir -p "$work" "$kept"
+if [ -e "$kept/run.db" ] && [ ! -e "$work/run.db" ]; then
+    cp "$kept"/* "$work"/
+fi
+"#;
+
+/// Copies what the shard has so far to where the merge looks for it: each file whole or not at all. A journal that was not closed
+/// has a part of itself in a second file; it stays on this node, where the job may come back to it.
+const KEEP: &str = r#"if [ ! -s "$work/run.db-wal" ]; then
+    for file in "$work"/*; do
+        name=${file##*/}
+        cp "$file" "$kept/.$name.partial" && sync "$kept/.$name.partial" && mv -f "$kept/.$name.partial" "$kept/$name" || code=1
+    done
+    [ "$code" != 0 ] || rm -rf "$work"
+fi
+"#;
+
+const END: &str = r#"case $code in
+130 | 143) # It was told to stop, and goes on from here.
+    scontrol requeue "$SLURM_JOB_ID" ;;
+137) # It was killed. What kills it every time is no reason to go on for ever.
+    [ "${SLURM_RESTART_COUNT:-0}" -ge MAX_KILLS ] || scontrol requeue "$SLURM_JOB_ID" ;;
+esac
+exit "$code"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jobs(scratch: Option<&str>) -> Jobs {
+        Jobs {
+            out: "/data/my run".into(),
+            dir: "/data/my run/slurm".into(),
+            cluster: Cluster {
+                evol: "/opt/evol".into(),
+                shards: 4,
+                max_running: Some(2),
+                options: vec!["--partition=cpu".to_owned()],
+                train_options: vec!["--gres=gpu:1".to_owned()],
+                threads: Some(8),
+                device: Some("cuda:0".to_owned()),
+                scratch: scratch.map(PathBuf::from),
+            },
+        }
+    }
+
+    #[test]
+    fn scripts_say_what_slurm_and_the_program_need() {
+        let scripts: std::collections::BTreeMap<String, String> = jobs(None).scripts().into_iter().collect();
+        let evolve = &scripts["evolve.sh"];
+        for line in [
+            "#SBATCH --array=1-4%2",
+            "#SBATCH --partition=cpu",
+            "#SBATCH --requeue",
+            "kept='/data/my run/shards'/$shard",
+            "work=$kept",
+            "/opt/evol evolve --config '/data/my run/slurm/config.toml' --shard \"$shard/4\" --out \"$work\" --threads 8 &",
+        ] {
+            assert!(evolve.lines().any(|found| found == line), "{line}\n{evolve}");
+        }
+        assert!(!evolve.contains("gres"));
+        assert!(scripts["train.sh"].contains("#SBATCH --gres=gpu:1"));
+        assert!(scripts["train.sh"].contains("--until baselines --device cuda:0 --threads 8 &"));
+        assert!(scripts["merge.sh"].contains("merge-runs '/data/my run' '/data/my run/shards'"));
+        assert!(evolve.contains("-ge 3 ]"));
+        let submit = &scripts[SUBMIT];
+        assert!(
+            submit.contains("--dependency=afterok:${evolve%%;*}") && submit.contains("afterok:${eval%%;*}")
+        );
+    }
+
+    /// The shell itself says whether it can read them.
+    #[test]
+    fn scripts_are_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        for scratch in [None, Some("/tmp/it's here")] {
+            for (name, text) in jobs(scratch).scripts() {
+                let path = folder.path().join(&name);
+                std::fs::write(&path, &text).unwrap();
+                let output = std::process::Command::new("bash").arg("-n").arg(&path).output().unwrap();
+                assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            }
+        }
+    }
+}

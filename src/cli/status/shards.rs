@@ -1,0 +1,137 @@
+//! Where all shards of a run are.
+//!
+//! **Invariant:** as the rest of the command: nothing is waited for. A shard that somebody works on shows what its process said
+//! last; on a file system of several machines its lock may not be seen from here, and its journal is then read all the same.
+
+use super::{RunStatus, State, look as look_at, progress_line};
+use crate::cli::evolve::SHARDS;
+use crate::cli::live;
+use crate::cli::run::funnel::{self, FunnelCell};
+use crate::cli::run_dir::runs_in;
+use crate::evolve::Shard;
+use crate::store;
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Shards that are shown one by one: more do not fit a screen.
+const SHOWN: usize = 20;
+
+/// All shards of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct ShardsStatus {
+    run: PathBuf,
+    /// How many there will be; `None`: no journal could be read so far.
+    count: Option<u32>,
+    finished: usize,
+    running: usize,
+    stopped: usize,
+    /// In the order of their folders.
+    shards: Vec<RunStatus>,
+    /// Of those whose journals can be read.
+    funnel: Vec<FunnelCell>,
+}
+
+/// The shards in `dir`, or in its folder of shards; `None`: it is a run of its own, or has none.
+///
+/// # Errors
+/// A journal cannot be read.
+pub(super) fn look(dir: &Path) -> Result<Option<ShardsStatus>> {
+    if dir.join(store::FILE_NAME).is_file() {
+        return Ok(None);
+    }
+    let own = runs_in(dir)?;
+    let runs = if own.is_empty() { runs_in(&dir.join(SHARDS))? } else { own };
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    let shards = runs.iter().map(|run| look_at(run)).collect::<Result<Vec<_>>>()?;
+    let number = |state| shards.iter().filter(|shard| shard.state == state).count();
+    let count = shards.iter().find_map(|shard| shard.shard.as_deref()?.parse::<Shard>().ok());
+    Ok(Some(ShardsStatus {
+        run: dir.to_owned(),
+        count: count.map(Shard::count),
+        finished: number(State::Finished),
+        running: number(State::Running),
+        stopped: number(State::Stopped),
+        funnel: sum(shards.iter().filter_map(|shard| shard.funnel.as_ref()).flatten()),
+        shards,
+    }))
+}
+
+/// Cells of several funnels, those of the same round and operator added.
+fn sum<'a>(cells: impl Iterator<Item = &'a FunnelCell>) -> Vec<FunnelCell> {
+    let mut sums: BTreeMap<(u32, Option<String>), FunnelCell> = BTreeMap::new();
+    for cell in cells {
+        let empty = || FunnelCell { attempts: 0, kept: 0, eliminated: BTreeMap::new(), ..cell.clone() };
+        let sum = sums.entry((cell.round, cell.operator.clone())).or_insert_with(empty);
+        sum.attempts += cell.attempts;
+        sum.kept += cell.kept;
+        for (reason, count) in &cell.eliminated {
+            *sum.eliminated.entry(reason.clone()).or_default() += count;
+        }
+    }
+    sums.into_values().collect()
+}
+
+/// For a terminal.
+pub(super) fn screen(all: &ShardsStatus) -> String {
+    let ShardsStatus { run, finished, running, stopped, .. } = all;
+    let there = all.shards.len();
+    let of = all.count.map(|count| format!(" of {count}")).unwrap_or_default();
+    let mut text = format!(
+        "{}: {there}{of} shards begun: {finished} finished, {running} running, {stopped} with nobody working on them\n",
+        run.display()
+    );
+    let unfinished: Vec<&RunStatus> =
+        all.shards.iter().filter(|shard| shard.state != State::Finished).collect();
+    for shard in unfinished.iter().take(SHOWN) {
+        let name = shard.run.file_name().unwrap_or_default().to_string_lossy();
+        let state = if shard.state == State::Running { "running" } else { "stopped" };
+        let progress = shard.progress.as_ref().map(|progress| progress_line(progress, live::now()));
+        let _ = writeln!(text, "  {name:<6}{state:<9}{}", progress.unwrap_or_default());
+    }
+    if unfinished.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more; `--json` has them all", unfinished.len() - SHOWN);
+    }
+    if !all.funnel.is_empty() {
+        let _ = write!(text, "\n{}", funnel::table(&all.funnel));
+    }
+    if all.count.is_some_and(|count| count as usize == *finished) {
+        text.push_str("\nall shards are finished; `evol merge-runs` joins them\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn funnels_add_up_by_round_and_operator() {
+        let cell = |round, operator: Option<&str>, kept, reason: &str| FunnelCell {
+            round,
+            operator: operator.map(str::to_owned),
+            attempts: kept + 1,
+            kept,
+            eliminated: BTreeMap::from([(reason.to_owned(), 1)]),
+        };
+        let cells = [
+            cell(1, Some("mutation"), 2, "empty"),
+            cell(0, None, 3, "refused"),
+            cell(1, Some("mutation"), 4, "copied"),
+        ];
+        let found = sum(cells.iter());
+        let kept: Vec<(u32, u64, u64)> = found.iter().map(|c| (c.round, c.attempts, c.kept)).collect();
+        assert_eq!(kept, [(0, 4, 3), (1, 8, 6)]);
+        assert_eq!(found[1].eliminated.len(), 2);
+    }
+
+    #[test]
+    fn a_folder_without_runs_has_no_shards() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(look(folder.path()).unwrap().is_none());
+    }
+}

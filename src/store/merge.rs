@@ -1,0 +1,233 @@
+//! Joining journals that hold different roots.
+//!
+//! In the flow: `evolve` checks that the parts belong together and calls [`merge`]. Rows are copied in the order of their ids, one
+//! from each part at a time, so that memory does not grow with them and every page of the new file is filled in turn.
+//!
+//! Durability: the new file is built beside its place without a journal of its own, and gets its name when it is whole and on
+//! disk. What a killed merge leaves is overwritten by the next.
+//!
+//! **Invariant:** the rows of the new journal are a function of the parts' rows, whatever the order of the parts.
+
+use super::{Error, FILE_NAME, schema};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, OpenFlags, Rows, Statement};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// Page cache of the new file, in KiB: its upper pages, and those at the ends of its indices.
+const TARGET_CACHE: i64 = 65_536;
+/// Page cache of a part, in KiB: it is read from one end to the other.
+const PART_CACHE: i64 = 256;
+/// Rows between two calls of `progress`.
+const STEP: u64 = 50_000;
+
+/// What may lie where a merged run is made: parts, job scripts with their logs, and what an earlier merge left.
+const MAY_LIE_THERE: [&str; 2] = ["shards", "slurm"];
+
+/// A table, and the columns of its key; the first is the id of a node.
+const TABLES: [(&str, &str); 3] = [("nodes", "id"), ("answers", "node_id"), ("verdicts", "node_id, rule")];
+
+/// Rows that were copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Merged {
+    /// Instructions.
+    pub nodes: u64,
+    /// Answers.
+    pub answers: u64,
+    /// Verdicts.
+    pub verdicts: u64,
+}
+
+/// What a merged journal is bound to, and what else it says of itself: (name, value) each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heading {
+    /// As [`super::Store::fingerprint`].
+    pub fingerprint: Vec<(String, String)>,
+    /// As [`super::Unit::set_meta`].
+    pub meta: Vec<(String, String)>,
+}
+
+/// Makes the journal of the run in `dir` of `heading` and the rows of `parts`, directories of runs that nobody works on and
+/// that [`super::Store::open`] has opened and closed since somebody did. `progress` gets the rows so far.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::NotARun`], [`Error::Directory`] about `dir`; [`Error::Overlap`] if two parts have a node of the
+/// same id, [`Error::Gap`] if a root is in no part; [`Error::Sqlite`] if a file cannot be read or written.
+pub fn merge(
+    dir: &Path,
+    parts: &[PathBuf],
+    heading: &Heading,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Merged, Error> {
+    let path = dir.join(FILE_NAME);
+    let partial = dir.join(format!("{FILE_NAME}.merging"));
+    clear(dir, &path, &partial)?;
+    let mut target = create(&partial).map_err(|e| Error::sqlite(&partial, e))?;
+    let connections = parts.iter().map(|part| open_part(part)).collect::<Result<Vec<_>, _>>()?;
+    let fail = |e| Error::sqlite(&partial, e);
+    let transaction = target.transaction().map_err(fail)?;
+    let bound =
+        heading.fingerprint.iter().map(|(name, value)| (format!("{}{name}", schema::FINGERPRINT), value));
+    for (key, value) in bound.chain(heading.meta.iter().map(|(key, value)| (key.clone(), value))) {
+        transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [&key, value]).map_err(fail)?;
+    }
+    let mut counts = [0; TABLES.len()];
+    let mut done = 0;
+    for (count, table) in counts.iter_mut().zip(TABLES) {
+        let mut copy = Copy { target: &transaction, path: &partial, parts, table };
+        *count = copy.run(&connections, &mut |rows| progress(done + rows))?;
+        done += *count;
+        progress(done);
+    }
+    transaction.commit().map_err(fail)?;
+    target.close().map_err(|(_, e)| fail(e))?;
+    crate::gguf::publish(&partial, &path)
+        .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
+    let [nodes, answers, verdicts] = counts;
+    Ok(Merged { nodes, answers, verdicts })
+}
+
+/// Makes room for a new journal, and refuses a directory that is somebody else's.
+fn clear(dir: &Path, path: &Path, partial: &Path) -> Result<(), Error> {
+    let directory = |source| Error::Directory { dir: dir.to_owned(), source };
+    if path.exists() {
+        return Err(Error::Exists { dir: dir.to_owned() });
+    }
+    std::fs::create_dir_all(dir).map_err(directory)?;
+    for entry in std::fs::read_dir(dir).map_err(directory)? {
+        let name = entry.map_err(directory)?.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(FILE_NAME) && !MAY_LIE_THERE.contains(&&*name) {
+            return Err(Error::NotARun { dir: dir.to_owned() });
+        }
+    }
+    match std::fs::remove_file(partial) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(directory(e)),
+        _ => Ok(()),
+    }
+}
+
+/// A new file that is written once, in order, and worth nothing before it is whole.
+fn create(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let mut connection = Connection::open(path)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "OFF")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.pragma_update(None, "cache_size", -TARGET_CACHE)?;
+    schema::initialise(&mut connection)?;
+    // The parts' own keys hold; asking again would look up two rows for each.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    Ok(connection)
+}
+
+/// Opens a journal that does not change, with one file descriptor and no lock: there may be hundreds of them.
+fn open_part(dir: &Path) -> Result<Connection, Error> {
+    let path = std::path::absolute(dir.join(FILE_NAME))
+        .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
+    let escaped: String = path.as_os_str().as_bytes().iter().map(|&byte| escaped(byte)).collect();
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .and_then(|connection| {
+            connection.pragma_update(None, "cache_size", -PART_CACHE)?;
+            Ok(connection)
+        })
+        .map_err(|e| Error::sqlite(&path, e))
+}
+
+/// A byte of a path in a URI.
+fn escaped(byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    }
+}
+
+/// The copying of one table.
+struct Copy<'a> {
+    target: &'a Connection,
+    /// Of the new file.
+    path: &'a Path,
+    parts: &'a [PathBuf],
+    table: (&'static str, &'static str),
+}
+
+impl Copy<'_> {
+    fn run(&mut self, connections: &[Connection], progress: &mut dyn FnMut(u64)) -> Result<u64, Error> {
+        let (name, key) = self.table;
+        let select = format!("SELECT * FROM {name} ORDER BY {key}");
+        let mut statements = self.of_parts(connections, |connection| connection.prepare(&select))?;
+        let columns = statements.first().map_or(0, Statement::column_count);
+        let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
+        let insert = format!("INSERT INTO {name} VALUES ({})", places.join(", "));
+        let mut insert = self.target.prepare(&insert).map_err(|e| Error::sqlite(self.path, e))?;
+        let mut cursors = self.of_parts(&mut statements, |statement| statement.query([]))?;
+        let mut next = BinaryHeap::new();
+        for (part, cursor) in cursors.iter_mut().enumerate() {
+            next.extend(self.advance(part, cursor)?.map(|id| Reverse((id, part))));
+        }
+        let mut order = Order::default();
+        let mut copied = 0;
+        while let Some(Reverse((id, part))) = next.pop() {
+            let cursor = &mut cursors[part];
+            if name == "nodes" {
+                order.check(id, part, self.parts)?;
+            }
+            let row = cursor.get().expect("it is in the queue because it has a row");
+            (0..columns)
+                .try_for_each(|at| insert.raw_bind_parameter(at + 1, ToSqlOutput::Borrowed(row.get_ref(at)?)))
+                .and_then(|()| insert.raw_execute())
+                .map_err(|e| Error::sqlite(self.path, e))?;
+            copied += 1;
+            if copied % STEP == 0 {
+                progress(copied);
+            }
+            next.extend(self.advance(part, cursor)?.map(|id| Reverse((id, part))));
+        }
+        Ok(copied)
+    }
+
+    /// Moves to the next row of a part; its first column.
+    fn advance(&self, part: usize, rows: &mut Rows<'_>) -> Result<Option<i64>, Error> {
+        let id = rows.next().and_then(|row| row.map(|row| row.get(0)).transpose());
+        id.map_err(|e| Error::sqlite(&self.parts[part].join(FILE_NAME), e))
+    }
+
+    /// `make` of every one of `items`, which are the parts' in their order.
+    fn of_parts<I: IntoIterator, T>(
+        &self,
+        items: I,
+        make: impl Fn(I::Item) -> Result<T, rusqlite::Error>,
+    ) -> Result<Vec<T>, Error> {
+        let with_path = |(item, part): (I::Item, &PathBuf)| {
+            make(item).map_err(|e| Error::sqlite(&part.join(FILE_NAME), e))
+        };
+        items.into_iter().zip(self.parts).map(with_path).collect()
+    }
+}
+
+/// Looks at ids as they come: each once, and no root left out.
+#[derive(Default)]
+struct Order {
+    last: Option<(i64, usize)>,
+    roots: i64,
+}
+
+impl Order {
+    fn check(&mut self, id: i64, part: usize, parts: &[PathBuf]) -> Result<(), Error> {
+        if let Some((last, other)) = self.last.filter(|(last, _)| *last == id) {
+            let parts = [&parts[other], &parts[part]].map(Clone::clone);
+            return Err(Error::Overlap { id: last as u64, parts });
+        }
+        self.last = Some((id, part));
+        let root = id / super::node_id(0, 0, 0) as i64;
+        if root > self.roots + 1 {
+            return Err(Error::Gap { root: self.roots as u64 + 1 });
+        }
+        self.roots = self.roots.max(root);
+        Ok(())
+    }
+}
