@@ -165,6 +165,8 @@ pub(crate) const BUILD: [&str; 2] = ["engine.llama_cpp", "engine.instruction_set
 /// Attention, cache and schedule, in words.
 pub(crate) const RECIPE: &str = "engine.recipe";
 const THREADS: &str = "engine.threads";
+/// Of a model that judges only.
+pub(crate) const JUDGE_THREADS: &str = "judge.threads";
 const BATCH_WIDTH_ENTRY: &str = "engine.batch_width";
 const GPU_LAYERS: &str = "engine.gpu_layers";
 
@@ -251,7 +253,7 @@ impl Compute {
 
 /// Makes a recipe say what `journal` says of the build and of the schedule, whatever they are here.
 pub(crate) fn take_over_build(recipe: &mut [(String, String)], journal: &[(String, String)]) {
-    let elsewhere = [BUILD[0], BUILD[1], RECIPE, THREADS, BATCH_WIDTH_ENTRY];
+    let elsewhere = [BUILD[0], BUILD[1], RECIPE, THREADS, BATCH_WIDTH_ENTRY, JUDGE_THREADS];
     for (name, value) in recipe.iter_mut().filter(|(name, _)| elsewhere.contains(&name.as_str())) {
         if let Some(begun) = entry(journal, name) {
             begun.clone_into(value);

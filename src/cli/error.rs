@@ -267,7 +267,7 @@ fn eval_usage(error: &eval::Error) -> bool {
 
 fn store_usage(error: &store::Error) -> bool {
     use store::Error as E;
-    !matches!(error, E::Busy { .. } | E::Directory { .. } | E::Sqlite { .. })
+    !matches!(error, E::Busy { .. } | E::Directory { .. } | E::Sqlite { .. } | E::Unclosed { .. })
 }
 
 fn lora_usage(error: &lora::Error) -> bool {
@@ -286,7 +286,6 @@ fn evolve_usage(error: &evolve::Error) -> bool {
     match error {
         evolve::Error::Llm(error) => llm_usage(error),
         evolve::Error::Store(error) => store_usage(error),
-        evolve::Error::Hopeless { .. } => false,
         _ => true,
     }
 }

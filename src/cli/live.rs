@@ -29,7 +29,10 @@ const SPEED_INTERVAL: Duration = Duration::from_secs(10);
 /// The last progress of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LastProgress {
-    /// Process that works on it.
+    /// Machine that works on it.
+    #[serde(default)]
+    pub(crate) host: String,
+    /// Process that does.
     pub(crate) pid: u32,
     /// What it does.
     pub(crate) stage: String,
@@ -43,6 +46,17 @@ pub(crate) struct LastProgress {
     pub(crate) eta_seconds: Option<u64>,
     /// When this was written, in seconds since 1970.
     pub(crate) unix_seconds: u64,
+}
+
+/// A process writes every second; a file system of several machines may show it later.
+const FRESH_SECONDS: u64 = 60;
+
+impl LastProgress {
+    /// Whether another machine was at work just now: its locks may not be seen from here.
+    pub(crate) fn is_at_work_elsewhere(&self) -> bool {
+        let is_elsewhere = !self.host.is_empty() && self.host != super::machine::host_name();
+        is_elsewhere && now().saturating_sub(self.unix_seconds) <= FRESH_SECONDS
+    }
 }
 
 /// Seconds since 1970.
@@ -84,6 +98,7 @@ impl Live {
         let Some(dir) = state.dir.clone().filter(|_| is_time) else { return };
         state.status_at = Some(Instant::now());
         let progress = LastProgress {
+            host: super::machine::host_name(),
             pid: std::process::id(),
             stage: stage.to_owned(),
             done,

@@ -107,6 +107,11 @@ fn instruction_sets() -> Vec<&'static str> {
     Vec::new()
 }
 
+/// The name by which this machine knows itself; empty where the system does not say.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,6 @@
 //! is not.
 
 use super::args::MergeRunsArgs;
-use super::error::Error;
 use super::evolve::SHARDS;
 use super::manifest;
 use super::plan::Session;
@@ -18,7 +17,7 @@ use crate::evolve;
 use crate::store::{self, Store};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Runs the command.
 ///
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     progress.finish();
     let store = Store::open(dir.path())?;
     if dir.read(manifest::FILE_NAME)?.is_none()
-        && let Some(of_a_shard) = read_manifest(&parts[0])?
+        && let Some(of_a_shard) = parts.iter().find_map(|part| read_manifest(part))
     {
         dir.write_json(manifest::FILE_NAME, &of_a_shard)?;
     }
@@ -85,12 +84,7 @@ fn parts(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(parts)
 }
 
-/// The manifest of a shard; `None`: there is none.
-fn read_manifest(part: &std::path::Path) -> Result<Option<Value>, Error> {
-    let path = part.join(manifest::FILE_NAME);
-    match std::fs::read(&path) {
-        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { path, source }),
-    }
+/// The manifest of a shard; `None`: there is none that can be read.
+fn read_manifest(part: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(part.join(manifest::FILE_NAME)).ok()?).ok()
 }

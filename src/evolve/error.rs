@@ -57,6 +57,14 @@ pub enum Error {
     /// The journal has no generations.
     #[error("the journal holds nothing that was generated")]
     NothingToVerify,
+    /// A run whose texts depend on what was generated together, and whose shards were merged.
+    #[error(
+        "the run was merged of {shards} shards, whose texts depend on what was generated together (`scheduled`)"
+    )]
+    OfShards {
+        /// How many.
+        shards: String,
+    },
     /// The run was made with other prompt files than this program has.
     #[error("the run was made with other prompts (BLAKE3 `{recorded}`, this program's: `{own}`)")]
     OtherPrompts {
@@ -151,6 +159,7 @@ impl Error {
             Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
                 Some("the file was changed by hand or by another version, and cannot be replayed".to_owned())
             }
+            Self::OfShards { .. } => Some("verify the shards themselves".to_owned()),
             Self::OtherPrompts { .. } => Some("replay it with the version of evol that made it".to_owned()),
             Self::Failing { .. } => Some(
                 "give instructions and answers more tokens (`--max-instruction-tokens`, `--max-answer-tokens`) or use \

@@ -1,7 +1,7 @@
 //! Joining the shards of a run.
 //!
 //! In the flow: after every shard has come to its end, before the export. What is merged is a run like one that was never
-//! divided: nothing in it says that it was.
+//! divided, but for an entry that says of how many shards: what was generated together matters to who replays a `scheduled` one.
 //!
 //! **Invariant:** nothing is written before all shards are known to be there, once each, finished, and of one run.
 
@@ -57,7 +57,9 @@ pub fn merge(dir: &Path, parts: &[PathBuf], progress: &mut dyn FnMut(u64)) -> Re
             return Ok(None);
         }
     }
-    Ok(Some(store::merge(dir, parts, &first.heading, progress)?))
+    let mut heading = first.heading.clone();
+    heading.meta.push((rounds::SHARDS.to_owned(), first.shard.count().to_string()));
+    Ok(Some(store::merge(dir, parts, &heading, progress)?))
 }
 
 /// Everything that is wrong with a set of shards, in words.

@@ -89,7 +89,7 @@ const RETRIES: u32 = 3;
 const DIFFERENCES: [&str; 6] = [
     "The evolver, the judge and the answerer are one local model, not ChatGPT.",
     "The wording of every prompt is our own.",
-    "Cut, broken and empty output is eliminated, and so are repetitions of another instruction of the run.",
+    "Cut, broken and empty output is eliminated, and so are repetitions of another instruction of the lineage.",
     "Decoding is at temperature 0.7 with min-p 0.05 for instructions and 0.3 for answers, not at temperature 1.",
     "Rule 1 reads label probabilities in both orders; where calibration says that the judge cannot tell, words decide.",
     "Seeds are answered anew by the same model as everything else.",

@@ -26,6 +26,8 @@ const YIELD_WINDOW: usize = 50;
 pub(super) const CALIBRATION: &str = "judge";
 /// Entry of `meta` with the [`Policy`].
 pub(super) const POLICY: &str = "policy";
+/// Entry of `meta` of a run that was merged: of how many shards.
+pub(super) const SHARDS: &str = "shards";
 /// Entry of `meta` that is there once all rounds are done.
 pub(super) const FINISHED: &str = "finished";
 

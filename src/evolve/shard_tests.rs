@@ -88,7 +88,7 @@ fn a_shard_that_was_killed_goes_on_and_one_that_is_not_finished_is_refused() {
     let shard = Shard::new(2, 3).unwrap();
     let expected = families(&Store::open(&parts[1]).unwrap(), SEEDS);
     parts[1] = dir.clone();
-    // The first call calibrates the judge, the third is the trial.
+    // The first call calibrates the judge, the others generate.
     for call in 1..=5 {
         let stopped = evolve(&dir, shard, &guarded(), Some(call));
         assert!(matches!(stopped, Err(Error::Llm(llm::Error::Interrupted))), "call {call}");

@@ -12,7 +12,7 @@
 use super::library;
 use super::prompt;
 use super::requests::{self, Requests};
-use super::rounds::{POLICY, policy_from};
+use super::rounds::{POLICY, SHARDS, policy_from};
 use super::{Error, EvolveConfig, Operator, Policy, Stage, Style};
 use crate::llm::{Completion, Generate, Request};
 use crate::rng;
@@ -123,6 +123,9 @@ pub fn verify(
     let fingerprint = store.fingerprint()?;
     if fingerprint.is_empty() {
         return Err(Error::NothingToVerify);
+    }
+    if whole_lists && let Some(shards) = store.meta(SHARDS)? {
+        return Err(Error::OfShards { shards });
     }
     let (config, style) = settings(&fingerprint)?;
     let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());

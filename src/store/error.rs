@@ -86,6 +86,12 @@ pub enum Error {
         /// What stands there.
         value: String,
     },
+    /// A journal whose last changes lie in a second file, and could not be taken in.
+    #[error("`{}` has changes beside it, in its `-wal`, that could not be taken in", .path.display())]
+    Unclosed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Two parts of a run have the same node.
     #[error("node {id} is in `{}` and in `{}`", .parts[0].display(), .parts[1].display())]
     Overlap {
@@ -162,6 +168,9 @@ impl Error {
                 ),
                 _ => None,
             },
+            Self::Unclosed { .. } => {
+                Some("see that its disk has room and the file can be written, then give the command again".to_owned())
+            }
             Self::Overlap { .. } | Self::Gap { .. } => {
                 Some("merge the shards of one run, each of them once".to_owned())
             }

@@ -64,10 +64,26 @@ pub fn merge(
 ) -> Result<Merged, Error> {
     let path = dir.join(FILE_NAME);
     let partial = dir.join(format!("{FILE_NAME}.merging"));
-    clear(dir, &path, &partial)?;
-    let mut target = create(&partial).map_err(|e| Error::sqlite(&partial, e))?;
+    clear(dir, &path)?;
+    let merged = fill(&partial, parts, heading, progress).and_then(|merged| {
+        crate::gguf::publish(&partial, &path)
+            .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
+        Ok(merged)
+    });
+    // What is worth telling is why it failed, not whether the leftover could be removed.
+    merged.inspect_err(|_| drop(std::fs::remove_file(&partial)))
+}
+
+/// Writes the file `partial`, whole.
+fn fill(
+    partial: &Path,
+    parts: &[PathBuf],
+    heading: &Heading,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Merged, Error> {
+    let fail = |e| Error::sqlite(partial, e);
+    let mut target = create(partial).map_err(fail)?;
     let connections = parts.iter().map(|part| open_part(part)).collect::<Result<Vec<_>, _>>()?;
-    let fail = |e| Error::sqlite(&partial, e);
     let transaction = target.transaction().map_err(fail)?;
     let bound =
         heading.fingerprint.iter().map(|(name, value)| (format!("{}{name}", schema::FINGERPRINT), value));
@@ -77,37 +93,37 @@ pub fn merge(
     let mut counts = [0; TABLES.len()];
     let mut done = 0;
     for (count, table) in counts.iter_mut().zip(TABLES) {
-        let mut copy = Copy { target: &transaction, path: &partial, parts, table };
+        let mut copy = Copy { target: &transaction, path: partial, parts, table };
         *count = copy.run(&connections, &mut |rows| progress(done + rows))?;
         done += *count;
         progress(done);
     }
     transaction.commit().map_err(fail)?;
     target.close().map_err(|(_, e)| fail(e))?;
-    crate::gguf::publish(&partial, &path)
-        .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
     let [nodes, answers, verdicts] = counts;
     Ok(Merged { nodes, answers, verdicts })
 }
 
 /// Makes room for a new journal, and refuses a directory that is somebody else's.
-fn clear(dir: &Path, path: &Path, partial: &Path) -> Result<(), Error> {
+fn clear(dir: &Path, path: &Path) -> Result<(), Error> {
     let directory = |source| Error::Directory { dir: dir.to_owned(), source };
     if path.exists() {
         return Err(Error::Exists { dir: dir.to_owned() });
     }
     std::fs::create_dir_all(dir).map_err(directory)?;
+    let mut leftovers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(directory)? {
-        let name = entry.map_err(directory)?.file_name();
+        let entry = entry.map_err(directory)?;
+        let name = entry.file_name();
         let name = name.to_string_lossy();
-        if !name.starts_with(FILE_NAME) && !MAY_LIE_THERE.contains(&&*name) {
+        if name.starts_with(FILE_NAME) {
+            leftovers.push(entry.path());
+        } else if !MAY_LIE_THERE.contains(&&*name) {
             return Err(Error::NotARun { dir: dir.to_owned() });
         }
     }
-    match std::fs::remove_file(partial) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(directory(e)),
-        _ => Ok(()),
-    }
+    // A `-wal` of a journal that is gone would be taken for one of the new journal.
+    leftovers.iter().try_for_each(std::fs::remove_file).map_err(directory)
 }
 
 /// A new file that is written once, in order, and worth nothing before it is whole.
@@ -127,6 +143,11 @@ fn create(path: &Path) -> Result<Connection, rusqlite::Error> {
 fn open_part(dir: &Path) -> Result<Connection, Error> {
     let path = std::path::absolute(dir.join(FILE_NAME))
         .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
+    // What is immutable has no second file to SQLite.
+    let wal = dir.join(format!("{FILE_NAME}-wal"));
+    if std::fs::metadata(wal).is_ok_and(|file| file.len() > 0) {
+        return Err(Error::Unclosed { path });
+    }
     let escaped: String = path.as_os_str().as_bytes().iter().map(|&byte| escaped(byte)).collect();
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;

@@ -25,13 +25,13 @@ pub(crate) struct MergeRunsArgs {
 /// The job scripts that make a run on a Slurm cluster
 ///
 /// Evolving becomes an array job of N shards, which needs no communication; merging, training, the evaluation and the report
-/// follow, each when the one before has succeeded. A shard that is killed, preempted or out of time is queued again and goes on
+/// follow, each when the one before has succeeded. A shard that is killed or comes to its time limit is queued again and goes on
 /// from its journal. Scripts, logs and the configuration as it was are in OUT/slurm. Without `--submit` nothing is submitted:
 /// the commands are printed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol slurm my.toml --shards 64 --time 4:00:00 --cpus-per-task 16
-  evol slurm my.toml --shards 64 --partition cpu --train-sbatch=--partition=gpu --train-sbatch=--gres=gpu:1 --submit
+  evol slurm my.toml --shards 64 --device cuda --train-sbatch=--partition=gpu --train-sbatch=--gres=gpu:1 --submit
   evol slurm my.toml --shards 64 --scratch /tmp --submit    # journals on each node's own disk meanwhile
   evol status runs/my                                       # all shards at a glance
 
@@ -52,7 +52,8 @@ pub(crate) struct SlurmArgs {
     /// Account of all jobs
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
-    /// Limit on the time of each job, as Slurm writes it; a shard that comes to it is queued again and goes on
+    /// Limit on the time of each job, as Slurm writes it; a shard that comes to it is queued again and goes
+    /// on, so it has to be longer than a chunk of generations takes
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
     /// Memory of each job, as Slurm writes it, such as `8G`
@@ -70,9 +71,10 @@ pub(crate) struct SlurmArgs {
     /// A further option of `sbatch` for the jobs that train and evaluate, such as `--gres=gpu:1`; may be given more than once
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(crate) train_sbatch: Vec<String>,
-    /// Folder on each node's own disk: a shard works there, and its journal is copied to OUT when it ends or is told to stop
+    /// Folder on each node's own disk, or a variable that names it there, such as '$TMPDIR': a shard works there, and its journal
+    /// is copied to OUT when it ends, is stopped or is killed
     #[arg(long, value_name = "DIR")]
-    pub(crate) scratch: Option<PathBuf>,
+    pub(crate) scratch: Option<String>,
     /// The program that the jobs run [default: this one]
     #[arg(long, value_name = "FILE")]
     pub(crate) evol: Option<PathBuf>,

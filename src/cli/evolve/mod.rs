@@ -72,7 +72,7 @@ impl JudgePlan {
             ("judge.determinism".to_owned(), self.determinism.name().to_owned()),
         ];
         if self.determinism == Determinism::Scheduled {
-            recipe.push(("judge.threads".to_owned(), threads.to_string()));
+            recipe.push((compute::JUDGE_THREADS.to_owned(), threads.to_string()));
             recipe.push(("judge.gpu_layers".to_owned(), engine.gpu_layers.to_string()));
         }
         recipe

@@ -62,6 +62,11 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
 
     let experiment = Experiment { config, model, session, until: args.until };
     let Some(summary) = experiment.run()? else {
+        if session.output.is_json() {
+            return session
+                .output
+                .document(&serde_json::json!({ "run": experiment.config.out, "finished": false }));
+        }
         session.output.note("stopped where `--until` says; the same command without it goes on from here");
         return Ok(());
     };

@@ -9,7 +9,7 @@
 
 mod script;
 
-use super::args::{ComputeFormatArg, DeviceArg, SlurmArgs};
+use super::args::{ComputeFormatArg, DeterminismArg, DeviceArg, SlurmArgs};
 use super::config::{self, RunConfig};
 use super::error::Error;
 use super::plan::{Session, recordable};
@@ -17,12 +17,29 @@ use super::run_dir::RunDir;
 use super::{known_models, shell};
 use anyhow::{Context, Result};
 use script::{Cluster, Jobs};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Folder of the scripts, the logs and the configuration, in the run directory.
 const DIR: &str = "slurm";
+
+/// What was submitted, in that folder.
+const JOBS: &str = "jobs.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Submitted {
+    shards: u32,
+    /// A line for each job; `None`: none was.
+    jobs: Option<String>,
+}
+
+/// Into how many shards `evol slurm` divides the run in `dir`; `None`: it was not asked to.
+pub(crate) fn shards_of(dir: &Path) -> Option<u32> {
+    let text = std::fs::read(dir.join(DIR).join(JOBS)).ok()?;
+    serde_json::from_slice::<Submitted>(&text).ok().map(|submitted| submitted.shards)
+}
 
 /// Runs the command.
 ///
@@ -38,6 +55,11 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
             return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into());
         }
     }
+    let before: Option<Submitted> = dir.read_json(JOBS)?;
+    if let Some(Submitted { shards, .. }) = before.as_ref().filter(|before| before.shards != args.shards) {
+        let changes = vec![format!("`--shards` was {shards}, is {}", args.shards)];
+        return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into());
+    }
     dir.write(config::FILE_NAME, &config.to_toml())?;
     let jobs =
         Jobs { out: run.path().to_owned(), dir: dir.path().to_owned(), cluster: cluster(args, session)? };
@@ -46,7 +68,18 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
         dir.write(name, text)?;
     }
     let submit = dir.path().join(script::SUBMIT);
-    let submitted = if args.submit { Some(submit_with(&submit)?) } else { None };
+    let mut record = Submitted { shards: args.shards, jobs: before.and_then(|before| before.jobs) };
+    dir.write_json(JOBS, &record)?;
+    let submitted = if args.submit {
+        if let Some(jobs) = &record.jobs {
+            session.output.warn(&format!("it was submitted before: {}", jobs.trim().replace('\n', ", ")));
+        }
+        record.jobs = Some(submit_with(&submit)?);
+        dir.write_json(JOBS, &record)?;
+        record.jobs
+    } else {
+        None
+    };
     if session.output.is_json() {
         let names: Vec<PathBuf> = scripts.iter().map(|(name, _)| dir.path().join(name)).collect();
         return session.output.document(&json!({
@@ -83,6 +116,17 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
             path: path.clone(),
             key: "compute_format".to_owned(),
             message: "is `auto`, so that each node may choose another one: expected `as-is`, `q8_0` or `f16`"
+                .to_owned(),
+        }
+        .into());
+    }
+    let is_scheduled = config.determinism == DeterminismArg::Scheduled || config.gpu_layers > 0;
+    if is_scheduled && (config.batch_width.is_none() || args.cpus_per_task.is_none()) {
+        return Err(Error::ConfigValue {
+            path: path.clone(),
+            key: "determinism".to_owned(),
+            message: "is or becomes `scheduled`, where threads and batch width decide the texts, so that they have to be the \
+                      same on every node: set `batch_width` and give `--cpus-per-task`"
                 .to_owned(),
         }
         .into());
@@ -128,8 +172,25 @@ fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
             DeviceArg::Cpu => None,
             DeviceArg::Cuda(number) => Some(format!("cuda:{number}")),
         },
-        scratch: args.scratch.clone(),
+        scratch: args.scratch.as_deref().map(scratch).transpose()?,
     })
+}
+
+/// A folder on a node's own disk as a word of the scripts: a path, or a variable that the node has, such as `$TMPDIR`.
+fn scratch(typed: &str) -> Result<String> {
+    let variable = typed.strip_prefix('$');
+    if let Some(name) = variable.map(|name| name.trim_matches(['{', '}'])) {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) {
+            let (flag, found) = ("--scratch", typed.to_owned());
+            return Err(
+                Error::Flag { flag, found, expected: "a folder, or a variable such as `$TMPDIR`" }.into()
+            );
+        }
+        return Ok(format!("\"${{{name}:?}}\""));
+    }
+    let path = std::path::absolute(typed).with_context(|| format!("cannot use `{typed}`"))?;
+    Ok(shell::quoted(&path.display().to_string()))
 }
 
 /// Runs the script that submits; what it said.

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 /// The script that submits the others.
 pub(super) const SUBMIT: &str = "submit.sh";
 
-/// Before the limit of its time a job is told to stop, this many seconds: a chunk of generations is to end in them.
+/// Before the limit of its time a job is told to stop, this many seconds, in which it closes what it has.
 const GRACE_SECONDS: u32 = 120;
 
-/// How often a job is queued again after it was killed without being told to stop. A process that runs out of memory dies every
-/// time.
+/// How often a job is queued again after it was killed. A process that runs out of memory dies every time.
 const MAX_KILLS: u32 = 3;
 
 /// What is known about the cluster.
@@ -32,8 +31,8 @@ pub(super) struct Cluster {
     pub(super) threads: Option<u32>,
     /// Where the trainer runs.
     pub(super) device: Option<String>,
-    /// Folder on a node's own disk.
-    pub(super) scratch: Option<PathBuf>,
+    /// Folder on a node's own disk, as a word for the shell.
+    pub(super) scratch: Option<String>,
 }
 
 /// The jobs of a run.
@@ -46,8 +45,9 @@ pub(super) struct Jobs {
     pub(super) cluster: Cluster,
 }
 
-/// The jobs after the shards, each of which waits for the one before: name, and whether it may want a GPU.
-const AFTER: [(&str, bool); 4] = [("merge", false), ("train", true), ("eval", true), ("report", false)];
+/// The jobs after the shards, each of which waits for the one before: name, and whether it is where the trainer's device is. The
+/// report is: it finds out from the trainer's checkpoint that training is done.
+const AFTER: [(&str, bool); 4] = [("merge", false), ("train", true), ("eval", true), ("report", true)];
 
 impl Jobs {
     /// All scripts, by name.
@@ -67,17 +67,18 @@ impl Jobs {
 
     /// The commands that submit.
     pub(super) fn submit(&self) -> String {
-        let mut text = format!("evolve=$(sbatch --parsable {})\n", self.script("evolve"));
+        let script = self.script("evolve");
+        let mut text =
+            format!("evolve=$(sbatch --parsable {script})\necho \"evolve: job ${{evolve%%;*}}\"\n");
         let mut before = "evolve";
         for (name, _) in AFTER {
-            let _ = writeln!(
-                text,
-                "{name}=$(sbatch --parsable --dependency=afterok:${{{before}%%;*}} --kill-on-invalid-dep=yes {})",
-                self.script(name)
-            );
+            let script = self.script(name);
+            let options = format!("--dependency=afterok:${{{before}%%;*}} --kill-on-invalid-dep=yes");
+            let _ = writeln!(text, "{name}=$(sbatch --parsable {options} {script})");
+            let _ = writeln!(text, "echo \"{name}: job ${{{name}%%;*}}\"");
             before = name;
         }
-        text + "echo \"submitted: evolve $evolve, merge $merge, train $train, eval $eval, report $report\"\n"
+        text
     }
 
     fn script(&self, name: &str) -> String {
@@ -93,16 +94,22 @@ impl Jobs {
         match scratch {
             None => text.push_str("work=$kept\n"),
             Some(scratch) => {
-                let name = self.out.file_name().unwrap_or_default().to_string_lossy();
-                let _ = writeln!(text, "work={}/{}-$shard", word(scratch), quoted(&format!("evol-{name}")));
+                let _ = writeln!(text, "work={scratch}/evol-$(id -u)-{}-$shard", self.name());
                 text.push_str(FROM_SCRATCH);
             }
         }
         let command =
             format!("evolve --config {} --shard \"$shard/{shards}\" --out \"$work\"", self.config());
         text.push_str(&self.call(&command));
-        text.push_str(if scratch.is_some() { KEEP } else { "" });
+        if scratch.is_some() {
+            text.push_str(&KEEP.replace("EVOL", &word(&self.cluster.evol)));
+        }
         text + &end()
+    }
+
+    /// Of the run: others on the same node have other ones.
+    fn name(&self) -> String {
+        blake3::hash(self.out.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned()
     }
 
     /// The arguments of a job after the shards.
@@ -132,7 +139,7 @@ impl Jobs {
             format!("--output=\"{log}/{name}{which}.log\""),
             "--open-mode=append".to_owned(),
             "--requeue".to_owned(),
-            format!("--signal=B:TERM@{GRACE_SECONDS}"),
+            format!("--signal=B:USR1@{GRACE_SECONDS}"),
         ];
         options.extend_from_slice(own);
         options.extend_from_slice(&self.cluster.options);
@@ -143,7 +150,10 @@ impl Jobs {
         for option in options {
             let _ = writeln!(text, "#SBATCH {option}");
         }
-        text + "set -u\n"
+        text.push_str(TRAPS);
+        let task = if name == "evolve" { "-$SLURM_ARRAY_TASK_ID" } else { "" };
+        let _ = writeln!(text, "count={}{task}", word(&self.dir.join(format!(".kills-{name}"))));
+        text
     }
 
     /// Runs the program with `arguments`, hands a request to stop on to it, and leaves its exit code in `code`.
@@ -161,40 +171,58 @@ fn end() -> String {
     END.replace("MAX_KILLS", &MAX_KILLS.to_string())
 }
 
+/// Before anything that takes time. Slurm sends `USR1` to this script before the limit of its time: the work at hand ends, and goes
+/// on in another job. What ends the job for good (`scancel`) reaches the program itself, and is only to be outlived here, so that
+/// what there is is kept.
+const TRAPS: &str = r#"set -u
+evol= again=
+trap 'again=1; [ -z "$evol" ] || kill -TERM "$evol" 2>/dev/null' USR1
+trap : TERM INT
+"#;
+
 const WAIT: &str = r#"evol=$!
-trap 'kill -TERM "$evol" 2>/dev/null' TERM INT
+wait "$evol"
+# A signal ends `wait`, not what is waited for.
+while kill -0 "$evol" 2>/dev/null; do wait "$evol"; done
 wait "$evol"
 code=$?
-# A signal ends `wait`, not what is waited for.
-while kill -0 "$evol" 2>/dev/null; do
-    wait "$evol"
-    code=$?
-done
 "#;
 
-/// Takes over the journal that an earlier job kept, unless this node has one that went further.
-const FROM_SCRATCH: &str = r#"mkdir -p "$work" "$kept"
-if [ -e "$kept/run.db" ] && [ ! -e "$work/run.db" ]; then
-    cp "$kept"/* "$work"/
+/// Takes over the journal that an earlier job kept, unless this node has a later one.
+const FROM_SCRATCH: &str = r#"mkdir -p "$kept" || exit 1
+if [ -e "$kept/run.db" ] && ! [ "$work/run.db" -nt "$kept/run.db" ]; then
+    rm -rf "$work" "$work.new"
+    mkdir -p "$work.new" && cp -p "$kept"/* "$work.new"/ && mv "$work.new" "$work" || exit 1
 fi
+mkdir -p "$work" || exit 1
 "#;
 
-/// Copies what the shard has so far to where the merge looks for it: each file whole or not at all. A journal that was not closed
-/// has a part of itself in a second file; it stays on this node, where the job may come back to it.
-const KEEP: &str = r#"if [ ! -s "$work/run.db-wal" ]; then
-    for file in "$work"/*; do
-        name=${file##*/}
-        cp "$file" "$kept/.$name.partial" && sync "$kept/.$name.partial" && mv -f "$kept/.$name.partial" "$kept/$name" || code=1
-    done
-    [ "$code" != 0 ] || rm -rf "$work"
+/// Copies what the shard has so far to where the merge looks for it, each file whole or not at all. A killed process leaves a part
+/// of its journal in a second file; opening the journal takes that in.
+const KEEP: &str = r#"[ ! -s "$work/run.db-wal" ] || EVOL status "$work" >/dev/null 2>&1
+copied=
+if [ -e "$work/run.db" ] && [ ! -s "$work/run.db-wal" ]; then
+    copied=1
+    for file in "$work"/*; do cp -p "$file" "$kept/.${file##*/}.partial" && sync "$kept/.${file##*/}.partial" || copied=; done
+    if [ -n "$copied" ]; then
+        rm -f "$kept/run.db-wal" "$kept/run.db-shm"
+        for file in "$work"/*; do mv -f "$kept/.${file##*/}.partial" "$kept/${file##*/}" || copied=; done
+    fi
 fi
+case $code$copied in
+01) rm -rf "$work" ;;
+0) echo "error: what is in $work could not be copied to $kept" >&2; code=1 ;;
+esac
 "#;
 
 const END: &str = r#"case $code in
-130 | 143) # It was told to stop, and goes on from here.
-    scontrol requeue "$SLURM_JOB_ID" ;;
+130 | 143) # It was stopped. Before the limit of its time it goes on; after `scancel` it does not.
+    [ -z "$again" ] || scontrol requeue "$SLURM_JOB_ID" ;;
 137) # It was killed. What kills it every time is no reason to go on for ever.
-    [ "${SLURM_RESTART_COUNT:-0}" -ge MAX_KILLS ] || scontrol requeue "$SLURM_JOB_ID" ;;
+    kills=$(($(cat "$count" 2>/dev/null || echo 0) + 1))
+    echo "$kills" >"$count"
+    [ "$kills" -gt MAX_KILLS ] || scontrol requeue "$SLURM_JOB_ID" ;;
+0) rm -f "$count" ;;
 esac
 exit "$code"
 "#;
@@ -215,7 +243,7 @@ mod tests {
                 train_options: vec!["--gres=gpu:1".to_owned()],
                 threads: Some(8),
                 device: Some("cuda:0".to_owned()),
-                scratch: scratch.map(PathBuf::from),
+                scratch: scratch.map(quoted),
             },
         }
     }
@@ -235,10 +263,15 @@ mod tests {
             assert!(evolve.lines().any(|found| found == line), "{line}\n{evolve}");
         }
         assert!(!evolve.contains("gres"));
-        assert!(scripts["train.sh"].contains("#SBATCH --gres=gpu:1"));
         assert!(scripts["train.sh"].contains("--until baselines --device cuda:0 --threads 8 &"));
         assert!(scripts["merge.sh"].contains("merge-runs '/data/my run' '/data/my run/shards'"));
-        assert!(evolve.contains("-ge 3 ]"));
+        assert!(evolve.contains("-gt 3 ]") && evolve.contains("--signal=B:USR1@120"));
+        for name in ["train.sh", "eval.sh", "report.sh"] {
+            assert!(
+                scripts[name].contains("--gres=gpu:1") && scripts[name].contains("--device cuda:0"),
+                "{name}"
+            );
+        }
         let submit = &scripts[SUBMIT];
         assert!(
             submit.contains("--dependency=afterok:${evolve%%;*}") && submit.contains("afterok:${eval%%;*}")

@@ -74,25 +74,29 @@ fn look(dir: &Path) -> Result<RunStatus> {
     if !dir.join(store::FILE_NAME).is_file() {
         return Err(store::Error::Missing { dir: dir.to_owned() }.into());
     }
-    let (state, journal) = match RunDir::claim(dir) {
-        Err(Error::InUse { .. }) => (State::Running, None),
+    let progress = live::read_status(dir);
+    let is_at_work_elsewhere = progress.as_ref().is_some_and(LastProgress::is_at_work_elsewhere);
+    let is_locked = match RunDir::claim(dir) {
+        Err(Error::InUse { .. }) => true,
         Err(other) => return Err(other.into()),
-        Ok(lock) => {
-            drop(lock);
-            let journal = read_journal(dir)?;
-            // What `evol evolve` made has no stages after the journal's.
-            let is_all = !dir.join(config::FILE_NAME).is_file();
-            let is_evolved = is_all && journal.as_ref().is_some_and(|journal| journal.is_finished);
-            let finished = is_evolved || dir.join(run::SUMMARY).is_file();
-            (if finished { State::Finished } else { State::Stopped }, journal)
-        }
+        Ok(_) => false,
+    };
+    // A journal that somebody writes is not to be opened, whether its lock is seen or not.
+    let journal = if is_locked || is_at_work_elsewhere { None } else { read_journal(dir)? };
+    // What `evol evolve` made has no stages after the journal's.
+    let is_all = !dir.join(config::FILE_NAME).is_file();
+    let state = match &journal {
+        None => State::Running,
+        Some(journal) if is_all && journal.is_finished => State::Finished,
+        Some(_) if dir.join(run::SUMMARY).is_file() => State::Finished,
+        Some(_) => State::Stopped,
     };
     let report = dir.join(crate::cli::report::FILE_NAME);
     Ok(RunStatus {
         run: dir.to_owned(),
         state,
         shard: journal.as_ref().and_then(|journal| journal.shard.clone()),
-        progress: live::read_status(dir),
+        progress,
         seconds: run::seconds(dir),
         funnel: journal.map(|journal| journal.funnel),
         evaluation: eval::read(&dir.join(EVAL_DIR)),
@@ -151,7 +155,7 @@ fn screen(status: &RunStatus) -> String {
 }
 
 fn progress_line(progress: &LastProgress, now: u64) -> String {
-    let LastProgress { pid, stage, done, total, detail, eta_seconds, unix_seconds } = progress;
+    let LastProgress { host, pid, stage, done, total, detail, eta_seconds, unix_seconds } = progress;
     let mut parts = Vec::new();
     if *total > 0 {
         parts.push(format!("{done} of {total}"));
@@ -163,7 +167,8 @@ fn progress_line(progress: &LastProgress, now: u64) -> String {
         parts.push(format!("about {} left", duration(*eta as f64)));
     }
     let age = duration(now.saturating_sub(*unix_seconds) as f64);
-    format!("{stage}: {} (process {pid}, {age} ago)", parts.join(", "))
+    let of_host = if host.is_empty() { String::new() } else { format!(" of {host}") };
+    format!("{stage}: {} (process {pid}{of_host}, {age} ago)", parts.join(", "))
 }
 
 #[cfg(test)]
@@ -173,6 +178,7 @@ mod tests {
     #[test]
     fn a_line_says_what_is_known() {
         let progress = LastProgress {
+            host: String::new(),
             pid: 7,
             stage: "round 1 answer".to_owned(),
             done: 3,
@@ -185,6 +191,10 @@ mod tests {
         assert_eq!(line, "round 1 answer: 3 of 9, 81 tokens/s, about 1 min 1 s left (process 7, 2 s ago)");
         let little = LastProgress { total: 0, detail: String::new(), eta_seconds: None, ..progress };
         assert_eq!(progress_line(&little, 50), "round 1 answer:  (process 7, 0 s ago)");
+        let far = LastProgress { host: "node3".to_owned(), ..little };
+        assert_eq!(progress_line(&far, 101), "round 1 answer:  (process 7 of node3, 1 s ago)");
+        assert!(!far.is_at_work_elsewhere(), "that was in 1970");
+        assert!(LastProgress { unix_seconds: live::now(), ..far }.is_at_work_elsewhere());
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Where all shards of a run are.
 //!
-//! **Invariant:** as the rest of the command: nothing is waited for. A shard that somebody works on shows what its process said
-//! last; on a file system of several machines its lock may not be seen from here, and its journal is then read all the same.
+//! **Invariant:** as the rest of the command: a shard that somebody works on shows what its process said last, and its journal is
+//! left alone. One that cannot be read is shown and stops nothing.
 
 use super::{RunStatus, State, look as look_at, progress_line};
 use crate::cli::evolve::SHARDS;
 use crate::cli::live;
 use crate::cli::run::funnel::{self, FunnelCell};
 use crate::cli::run_dir::runs_in;
+use crate::cli::slurm;
 use crate::evolve::Shard;
 use crate::store;
 use anyhow::Result;
@@ -42,23 +43,44 @@ pub(super) fn look(dir: &Path) -> Result<Option<ShardsStatus>> {
     if dir.join(store::FILE_NAME).is_file() {
         return Ok(None);
     }
+    let planned = slurm::shards_of(dir);
     let own = runs_in(dir)?;
-    let runs = if own.is_empty() { runs_in(&dir.join(SHARDS))? } else { own };
-    if runs.is_empty() {
+    let is_own = !own.is_empty();
+    let runs = if is_own { own } else { runs_in(&dir.join(SHARDS))? };
+    if runs.is_empty() && planned.is_none() {
         return Ok(None);
     }
-    let shards = runs.iter().map(|run| look_at(run)).collect::<Result<Vec<_>>>()?;
+    let shards: Vec<RunStatus> =
+        runs.iter().map(|run| look_at(run).unwrap_or_else(|_| unreadable(run))).collect();
+    // A folder of runs that have nothing to do with each other is no run.
+    if is_own && shards.iter().any(|run| run.shard.is_none() && run.state != State::Running) {
+        return Ok(None);
+    }
     let number = |state| shards.iter().filter(|shard| shard.state == state).count();
     let count = shards.iter().find_map(|shard| shard.shard.as_deref()?.parse::<Shard>().ok());
     Ok(Some(ShardsStatus {
         run: dir.to_owned(),
-        count: count.map(Shard::count),
+        count: count.map(Shard::count).or(planned),
         finished: number(State::Finished),
         running: number(State::Running),
         stopped: number(State::Stopped),
         funnel: sum(shards.iter().filter_map(|shard| shard.funnel.as_ref()).flatten()),
         shards,
     }))
+}
+
+/// A directory whose journal cannot be read: a process that made it was killed while it did.
+fn unreadable(run: &Path) -> RunStatus {
+    RunStatus {
+        run: run.to_owned(),
+        state: State::Stopped,
+        shard: None,
+        progress: live::read_status(run),
+        seconds: Vec::new(),
+        funnel: None,
+        evaluation: None,
+        report: None,
+    }
 }
 
 /// Cells of several funnels, those of the same round and operator added.
