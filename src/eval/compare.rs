@@ -61,6 +61,7 @@ pub fn compare(side: Side<'_>, against: Side<'_>, seed: u64) -> Comparison {
         name: side.name.to_owned(),
         against: against.name.to_owned(),
         paired,
+        constraints: constraint_difference(side.responses, against.responses, seed),
         held_out_loss: held_out_difference(side.held_out, against.held_out, seed),
         by_skill: by_skill(&scored),
         by_difficulty: by_difficulty(&scored),
@@ -91,6 +92,15 @@ fn paired(metric: &str, verdicts: &[(bool, bool)]) -> Option<Paired> {
         p_value: stats::sign_test(wins, losses),
         needed: stats::needed(wins, losses, verdicts.len()),
     })
+}
+
+/// Constraints of one item stand or fall together, so items are drawn and not constraints.
+fn constraint_difference(side: &[Generation], against: &[Generation], seed: u64) -> Option<Estimate> {
+    let met = |response: &Generation| response.checks.iter().filter(|check| check.strict).count() as f64;
+    let with_checks = || side.iter().zip(against).filter(|(one, _)| !one.checks.is_empty());
+    let more: Vec<f64> = with_checks().map(|(one, other)| met(one) - met(other)).collect();
+    let checks: Vec<f64> = with_checks().map(|(one, _)| one.checks.len() as f64).collect();
+    stats::ratio(&more, &checks, seed, "constraints")
 }
 
 fn held_out_difference(

@@ -157,6 +157,9 @@ pub struct Comparison {
     pub against: String,
     /// Paired tests: `prompt_strict`, `prompt_loose`, `exact_match`, `choice_accuracy`, `correct` (all scored items).
     pub paired: Vec<Paired>,
+    /// Difference of the shares of constraints that are met, strictly; the interval is over items.
+    #[serde(default)]
+    pub constraints: Option<Estimate>,
     /// Difference of the held-out losses, nats per token; below 0 is better.
     pub held_out_loss: Option<Estimate>,
     /// Scored items (constraints, one right answer, choices) that only the first got right, both or neither, only the other: by

@@ -279,6 +279,7 @@ mod tests {
             name: "evolved".into(),
             against: "base".into(),
             paired: vec![test],
+            constraints: None,
             held_out_loss: None,
             by_skill: Vec::new(),
             by_difficulty: Vec::new(),

@@ -98,6 +98,7 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         paired: vec![paired],
         by_skill: vec![NamedOutcomes { name: name.to_owned(), outcomes }],
         by_difficulty: Vec::new(),
+        constraints: Some(e),
         held_out_loss: Some(e),
         relative_score: None,
         preference: Some(preference),

@@ -110,6 +110,10 @@ pub(crate) fn comparison_table(comparison: &Comparison) -> String {
             needed(paired.p_value, paired.needed),
         );
     }
+    if let Some(Estimate { value, low, high, .. }) = comparison.constraints {
+        let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
+        let _ = writeln!(text, "  {:<24}{value:+.1} points [{low:+.1}, {high:+.1}]", "constraints met");
+    }
     if !comparison.by_difficulty.is_empty() {
         let _ = writeln!(text, "  {:<24}{}", "won/tied/lost by level", by_level(&comparison.by_difficulty));
     }

@@ -75,6 +75,8 @@ fn a_comparison_is_paired_item_by_item() {
     );
     assert_eq!((paired.difference.value, paired.p_value), (0.4, 0.625));
     assert!(paired.difference.low <= 0.4 && paired.difference.high >= 0.4 && paired.needed.is_some());
+    let met = found.constraints.unwrap();
+    assert!(met.value == 0.4 && met.low < 0.4 && met.high > 0.4, "{met:?}");
     let total = Outcomes { wins: 3, ties: 1, losses: 1 };
     assert_eq!(found.by_skill, [NamedOutcomes { name: "Art".to_owned(), outcomes: total }]);
     let levels: Vec<(&str, usize)> =

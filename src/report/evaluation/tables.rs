@@ -94,12 +94,18 @@ pub(super) fn tests(evaluation: &Evaluation) -> String {
                 test.needed.map_or(String::new(), count),
             ]);
         }
-        if let Some(loss) = &comparison.held_out_loss {
-            let mut cells = vec![pair.clone(), "held-out loss (below 0 is better)".to_owned()];
+        let untested = |name: &str, difference: String| {
+            let mut cells = vec![pair.clone(), name.to_owned()];
             cells.resize(6, String::new());
+            cells.push(difference);
             cells
-                .push(format!("{} <span class=\"ci\">nats per token</span>", difference(Some(loss), 1.0, 4)));
-            table.row(cells);
+        };
+        if let Some(met) = &comparison.constraints {
+            table.row(untested("constraints met, strict", difference(Some(met), 100.0, 1)));
+        }
+        if let Some(loss) = &comparison.held_out_loss {
+            let nats = format!("{} <span class=\"ci\">nats per token</span>", difference(Some(loss), 1.0, 4));
+            table.row(untested("held-out loss (below 0 is better)", nats));
         }
     }
     table.html()

@@ -124,6 +124,12 @@ fn comparison(name: &str, against: &str, difference: f64, p: f64) -> Comparison 
             paired("exact_match", 200, 0.3, 0.73),
             paired("choice_accuracy", 300, 0.4, 0.61),
         ],
+        constraints: Some(Estimate {
+            value: difference,
+            low: difference - 0.02,
+            high: difference + 0.02,
+            n: 541,
+        }),
         held_out_loss: Some(Estimate {
             value: -difference * 3.0,
             low: -difference * 3.0 - 0.04,
