@@ -23,7 +23,7 @@ pub enum Error {
         expected: String,
     },
     /// Parts that do not make a run.
-    #[error("the shards do not make a run:{}", .problems.iter().flat_map(|problem| ["\n  ", problem]).collect::<String>())]
+    #[error("the shards do not make a run: {}", .problems.join("; "))]
     Shards {
         /// Everything that is wrong with them.
         problems: Vec<String>,

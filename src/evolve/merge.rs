@@ -83,9 +83,22 @@ fn problems(parts: &[Part<'_>]) -> Vec<String> {
         problems.extend(differences(first, part).map(|difference| format!("`{dir}`: {difference}")));
     }
     let count = first.shard.count();
-    let missing = (1..=count).filter(|index| !found.contains_key(index));
-    problems.extend(missing.map(|index| format!("shard {index}/{count} is missing")));
+    let missing: Vec<u32> = (1..=count).filter(|index| !found.contains_key(index)).collect();
+    if !missing.is_empty() {
+        problems.push(format!("of {count} shards these are missing: {}", ranges(&missing)));
+    }
     problems
+}
+
+/// Ascending numbers, such as `2, 5-8`.
+fn ranges(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let run = |run: &[u32]| match run {
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first}-{last}"),
+        [] => String::new(),
+    };
+    runs.map(run).collect::<Vec<_>>().join(", ")
 }
 
 /// Where a shard is of another run than the first.
