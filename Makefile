@@ -22,7 +22,7 @@ test: setup model lint ## Everything that must pass: format, lints, documentatio
 
 test-slurm: build model ## A run of four shards on a real Slurm on this machine, one of which is killed
 	@scripts/setup --slurm
-	scripts/test-slurm
+	scripts/test-slurm --all
 
 lint: setup cuda-tools ## Format, clippy, documentation and the kernels' PTX, warnings are errors
 	cargo fmt --all --check
