@@ -104,8 +104,13 @@ pub fn contestant(measured: Measured<'_>) -> Contestant {
         held_out: held_out_loss(held_out, seed),
         words: stats::mean(&words, seed, "words"),
         truncated: share_of(texts.iter().map(|response| !response.ended)),
-        by_skill: slices(responses, |response| response.skill.clone()),
+        by_skill: slices(verdicts(responses, |response| response.skill.clone())),
         by_difficulty: by_difficulty(responses),
+        by_constraint: slices(
+            responses
+                .iter()
+                .flat_map(|response| response.checks.iter().map(|check| (check.name.clone(), check.strict))),
+        ),
     }
 }
 
@@ -148,20 +153,26 @@ fn held_out_loss(records: &[RecordLikelihood], seed: u64) -> Option<HeldOut> {
 fn by_difficulty(responses: &[Generation]) -> Vec<Slice> {
     // Two digits, so that 10 comes after 9.
     let mut slices =
-        slices(responses, |response| response.difficulty.map(|difficulty| format!("{difficulty:02}")));
+        slices(verdicts(responses, |response| response.difficulty.map(|level| format!("{level:02}"))));
     for slice in &mut slices {
         slice.name = slice.name.trim_start_matches('0').to_owned();
     }
     slices
 }
 
-/// Shares of right items by a name that some of them have.
-fn slices(responses: &[Generation], name: impl Fn(&Generation) -> Option<String>) -> Vec<Slice> {
+/// Verdicts on the items that have a name and are scored.
+fn verdicts(
+    responses: &[Generation],
+    name: impl Fn(&Generation) -> Option<String>,
+) -> impl Iterator<Item = (String, bool)> {
+    responses.iter().filter_map(move |response| Some((name(response)?, correct(response)?)))
+}
+
+/// Shares of what is right, by name.
+fn slices(verdicts: impl Iterator<Item = (String, bool)>) -> Vec<Slice> {
     let mut groups: BTreeMap<String, Vec<bool>> = BTreeMap::new();
-    for response in responses {
-        if let (Some(name), Some(verdict)) = (name(response), correct(response)) {
-            groups.entry(name).or_default().push(verdict);
-        }
+    for (name, verdict) in verdicts {
+        groups.entry(name).or_default().push(verdict);
     }
     let slice = |(name, verdicts): (String, Vec<bool>)| {
         Some(Slice { name, correct: share_of(verdicts.into_iter())? })

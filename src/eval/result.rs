@@ -111,6 +111,9 @@ pub struct Contestant {
     pub by_skill: Vec<Slice>,
     /// By difficulty, ascending.
     pub by_difficulty: Vec<Slice>,
+    /// Constraints that are met, strictly, by kind (or `IFEval`'s instruction id), in alphabetical order.
+    #[serde(default)]
+    pub by_constraint: Vec<Slice>,
 }
 
 /// Verified constraints. Strict: the response as it stands. Loose: without first or last line, without asterisks (`IFEval`).
@@ -139,12 +142,13 @@ pub struct HeldOut {
     pub perplexity: Estimate,
 }
 
-/// Items that share a skill or a difficulty.
+/// Items that share a skill or a difficulty, or constraints of a kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
-    /// The skill, or the difficulty (`1` to `10`).
+    /// The skill, the difficulty (`1` to `10`), or the kind of constraint.
     pub name: String,
-    /// Share of its scored items (constraints, one right answer, choices) that were right, strictly.
+    /// Share of its scored items (constraints, one right answer, choices) that were right, or of its constraints that
+    /// were met, strictly.
     pub correct: Estimate,
 }
 

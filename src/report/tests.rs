@@ -69,7 +69,8 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         words: Some(e),
         truncated: Some(e),
         by_skill: vec![slice.clone()],
-        by_difficulty: vec![slice],
+        by_difficulty: vec![slice.clone()],
+        by_constraint: vec![slice],
     };
     let paired = Paired {
         metric: name.to_owned(),

@@ -43,6 +43,7 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     line("  loosely", &|c| Some(percent(rates(c)?.prompt_loose)));
     line("constraints met", &|c| Some(percent(rates(c)?.constraint_strict)));
     line("  loosely", &|c| Some(percent(rates(c)?.constraint_loose)));
+    line("  kinds met at all", &kinds_met);
     line("right answers", &|c| c.exact_match.map(percent));
     line("right choices", &|c| c.choice_accuracy.map(percent));
     line("held-out loss", &|c| Some(number(c.held_out?.loss, 4)));
@@ -50,6 +51,13 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     line("words in a response", &|c| c.words.map(|words| number(words, 1)));
     line("responses cut off", &|c| c.truncated.map(percent));
     text
+}
+
+/// Of how many kinds of constraints some were met: a model can learn from its own answers only what it does sometimes.
+fn kinds_met(contestant: &Contestant) -> Option<String> {
+    let kinds = &contestant.by_constraint;
+    let met = kinds.iter().filter(|kind| kind.correct.value > 0.0).count();
+    (!kinds.is_empty()).then(|| format!("{met} of {}", kinds.len()))
 }
 
 /// Cells of a line, one below the other with those of other lines.

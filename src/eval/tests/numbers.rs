@@ -55,6 +55,12 @@ fn a_contestant_s_rates_are_the_shares_of_its_verdicts() {
         found.by_skill.iter().map(|slice| (slice.name.as_str(), slice.correct.value)).collect();
     assert_eq!(slices, [("Art", 0.5), ("Law", 1.0)]);
     assert_eq!(found.by_difficulty.len(), 3, "what is not scored has no slice");
+    let slices: Vec<_> = found
+        .by_constraint
+        .iter()
+        .map(|slice| (slice.name.as_str(), slice.correct.value, slice.correct.n))
+        .collect();
+    assert_eq!(slices, [("json", 0.75, 4)]);
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Skill,
     /// Difficulty.
     Difficulty,
+    /// Kind of constraint.
+    Constraint,
 }
 
 impl Kind {
@@ -23,6 +25,7 @@ impl Kind {
         match self {
             Self::Skill => &contestant.by_skill,
             Self::Difficulty => &contestant.by_difficulty,
+            Self::Constraint => &contestant.by_constraint,
         }
     }
 
@@ -31,6 +34,7 @@ impl Kind {
         match self {
             Self::Skill => "skill",
             Self::Difficulty => "difficulty",
+            Self::Constraint => "constraint",
         }
     }
 
@@ -192,7 +196,7 @@ pub(super) fn outcomes(evaluation: &Evaluation) -> String {
         .html("nothing was compared")
 }
 
-/// Shares by skill or difficulty.
+/// Shares by skill, difficulty or kind of constraint.
 pub(super) fn slices(evaluation: &Evaluation, kind: Kind) -> String {
     let mut told = Vec::new();
     let row = |name: String| {
@@ -211,6 +215,7 @@ pub(super) fn slices(evaluation: &Evaluation, kind: Kind) -> String {
     let (id, title) = match kind {
         Kind::Skill => ("fig-skill", "Share that was right, by skill."),
         Kind::Difficulty => ("fig-level", "Share that was right, by difficulty."),
+        Kind::Constraint => ("fig-constraint", "Share of constraints that were met, by kind."),
     };
     let caption = Caption {
         id,

@@ -34,10 +34,11 @@ pub(super) fn html(data: &ReportData) -> String {
         tables::tests(evaluation),
         tables::preferences(evaluation),
         tables::judge(evaluation),
-        "<h3>By difficulty and skill</h3>\n".to_owned(),
+        "<h3>By difficulty, skill and kind of constraint</h3>\n".to_owned(),
         format!(
-            "<div class=\"charts\">{}{}</div>\n",
+            "<div class=\"charts\"><div class=\"stack\">{}{}</div>{}</div>\n",
             charts::slices(evaluation, charts::Kind::Difficulty),
+            charts::slices(evaluation, charts::Kind::Constraint),
             charts::slices(evaluation, charts::Kind::Skill)
         ),
         tables::slices(evaluation),

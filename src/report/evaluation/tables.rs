@@ -197,7 +197,7 @@ pub(super) fn judge(evaluation: &Evaluation) -> String {
 /// Shares by difficulty and skill.
 pub(super) fn slices(evaluation: &Evaluation) -> String {
     let mut out = String::new();
-    for kind in [Kind::Difficulty, Kind::Skill] {
+    for kind in [Kind::Difficulty, Kind::Skill, Kind::Constraint] {
         let mut columns = vec![kind.name()];
         columns.extend(evaluation.contestants.iter().map(|contestant| contestant.name.as_str()));
         columns.push("n");

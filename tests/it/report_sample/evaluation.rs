@@ -58,6 +58,9 @@ fn contestant(name: &str, plus: f64, dice: &mut Dice) -> Contestant {
                 correct: estimate((0.55 + plus - 0.055 * f64::from(level)).max(0.01), 40 + dice.below(90)),
             })
             .collect(),
+        by_constraint: ["bullet_count", "keywords", "length_constraints:number_words"]
+            .map(|kind| Slice { name: kind.into(), correct: estimate(0.3 + plus, 278) })
+            .to_vec(),
     }
 }
 
