@@ -19,9 +19,22 @@ use rand::{Rng, RngExt};
 /// Up to `count` constraints that suit `request`, which has `have` already; fewer if no more fit. `ids` say
 /// what they are drawn for: node, round, attempt.
 pub fn draw(seed: u64, ids: &[u64], request: &str, have: &[Constraint], count: usize) -> Vec<Constraint> {
+    draw_from(suitable, (seed, ids), request, have, count, |_, _| true)
+}
+
+/// As [`draw`], of `kinds`, one that is there twice twice as likely, and of these only what `accept` takes: it is asked
+/// about a candidate and what was drawn before.
+pub(super) fn draw_from(
+    kinds: impl Fn(&Task) -> Vec<Kind>,
+    (seed, ids): (u64, &[u64]),
+    request: &str,
+    have: &[Constraint],
+    count: usize,
+    mut accept: impl FnMut(&Constraint, &[Constraint]) -> bool,
+) -> Vec<Constraint> {
     let task = Task::of(request);
     let mut rng = rng::stream(seed, "constraint.draw", ids);
-    let mut kinds = suitable(&task);
+    let mut kinds = kinds(&task);
     kinds.shuffle(&mut rng);
     let mut drawn: Vec<Constraint> = Vec::new();
     for kind in kinds {
@@ -32,7 +45,8 @@ pub fn draw(seed: u64, ids: &[u64], request: &str, have: &[Constraint], count: u
             continue;
         }
         let Some(constraint) = parameters(kind, &task, request, &mut rng) else { continue };
-        if constraint.validate().is_ok() && fits(&constraint, have.iter().chain(&drawn)) {
+        let fits = constraint.validate().is_ok() && fits(&constraint, have.iter().chain(&drawn));
+        if fits && accept(&constraint, &drawn) {
             drawn.push(constraint);
         }
     }
@@ -41,7 +55,7 @@ pub fn draw(seed: u64, ids: &[u64], request: &str, have: &[Constraint], count: u
 
 /// The kinds that go with the answer which the request wants. None for a request that is not in English: a
 /// sentence in another language would be a hint at the wrong one.
-fn suitable(task: &Task) -> Vec<Kind> {
+pub(super) fn suitable(task: &Task) -> Vec<Kind> {
     if task.is_foreign {
         return Vec::new();
     }
@@ -133,15 +147,41 @@ const OPEN_KINDS: &[Kind] = &[
     Kind::Language,
 ];
 
-const OPENINGS: [&str; 6] =
-    ["In short", "Here is my answer", "Well", "To begin with", "Good question", "Of course"];
-const ENDINGS: [&str; 6] = [
+const OPENINGS: [&str; 16] = [
+    "In short",
+    "Here is my answer",
+    "Well",
+    "To begin with",
+    "Good question",
+    "Of course",
+    "As far as I know",
+    "Let me see",
+    "The short version",
+    "Simply put",
+    "First of all",
+    "In my view",
+    "Believe it or not",
+    "For a start",
+    "Think of it like this",
+    "Dear reader",
+];
+const ENDINGS: [&str; 16] = [
     "That is all.",
     "I hope this helps.",
     "Thank you for reading.",
     "Now it is your turn.",
     "What do you think?",
     "End of answer.",
+    "And that is the point.",
+    "Nothing more, nothing less.",
+    "The rest is up to you.",
+    "Good luck!",
+    "So much for that.",
+    "Keep it in mind.",
+    "Case closed.",
+    "Ask me again tomorrow.",
+    "It is as simple as that.",
+    "Until next time!",
 ];
 const FIRST_WORDS: [&str; 6] = ["first", "today", "finally", "because", "imagine", "still"];
 /// Words that fit into nearly any text.
@@ -240,7 +280,7 @@ fn counted(kind: Kind, task: &Task, rng: &mut impl Rng) -> Option<Constraint> {
         Kind::BulletCount => Constraint::BulletCount { bound: any_bound(3, 6, rng) },
         Kind::NumberedCount => Constraint::NumberedCount { bound: any_bound(3, 6, rng) },
         Kind::SectionCount => {
-            let marker = one_of(&["Section", "Part", "SECTION"], rng)?;
+            let marker = one_of(&["Section", "Part", "SECTION", "Step", "Chapter", "Point"], rng)?;
             Constraint::SectionCount { marker, bound: Bound::Exactly { n: rng.random_range(2..=3) } }
         }
         Kind::HeadingCount => Constraint::HeadingCount { bound: any_bound(2, 3, rng) },

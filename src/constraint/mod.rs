@@ -7,7 +7,8 @@
 //! - [`Constraint::text`] says it, in wordings of our own.
 //! - [`Constraint::check`] looks at a response and says what it found; [`Constraint::check_loose`] forgives
 //!   an opening line, a closing line and emphasis.
-//! - [`draw()`] chooses constraints that suit a request; [`derive()`] finds some that a response meets already.
+//! - [`draw()`] chooses constraints that suit a request; [`derive()`] finds some that a response meets already;
+//!   [`impose()`] gives a response the form that some ask for.
 //! - [`suits()`] says whether one goes with a request; [`without()`] takes constraints out of a request again.
 //! - [`conflict()`] says why two cannot be asked together.
 //!
@@ -18,8 +19,8 @@
 //!
 //! **Invariant:** no response and no request makes any of it panic.
 //!
-//! **Invariant:** a [`Constraint`] that was read from JSON is valid, and what [`draw()`] and [`derive()`]
-//! return is valid and free of conflicts.
+//! **Invariant:** a [`Constraint`] that was read from JSON is valid, and what [`draw()`], [`derive()`] and
+//! [`impose()`] return is valid and free of conflicts.
 
 mod bound;
 mod check;
@@ -27,6 +28,7 @@ mod conflict;
 mod derive;
 mod draw;
 mod error;
+mod impose;
 mod kind;
 mod named;
 mod parent;
@@ -43,9 +45,12 @@ pub use conflict::{all_compatible, conflict};
 pub use derive::derive;
 pub use draw::draw;
 pub use error::Error;
+pub use impose::{impose, whole_sentences};
 pub use kind::{Constraint, Kind};
 pub use suit::{suits, without};
 pub use vocabulary::{Language, Mark, Postscript, Unit};
 
+#[cfg(test)]
+mod impose_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Constraints that code adds to an instruction, and reading them back.
 //!
-//! In the flow: the operators `verifiable_constraints` and `derived_constraints` of `rounds`; what they add is stored
-//! beside the instruction, and `guard` checks answers against it.
+//! In the flow: the operators `verifiable_constraints`, `derived_constraints` and `imposed_constraints` of `rounds`; what
+//! they add is stored beside the instruction, and `guard` checks answers against it.
 //!
 //! **Invariant:** the child's text is its parent's, unchanged but for a colon at its end, and one sentence or more for
 //! each constraint.
@@ -33,7 +33,22 @@ pub(super) fn to_json(constraints: &[Constraint]) -> Vec<Value> {
     constraints.iter().map(|constraint| serde_json::to_value(constraint).expect("plain data")).collect()
 }
 
-/// New constraints for the child `id` of `parent`, at most `most`: drawn, or derived from `answer`.
+/// What an operator adds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Chosen {
+    /// Empty: nothing suits.
+    pub(super) constraints: Vec<Constraint>,
+    /// The answer in the form that they ask for, where code gave it one.
+    pub(super) answer: Option<String>,
+}
+
+impl Chosen {
+    fn only(constraints: Vec<Constraint>) -> Self {
+        Self { constraints, answer: None }
+    }
+}
+
+/// New constraints for the child `id` of `parent`, at most `most`: drawn, derived from `answer`, or imposed on it.
 pub(super) fn choose(
     (seed, id): (u64, u64),
     operator: Operator,
@@ -41,17 +56,32 @@ pub(super) fn choose(
     have: &[Constraint],
     answer: &str,
     most: usize,
-) -> Vec<Constraint> {
+) -> Chosen {
     let most = most.min(MOST.saturating_sub(have.len()));
     if most == 0 {
-        return Vec::new();
+        return Chosen::default();
     }
     // What an earlier step added says nothing about the task.
     let parent = &constraint::without(parent, have);
-    let count = rng::stream(seed, "evolve.constraints", &[id]).random_range(1..=most);
+    let mut stream = rng::stream(seed, "evolve.constraints", &[id]);
+    let count = stream.random_range(1..=most);
+    let ids = &[id];
     match operator {
-        Operator::DerivedConstraints => constraint::derive(seed, &[id], parent, answer, have, count),
-        _ => constraint::draw(seed, &[id], parent, have, count),
+        Operator::DerivedConstraints => {
+            Chosen::only(constraint::derive(seed, ids, parent, answer, have, count))
+        }
+        Operator::ImposedConstraints => {
+            let forms = stream.random_range(1..=count);
+            let Some((answer, mut chosen)) = constraint::impose(seed, ids, parent, answer, have, forms)
+            else {
+                return Chosen::default();
+            };
+            // The rest is said of the answer as it is now.
+            let all = [have, &chosen].concat();
+            chosen.extend(constraint::derive(seed, ids, parent, &answer, &all, count - chosen.len()));
+            Chosen { constraints: chosen, answer: Some(answer) }
+        }
+        _ => Chosen::only(constraint::draw(seed, ids, parent, have, count)),
     }
 }
 
@@ -77,7 +107,7 @@ pub(super) fn add(seed: u64, id: u64, instruction: &str, constraints: &[Constrai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::constraint::Bound;
+    use crate::constraint::{Bound, Kind};
 
     #[test]
     fn what_is_added_follows_the_instruction_in_the_form_that_it_has() {
@@ -100,12 +130,33 @@ mod tests {
         let have = [Constraint::NoDigits, Constraint::Title, Constraint::TwoAnswers];
         for id in 0..200 {
             let chosen = choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &have, "", 3);
-            assert!(chosen.len() <= 1, "{chosen:?}");
+            assert!(chosen.constraints.len() <= 1, "{chosen:?}");
         }
         assert!((0..200).any(|id| {
-            choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &[], "", 3).len() == 3
+            choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &[], "", 3).constraints.len()
+                == 3
         }));
         let full = [have.as_slice(), &[Constraint::LowerCase]].concat();
-        assert_eq!(choose((1, 1), Operator::VerifiableConstraints, "Explain fog.", &full, "", 3), []);
+        assert_eq!(
+            choose((1, 1), Operator::VerifiableConstraints, "Explain fog.", &full, "", 3),
+            Chosen::default()
+        );
+    }
+
+    #[test]
+    fn imposed_constraints_come_with_the_answer_that_meets_them() {
+        let answer = "Fog is a cloud that touches the ground. It forms when moist air cools at night. Drivers should \
+             slow down in it, and look for the lights of others. The morning sun usually clears it by noon.";
+        let mut derived_too = 0;
+        for id in 0..100 {
+            let chosen = choose((1, id), Operator::ImposedConstraints, "Explain fog.", &[], answer, 2);
+            let formed = chosen.answer.unwrap();
+            assert!((1..=2).contains(&chosen.constraints.len()));
+            for constraint in &chosen.constraints {
+                assert!(constraint.check(&formed).passed, "{constraint:?}: {formed}");
+            }
+            derived_too += usize::from(chosen.constraints.iter().any(|one| one.kind() == Kind::Keywords));
+        }
+        assert!(derived_too > 0);
     }
 }

@@ -232,8 +232,9 @@ pub(super) fn check_answer(
     let words = text::words(answer);
     let mut outcome = Outcome::new();
     let simply = |fails: bool| fails.then_some(Value::Null);
+    let operator = node.operator.as_deref().and_then(Operator::parse).unwrap_or(Operator::Mutation);
     outcome.ask(Reason::AnswerPromptTooLong, || simply(finish == FinishReason::PromptTooLong));
-    outcome.ask(Reason::AnswerTruncated, || simply(finish == FinishReason::Length));
+    outcome.ask(Reason::AnswerTruncated, || simply(finish == FinishReason::Length && !operator.may_be_cut()));
     outcome.ask(Reason::AnswerGarbled, || simply(text::is_garbled(answer)));
     outcome.ask(Reason::Refused, || {
         let sorry = answer.to_lowercase().contains("sorry");
@@ -242,7 +243,6 @@ pub(super) fn check_answer(
     outcome.ask(Reason::AnswerEmpty, || simply(words.iter().all(|word| lists.is_stop_word(word))));
     if guards {
         let task = Task { instruction: &node.instruction, input: &node.input };
-        let operator = node.operator.as_deref().and_then(Operator::parse).unwrap_or(Operator::Mutation);
         let constraints = constrain::of(node)?;
         let case =
             Case { words: lists, operator, parent: task, child: task, constraints: &constraints, answer };

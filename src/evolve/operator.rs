@@ -1,7 +1,7 @@
 //! The ways to evolve an instruction, and which one is drawn.
 //!
 //! Source of the first six: `WizardLM` (Xu et al. 2023, arXiv:2304.12244), section 3: five in-depth operators and one
-//! in-breadth, one of them drawn per instruction and round. The other two are ours: they add constraints that code can
+//! in-breadth, one of them drawn per instruction and round. The other three are ours: they add constraints that code can
 //! check, without a model that rewrites (see [`crate::constraint`]).
 //!
 //! **Invariant:** the draw for a root depends on the run's seed, the root, round and attempt, and on whether the
@@ -29,11 +29,13 @@ pub enum Operator {
     VerifiableConstraints,
     /// In depth: the task is answered first, then constraints are added that the answer meets.
     DerivedConstraints,
+    /// In depth: the task is answered first, then constraints are added that code gives the answer the form for.
+    ImposedConstraints,
 }
 
 impl Operator {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AddConstraints,
         Self::Deepening,
         Self::Concretizing,
@@ -42,6 +44,7 @@ impl Operator {
         Self::Mutation,
         Self::VerifiableConstraints,
         Self::DerivedConstraints,
+        Self::ImposedConstraints,
     ];
 
     /// Those of the paper, which have a model rewrite the instruction, each by a prompt of its own.
@@ -65,6 +68,7 @@ impl Operator {
             Self::Mutation => "mutation",
             Self::VerifiableConstraints => "verifiable_constraints",
             Self::DerivedConstraints => "derived_constraints",
+            Self::ImposedConstraints => "imposed_constraints",
         }
     }
 
@@ -80,7 +84,17 @@ impl Operator {
 
     /// Whether code makes the instruction, by adding constraints to its parent.
     pub fn is_by_code(self) -> bool {
-        matches!(self, Self::VerifiableConstraints | Self::DerivedConstraints)
+        self == Self::VerifiableConstraints || self.answers_first()
+    }
+
+    /// Whether the parent is answered, and that answer decides the constraints.
+    pub fn answers_first(self) -> bool {
+        matches!(self, Self::DerivedConstraints | Self::ImposedConstraints)
+    }
+
+    /// Whether code makes a whole of an answer that ran into the limit of tokens.
+    pub fn may_be_cut(self) -> bool {
+        self == Self::ImposedConstraints
     }
 }
 
@@ -97,6 +111,7 @@ pub struct OperatorWeights {
     pub mutation: f64,
     pub verifiable_constraints: f64,
     pub derived_constraints: f64,
+    pub imposed_constraints: f64,
 }
 
 impl Default for OperatorWeights {
@@ -110,6 +125,7 @@ impl Default for OperatorWeights {
             mutation: 1.0,
             verifiable_constraints: 0.0,
             derived_constraints: 0.0,
+            imposed_constraints: 0.0,
         }
     }
 }
@@ -125,6 +141,7 @@ impl OperatorWeights {
         mutation: 0.0,
         verifiable_constraints: 0.0,
         derived_constraints: 0.0,
+        imposed_constraints: 0.0,
     };
 
     /// All in equal shares, those that add constraints by code twice: half of the steps are then verifiable.
@@ -137,6 +154,7 @@ impl OperatorWeights {
         mutation: 1.0,
         verifiable_constraints: 2.0,
         derived_constraints: 2.0,
+        imposed_constraints: 0.0,
     };
 
     /// The weight of one operator.
@@ -150,6 +168,7 @@ impl OperatorWeights {
             Operator::Mutation => self.mutation,
             Operator::VerifiableConstraints => self.verifiable_constraints,
             Operator::DerivedConstraints => self.derived_constraints,
+            Operator::ImposedConstraints => self.imposed_constraints,
         }
     }
 
@@ -164,6 +183,7 @@ impl OperatorWeights {
             Operator::Mutation => &mut self.mutation,
             Operator::VerifiableConstraints => &mut self.verifiable_constraints,
             Operator::DerivedConstraints => &mut self.derived_constraints,
+            Operator::ImposedConstraints => &mut self.imposed_constraints,
         } = weight;
     }
 

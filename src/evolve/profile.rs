@@ -224,7 +224,7 @@ mod tests {
         let policy = Policy::new(&config(Profile::Wizardlm), Style::Chat, Some(8_000_000_000));
         assert_eq!((policy.rounds, policy.attempts, policy.answer_samples, policy.guards), (4, 1, 1, false));
         let weights = Operator::ALL.map(|operator| policy.operators.get(operator));
-        assert_eq!(weights, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(weights, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
         assert!(!policy.differences.is_empty());
     }
 

@@ -9,8 +9,9 @@ use super::eliminate::{self, Child};
 use super::library::Prompts;
 use super::prompt::Slot;
 use super::{Error, EvolveConfig, Operator, Reason, Stage, Style};
+use crate::constraint::whole_sentences;
 use crate::dataset::user_turn;
-use crate::llm::{Completion, Generate, Request, Restriction};
+use crate::llm::{Completion, FinishReason, Generate, Request, Restriction};
 use crate::rng;
 use crate::store::{MAX_ATTEMPTS, Node};
 
@@ -115,6 +116,13 @@ impl Requests {
 /// The answer in the reply to [`Requests::answer`].
 pub(super) fn read_answer(completion: &Completion) -> String {
     completion.text.trim().to_owned()
+}
+
+/// The answer in the reply to [`Requests::derivation`]. One that gets a form from code can do without its end.
+pub(super) fn read_draft(operator: Operator, completion: &Completion) -> String {
+    let answer = read_answer(completion);
+    let is_cut = completion.finish_reason == FinishReason::Length;
+    if operator.may_be_cut() && is_cut { whole_sentences(&answer).to_owned() } else { answer }
 }
 
 /// Completes requests and checks that the model kept its contract.

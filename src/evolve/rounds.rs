@@ -6,6 +6,7 @@
 //! is done if its rows are there, and it is never done twice.
 
 use super::answering;
+use super::constrain::{self, Chosen};
 use super::eliminate::{Child, ChildRules, Outcome};
 use super::judge;
 use super::library::JudgePrompts;
@@ -14,7 +15,7 @@ use super::times::{Stopwatch, Times};
 use super::trial::{self, seed_node};
 use super::{
     Calibration, Chunk, Error, Event, EvolveConfig, Model, Operator, Policy, Profile, Reason, Roots, Stage,
-    Style, constrain, fingerprint, prompt,
+    Style, fingerprint, prompt,
 };
 use crate::llm::{Completion, FinishReason, Generate, Request};
 use crate::store::{Generation, Node, Status, Store, Unit, node_id};
@@ -228,27 +229,30 @@ impl Run<'_, '_> {
         let (seed, most) = (self.config.seed, self.policy.max_constraints);
         let read = |(plan, generation): (&Plan, &Option<(Request, Completion)>)| {
             let completion = generation.as_ref().map(|(_, completion)| completion);
-            let child = child(asking, (seed, most), plan, completion)?;
-            // What was generated for derived constraints is an answer, and is judged as one.
+            let (child, formed) = child(asking, (seed, most), plan, completion)?;
+            // What was generated before the constraints is an answer, and is judged as one.
             let finish = completion.filter(|_| !plan.operator.is_by_code()).map(|done| done.finish_reason);
             let finish = finish.unwrap_or(FinishReason::Stop);
             let outcome = rules.check(plan.operator, &plan.parent, &child, finish);
             if outcome.reason.is_none() {
                 rules.learn(plan.parent.root_id, &child.instruction, &child.input);
             }
-            Ok::<_, Error>((child, outcome))
+            Ok::<_, Error>((child, formed, outcome))
         };
         let children =
             self.watch.filters(|| plans.iter().zip(&generations).map(read).collect::<Result<Vec<_>, _>>())?;
         let store = &mut *self.store;
         self.watch.store(|| {
             let unit = store.begin()?;
-            for ((plan, generation), (child, outcome)) in plans.iter().zip(generations).zip(children) {
-                let derived = plan.operator == Operator::DerivedConstraints;
-                let (own, answer) = if derived { (None, generation) } else { (generation, None) };
+            for ((plan, generation), (child, formed, outcome)) in plans.iter().zip(generations).zip(children)
+            {
+                let is_answer = plan.operator.answers_first();
+                let (own, answer) = if is_answer { (None, generation) } else { (generation, None) };
                 unit.insert_node(&node_of(plan, (round, attempt), child, own))?;
                 if let Some((request, completion)) = answer.filter(|_| outcome.reason.is_none()) {
-                    unit.insert_answer(plan.id, &answering::answer_of(&request, &completion))?;
+                    let mut answer = answering::answer_of(&request, &completion);
+                    answer.text = formed.unwrap_or(answer.text);
+                    unit.insert_answer(plan.id, &answer)?;
                 }
                 record(&unit, plan.id, &outcome, Status::Evolved)?;
             }
@@ -260,7 +264,7 @@ impl Run<'_, '_> {
     fn request(&self, plan: &Plan) -> Result<Option<Request>, Error> {
         Ok(match plan.operator {
             Operator::VerifiableConstraints => None,
-            Operator::DerivedConstraints => {
+            operator if operator.answers_first() => {
                 Some(self.requests.derivation(self.model, plan.id, &plan.parent)?)
             }
             operator => Some(self.requests.instruction(self.model, plan.id, operator, &plan.parent)?),
@@ -350,41 +354,42 @@ pub(super) fn policy_from(stored: &str) -> Result<Policy, Error> {
     serde_json::from_str(stored).map_err(|error| Error::BadPolicy { reason: error.to_string() })
 }
 
-/// The child that code makes of `parent`: drawn constraints, or those that `answer` meets.
+/// The child that code makes of `parent`: drawn constraints, those that `answer` meets, or those that it meets in the form
+/// that code gave it, which is the second.
 pub(super) fn constrained(
-    seed: u64,
+    (seed, most): (u64, usize),
     id: u64,
     operator: Operator,
     parent: &Node,
     answer: &str,
-    most: usize,
-) -> Result<Child, Error> {
+) -> Result<(Child, Option<String>), Error> {
     let mut constraints = constrain::of(parent)?;
-    let new = constrain::choose((seed, id), operator, &parent.instruction, &constraints, answer, most);
+    let Chosen { constraints: new, answer } =
+        constrain::choose((seed, id), operator, &parent.instruction, &constraints, answer, most);
     let instruction = if new.is_empty() {
         parent.instruction.clone()
     } else {
         constrain::add(seed, id, &parent.instruction, &new)
     };
     constraints.extend(new);
-    Ok(Child { instruction, input: parent.input.clone(), lacks_data: false, constraints })
+    Ok((Child { instruction, input: parent.input.clone(), lacks_data: false, constraints }, answer))
 }
 
-/// The child that a plan and what was generated for it make.
+/// The child that a plan and what was generated for it make; see [`constrained`].
 fn child(
     asking: &Requests,
-    (seed, most): (u64, usize),
+    settings: (u64, usize),
     plan: &Plan,
     completion: Option<&Completion>,
-) -> Result<Child, Error> {
+) -> Result<(Child, Option<String>), Error> {
     let Plan { id, operator, parent } = plan;
     match completion {
         Some(completion) if !operator.is_by_code() => {
-            Ok(asking.read_instruction(*operator, parent, completion))
+            Ok((asking.read_instruction(*operator, parent, completion), None))
         }
         completion => {
-            let answer = completion.map(requests::read_answer).unwrap_or_default();
-            constrained(seed, *id, *operator, parent, &answer, most)
+            let answer = completion.map(|done| requests::read_draft(*operator, done)).unwrap_or_default();
+            constrained(settings, *id, *operator, parent, &answer)
         }
     }
 }

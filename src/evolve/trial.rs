@@ -114,7 +114,8 @@ pub(super) fn seed_node(index: usize, seed: &Seed) -> Node {
 /// The parent with constraints; `None`: none suit it.
 fn constrained(seed: u64, parent: &Node, most: usize) -> Option<Node> {
     let operator = Operator::VerifiableConstraints;
-    let constraints = constrain::choose((seed, parent.id), operator, &parent.instruction, &[], "", most);
+    let constraints =
+        constrain::choose((seed, parent.id), operator, &parent.instruction, &[], "", most).constraints;
     (!constraints.is_empty()).then(|| Node {
         operator: Some(operator.name().to_owned()),
         instruction: constrain::add(seed, parent.id, &parent.instruction, &constraints),

@@ -12,7 +12,7 @@
 use super::library;
 use super::prompt;
 use super::requests::{self, Requests};
-use super::rounds::{POLICY, SHARDS, policy_from};
+use super::rounds::{POLICY, SHARDS, constrained, policy_from};
 use super::{Error, EvolveConfig, Operator, Policy, Stage, Style};
 use crate::llm::{Completion, Generate, Request};
 use crate::rng;
@@ -94,8 +94,8 @@ struct Asked {
 enum What {
     /// The instruction, by an operator on a parent.
     Instruction(Operator, Node),
-    /// An answer to the parent, for constraints to be derived from.
-    Derivation(Node),
+    /// An answer to the parent, by an operator that derives constraints from it or imposes them on it.
+    Derivation(Operator, Node),
     /// An answer: so many were tried before.
     Answer(u32),
 }
@@ -130,7 +130,9 @@ pub fn verify(
     let (config, style) = settings(&fingerprint)?;
     let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
     let Some(policy) = store.meta(POLICY)? else { return Err(Error::NothingToVerify) };
-    let mut lists = asked_lists(store, &config, &policy_from(&policy)?)?;
+    let policy = policy_from(&policy)?;
+    let choice = (config.seed, policy.max_constraints);
+    let mut lists = asked_lists(store, &config, &policy)?;
     let count =
         |lists: &[Vec<Asked>]| lists.iter().flatten().filter(|asked| asked.recorded.is_some()).count();
     let generations = count(&lists);
@@ -160,7 +162,7 @@ pub fn verify(
         for ((asked, request), completion) in list.iter().zip(&requested).zip(&completions) {
             let Some(recorded) = &asked.recorded else { continue };
             found.bytes += recorded.texts.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
-            found.differences.extend(asked.compare(recorded, &requests, request, completion));
+            found.differences.extend(asked.compare(recorded, (&requests, choice), request, completion)?);
             found.compared += 1;
         }
         progress(found.compared, total);
@@ -252,7 +254,9 @@ impl Asked {
         };
         let (what, recorded) = match operator {
             Operator::VerifiableConstraints => return Ok(None),
-            Operator::DerivedConstraints => (What::Derivation(parent), Recorded::answer(store, node)?),
+            operator if operator.answers_first() => {
+                (What::Derivation(operator, parent), Recorded::answer(store, node)?)
+            }
             operator => {
                 let Some(generation) = node.generation.clone() else { return Ok(None) };
                 let texts =
@@ -265,8 +269,9 @@ impl Asked {
 
     /// What the stage of answering asked for `node` in the wave `sample`; `None`: nothing.
     fn in_answering(store: &Store, node: &Node, sample: u32) -> Result<Option<Self>, Error> {
-        let derived = node.operator.as_deref() == Some(Operator::DerivedConstraints.name());
-        let Some(kept) = store.answer(node.id)?.filter(|answer| !derived && answer.sample >= sample) else {
+        let operator = node.operator.as_deref().and_then(Operator::parse);
+        let is_there = operator.is_some_and(Operator::answers_first);
+        let Some(kept) = store.answer(node.id)?.filter(|answer| !is_there && answer.sample >= sample) else {
             return Ok(None);
         };
         let recorded = if kept.sample == sample { Recorded::answer(store, node)? } else { None };
@@ -282,31 +287,45 @@ impl Asked {
             What::Instruction(operator, parent) => {
                 requests.instruction(model, self.node.id, *operator, parent)
             }
-            What::Derivation(parent) => requests.derivation(model, self.node.id, parent),
+            What::Derivation(_, parent) => requests.derivation(model, self.node.id, parent),
             What::Answer(sample) => requests.answer(model, &self.node, *sample),
         }
+    }
+
+    /// The texts that the program makes of a completion now.
+    fn read(
+        &self,
+        (requests, choice): (&Requests, (u64, usize)),
+        completion: &Completion,
+    ) -> Result<Vec<String>, Error> {
+        Ok(match &self.what {
+            What::Instruction(operator, parent) => {
+                let child = requests.read_instruction(*operator, parent, completion);
+                vec![child.instruction, child.input]
+            }
+            What::Derivation(operator, parent) => {
+                let answer = requests::read_draft(*operator, completion);
+                let (_, formed) = constrained(choice, self.node.id, *operator, parent, &answer)?;
+                vec![formed.unwrap_or(answer)]
+            }
+            What::Answer(_) => vec![requests::read_answer(completion)],
+        })
     }
 
     /// The first difference, if there is one.
     fn compare(
         &self,
         recorded: &Recorded,
-        requests: &Requests,
+        with: (&Requests, (u64, usize)),
         request: &Request,
         completion: &Completion,
-    ) -> Option<Difference> {
+    ) -> Result<Option<Difference>, Error> {
         let Recorded { texts, generation } = recorded;
         let Generation { prompt_hash, sampling, key, .. } = generation;
         let recorded = format!("{prompt_hash} {key:016x} {sampling:?}");
         let now = format!("{} {:016x} {:?}", prompt::hash(&request.prompt), request.key, request.sampling);
         let mut pairs = vec![(Field::Request, recorded, now)];
-        let replayed = match &self.what {
-            What::Instruction(operator, parent) => {
-                let child = requests.read_instruction(*operator, parent, completion);
-                vec![child.instruction, child.input]
-            }
-            What::Derivation(_) | What::Answer(_) => vec![requests::read_answer(completion)],
-        };
+        let replayed = self.read(with, completion)?;
         pairs.extend(texts.iter().zip(replayed).map(|((field, text), now)| (*field, text.clone(), now)));
         let end = |finish, tokens| format!("{finish:?} after {tokens} tokens");
         pairs.push((
@@ -314,16 +333,19 @@ impl Asked {
             end(generation.finish_reason, generation.completion_tokens),
             end(completion.finish_reason, completion.completion_tokens),
         ));
-        let (field, recorded, now) = pairs.into_iter().find(|(_, recorded, now)| recorded != now)?;
+        let Some((field, recorded, now)) = pairs.into_iter().find(|(_, recorded, now)| recorded != now)
+        else {
+            return Ok(None);
+        };
         let byte = first_difference(&recorded, &now);
-        Some(Difference {
+        Ok(Some(Difference {
             node_id: self.node.id,
             stage: self.stage(),
             field,
             byte,
             recorded: excerpt(&recorded, byte),
             replayed: excerpt(&now, byte),
-        })
+        }))
     }
 }
 

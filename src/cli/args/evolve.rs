@@ -13,9 +13,9 @@ const FROM_CONFIG: [&str; 7] =
 ///
 /// In every round each instruction of the pool is evolved by an operator drawn at random. Five have the model make it
 /// harder (`add_constraints`, `deepening`, `concretizing`, `increase_reasoning`, `complicate_input`), one has it make a
-/// rarer one of the same kind (`mutation`). Two add constraints that code can check: `verifiable_constraints` samples
-/// answers until one meets them, `derived_constraints` answers first and states what the answer meets. What fails a rule or
-/// a guard is eliminated, with its reason, and its parent is tried again. Survivors are answered. Everything is in
+/// rarer one of the same kind (`mutation`). Three add constraints that code can check: `verifiable_constraints` samples
+/// answers until one meets them, `derived_constraints` answers first and states what the answer meets, `imposed_constraints`
+/// answers first and has code give the answer the form that is asked for. What fails a rule or a guard is eliminated, with its reason, and its parent is tried again. Survivors are answered. Everything is in
 /// `RUN/run.db`; the same command goes on with an unfinished run.
 #[derive(Debug, Args)]
 #[command(
@@ -106,7 +106,7 @@ impl From<StyleArg> for Style {
 pub(crate) enum ProfileArg {
     /// The paper: six operators in equal shares, four rounds, its four rules
     Wizardlm,
-    /// All operators, two rounds, three attempts, all guards
+    /// All operators but `imposed_constraints`, two rounds, three attempts, all guards
     Verified,
     /// As `verified`, with what the model's size and a short trial of it allow
     Auto,

@@ -1,0 +1,124 @@
+//! Forms that code gives to responses.
+
+use super::impose::form;
+use super::vocabulary::Postscript;
+use super::{Bound, Constraint, Kind, Mark, impose, whole_sentences};
+
+const RESPONSE: &str = "Fog is a cloud that touches the ground. It forms when moist air cools at night. Drivers \
+     should slow down in it. Many airports have 2 systems for that. The morning sun usually clears it.";
+const REQUEST: &str = "Explain how morning fog forms near rivers.";
+
+fn formed(constraints: &[Constraint]) -> Option<String> {
+    form(REQUEST, RESPONSE, constraints)
+}
+
+#[test]
+fn each_form_is_given_to_a_plain_response() {
+    let exactly = |n| Bound::Exactly { n };
+    let cases = [
+        (
+            Constraint::BulletCount { bound: exactly(3) },
+            "- Fog is a cloud that touches the ground.\n- It forms",
+        ),
+        (Constraint::NumberedCount { bound: exactly(4) }, "1. Fog is a cloud"),
+        (Constraint::TableRows { bound: exactly(2) }, "| No. | Point |\n| --- | --- |\n| 1 | Fog is"),
+        (
+            Constraint::ParagraphCount { bound: exactly(2) },
+            "Fog is a cloud that touches the ground. It forms",
+        ),
+        (Constraint::DividedParagraphs { bound: exactly(3) }, "Fog is a cloud"),
+        (Constraint::SectionCount { marker: "Part".to_owned(), bound: exactly(2) }, "Part 1\nFog is"),
+        (Constraint::HeadingCount { bound: exactly(2) }, "## Cloud Touches\nFog is"),
+        (Constraint::HighlightCount { bound: exactly(2) }, "Fog is a cloud that touches the ground."),
+        (Constraint::CapitalWordCount { bound: Bound::AtLeast { n: 2 } }, "Fog is"),
+        (Constraint::SentenceCount { bound: exactly(2) }, "Fog is"),
+        (Constraint::WordCount { bound: Bound::AtMost { n: 20 } }, "Fog is"),
+        (Constraint::NoDigits, "Fog is"),
+        (Constraint::StartPhrase { phrase: "In short".to_owned() }, "In short, Fog is"),
+        (Constraint::EndPhrase { phrase: "That is all.".to_owned() }, "Fog is"),
+        (Constraint::Title, "<<Morning Forms Rivers>>\n\nFog is"),
+        (Constraint::Postscript { marker: Postscript::Ps }, "Fog is"),
+        (Constraint::RepeatRequest { request: REQUEST.to_owned() }, REQUEST),
+        (Constraint::LowerCase, "fog is"),
+        (Constraint::UpperCase, "FOG IS"),
+        (Constraint::Quoted, "\"Fog is"),
+        (Constraint::Json, "{\"answer\": \"Fog is"),
+        (
+            Constraint::JsonKeys { keys: vec!["title".to_owned(), "keywords".to_owned()] },
+            "{\n  \"title\": \"Morning Forms Rivers\",\n  \"keywords\": [\"cloud\",",
+        ),
+    ];
+    for (constraint, begin) in cases {
+        let text = formed(std::slice::from_ref(&constraint)).unwrap_or_else(|| panic!("{constraint:?}"));
+        assert!(text.starts_with(begin), "{constraint:?}: {text}");
+        assert!(!constraint.check(RESPONSE).passed && constraint.check(&text).passed);
+    }
+}
+
+#[test]
+fn forms_go_together_in_a_writers_order() {
+    let constraints = [
+        Constraint::UpperCase,
+        Constraint::EndPhrase { phrase: "That is all.".to_owned() },
+        Constraint::BulletCount { bound: Bound::Between { low: 2, high: 3 } },
+    ];
+    assert_eq!(
+        formed(&constraints).unwrap(),
+        "- FOG IS A CLOUD THAT TOUCHES THE GROUND.\n- IT FORMS WHEN MOIST AIR COOLS AT NIGHT.\n\
+         - DRIVERS SHOULD SLOW DOWN IN IT.\n\nTHAT IS ALL."
+    );
+}
+
+#[test]
+fn what_cannot_be_given_is_refused() {
+    assert_eq!(formed(&[Constraint::ParagraphCount { bound: Bound::Exactly { n: 6 } }]), None);
+    assert_eq!(formed(&[Constraint::Keywords { words: vec!["zebra".to_owned()] }]), None);
+    assert_eq!(form(REQUEST, " ", &[Constraint::Title]), None);
+    let code = "Run this.\n```python\nprint(1)\n```\nIt prints.";
+    assert_eq!(form(REQUEST, code, &[Constraint::UpperCase]), None);
+    assert!(form(REQUEST, code, &[Constraint::Title]).is_some());
+    let options = ["Yes", "No"].map(str::to_owned).to_vec();
+    let one = [Constraint::OneOf { options }];
+    assert_eq!(form("Is fog wet?", "Yes, it is.", &one).as_deref(), Some("Yes"));
+    assert_eq!(form("Is fog wet?", "It is.", &one), None);
+}
+
+#[test]
+fn a_list_is_told_by_its_items() {
+    let list = "Here are some:\n\n1. **Rain**: falls down.\n2. **Snow**: is white.\n";
+    let text = form(REQUEST, list, &[Constraint::TableRows { bound: Bound::AtLeast { n: 2 } }]).unwrap();
+    assert!(text.contains("| Item | Description |\n| --- | --- |\n| Rain | falls down. |"), "{text}");
+}
+
+#[test]
+fn what_is_chosen_holds_with_what_was_there() {
+    let have = [Constraint::WithoutMark { mark: Mark::Exclamation }];
+    let mut kinds = std::collections::BTreeSet::new();
+    for id in 0..300 {
+        let Some((text, new)) = impose(1, &[id], REQUEST, RESPONSE, &have, 2) else { continue };
+        assert!((1..=2).contains(&new.len()));
+        for constraint in have.iter().chain(&new) {
+            assert!(constraint.check(&text).passed, "{constraint:?}: {text}");
+            kinds.insert(constraint.kind().name());
+        }
+        assert_eq!(impose(1, &[id], REQUEST, RESPONSE, &have, 2), Some((text, new)));
+    }
+    assert!(kinds.len() >= 20, "{kinds:?}");
+    for kind in [Kind::BulletCount, Kind::NumberedCount, Kind::TableRows, Kind::HeadingCount] {
+        assert!(kinds.contains(kind.name()), "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_cut_response_ends_with_its_last_whole_sentence() {
+    for (text, whole) in [
+        ("One. Two is cut of", "One."),
+        ("1. First thing. More.\n2. Second th", "1. First thing. More."),
+        ("A list:\n1. First thing\n2. ", ""),
+        ("It is 3.5 m. And", "It is 3.5 m."),
+        ("", ""),
+        ("\u{FC}ber \u{1F600}! \u{FC}b", "\u{FC}ber \u{1F600}!"),
+    ] {
+        assert_eq!(whole_sentences(text), whole);
+    }
+}
