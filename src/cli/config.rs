@@ -180,6 +180,37 @@ pub(crate) fn read(path: &Path) -> Result<RunConfig, Error> {
     parse(path, &text, &folder)
 }
 
+/// What a command line says instead of the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Overrides<'a> {
+    pub(crate) seed: Option<u64>,
+    /// Relative to where the user is, unlike what is in the file.
+    pub(crate) out: Option<&'a Path>,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) repeats: Option<u64>,
+}
+
+/// Reads an experiment for a run, checks it, and finds its model, which becomes an absolute path.
+///
+/// # Errors
+/// As [`read`] and [`RunConfig::validate`]; there is no such model; a path cannot be recorded.
+pub(crate) fn load(path: &Path, overrides: Overrides<'_>) -> anyhow::Result<RunConfig> {
+    let mut config = read(path)?;
+    config.eval.repeats = overrides.repeats.unwrap_or(config.eval.repeats);
+    config.set_seed(overrides.seed.unwrap_or(config.seed));
+    let absolute =
+        |path: &Path| std::path::absolute(path).with_context(|| format!("cannot use `{}`", path.display()));
+    if let Some(out) = overrides.out {
+        config.out = absolute(out)?;
+    }
+    config.validate(path)?;
+    let model = overrides.model.unwrap_or(&config.model);
+    let model = absolute(&super::known_models::resolve(model, Path::new(""))?)?;
+    [&model, &config.out].into_iter().chain(&config.seeds.file).try_for_each(|path| recordable(path))?;
+    config.model = model.display().to_string();
+    Ok(config)
+}
+
 /// What the run in `dir` was configured with; `None`: it was made by `evol evolve`, which needs no such file.
 ///
 /// # Errors

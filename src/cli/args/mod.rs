@@ -167,7 +167,7 @@ pub(crate) struct RunArgs {
 }
 
 /// A stage of `evol run`, as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UntilArg {
     /// Instructions and answers are in the journal
     Evolve,

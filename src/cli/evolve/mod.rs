@@ -4,9 +4,8 @@ mod reporter;
 
 use crate::cli::args::EvolveArgs;
 use crate::cli::compute::{self, Compute, EngineSettings};
-use crate::cli::config::{self, RunConfig, SeedsSection};
+use crate::cli::config::{self, Overrides, RunConfig, SeedsSection};
 use crate::cli::error::Error;
-use crate::cli::known_models;
 use crate::cli::manifest::{self, Journal, Manifest, ModelEntry, SeedsEntry};
 use crate::cli::output::Output;
 use crate::cli::plan::{self, Session};
@@ -93,12 +92,8 @@ impl EvolvePlan {
     fn from_args(args: &EvolveArgs, session: &Session) -> Result<(Self, PathBuf)> {
         let shard = args.shard.unwrap_or(Shard::WHOLE);
         if let Some(path) = &args.config {
-            let mut config = config::read(path)?;
-            if let Some(seed) = session.seed {
-                config.set_seed(seed);
-            }
-            config.validate(path)?;
-            let model = known_models::resolve(&config.model, Path::new(""))?;
+            let config = config::load(path, Overrides { seed: session.seed, ..Overrides::default() })?;
+            let model = PathBuf::from(&config.model);
             let out = args.out.clone().unwrap_or_else(|| match shard {
                 Shard::WHOLE => config.out.clone(),
                 shard => config.out.join(SHARDS).join(shard.index().to_string()),

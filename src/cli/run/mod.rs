@@ -18,13 +18,12 @@ pub(super) use stopwatch::seconds;
 pub(super) use summary::{FILE_NAME as SUMMARY, Summary};
 
 use super::args::{RunArgs, UntilArg};
-use super::config::{self, RunConfig};
+use super::config::{self, Overrides, RunConfig};
 use super::error::Error;
 use super::eval;
 use super::evolve::{self, EvolvePlan};
 use super::export::{self, Tests};
-use super::known_models;
-use super::plan::{Session, TrainPlan, recordable};
+use super::plan::{Session, TrainPlan};
 use super::report;
 use super::run_dir::RunDir;
 use super::train;
@@ -32,9 +31,9 @@ use crate::dataset::{self, ExportOptions, Exported};
 use crate::evolve::Summary as Evolved;
 use crate::store::Store;
 use crate::train::TrainSummary;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use stopwatch::Stopwatch;
 use summary::CheckedAnswer;
 
@@ -43,23 +42,14 @@ use summary::CheckedAnswer;
 /// # Errors
 /// The configuration is wrong, a stage fails, or the run was interrupted.
 pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
-    let mut config = config::read(&args.config)?;
-    if let Some(repeats) = args.repeats {
-        config.eval.repeats = repeats;
-    }
-    if let Some(seed) = session.seed {
-        config.set_seed(seed);
-    }
-    // Flags are relative to where the user is, unlike what is in the file.
-    if let Some(out) = &args.out {
-        config.out = std::path::absolute(out).with_context(|| format!("cannot use `{}`", out.display()))?;
-    }
-    config.validate(&args.config)?;
-    let model = known_models::resolve(args.model.as_ref().unwrap_or(&config.model), Path::new(""))?;
-    let model = std::path::absolute(&model).with_context(|| format!("cannot use `{}`", model.display()))?;
-    [&model, &config.out].into_iter().chain(&config.seeds.file).try_for_each(|path| recordable(path))?;
-    config.model = model.display().to_string();
-
+    let overrides = Overrides {
+        seed: session.seed,
+        out: args.out.as_deref(),
+        model: args.model.as_deref(),
+        repeats: args.repeats,
+    };
+    let config = config::load(&args.config, overrides)?;
+    let model = PathBuf::from(&config.model);
     let experiment = Experiment { config, model, session, until: args.until };
     let Some(summary) = experiment.run()? else {
         if session.output.is_json() {

@@ -10,11 +10,11 @@
 mod script;
 
 use super::args::{ComputeFormatArg, DeterminismArg, DeviceArg, SlurmArgs};
-use super::config::{self, RunConfig};
+use super::config::{self, Overrides, RunConfig};
 use super::error::Error;
-use super::plan::{Session, recordable};
+use super::plan::Session;
 use super::run_dir::RunDir;
-use super::{known_models, shell};
+use super::shell;
 use anyhow::{Context, Result};
 use script::{Cluster, Jobs};
 use serde::{Deserialize, Serialize};
@@ -103,14 +103,9 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
 /// The experiment, with absolute paths, checked for what only a cluster can go wrong with.
 fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
     let path = &args.config;
-    let mut config = config::read(path)?;
-    if let Some(seed) = session.seed {
-        config.set_seed(seed);
-    }
-    if let Some(out) = &args.out {
-        config.out = std::path::absolute(out).with_context(|| format!("cannot use `{}`", out.display()))?;
-    }
-    config.validate(path)?;
+    // Here, so that a model that is not there is no news from 64 jobs.
+    let out = args.out.as_deref();
+    let config = config::load(path, Overrides { seed: session.seed, out, ..Overrides::default() })?;
     if config.compute_format == ComputeFormatArg::Auto {
         return Err(Error::ConfigValue {
             path: path.clone(),
@@ -131,11 +126,6 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
         }
         .into());
     }
-    // Here, so that a model that is not there is no news from 64 jobs.
-    let model = known_models::resolve(&config.model, Path::new(""))?;
-    let model = std::path::absolute(&model).with_context(|| format!("cannot use `{}`", model.display()))?;
-    [&model, &config.out].into_iter().try_for_each(|path| recordable(path))?;
-    config.model = model.display().to_string();
     Ok(config)
 }
 
