@@ -1,7 +1,7 @@
-//! Gives the library the names under which programs look for the driver and for cuBLAS.
+//! Gives the library the names under which programs look for the driver, for cuBLAS and for NCCL.
 //!
-//! A library that was opened by its path answers to its SONAME. One file has one SONAME, so cuBLAS is a second, empty library that
-//! needs the first: a symbol that is looked up in it is found in the simulator.
+//! A library that was opened by its path answers to its SONAME. One file has one SONAME, so cuBLAS and NCCL are empty libraries that
+//! need the first: a symbol that is looked up in them is found in the simulator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,9 @@ fn main() {
     // Stands in for the simulator, which is not built yet, to be named as needed.
     link(&nothing, &out.join("libcuda.so"), "libcuda.so", &[]);
     let needed = out.join("libcuda.so");
-    link(&nothing, &out.join("libcublas.so"), "libcublas.so", &["-Wl,--no-as-needed".as_ref(), &needed]);
+    for name in ["libcublas.so", "libnccl.so"] {
+        link(&nothing, &out.join(name), name, &["-Wl,--no-as-needed".as_ref(), &needed]);
+    }
 }
 
 fn link(source: &Path, to: &Path, name: &str, arguments: &[&Path]) {

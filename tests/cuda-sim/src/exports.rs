@@ -1,4 +1,4 @@
-//! How functions of C are written, for the driver and for cuBLAS.
+//! How functions of C are written, for the driver, for cuBLAS and for NCCL.
 
 /// Functions of C that give an error, and run on pointers that the caller promises to be what the library's documentation says.
 macro_rules! exports {

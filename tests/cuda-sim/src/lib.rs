@@ -12,5 +12,6 @@ pub mod isa;
 pub mod loader;
 pub mod lower;
 pub mod memory;
+mod nccl;
 pub mod ptx;
 pub mod report;

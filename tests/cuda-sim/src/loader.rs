@@ -28,8 +28,8 @@ pub enum Device {
 #[derive(Debug)]
 pub struct Simulator {
     library: Library,
-    /// Kept so that it is found by its name.
-    _cublas: Library,
+    /// Kept so that they are found by their names.
+    _others: [Library; 2],
 }
 
 /// The real device if a driver is installed, else the simulated one.
@@ -50,11 +50,16 @@ pub fn device() -> &'static Device {
         let library = unsafe { Library::new(&path) };
         let library = library
             .unwrap_or_else(|error| panic!("{}: {error}; build the package `cuda-sim`", path.display()));
-        // SAFETY: it has nothing but a name and the need of the library above.
-        let cublas = unsafe { Library::new(concat!(env!("OUT_DIR"), "/libcublas.so")) };
-        let _cublas =
-            cublas.unwrap_or_else(|error| panic!("libcublas.so: {error}; build the package `cuda-sim`"));
-        Device::Simulated(Simulator { library, _cublas })
+        let named = |path: &str| {
+            // SAFETY: it has nothing but a name and the need of the library above.
+            let library = unsafe { Library::new(path) };
+            library.unwrap_or_else(|error| panic!("{path}: {error}; build the package `cuda-sim`"))
+        };
+        let _others = [
+            named(concat!(env!("OUT_DIR"), "/libcublas.so")),
+            named(concat!(env!("OUT_DIR"), "/libnccl.so")),
+        ];
+        Device::Simulated(Simulator { library, _others })
     })
 }
 

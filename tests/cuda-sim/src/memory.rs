@@ -87,8 +87,8 @@ pub struct Memory {
     used: Vec<u64>,
     /// Bytes that each device has.
     pub total: u64,
-    /// Of a device.
-    snapshot: Option<(usize, Arc<Ranges>)>,
+    /// By device.
+    snapshots: BTreeMap<usize, Arc<Ranges>>,
 }
 
 /// (start, end) of all allocations, and of those that were freed, in order.
@@ -111,7 +111,7 @@ impl Memory {
             freed: Vec::new(),
             used: Vec::new(),
             total,
-            snapshot: None,
+            snapshots: BTreeMap::new(),
         }
     }
 
@@ -141,7 +141,7 @@ impl Memory {
         }
         self.used[owner.device] += bytes;
         self.live.insert(start, Allocation { bytes, owner });
-        self.snapshot = None;
+        self.snapshots.clear();
         // SAFETY: the range is inside the arena, and nobody else's.
         unsafe { self.arena.host(start).write_bytes(0xff, bytes as usize) };
         Some(start)
@@ -151,7 +151,7 @@ impl Memory {
     pub fn free(&mut self, start: u64) -> Option<u64> {
         let Allocation { bytes, owner } = self.live.remove(&start)?;
         self.used[owner.device] -= bytes;
-        self.snapshot = None;
+        self.snapshots.clear();
         if self.freed.len() < MAX_FREED {
             self.freed.push((start, start + bytes));
         }
@@ -182,6 +182,12 @@ impl Memory {
         (bytes <= start + len - address).then(|| self.arena.host(address))
     }
 
+    /// The device whose memory is at an address.
+    pub fn device_of(&self, address: u64) -> Option<usize> {
+        let (start, _) = self.around(address)?;
+        self.live.get(&start).map(|allocation| allocation.owner.device)
+    }
+
     /// All allocations of a context: start and bytes.
     pub fn live(&self, context: usize) -> impl Iterator<Item = (u64, u64)> + '_ {
         let own = self.live.iter().filter(move |(_, allocation)| allocation.owner.context == context);
@@ -190,7 +196,7 @@ impl Memory {
 
     /// What a launch on a device is checked against.
     pub fn ranges(&mut self, device: usize) -> Arc<Ranges> {
-        if let Some((_, ranges)) = self.snapshot.as_ref().filter(|(of, _)| *of == device) {
+        if let Some(ranges) = self.snapshots.get(&device) {
             return Arc::clone(ranges);
         }
         let mut freed = self.freed.clone();
@@ -198,7 +204,7 @@ impl Memory {
         let own = self.live.iter().filter(|(_, allocation)| allocation.owner.device == device);
         let live = own.map(|(&start, allocation)| (start, start + allocation.bytes)).collect();
         let ranges = Arc::new(Ranges { live, freed });
-        self.snapshot = Some((device, Arc::clone(&ranges)));
+        self.snapshots.insert(device, Arc::clone(&ranges));
         ranges
     }
 }

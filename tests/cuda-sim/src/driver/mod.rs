@@ -1,6 +1,6 @@
 //! The driver: contexts, streams, memory, modules, launches, behind the functions of `libcuda`.
 //!
-//! Where in the flow: a program calls [`api`] (or cuBLAS, in `crate::blas`); what is to run goes through a [`stream`], to the
+//! Where in the flow: a program calls [`api`] (or cuBLAS and NCCL, in `crate::blas` and `crate::nccl`); what is to run goes through a [`stream`], to the
 //! interpreter.
 //!
 //! **Invariant:** one lock guards everything, and what runs on the device runs under it: streams never overlap. What a program
@@ -68,6 +68,40 @@ pub struct Config {
     pub budget: u64,
     /// Threads that run blocks; 0 for all that there are.
     pub threads: usize,
+    /// A device that fails.
+    pub failure: Option<Failure>,
+}
+
+/// Something that fails on purpose, so that it can be tested what a program makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// What fails.
+    pub fault: Fault,
+    /// On which device; an all-reduce fails on all of them.
+    pub device: usize,
+    /// How many, since the simulator was configured, do not.
+    pub after: u64,
+}
+
+/// What can fail on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// A kernel, with the driver's error 719.
+    Launch,
+    /// An all-reduce: nothing is summed, and communicators give the asynchronous error 6.
+    AllReduce,
+}
+
+impl Config {
+    /// What programs begin with that find the simulator by themselves: JSON in `CUDASIM_CONFIG`.
+    fn of_environment() -> Self {
+        std::env::var("CUDASIM_CONFIG").map_or_else(
+            |_| Self::default(),
+            |json| serde_json::from_str(&json).unwrap_or_else(|error| panic!("CUDASIM_CONFIG: {error}")),
+        )
+    }
 }
 
 impl Default for Config {
@@ -82,6 +116,7 @@ impl Default for Config {
             profiles: false,
             budget: 1 << 36,
             threads: 0,
+            failure: None,
         }
     }
 }
@@ -164,6 +199,8 @@ pub(crate) struct State {
     pub(crate) blas: HashMap<usize, crate::blas::Handle>,
     pub(crate) blas_flops: f64,
     pub(crate) blas_products: u64,
+    /// Communicators of NCCL.
+    pub(crate) communicators: HashMap<usize, crate::nccl::Communicator>,
     /// Pinned memory of the host: start, and bytes and flags.
     pinned: BTreeMap<usize, (usize, u32)>,
     /// Devices of the contexts that there are, by handle.
@@ -173,15 +210,18 @@ pub(crate) struct State {
     findings: Vec<Finding>,
     counters: BTreeMap<String, Counters>,
     printed: String,
-    /// The error that every call gives once a kernel has failed.
-    sticky: i32,
+    /// The errors that every call in a context gives once a kernel of it has failed.
+    sticky: HashMap<usize, i32>,
+    /// Kernels of each device, and all-reduces, since the simulator was configured.
+    launches: HashMap<usize, u64>,
+    all_reduces: u64,
     /// The error of other work, which one call gives.
     failed: Option<i32>,
     next_handle: usize,
     sequence: u64,
 }
 
-static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| Mutex::new(State::new(Config::default())));
+static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| Mutex::new(State::new(Config::of_environment())));
 
 pub(crate) fn state() -> MutexGuard<'static, State> {
     // A panic under the lock has left no half-made state that is worse than no answer.
@@ -205,13 +245,16 @@ impl State {
             blas: HashMap::new(),
             blas_flops: 0.0,
             blas_products: 0,
+            communicators: HashMap::new(),
             pinned: BTreeMap::new(),
             contexts: HashMap::new(),
             retained: HashMap::new(),
             findings: Vec::new(),
             counters: BTreeMap::new(),
             printed: String::new(),
-            sticky: 0,
+            sticky: HashMap::new(),
+            launches: HashMap::new(),
+            all_reduces: 0,
             failed: None,
             next_handle: 0x1000,
             sequence: 0,
@@ -228,12 +271,36 @@ impl State {
         if self.config.threads == 0 { rayon::current_num_threads() } else { self.config.threads }
     }
 
+    /// The error of the current context.
     fn ok(&self) -> Result<(), i32> {
-        if self.sticky == 0 { Ok(()) } else { Err(self.sticky) }
+        self.sticky.get(&CURRENT.get()).map_or(Ok(()), |&code| Err(code))
+    }
+
+    /// Whether this one is to fail; counts it.
+    pub(crate) fn is_to_fail(&mut self, fault: Fault, device: usize) -> bool {
+        let count = match fault {
+            Fault::Launch => self.launches.entry(device).or_default(),
+            Fault::AllReduce => &mut self.all_reduces,
+        };
+        *count += 1;
+        let is_meant = |failure: Failure| {
+            failure.fault == fault && (fault == Fault::AllReduce || failure.device == device)
+        };
+        self.config.failure.is_some_and(|failure| is_meant(failure) && *count > failure.after)
+    }
+
+    /// How many devices there are.
+    pub(crate) fn devices(&self) -> usize {
+        self.config.devices
+    }
+
+    /// Keeps mistakes.
+    pub(crate) fn find(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
     }
 
     /// Keeps a mistake and gives the error of its call.
-    fn invalid(&mut self, message: impl Into<String>) -> i32 {
+    pub(crate) fn invalid(&mut self, message: impl Into<String>) -> i32 {
         self.findings.push(Finding::of_call(FindingKind::InvalidCall, message));
         1
     }
@@ -272,9 +339,9 @@ impl State {
 
     /// The end of a context: what it leaves is reported and taken back.
     fn end_context(&mut self, context: usize) {
-        if self.contexts.remove(&context).is_none() {
-            return;
-        }
+        let Some(device) = self.contexts.remove(&context) else { return };
+        let has_failed = self.sticky.remove(&context).is_some();
+        self.end_communicators(device, has_failed);
         let (ended, others) = std::mem::take(&mut self.modules)
             .into_iter()
             .partition::<HashMap<_, _>, _>(|(_, module)| module.context == context);
@@ -284,7 +351,7 @@ impl State {
         let left: Vec<(u64, u64)> = self.memory.live(context).collect();
         for (start, bytes) in left {
             // A context that has failed refuses to free: what it leaves is nobody's mistake.
-            if self.sticky == 0 && !globals.contains(&start) {
+            if !has_failed && !globals.contains(&start) {
                 let message =
                     format!("{bytes} bytes at {start:#x} are still allocated when their context ends");
                 self.findings.push(Finding::of_call(FindingKind::Leak, message));
@@ -294,8 +361,5 @@ impl State {
         }
         self.functions.retain(|_, function| !ended.contains_key(&function.module));
         self.streams.retain(|_, stream| stream.context != context);
-        if self.contexts.is_empty() {
-            self.sticky = 0;
-        }
     }
 }

@@ -6,13 +6,17 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::State;
 use super::stream::Mark;
+use super::{Fault, State};
 use crate::blas::Blas;
 use crate::exec::{self, Launch, Outcome};
 use crate::finding::{Finding, FindingKind};
 use crate::isa::Opcode;
 use crate::lower::{Kernel, Kind};
+use crate::nccl::AllReduce;
+
+/// `CUDA_ERROR_LAUNCH_FAILED`.
+const LAUNCH_FAILED: i32 = 719;
 
 /// A piece of work.
 #[derive(Clone)]
@@ -39,6 +43,8 @@ pub(crate) enum Work {
     Free(u64),
     /// A call of cuBLAS.
     Blas(Arc<Blas>),
+    /// A sum over devices.
+    AllReduce(Arc<AllReduce>),
 }
 
 impl std::fmt::Debug for Work {
@@ -97,6 +103,7 @@ impl State {
             Work::Launch(_) | Work::Wait(_) | Work::Call(..) => Ok(()),
             Work::Free(address) => self.free(address),
             Work::Blas(call) => call.perform(self),
+            Work::AllReduce(sum) => sum.perform(self),
         }
     }
 
@@ -160,6 +167,9 @@ impl State {
     }
 
     pub(super) fn launch(&mut self, launch: &KernelLaunch) -> Result<(), i32> {
+        if self.is_to_fail(Fault::Launch, launch.device) {
+            return Err(LAUNCH_FAILED);
+        }
         let ranges = self.memory.ranges(launch.device);
         let run = Launch {
             kernel: &launch.kernel,

@@ -110,12 +110,36 @@ impl State {
         let Some(queue) = self.streams.get_mut(&stream) else {
             return Err(self.invalid(format!("stream {stream:#x} does not exist")));
         };
+        if let Some(&code) = self.sticky.get(&queue.context) {
+            return Err(code);
+        }
         queue.queue.push_back((sequence, work));
         if !self.config.lazy {
             self.drain_until(stream, u64::MAX, false);
         }
         // A kernel that has failed is told by the next call, as on a device.
         self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Puts work into the first of several streams, which is done once all of them have come to it, and for which all of them wait.
+    pub(crate) fn submit_to_all(&mut self, streams: &[usize], work: Work) -> Result<(), i32> {
+        let Some((&first, others)) = streams.split_first() else { return Ok(()) };
+        for &stream in others {
+            let mark = Arc::new(Mark::new(stream, None));
+            self.submit(stream, Work::Record(Arc::clone(&mark)))?;
+            self.submit(first, Work::Wait(mark))?;
+        }
+        self.submit(first, work)?;
+        let done = Arc::new(Mark::new(first, None));
+        self.submit(first, Work::Record(Arc::clone(&done)))?;
+        others.iter().try_for_each(|&stream| self.submit(stream, Work::Wait(Arc::clone(&done))))
+    }
+
+    /// The stream that a program means, and its device.
+    pub(crate) fn stream_and_device(&self, stream: usize) -> Option<(usize, usize)> {
+        let key = self.key(stream).ok()?;
+        let device = self.contexts.get(&self.streams.get(&key)?.context)?;
+        Some((key, *device))
     }
 
     /// Does all work of a stream, and waits until it is done.
@@ -176,15 +200,20 @@ impl State {
                 return false;
             }
             let Some(queue) = self.streams.get_mut(&stream) else { return true };
+            let context = queue.context;
             let Some((_, work)) = queue.queue.pop_front() else { return true };
-            if self.sticky != 0 {
+            if self.sticky.contains_key(&context) {
                 continue;
             }
             match work {
                 Work::Call(function, data) => {
                     queue.call = Some(std::thread::spawn(move || function(data as *mut c_void)));
                 }
-                Work::Launch(launch) => self.sticky = self.launch(&launch).err().unwrap_or(0),
+                Work::Launch(launch) => {
+                    if let Err(code) = self.launch(&launch) {
+                        self.sticky.insert(context, code);
+                    }
+                }
                 work => {
                     if let Err(code) = self.perform(work) {
                         self.failed.get_or_insert(code);

@@ -7,6 +7,7 @@ mod driver;
 mod kernels;
 mod memory;
 mod mistakes;
+mod nccl;
 mod opcodes;
 mod ptx;
 mod support;

@@ -20,6 +20,8 @@ exports! {
         state.drain_all().ok();
         state.memory.total = config.memory;
         state.config = config;
+        state.launches.clear();
+        state.all_reduces = 0;
         Ok(())
     }
     fn cudasim_report(length: *mut usize, pointer: *mut *mut c_char) {
@@ -31,7 +33,7 @@ exports! {
             blas_flops: std::mem::take(&mut state.blas_flops),
             blas_products: std::mem::take(&mut state.blas_products),
         };
-        state.sticky = 0;
+        state.sticky.clear();
         let json = serde_json::to_string(&report).map_err(|_| INVALID_VALUE)?;
         *length = json.len();
         *pointer = std::ffi::CString::new(json).map_err(|_| INVALID_VALUE)?.into_raw();
