@@ -55,12 +55,12 @@ pub(super) fn seconds_at_best(device: &Device, product: Product) -> f64 {
     best * product.flop() / piece.flop()
 }
 
-/// The same on a GPU, in the type of its activations.
+/// The same on the first GPU, in the type of its activations.
 ///
 /// # Errors
 /// There is no memory for the product, or the device has failed.
 pub(super) fn seconds_on_gpu(accelerator: Accelerator<'_>, product: Product) -> Result<f64, CudaError> {
-    let Accelerator { device, precision } = accelerator;
+    let Accelerator { devices: [device, ..], precision } = accelerator else { return Ok(0.0) };
     if product.flop() <= 0.0 {
         return Ok(0.0);
     }

@@ -133,7 +133,7 @@ pub fn measure_training(
     };
     let plan = train::plan(&job)?;
     // A device that fails says so in the run.
-    let free = || accelerator.and_then(|accelerator| accelerator.device.free_bytes().ok());
+    let free = || accelerator.and_then(|accelerator| accelerator.devices.first()?.free_bytes().ok());
     let free_before = free();
     let mut free_after = None;
     let started = Instant::now();

@@ -1,6 +1,6 @@
 //! `evol bench train`: the trainer's speed and memory, beside their limits.
 
-use super::args::{BenchTrainArgs, DeviceArg};
+use super::args::BenchTrainArgs;
 use super::error::Error;
 use super::plan::{self, Session};
 use crate::bench::{self, TrainFigures, TrainSettings};
@@ -38,11 +38,18 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
         },
     };
     let device = Device::cpu(session.threads)?;
-    let gpu = match session.device {
-        DeviceArg::Cpu => None,
-        DeviceArg::Cuda(ordinal) => Some(CudaDevice::new(ordinal)?),
+    let gpu = match *session.device.ordinals() {
+        [] => None,
+        [ordinal] => Some(CudaDevice::new(ordinal)?),
+        _ => {
+            // What is measured beside bare products is one device.
+            let (flag, found) = ("--device", session.device.to_string());
+            return Err(Error::Flag { flag, found, expected: "one device" }.into());
+        }
     };
-    let accelerator = gpu.as_ref().map(|device| Accelerator { device, precision: args.mixed_precision });
+    let accelerator = gpu
+        .as_ref()
+        .map(|device| Accelerator { devices: std::slice::from_ref(device), precision: args.mixed_precision });
     let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
     let mut progress = session.output.progress("steps");
     let interrupt = session.interrupt.flag();

@@ -80,7 +80,8 @@ struct Report {
 pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     let machine = Machine::detect();
     let mut checks = machine_checks(&machine, session.threads);
-    checks.push(cuda_check(session.device));
+    checks.push(cuda_check(&session.device));
+    checks.extend(nccl_check(&session.device));
     let (mut model, mut matrix) = (None, None);
     if let Some(typed) = &args.model {
         let path = plan::model(typed)?;
@@ -105,16 +106,16 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
 }
 
 /// The GPUs of this machine; that there is none is wrong only if one is asked for.
-fn cuda_check(device: DeviceArg) -> Check {
+fn cuda_check(device: &DeviceArg) -> Check {
     const NAME: &str = "cuda";
     let found = match cuda::devices() {
         Ok(devices) => devices,
         Err(error) => return Check::failed(NAME, error),
     };
-    if let DeviceArg::Cuda(ordinal) = device
-        && let Err(error) = CudaDevice::new(ordinal)
-    {
-        return Check::failed(NAME, error);
+    for &ordinal in device.ordinals() {
+        if let Err(error) = CudaDevice::new(ordinal) {
+            return Check::failed(NAME, error);
+        }
     }
     let describe = |info: &CudaInfo| {
         let (major, minor) = info.capability;
@@ -129,6 +130,16 @@ fn cuda_check(device: DeviceArg) -> Check {
     let all: Vec<String> = found.iter().map(describe).collect();
     let none = "no device; training is on the CPU".to_owned();
     Check::new(NAME, Verdict::Ok, if all.is_empty() { none } else { all.join("; ") })
+}
+
+/// NCCL, if several GPUs are asked for.
+fn nccl_check(device: &DeviceArg) -> Option<Check> {
+    const NAME: &str = "nccl";
+    let check = || match cuda::nccl_version() {
+        Ok(version) => Check::new(NAME, Verdict::Ok, format!("version {version}")),
+        Err(error) => Check::failed(NAME, error),
+    };
+    (device.ordinals().len() > 1).then(check)
 }
 
 fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {

@@ -305,8 +305,15 @@ fn train_usage(error: &train::Error) -> bool {
     match error {
         E::Llm(error) => llm_usage(error),
         E::Lora(error) => lora_usage(error),
-        E::Cuda(error) => cuda_usage(error),
-        _ => !matches!(error, E::InUse { .. } | E::NotFinite { .. } | E::Io { .. }),
+        E::Cuda(error) | E::Rank { source: error, .. } => cuda_usage(error),
+        _ => !matches!(
+            error,
+            E::InUse { .. }
+                | E::NotFinite { .. }
+                | E::Io { .. }
+                | E::RankThread { .. }
+                | E::RanksDiffer { .. }
+        ),
     }
 }
 
@@ -316,6 +323,8 @@ fn cuda_usage(error: &CudaError) -> bool {
         error,
         E::NoDriver
             | E::NoBlas
+            | E::NoNccl
+            | E::OldNccl { .. }
             | E::NoDevice { .. }
             | E::Capability { .. }
             | E::NoBf16 { .. }

@@ -48,7 +48,7 @@ impl Session {
             output,
             seed: global.seed,
             threads,
-            device: global.device,
+            device: global.device.clone(),
             interrupt: Interrupt::install(output)?,
         })
     }

@@ -1,6 +1,6 @@
 //! `evol train`: a dataset and a base make an adapter.
 
-use super::args::{DeviceArg, TrainArgs};
+use super::args::TrainArgs;
 use super::error::Error;
 use super::output::{Output, Progress, duration};
 use super::plan::{InitAdapter, Session, TrainPlan};
@@ -51,17 +51,17 @@ struct Inputs {
     train: Encoded,
     validation: Encoded,
     device: Device,
-    gpu: Option<CudaDevice>,
+    /// None: training is on the CPU.
+    gpus: Vec<CudaDevice>,
 }
 
 impl Inputs {
     fn load(plan: &TrainPlan, session: &Session) -> Result<Self> {
         let gguf = Arc::new(Gguf::open(&plan.model)?);
         // First: that there is none should not be said after a minute of reading.
-        let gpu = match session.device {
-            DeviceArg::Cpu => None,
-            DeviceArg::Cuda(ordinal) => Some(CudaDevice::new(ordinal)?),
-        };
+        let gpus: Vec<CudaDevice> =
+            session.device.ordinals().iter().copied().map(CudaDevice::new).collect::<Result<_, _>>()?;
+        warn_of_different(&gpus, session.output);
         let model_sha256 = gguf.sha256()?;
         let model = Llama::load(gguf)?;
         let device = Device::cpu(session.threads)?;
@@ -79,7 +79,7 @@ impl Inputs {
         };
         let train = encode(&plan.data)?;
         let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
-        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device, gpu })
+        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device, gpus })
     }
 
     fn job<'a>(&'a self, plan: &'a TrainPlan) -> Job<'a> {
@@ -88,10 +88,8 @@ impl Inputs {
             model_sha256: &self.model_sha256,
             model_name: plan.model.file_stem().and_then(|stem| stem.to_str()),
             device: &self.device,
-            accelerator: self
-                .gpu
-                .as_ref()
-                .map(|device| Accelerator { device, precision: self.config.mixed_precision }),
+            accelerator: (!self.gpus.is_empty())
+                .then_some(Accelerator { devices: &self.gpus, precision: self.config.mixed_precision }),
             config: &self.config,
             init_adapter: self.init_adapter.as_ref(),
             train: &self.train,
@@ -99,6 +97,18 @@ impl Inputs {
             out: &plan.out,
             tensorboard: plan.tensorboard,
         }
+    }
+}
+
+/// Says so if one GPU will wait for another in every step.
+fn warn_of_different(gpus: &[CudaDevice], output: Output) {
+    let names: BTreeSet<&str> = gpus.iter().map(|gpu| gpu.info().name.as_str()).collect();
+    if names.len() > 1 {
+        let names: Vec<&str> = names.into_iter().collect();
+        output.warn(&format!(
+            "the GPUs are of different kinds ({}): the slowest sets the pace",
+            names.join(", ")
+        ));
     }
 }
 
@@ -172,21 +182,21 @@ fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
             "validation_dropped": inputs.validation.dropped,
         }))?;
     } else {
-        session.output.data(&plan_table(&inputs, &costs, seconds))?;
+        session.output.data(&plan_table(&job, &costs, seconds))?;
     }
     Ok(fits?)
 }
 
-fn plan_table(inputs: &Inputs, costs: &Plan, seconds: Option<f64>) -> String {
+fn plan_table(job: &Job<'_>, costs: &Plan, seconds: Option<f64>) -> String {
     let memory = &costs.memory;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<24}{value}");
     };
     let left_out: Vec<String> =
-        inputs.train.dropped.iter().map(|(reason, count)| format!("{count} {}", reason.words())).collect();
+        job.train.dropped.iter().map(|(reason, count)| format!("{count} {}", reason.words())).collect();
     let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
-    line("samples", format!("{} (left out: {left_out}; cut: {})", costs.samples, inputs.train.truncated));
+    line("samples", format!("{} (left out: {left_out}; cut: {})", costs.samples, job.train.truncated));
     line(
         "tokens per pass",
         format!("{}, {} of them with loss", costs.tokens_per_epoch, costs.targets_per_epoch),
@@ -210,10 +220,16 @@ fn plan_table(inputs: &Inputs, costs: &Plan, seconds: Option<f64>) -> String {
     line("  products", mib(memory.gemm));
     line("  in all", mib(memory.total()));
     if let Some(device) = &costs.device_memory {
+        if job.ranks() > 1 {
+            line("GPUs", format!("{}, the figures are of each", job.ranks()));
+        }
         line("memory on the GPU: base", mib(device.base));
         line("  adapter, optimiser", mib(device.adapter + device.optimizer));
         line("  activations", mib(device.activations));
         line("  products", mib(device.products));
+        if job.ranks() > 1 {
+            line("  sums over GPUs", mib(device.collectives));
+        }
         line("  in all, and free", format!("{} of{}", mib(device.total()), mib(device.available)));
     }
     if let Some(seconds) = seconds {
@@ -230,7 +246,7 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
     let inputs = Inputs::load(plan, session)?;
     let job = inputs.job(plan);
     let costs = train::plan(&job)?;
-    session.output.note(&plan_table(&inputs, &costs, None));
+    session.output.note(&plan_table(&job, &costs, None));
     require_memory(&costs)?;
     let started = Instant::now();
     let mut progress = session.output.progress("upload");
@@ -299,13 +315,16 @@ pub(crate) fn describe(summary: &TrainSummary) -> String {
     let loss = |value: Option<f64>| value.map_or("not measured".to_owned(), |v| format!("{v:.4}"));
     let dropped: usize = summary.dropped.values().sum();
     let cut = if summary.truncated > 0 { format!(", {} cut", summary.truncated) } else { String::new() };
+    let device = &summary.device;
+    // Summaries of older versions do not say where they come from.
+    let on = if device.is_empty() { String::new() } else { format!("on               {device}\n") };
     let stopped = match (summary.stopped_early, summary.best_step) {
         (true, best) => format!(", stopped early; the adapter is that of step {best}"),
         (false, best) if best < summary.steps => format!("; the adapter is that of step {best}"),
         _ => String::new(),
     };
     format!(
-        "steps            {}{}\ntokens           {} ({:.0} per second, {})\nleft out         {dropped} examples{cut}\n\
+        "steps            {}{}\n{on}tokens           {} ({:.0} per second, {})\nleft out         {dropped} examples{cut}\n\
          validation loss  {} before, {} after\nadapter          {}\n                 {} (PEFT)\n",
         summary.steps,
         stopped,

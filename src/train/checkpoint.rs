@@ -89,7 +89,7 @@ pub(super) struct Progress {
 pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
 
 impl Fingerprint {
-    /// Model file, samples, every setting but [`DECIDES_NOTHING`], and the kind of device.
+    /// Model file, samples, every setting but [`DECIDES_NOTHING`], the kind of device and how many there are.
     pub(super) fn new(job: &Job<'_>) -> Self {
         let Job { model_sha256, train, validation, config, init_adapter, accelerator, .. } = *job;
         let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
@@ -101,9 +101,15 @@ impl Fingerprint {
             map.remove(setting);
         }
         match accelerator {
-            // A GPU adds up in another order.
-            Some(_) => drop(map.insert("device".into(), "cuda".into())),
-            None => drop(map.remove("mixed_precision")),
+            // A GPU adds up in another order, and so do several; they have other rows in a step, too.
+            Some(_) => {
+                let ranks = job.ranks();
+                let device = if ranks > 1 { format!("cuda x {ranks}") } else { "cuda".into() };
+                map.insert("device".into(), device.into());
+            }
+            None => {
+                map.remove("mixed_precision");
+            }
         }
         if let Some(weights) = init_adapter {
             let numbers = blake3::hash(bytemuck::cast_slice(&weights.data)).to_hex().to_string();

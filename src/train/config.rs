@@ -57,7 +57,7 @@ pub struct TrainConfig {
     /// Packed rows per forward pass, at least 1. The CPU backend runs them one after the other, so only
     /// `micro_batch_size * gradient_accumulation_steps` matters there.
     pub micro_batch_size: usize,
-    /// Forward passes per optimiser step, at least 1.
+    /// Forward passes per optimiser step and device, at least 1.
     pub gradient_accumulation_steps: usize,
     /// Tokens in a packed row and the limit for one sample, at least 2.
     pub max_seq_len: usize,
@@ -195,7 +195,7 @@ impl TrainConfig {
         self.load_best_model_at_end || self.early_stopping_patience.is_some()
     }
 
-    /// Packed rows per optimiser step.
+    /// Packed rows per optimiser step and device.
     pub fn window_rows(&self) -> usize {
         self.micro_batch_size * self.gradient_accumulation_steps
     }

@@ -1,22 +1,23 @@
-//! Where a run computes: on the CPU, in the numbers that the loop holds, or on a GPU, in copies of them.
+//! Where a run computes: on the CPU, in the numbers that the loop holds, or on GPUs, in copies of them.
 //!
 //! Where in the flow: the loop asks for gradients, norms and steps, and before it writes something down for the numbers ([`Engine::collect`]).
 //!
 //! **Invariant:** between two steps adapter and moments are the whole state: collected and given back they make the same run, bit for bit.
 
 use super::moments::{CudaMoments, Moments};
+use super::ranks::Ranks;
 use super::{Error, Job, TrainConfig};
-use crate::device::cuda::{Arena, CudaDevice, Dtype, Memory, MixedPrecision, Tensor};
+use crate::device::cuda::{Arena, CudaDevice, Dtype, MixedPrecision};
 use crate::lora::LoraWeights;
-use crate::model::{CudaModel, LossSum, Noise, PackedRow, Purpose, Workspace};
+use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::adamw::AdamW;
 use crate::ops::global_norm;
 
-/// A GPU to train on.
+/// GPUs to train on.
 #[derive(Debug, Clone, Copy)]
 pub struct Accelerator<'a> {
-    /// Which.
-    pub device: &'a CudaDevice,
+    /// Which, at least one. All compute the same step, each with its share of the rows.
+    pub devices: &'a [CudaDevice],
     /// Type of activations.
     pub precision: MixedPrecision,
 }
@@ -24,7 +25,7 @@ pub struct Accelerator<'a> {
 /// See the module.
 pub(super) enum Engine<'a> {
     Cpu { workspace: Box<Workspace>, grads: LoraWeights },
-    Cuda(Box<CudaEngine<'a>>),
+    Cuda(Ranks<'a>),
 }
 
 /// Bytes on a GPU besides those of the model.
@@ -36,41 +37,9 @@ pub(super) fn optimizer_bytes(config: &TrainConfig, layout: &LoraWeights) -> u64
     arena.used()
 }
 
-/// The copies on a GPU.
-pub(super) struct CudaEngine<'a> {
-    device: &'a CudaDevice,
-    model: CudaModel<'a>,
-    moments: CudaMoments,
-    scratch: Tensor,
-    _memory: Memory,
-}
-
-impl<'a> CudaEngine<'a> {
-    fn new(
-        job: &Job<'a>,
-        Accelerator { device, precision }: Accelerator<'a>,
-        adapter: &LoraWeights,
-        moments: &Moments,
-        longest_row: usize,
-        on_upload: &mut dyn FnMut(u64, u64) -> bool,
-    ) -> Result<Self, Error> {
-        let purpose = Purpose::Training(job.config.gradient_checkpointing);
-        let model = CudaModel::new(device, job.model, adapter, longest_row, purpose, precision, on_upload)?;
-        let take = |mut arena: Arena| {
-            let tensors = CudaMoments::take(&mut arena, moments);
-            let scratch = arena.take(Dtype::F64, global_norm::cuda::scratch_len(adapter.data.len()));
-            (tensors, scratch, arena)
-        };
-        let memory = device.allocate(&take(Arena::default()).2)?;
-        let (tensors, scratch, _) = take(memory.arena());
-        tensors.upload(device, moments)?;
-        Ok(Self { device, model, moments: tensors, scratch, _memory: memory })
-    }
-}
-
 impl<'a> Engine<'a> {
-    /// Takes all memory, and on a GPU copies of everything. If `on_upload` stops that (see [`CudaModel::new`]), the state is whole, and no
-    /// row may be computed.
+    /// Takes all memory, and on GPUs copies of everything. If `on_upload` stops that (see
+    /// [`CudaModel::new`](crate::model::CudaModel::new)), the state is whole, and no row may be computed.
     pub(super) fn new(
         job: &Job<'a>,
         adapter: &LoraWeights,
@@ -79,8 +48,7 @@ impl<'a> Engine<'a> {
         on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, Error> {
         if let Some(accelerator) = job.accelerator {
-            let engine = CudaEngine::new(job, accelerator, adapter, moments, longest_row, on_upload)?;
-            return Ok(Self::Cuda(Box::new(engine)));
+            return Ranks::new(job, accelerator, adapter, moments, longest_row, on_upload).map(Self::Cuda);
         }
         let purpose = Purpose::Training(job.config.gradient_checkpointing);
         let workspace = Box::new(job.model.workspace(longest_row, Some(adapter), purpose));
@@ -88,54 +56,72 @@ impl<'a> Engine<'a> {
         Ok(Self::Cpu { workspace, grads })
     }
 
-    /// Makes the gradient zero.
-    pub(super) fn clear(&mut self) -> Result<(), Error> {
+    /// How many rows are computed at the same time.
+    pub(super) fn rows_at_once(&self) -> usize {
         match self {
-            Self::Cpu { grads, .. } => grads.data.fill(0.0),
-            Self::Cuda(engine) => engine.model.clear_gradients()?,
+            Self::Cpu { .. } => 1,
+            Self::Cuda(ranks) => ranks.len(),
         }
-        Ok(())
     }
 
-    /// Adds the gradient of `scale` times a row's loss.
-    pub(super) fn add_row(
+    /// Makes the gradient that of `scale` times the loss of all rows, which are added in their order. `on_row` is told of every row that is
+    /// done.
+    pub(super) fn accumulate(
         &mut self,
         job: &Job<'_>,
         adapter: &LoraWeights,
-        row: &PackedRow,
+        rows: &[(PackedRow, Noise)],
         scale: f32,
-        noise: Noise,
+        on_row: &mut dyn FnMut(),
     ) -> Result<LossSum, Error> {
-        Ok(match self {
+        let mut sum = LossSum::default();
+        let mut add = |row: LossSum| {
+            sum.nll += row.nll;
+            sum.n_targets += row.n_targets;
+        };
+        match self {
             Self::Cpu { workspace, grads } => {
-                job.model.forward_backward(job.device, workspace, adapter, row, scale, noise, grads)
+                grads.data.fill(0.0);
+                for (row, noise) in rows {
+                    let (device, model) = (job.device, job.model);
+                    add(model.forward_backward(device, workspace, adapter, row, scale, *noise, grads));
+                    on_row();
+                }
             }
-            Self::Cuda(engine) => engine.model.forward_backward(row, scale, noise)?,
-        })
+            Self::Cuda(ranks) => {
+                let losses = ranks.accumulate(
+                    rows,
+                    |model, (row, noise)| model.forward_backward(row, scale, *noise),
+                    on_row,
+                )?;
+                losses.into_iter().for_each(add);
+            }
+        }
+        Ok(sum)
     }
 
-    /// The loss of a row alone.
-    pub(super) fn loss(
+    /// The losses of rows alone.
+    pub(super) fn losses(
         &mut self,
         job: &Job<'_>,
         adapter: &LoraWeights,
-        row: &PackedRow,
-    ) -> Result<LossSum, Error> {
-        Ok(match self {
-            Self::Cpu { workspace, .. } => job.model.loss(job.device, workspace, Some(adapter), row),
-            Self::Cuda(engine) => engine.model.loss(row)?,
-        })
+        rows: &[(PackedRow, Noise)],
+    ) -> Result<Vec<LossSum>, Error> {
+        match self {
+            Self::Cpu { workspace, .. } => {
+                let loss = |row| job.model.loss(job.device, workspace, Some(adapter), row);
+                Ok(rows.iter().map(|(row, _)| row).map(loss).collect())
+            }
+            Self::Cuda(ranks) => ranks.each(rows, |model, (row, _)| model.loss(row), &mut || ()),
+        }
     }
 
     /// The norm of the gradient.
     pub(super) fn gradient_norm(&mut self, job: &Job<'_>) -> Result<f64, Error> {
-        Ok(match self {
-            Self::Cpu { grads, .. } => global_norm::global_norm(job.device, &grads.data),
-            Self::Cuda(engine) => {
-                let [_, gradients] = engine.model.parameters();
-                global_norm::cuda::global_norm(engine.device, gradients, engine.scratch)?
-            }
-        })
+        match self {
+            Self::Cpu { grads, .. } => Ok(global_norm::global_norm(job.device, &grads.data)),
+            Self::Cuda(ranks) => ranks.gradient_norm(),
+        }
     }
 
     /// Makes a step; see [`Moments::step`].
@@ -151,22 +137,17 @@ impl<'a> Engine<'a> {
         match self {
             Self::Cpu { grads, .. } => {
                 moments.step(job.device, settings, ratio, step, &grads.data, &mut adapter.data);
+                Ok(())
             }
-            Self::Cuda(engine) => {
-                let parameters = engine.model.parameters();
-                engine.moments.step(engine.device, moments, settings, ratio, step, parameters)?;
-                engine.model.refresh()?;
-            }
+            Self::Cuda(ranks) => ranks.step(moments, settings, ratio, step),
         }
-        Ok(())
     }
 
     /// Brings adapter and moments up to date.
     pub(super) fn collect(&mut self, adapter: &mut LoraWeights, moments: &mut Moments) -> Result<(), Error> {
-        if let Self::Cuda(engine) = self {
-            engine.device.download(engine.model.parameters()[0], &mut adapter.data)?;
-            engine.moments.download(engine.device, moments)?;
+        match self {
+            Self::Cpu { .. } => Ok(()),
+            Self::Cuda(ranks) => ranks.collect(adapter, moments),
         }
-        Ok(())
     }
 }

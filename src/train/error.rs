@@ -22,6 +22,41 @@ pub enum Error {
     /// The GPU.
     #[error(transparent)]
     Cuda(#[from] CudaError),
+    /// One of several GPUs.
+    #[error("`cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {source}")]
+    Rank {
+        /// Which.
+        ordinal: usize,
+        /// How many train.
+        ranks: usize,
+        /// Why.
+        #[source]
+        source: CudaError,
+    },
+    /// The thread that drives one of several GPUs.
+    #[error("the thread of `cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {reason}")]
+    RankThread {
+        /// Which.
+        ordinal: usize,
+        /// How many train.
+        ranks: usize,
+        /// What it said.
+        reason: String,
+    },
+    /// A sum that should be the same on all GPUs is not.
+    #[error(
+        "the gradient of `cuda:{ordinal}` has norm {norm}, and that of `cuda:{first_ordinal}` {first}: their sum was not the same on both"
+    )]
+    RanksDiffer {
+        /// Which has another.
+        ordinal: usize,
+        /// Its norm.
+        norm: f64,
+        /// The first.
+        first_ordinal: usize,
+        /// The norm there.
+        first: f64,
+    },
     /// Rows would be longer than what the model was made for.
     #[error("`max_seq_len` is {found}, but the model's context is {limit} tokens")]
     ContextTooShort {
@@ -114,8 +149,10 @@ pub enum Error {
         longest_row: usize,
     },
     /// A run would need more memory than a GPU has free.
-    #[error("the run needs {} MiB on the GPU, and {} MiB are free there", needed >> 20, available >> 20)]
+    #[error("the run needs {} MiB on `cuda:{ordinal}`, and {} MiB are free there", needed >> 20, available >> 20)]
     DeviceMemory {
+        /// Which.
+        ordinal: usize,
         /// Bytes.
         needed: u64,
         /// Bytes.
@@ -262,6 +299,14 @@ impl Error {
             }
             Self::Lora(error) => return error.hint(),
             Self::Cuda(error) => return error.hint(),
+            Self::Rank { source, .. } if !source.is_failure() => return source.hint(),
+            Self::Rank { .. } | Self::RankThread { .. } => {
+                "the last checkpoint is good: the same command goes on from it, and so does one with as many other GPUs (`--device cuda:0,2`)"
+                    .into()
+            }
+            Self::RanksDiffer { .. } => {
+                "the last checkpoint is good; a connection between these two corrupts data: try `NCCL_P2P_DISABLE=1` in the environment".into()
+            }
             Self::DeviceMemory { longest_row, .. } => format!(
                 "use `--gradient-checkpointing layer`, a `--max-seq-len` below {longest_row}, `--optim adamw_8bit`, a smaller `--r` or a smaller model"
             ),

@@ -8,6 +8,7 @@
 use super::engine::Accelerator;
 use super::{DropReason, Encoded, EvalMetrics, StepMetrics, TrainConfig};
 use crate::device::Device;
+use crate::device::cuda::CudaInfo;
 use crate::lora::LoraWeights;
 use crate::model::Llama;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub struct Job<'a> {
     pub model_name: Option<&'a str>,
     /// Where ops run without a GPU.
     pub device: &'a Device,
-    /// The GPU to train on, if one was asked for.
+    /// The GPUs to train on, if any were asked for.
     pub accelerator: Option<Accelerator<'a>>,
     /// Settings.
     pub config: &'a TrainConfig,
@@ -40,6 +41,23 @@ pub struct Job<'a> {
     pub out: &'a Path,
     /// Whether the metrics are written for `TensorBoard` too.
     pub tensorboard: bool,
+}
+
+impl Job<'_> {
+    /// How many devices compute rows of a step at the same time.
+    pub fn ranks(&self) -> usize {
+        self.accelerator.map_or(1, |accelerator| accelerator.devices.len())
+    }
+
+    /// In words where it computes.
+    pub(super) fn describe_device(&self) -> String {
+        let Some(accelerator) = self.accelerator else { return self.device.describe() };
+        let names = accelerator.devices.iter().map(|device| {
+            let CudaInfo { ordinal, name, .. } = device.info();
+            format!("cuda:{ordinal} ({name})")
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What a run needs of the program around it.
@@ -57,7 +75,7 @@ pub struct Host<'a> {
 /// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// On a GPU, before the loop: so much of the base is copied to it.
+    /// On GPUs, before the loop: so much of the base is copied to all of them.
     Upload {
         /// Bytes.
         bytes_done: u64,
@@ -161,8 +179,11 @@ pub struct TrainSummary {
     pub validation_dropped: BTreeMap<DropReason, usize>,
     /// Wall time of steps and validation passes, over all sessions.
     pub seconds: f64,
-    /// Positions per second of the training steps.
+    /// Positions per second of the training steps, on all devices together.
     pub tokens_per_second: f64,
+    /// Where this session trained: `cpu (2 threads)`, or `cuda:0 (NAME), cuda:1 (NAME)`.
+    #[serde(default)]
+    pub device: String,
     /// llama.cpp's adapter file.
     pub adapter_gguf: PathBuf,
     /// PEFT's adapter folder.

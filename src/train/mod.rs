@@ -23,6 +23,7 @@ mod metrics;
 mod moments;
 mod pack;
 mod plan;
+mod ranks;
 mod schedule;
 mod spike;
 mod tensorboard;

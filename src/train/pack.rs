@@ -1,7 +1,7 @@
 //! Samples into rows: which samples share a row, in which order rows are trained, and the row itself.
 //!
 //! Where in the flow: after [`super::encode()`], before the model. An optimiser step trains a *window* of
-//! `micro_batch_size * gradient_accumulation_steps` rows; an epoch's last window may be smaller.
+//! `micro_batch_size * gradient_accumulation_steps` rows for each device; an epoch's last window may be smaller.
 //!
 //! Packing is first-fit over the epoch's shuffled samples. Rows are as long as what is in them (there is
 //! no padding), so a denser packing would only even out row lengths; first-fit keeps which samples meet in
@@ -12,7 +12,7 @@
 //! exactly one row of every epoch, and no row is longer than the capacity.
 
 use super::encode::Sample;
-use crate::model::PackedRow;
+use crate::model::{Noise, PackedRow};
 use crate::rng;
 
 /// How samples become rows.
@@ -91,6 +91,23 @@ pub(super) fn fill_row(row: &mut PackedRow, samples: &[Sample], indices: &[usize
     }
 }
 
+/// Writes the rows of a window into the first of `rows`, which are as many at least after that.
+pub(super) fn fill_rows<'r>(
+    rows: &'r mut Vec<(PackedRow, Noise)>,
+    samples: &[Sample],
+    window: &[Vec<usize>],
+) -> &'r mut [(PackedRow, Noise)] {
+    let empty = || PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() };
+    if rows.len() < window.len() {
+        rows.resize_with(window.len(), || (empty(), Noise::from(0)));
+    }
+    let rows = &mut rows[..window.len()];
+    for ((row, _), indices) in rows.iter_mut().zip(window) {
+        fill_row(row, samples, indices);
+    }
+    rows
+}
+
 /// Fisher-Yates with counter-based draws. Not `rand`'s: the order of training must not change when that
 /// crate changes its algorithm.
 fn shuffle<T>(items: &mut [T], key: u64) {
@@ -120,12 +137,12 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Packs every epoch once to count its steps. Without `max_steps` the run is `epochs` long; with it, as
-    /// many epochs as it takes, the last one cut.
-    pub(super) fn new(config: &super::TrainConfig, lengths: Vec<usize>) -> Self {
+    /// many epochs as it takes, the last one cut. A step has the rows of all `ranks`; their number decides nothing else.
+    pub(super) fn new(config: &super::TrainConfig, ranks: usize, lengths: Vec<usize>) -> Self {
         let mut timeline = Self {
             lengths,
             how: Packing::of(config),
-            window_rows: config.window_rows(),
+            window_rows: config.window_rows().saturating_mul(ranks),
             epoch_starts: Vec::new(),
             total_steps: 0,
             total_tokens: 0,
@@ -163,7 +180,7 @@ impl Timeline {
         let epoch = self.epoch_starts.partition_point(|&start| start <= step) - 1;
         self.seek_epoch(epoch as u64);
         let first = (step - self.epoch_starts[epoch]) as usize * self.window_rows;
-        &self.rows[first..self.rows.len().min(first + self.window_rows)]
+        &self.rows[first..self.rows.len().min(first.saturating_add(self.window_rows))]
     }
 
     fn seek_epoch(&mut self, epoch: u64) {

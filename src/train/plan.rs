@@ -8,7 +8,7 @@ use super::engine::{self, Accelerator};
 use super::moments::Moments;
 use super::pack::{Packing, Timeline, epoch_rows};
 use super::{Encoded, Error, Job, TrainConfig};
-use crate::device::cuda::MixedPrecision;
+use crate::device::cuda::{MixedPrecision, nccl_version};
 use crate::lora::LoraWeights;
 use crate::model::{CudaModel, GradientCheckpointing, Llama, ModelConfig, Purpose, Workspace};
 
@@ -42,14 +42,16 @@ pub struct Plan {
     pub activations_with_checkpointing: u64,
     /// What the run takes of memory.
     pub memory: MemoryPlan,
-    /// What it takes of a GPU's.
+    /// What it takes of each GPU's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_memory: Option<DeviceMemory>,
 }
 
-/// Bytes of a run on a GPU, by what they are for.
+/// Bytes of a run on each of its GPUs, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct DeviceMemory {
+    /// Of all GPUs the one with the least free.
+    pub ordinal: usize,
     /// The base, in its blocks.
     pub base: u64,
     /// Adapter, gradient, and the copy in the type of activations.
@@ -60,6 +62,8 @@ pub struct DeviceMemory {
     pub activations: u64,
     /// Of cuBLAS, for itself.
     pub products: u64,
+    /// Of NCCL, for itself.
+    pub collectives: u64,
     /// What is free there.
     pub available: u64,
 }
@@ -67,10 +71,14 @@ pub struct DeviceMemory {
 /// cuBLAS takes 4 MiB at its first product, and 32 MiB on devices of compute capability 9.0 (NVIDIA, "cuBLAS", `cublasSetWorkspace`).
 const CUBLAS_BYTES: u64 = 32 << 20;
 
+/// An allowance for what NCCL takes of each of several devices: buffers of 4 MiB for each of up to 32 channels and two neighbours in a ring
+/// (NVIDIA, "NCCL", `NCCL_BUFFSIZE`, `NCCL_MAX_NCHANNELS`), and its kernels.
+const NCCL_BYTES: u64 = 384 << 20;
+
 impl DeviceMemory {
     /// Everything but the context, which is there already when this is printed.
     pub fn total(&self) -> u64 {
-        self.base + self.adapter + self.optimizer + self.activations + self.products
+        self.base + self.adapter + self.optimizer + self.activations + self.products + self.collectives
     }
 }
 
@@ -107,8 +115,9 @@ impl Plan {
     /// [`Error::Memory`] or [`Error::DeviceMemory`], with what would fit.
     pub fn require(&self, available: u64) -> Result<(), Error> {
         if let Some(device) = self.device_memory.filter(|device| device.total() > device.available) {
-            let (needed, available, longest_row) = (device.total(), device.available, self.longest_row);
-            return Err(Error::DeviceMemory { needed, available, longest_row });
+            let (needed, longest_row) = (device.total(), self.longest_row);
+            let DeviceMemory { ordinal, available, .. } = device;
+            return Err(Error::DeviceMemory { ordinal, needed, available, longest_row });
         }
         let needed = self.memory.total();
         if needed <= available {
@@ -129,7 +138,7 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     check_kernels(job)?;
     let lengths = train.lengths();
     let rows_per_epoch = epoch_rows(&lengths, Packing::of(config), 0).len();
-    let timeline = Timeline::new(config, lengths);
+    let timeline = Timeline::new(config, job.ranks(), lengths);
     let longest_row = longest_row(config, train, validation);
     let mut adapter = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
     let trainable_parameters = adapter.data.len();
@@ -137,9 +146,14 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     let moments = Moments::bytes(config, &adapter);
     adapter.data = Vec::new();
     let device_memory = match job.accelerator {
-        Some(Accelerator { device, precision }) => {
-            let available = device.free_bytes()?;
-            Some(device_memory(model, config, longest_row, precision, available))
+        Some(Accelerator { devices, precision }) => {
+            let mut tightest = (u64::MAX, 0);
+            for device in devices {
+                tightest = tightest.min((device.free_bytes()?, device.info().ordinal));
+            }
+            let memory = device_memory(model, config, longest_row, precision, tightest.0);
+            let collectives = if devices.len() > 1 { NCCL_BYTES } else { 0 };
+            Some(DeviceMemory { ordinal: tightest.1, collectives, ..memory })
         }
         None => None,
     };
@@ -174,7 +188,7 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     })
 }
 
-/// What a run takes of a GPU, whose rows have at most `longest_row` tokens; `available` is what is free there.
+/// What a run takes of its only GPU, whose rows have at most `longest_row` tokens; `available` is what is free there.
 pub fn device_memory(
     model: &Llama,
     config: &TrainConfig,
@@ -187,19 +201,24 @@ pub fn device_memory(
     let bytes = CudaModel::bytes(model, &layout, longest_row, purpose, precision);
     let optimizer = engine::optimizer_bytes(config, &layout);
     DeviceMemory {
+        ordinal: 0,
         base: bytes.base,
         adapter: bytes.adapter,
         optimizer,
         activations: bytes.activations,
         products: CUBLAS_BYTES,
+        collectives: 0,
         available,
     }
 }
 
-/// That the kernels of a GPU can compute the model, in the precision that is asked for.
+/// That the kernels of the GPUs can compute the model, in the precision that is asked for, and that several can talk.
 pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
-    if let Some(Accelerator { device, precision }) = job.accelerator {
-        device.require(precision)?;
+    if let Some(Accelerator { devices, precision }) = job.accelerator {
+        devices.iter().try_for_each(|device| device.require(precision))?;
+        if devices.len() > 1 {
+            nccl_version()?;
+        }
     }
     let config = job.model.config();
     let heads = config.head_dim;

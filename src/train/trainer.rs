@@ -13,7 +13,7 @@ use super::checkpoint::{self, Exact, Fingerprint, Progress};
 use super::engine::Engine;
 use super::metrics::MetricsFile;
 use super::moments::Moments;
-use super::pack::{Timeline, fill_row, first_fit};
+use super::pack::{Timeline, fill_rows, first_fit};
 use super::plan::{check_inputs, check_kernels, longest_row};
 use super::tensorboard::EventsFile;
 use super::{
@@ -54,7 +54,8 @@ struct Trainer<'a, 'h> {
     adapter: LoraWeights,
     moments: Moments,
     engine: Engine<'a>,
-    row: PackedRow,
+    /// Rows that are computed next; their memory is used again.
+    rows: Vec<(PackedRow, Noise)>,
     metrics: MetricsFile,
     tensorboard: Option<EventsFile>,
     progress: Progress,
@@ -102,10 +103,10 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let order: Vec<usize> = (0..validation.samples.len()).collect();
         Ok(Self {
             fingerprint,
-            timeline: Timeline::new(config, train.lengths()),
+            timeline: Timeline::new(config, job.ranks(), train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
             engine,
-            row: PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() },
+            rows: Vec::new(),
             adapter,
             moments,
             metrics,
@@ -218,26 +219,26 @@ impl<'a, 'h> Trainer<'a, 'h> {
 
     /// Gradient of `factor` times the window's mean loss into `grads`; the unscaled loss and the positions fed.
     ///
-    /// Every target of the window weighs the same, whichever row it is in: the scale is one over all of them.
-    /// Averaging the rows' means instead would give the tokens of short answers more weight.
+    /// Every target of the window weighs the same, whichever row it is in and whichever device computes that: the scale is
+    /// one over all of them. Averaging the rows' means instead would give the tokens of short answers more weight.
     fn accumulate(&mut self, factor: f32) -> Result<(LossSum, u64), Error> {
         let Job { config, train, .. } = *self.job;
         let step = self.progress.step;
-        self.engine.clear()?;
         let window = self.timeline.window(step);
         let targets: usize = window.iter().flatten().map(|&i| train.samples[i].targets().count()).sum();
         let loss_scale = factor / targets as f32;
-        let (mut sum, mut tokens) = (LossSum::default(), 0);
-        for (index, samples) in window.iter().enumerate() {
-            fill_row(&mut self.row, &train.samples, samples);
+        let rows = fill_rows(&mut self.rows, &train.samples, window);
+        for (index, (_, noise)) in rows.iter_mut().enumerate() {
             let key = rng::key(config.seed, "train.dropout", &[step, index as u64]);
-            let noise = Noise { key, neftune_noise_alpha: config.neftune_noise_alpha };
-            let row = self.engine.add_row(self.job, &self.adapter, &self.row, loss_scale, noise)?;
-            sum.nll += row.nll;
-            sum.n_targets += row.n_targets;
-            tokens += self.row.tokens.len() as u64;
-            (self.host.on_event)(&Event::Row { step: step + 1, row: index + 1, rows: window.len() });
+            *noise = Noise { key, neftune_noise_alpha: config.neftune_noise_alpha };
         }
+        let tokens = rows.iter().map(|(row, _)| row.tokens.len() as u64).sum();
+        let mut row = 0;
+        let mut on_row = || {
+            row += 1;
+            (self.host.on_event)(&Event::Row { step: step + 1, row, rows: window.len() });
+        };
+        let sum = self.engine.accumulate(self.job, &self.adapter, rows, loss_scale, &mut on_row)?;
         assert_eq!(sum.n_targets, targets, "the model counts the targets that the samples have");
         Ok((sum, tokens))
     }
@@ -302,15 +303,18 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let started = (self.host.clock)();
         let validation = self.job.validation;
         let mut sum = LossSum::default();
-        for (index, samples) in self.validation_rows.iter().enumerate() {
+        let mut row = 0;
+        for window in self.validation_rows.chunks(self.engine.rows_at_once()) {
             if self.host.interrupt.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            fill_row(&mut self.row, &validation.samples, samples);
-            let row = self.engine.loss(self.job, &self.adapter, &self.row)?;
-            sum.nll += row.nll;
-            sum.n_targets += row.n_targets;
-            (self.host.on_event)(&Event::EvalRow { row: index + 1, rows: self.validation_rows.len() });
+            let rows = fill_rows(&mut self.rows, &validation.samples, window);
+            for loss in self.engine.losses(self.job, &self.adapter, rows)? {
+                sum.nll += loss.nll;
+                sum.n_targets += loss.n_targets;
+                row += 1;
+                (self.host.on_event)(&Event::EvalRow { row, rows: self.validation_rows.len() });
+            }
         }
         let validation_loss = sum.nll / sum.n_targets as f64;
         self.require_finite(VALIDATION_LOSS, validation_loss)?;
@@ -391,6 +395,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             validation_dropped: self.job.validation.dropped.clone(),
             seconds: progress.train_seconds + progress.eval_seconds,
             tokens_per_second: rate(progress.tokens, progress.train_seconds),
+            device: self.job.describe_device(),
             adapter_gguf,
             adapter_peft,
         })
@@ -440,18 +445,20 @@ pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<
     let moments = Moments::new(config, &adapter);
     let longest = longest_row(config, train, validation);
     let mut engine = Engine::new(job, &adapter, &moments, longest, &mut |_, _| true)?;
-    let mut row = PackedRow { tokens: Vec::new(), targets: Vec::new(), segments: Vec::new() };
-    let mut timeline = Timeline::new(config, train.lengths());
-    let first = timeline.window(0)[0].clone();
-    fill_row(&mut row, &train.samples, &first);
+    let mut timeline = Timeline::new(config, job.ranks(), train.lengths());
+    let window = timeline.window(0);
+    let mut rows = Vec::new();
+    // One for each device, as far as there are so many.
+    let rows = fill_rows(&mut rows, &train.samples, &window[..window.len().min(engine.rows_at_once())]);
+    let tokens: usize = rows.iter().map(|(row, _)| row.tokens.len()).sum();
     // The first pass touches memory for the first time.
     let mut seconds = 0.0;
     for _ in 0..2 {
         let started = clock();
-        engine.add_row(job, &adapter, &row, 1.0, Noise::from(0))?;
+        engine.accumulate(job, &adapter, rows, 1.0, &mut || ())?;
         seconds = clock().saturating_sub(started).as_secs_f64();
     }
-    Ok(seconds / row.tokens.len() as f64)
+    Ok(seconds / tokens as f64)
 }
 
 const VALIDATION_LOSS: &str = "validation loss";

@@ -29,7 +29,10 @@ pub(crate) fn step(simulator: &Simulator, sizes: &Sizes, tokens: usize) -> Repor
         model_sha256: "of no file",
         model_name: None,
         device: &Device::cpu(0).unwrap(),
-        accelerator: Some(Accelerator { device: &cuda, precision: MixedPrecision::Bf16 }),
+        accelerator: Some(Accelerator {
+            devices: std::slice::from_ref(&cuda),
+            precision: MixedPrecision::Bf16,
+        }),
         config: &config,
         init_adapter: None,
         train: &data,

@@ -52,13 +52,14 @@ const OWNERS: [(&str, &[&str]); 14] = [
 ];
 
 /// The only files with `unsafe`, each for the reason its `expect(unsafe_code)` gives.
-const UNSAFE_FILES: [&str; 14] = [
+const UNSAFE_FILES: [&str; 15] = [
     "benches/fuzz.rs",
     "benches/trainer.rs",
     "src/device/cuda/blas.rs",
     "src/device/cuda/kernels.rs",
     "src/device/cuda/memory.rs",
     "src/device/cuda/mod.rs",
+    "src/device/cuda/nccl.rs",
     "src/device/cuda/staging.rs",
     "src/gguf/map.rs",
     "src/llm/quantize.rs",

@@ -50,6 +50,7 @@ mod sparse_model;
 mod train_cli;
 mod train_cuda;
 mod train_encode;
+mod train_gpus;
 mod train_model;
 mod verify;
 

@@ -78,7 +78,8 @@ fn run(
         model_sha256: "of the default model",
         model_name: None,
         device: &Device::cpu(0).unwrap(),
-        accelerator: cuda.map(|(device, precision)| Accelerator { device, precision }),
+        accelerator: cuda
+            .map(|(device, precision)| Accelerator { devices: std::slice::from_ref(device), precision }),
         config: &config,
         init_adapter: None,
         train: data,
@@ -151,13 +152,13 @@ fn the_real_model_learns_on_a_gpu_what_it_learns_on_the_cpu() {
     }
 }
 
-/// A folder in which programs find the simulated device under the names of the driver and of cuBLAS.
-fn driver(folder: &Path) -> PathBuf {
+/// A folder in which programs find the simulated device under the names of the driver, of cuBLAS and of NCCL.
+pub(crate) fn driver(folder: &Path) -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let simulator = program.parent().unwrap().join("libcudasim.so");
     let driver = folder.join("driver");
     fs::create_dir(&driver).unwrap();
-    for name in ["libcuda.so", "libcublas.so"] {
+    for name in ["libcuda.so", "libcublas.so", "libnccl.so"] {
         symlink(&simulator, driver.join(name)).unwrap();
     }
     driver

@@ -72,7 +72,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "N", help_heading = "Global options",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     pub(crate) seed: Option<u64>,
-    /// Where the trainer runs: `auto` (the CPU in this version), `cpu`, `cuda` or `cuda:N`
+    /// Where the trainer runs: `auto` (the CPU in this version), `cpu`, `cuda`, `cuda:N`, or on several GPUs: `cuda:0,1`
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = parse_device,
           help_heading = "Global options")]
     pub(crate) device: DeviceArg,
@@ -88,22 +88,53 @@ pub(crate) struct GlobalArgs {
 }
 
 /// A device as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DeviceArg {
     /// The CPU.
     Cpu,
-    /// A GPU, by its number.
-    Cuda(usize),
+    /// GPUs, by their numbers: at least one, each once.
+    Cuda(Vec<usize>),
+}
+
+impl DeviceArg {
+    /// The GPUs; none for the CPU.
+    pub(crate) fn ordinals(&self) -> &[usize] {
+        match self {
+            Self::Cpu => &[],
+            Self::Cuda(ordinals) => ordinals,
+        }
+    }
+}
+
+/// As it is typed.
+impl std::fmt::Display for DeviceArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinals) => {
+                let numbers: Vec<String> = ordinals.iter().map(ToString::to_string).collect();
+                write!(f, "cuda:{}", numbers.join(","))
+            }
+        }
+    }
 }
 
 fn parse_device(text: &str) -> Result<DeviceArg, String> {
-    let number = text.strip_prefix("cuda:").map(str::parse);
-    match (text, number) {
-        ("auto" | "cpu", _) => Ok(DeviceArg::Cpu),
-        ("cuda", _) => Ok(DeviceArg::Cuda(0)),
-        (_, Some(Ok(number))) => Ok(DeviceArg::Cuda(number)),
-        _ => Err("expected `auto`, `cpu`, `cuda` or `cuda:N`".to_owned()),
+    let expected = || "expected `auto`, `cpu`, `cuda`, `cuda:N`, or several: `cuda:0,1`".to_owned();
+    match text {
+        "auto" | "cpu" => return Ok(DeviceArg::Cpu),
+        "cuda" => return Ok(DeviceArg::Cuda(vec![0])),
+        _ => {}
     }
+    let mut ordinals = Vec::new();
+    for number in text.strip_prefix("cuda:").ok_or_else(expected)?.split(',') {
+        let ordinal = number.parse().map_err(|_| expected())?;
+        if ordinals.contains(&ordinal) {
+            return Err(format!("GPU {ordinal} is there twice: each computes rows of its own"));
+        }
+        ordinals.push(ordinal);
+    }
+    Ok(DeviceArg::Cuda(ordinals))
 }
 
 /// The commands. Each says in its `Args` what it does.

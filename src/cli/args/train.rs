@@ -127,7 +127,7 @@ pub(crate) struct TrainSettings {
     /// Rows per forward pass
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().micro_batch_size, help_heading = BATCHES)]
     pub(crate) micro_batch_size: usize,
-    /// Forward passes per optimiser step
+    /// Forward passes per optimiser step, on each device
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().gradient_accumulation_steps,
           help_heading = BATCHES)]
     pub(crate) gradient_accumulation_steps: usize,

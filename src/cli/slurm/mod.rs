@@ -158,10 +158,7 @@ fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
         options,
         train_options: args.train_sbatch.clone(),
         threads: args.cpus_per_task,
-        device: match session.device {
-            DeviceArg::Cpu => None,
-            DeviceArg::Cuda(number) => Some(format!("cuda:{number}")),
-        },
+        device: (session.device != DeviceArg::Cpu).then(|| session.device.to_string()),
         scratch: args.scratch.as_deref().map(scratch).transpose()?,
     })
 }

@@ -15,6 +15,23 @@ pub enum CudaError {
     /// `libcublas` is not installed.
     #[error("cuBLAS is not installed (libcublas.so was not found)")]
     NoBlas,
+    /// `libnccl` is not installed.
+    #[error("NCCL is not installed, which training on several GPUs needs (libnccl.so was not found)")]
+    NoNccl,
+    /// `libnccl` lacks calls.
+    #[error("NCCL is version {found}, at least 2.13 is needed")]
+    OldNccl {
+        /// Its version.
+        found: String,
+    },
+    /// A call of NCCL.
+    #[error("cannot {what}: NCCL says {status}")]
+    Nccl {
+        /// What was tried.
+        what: &'static str,
+        /// The name of the error, and NCCL's last words.
+        status: String,
+    },
     /// There are fewer devices.
     #[error("there is no device `cuda:{ordinal}`: {count} found")]
     NoDevice {
@@ -99,6 +116,11 @@ impl CudaError {
         move |source| Self::Call { what, source: Driver(source) }
     }
 
+    /// Whether a device or a library that worked has failed, as opposed to one that will not do.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Call { .. } | Self::Blas { .. } | Self::Nccl { .. })
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -106,11 +128,18 @@ impl CudaError {
             Self::NoBlas => {
                 "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH".into()
             }
+            Self::NoNccl => {
+                "install it (Debian and Ubuntu: `libnccl2` and `libnccl-dev`); of `pip install nvidia-nccl-cu12`, link `libnccl.so.2` to the name `libnccl.so` in a folder of LD_LIBRARY_PATH".into()
+            }
+            Self::OldNccl { .. } => "update it, or train on one GPU: `--device cuda:N`".into(),
             Self::NoDevice { .. } | Self::Capability { .. } => "`evol doctor` lists the devices of this machine".into(),
             Self::NoBf16 { .. } => "use `--mixed-precision fp16`".into(),
             Self::Kernels { .. } => "update the driver: one for CUDA 12 or newer takes them".into(),
             Self::OutOfMemory { .. } => {
                 "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`".into()
+            }
+            Self::Nccl { .. } => {
+                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more".into()
             }
             Self::Call { .. } | Self::Blas { .. } => "the last checkpoint is good: the same command goes on from it".into(),
         })

@@ -1,4 +1,4 @@
-//! The CUDA backend: a context, one stream, our kernels, cuBLAS.
+//! The CUDA backend: a context, one stream, our kernels, cuBLAS; NCCL between several devices.
 //!
 //! Where in the flow: `ops/*/cuda.rs` launch kernels and products through it; `model::cuda` owns the memory that they work on. `cudarc` loads the
 //! driver when a device is asked for, so that one binary runs with and without.
@@ -13,6 +13,7 @@ mod blas;
 mod error;
 mod kernels;
 mod memory;
+mod nccl;
 mod staging;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use kernels::Kernels;
 pub use kernels::{Arg, Grid};
 use memory::Number;
 pub use memory::{Arena, Dtype, Memory, Tensor};
+pub use nccl::{Clique, nccl_version};
 pub use staging::Staging;
 
 /// Type of activations and of the weights in use. Sums, norms, softmax, the loss, adapters and their gradients are f32 always.

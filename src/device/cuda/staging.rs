@@ -28,6 +28,9 @@ pub struct Staging {
     context: Arc<CudaContext>,
 }
 
+// SAFETY: pinned memory belongs to the process, not to a thread, and the driver takes calls of any.
+unsafe impl Send for Staging {}
+
 impl Staging {
     /// Bytes that a list of so many numbers of this many bytes takes.
     pub fn bytes_of(count: usize, bytes: usize) -> usize {

@@ -6,5 +6,6 @@ mod cuda;
 mod fixture;
 mod options;
 mod pure;
+mod ranks;
 mod resume;
 mod steps;

@@ -162,7 +162,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let config = TrainConfig { gradient_accumulation_steps, max_steps, seed, max_seq_len: 30, ..TrainConfig::default() };
-        let mut timeline = Timeline::new(&config, lengths.clone());
+        let mut timeline = Timeline::new(&config, 1, lengths.clone());
         let (mut trained, mut tokens) = (Vec::new(), 0);
         for step in 0..timeline.total_steps {
             let window = timeline.window(step);
@@ -185,7 +185,7 @@ proptest! {
         // A resumed run asks for its first step without having asked for those before.
         let last = timeline.total_steps - 1;
         let expected = timeline.window(last).to_vec();
-        let mut resumed = Timeline::new(&config, lengths);
+        let mut resumed = Timeline::new(&config, 1, lengths);
         prop_assert_eq!(resumed.window(last), &expected[..]);
     }
 }

@@ -1,0 +1,288 @@
+//! The copies of a run on GPUs: a rank for each, with the base, the adapter and the moments whole.
+//!
+//! Where in the flow: [`super::engine`] has the steps of a run on GPUs computed here. The rows of a step are dealt out in turn (rank r of n takes
+//! rows r, r + n, ...), a thread for each rank computes them, and one all-reduce makes the sum of all gradients everybody's. What follows (norm,
+//! step) every rank computes from the same numbers, so that all stay the same.
+//!
+//! **Invariant:** the all-reduce is begun once every rank has finished its rows on its device. A rank that fails before ends the step for all; nobody
+//! waits for it on a device.
+//! **Invariant:** losses are given in the order of rows, whichever rank had them.
+
+use super::engine::Accelerator;
+use super::moments::{CudaMoments, Moments};
+use super::{Error, Job};
+use crate::device::cuda::{Arena, Clique, CudaDevice, CudaError, Dtype, Memory, Tensor};
+use crate::lora::LoraWeights;
+use crate::model::{CudaModel, LossSum, Purpose};
+use crate::ops::adamw::AdamW;
+use crate::ops::global_norm;
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+/// See the module.
+pub(super) struct Ranks<'a> {
+    /// `None` for a single device. Before the memory that it sums, so that it ends first.
+    clique: Option<Clique<'a>>,
+    ranks: Vec<Rank<'a>>,
+}
+
+/// The copies on one GPU.
+pub(super) struct Rank<'a> {
+    device: &'a CudaDevice,
+    pub(super) model: CudaModel<'a>,
+    moments: CudaMoments,
+    scratch: Tensor,
+    _memory: Memory,
+}
+
+impl<'a> Ranks<'a> {
+    /// Takes all memory and copies everything to all devices, one after another. `on_upload` is told of all copies together; see
+    /// [`CudaModel::new`].
+    pub(super) fn new(
+        job: &Job<'a>,
+        accelerator: Accelerator<'a>,
+        adapter: &LoraWeights,
+        moments: &Moments,
+        longest_row: usize,
+        on_upload: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Self, Error> {
+        let devices = accelerator.devices;
+        let clique = if devices.len() > 1 { Some(Clique::new(devices)?) } else { None };
+        let mut this = Self { clique, ranks: Vec::with_capacity(devices.len()) };
+        for (rank, device) in devices.iter().enumerate() {
+            let (before, copies) = (rank as u64, devices.len() as u64);
+            let mut on_upload = |done, total| on_upload(before * total + done, copies * total);
+            let made = Rank::new(job, (device, accelerator), adapter, moments, longest_row, &mut on_upload);
+            this.ranks.push(made.map_err(|source| failure(devices, rank, source))?);
+        }
+        Ok(this)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ranks.len()
+    }
+
+    /// Makes the gradient of every rank the sum of `compute` over all rows; their losses, in order. `on_row` is told of every row that is done.
+    pub(super) fn accumulate<R: Sync>(
+        &mut self,
+        rows: &[R],
+        compute: impl Fn(&mut CudaModel<'a>, &R) -> Result<LossSum, CudaError> + Sync,
+        on_row: &mut dyn FnMut(),
+    ) -> Result<Vec<LossSum>, Error> {
+        for rank in 0..self.ranks.len() {
+            let cleared = self.ranks[rank].model.clear_gradients();
+            cleared.map_err(|source| self.failed(rank, source))?;
+        }
+        let sums = self.each(rows, compute, on_row)?;
+        if let Some(clique) = &mut self.clique {
+            let gradients: Vec<Tensor> = self.ranks.iter().map(|rank| rank.model.parameters()[1]).collect();
+            let reduced = clique.all_reduce(&gradients);
+            reduced.map_err(|(rank, source)| self.failed(rank, source))?;
+        }
+        Ok(sums)
+    }
+
+    /// What `compute` gives of each row, in order.
+    pub(super) fn each<R: Sync>(
+        &mut self,
+        rows: &[R],
+        compute: impl Fn(&mut CudaModel<'a>, &R) -> Result<LossSum, CudaError> + Sync,
+        on_row: &mut dyn FnMut(),
+    ) -> Result<Vec<LossSum>, Error> {
+        let mut sums = vec![LossSum::default(); rows.len()];
+        if let [rank] = &mut self.ranks[..] {
+            for (row, sum) in rows.iter().zip(&mut sums) {
+                *sum = compute(&mut rank.model, row)?;
+                on_row();
+            }
+            return Ok(sums);
+        }
+        let outcome = deal_out(&mut self.ranks, rows, &compute, &mut |index, sum| {
+            sums[index] = sum;
+            on_row();
+        });
+        match outcome {
+            Ok(()) => Ok(sums),
+            Err((rank, cause)) => Err(match cause {
+                Cause::Device(source) => self.failed(rank, source),
+                Cause::Thread(reason) => {
+                    let ordinal = self.abort(rank);
+                    Error::RankThread { ordinal, ranks: self.ranks.len(), reason }
+                }
+            }),
+        }
+    }
+
+    /// The norm of the gradient, which is that of every rank.
+    pub(super) fn gradient_norm(&mut self) -> Result<f64, Error> {
+        let mut norms = Vec::with_capacity(self.ranks.len());
+        for rank in 0..self.ranks.len() {
+            let Rank { device, model, scratch, .. } = &self.ranks[rank];
+            let norm = global_norm::cuda::global_norm(device, model.parameters()[1], *scratch);
+            norms.push(norm.map_err(|source| self.failed(rank, source))?);
+        }
+        let (first, is_other) = (norms[0], |norm: &f64| norm.total_cmp(&norms[0]).is_ne());
+        match norms.iter().position(is_other) {
+            // Of a gradient that overflows, infinities may have met in another order: it is not used.
+            Some(rank) if first.is_finite() => {
+                let ordinal = self.abort(rank);
+                let first_ordinal = self.ranks[0].device.info().ordinal;
+                Err(Error::RanksDiffer { ordinal, norm: norms[rank], first_ordinal, first })
+            }
+            _ => Ok(first),
+        }
+    }
+
+    /// Makes the same step on every rank; `moments` says only which parts there are.
+    pub(super) fn step(
+        &mut self,
+        moments: &Moments,
+        settings: &AdamW,
+        ratio: f64,
+        step: (u64, f64),
+    ) -> Result<(), Error> {
+        for number in 0..self.ranks.len() {
+            let rank = &mut self.ranks[number];
+            let parameters = rank.model.parameters();
+            let stepped = rank.moments.step(rank.device, moments, settings, ratio, step, parameters);
+            let stepped = stepped.and_then(|()| rank.model.refresh());
+            stepped.map_err(|source| self.failed(number, source))?;
+        }
+        Ok(())
+    }
+
+    /// Copies adapter and moments to the host: those of the first rank, as all are the same.
+    pub(super) fn collect(&mut self, adapter: &mut LoraWeights, moments: &mut Moments) -> Result<(), Error> {
+        let Rank { device, model, moments: here, .. } = &self.ranks[0];
+        let copied = device.download(model.parameters()[0], &mut adapter.data);
+        let copied = copied.and_then(|()| here.download(device, moments));
+        copied.map_err(|source| self.failed(0, source))
+    }
+
+    /// The error of a rank, after which there is no other step.
+    fn failed(&mut self, rank: usize, source: CudaError) -> Error {
+        let ordinal = self.abort(rank);
+        match self.ranks.len() {
+            1 => Error::Cuda(source),
+            ranks => Error::Rank { ordinal, ranks, source },
+        }
+    }
+
+    /// Ends all connections; the number of a rank's device.
+    fn abort(&mut self, rank: usize) -> usize {
+        if let Some(clique) = &mut self.clique {
+            clique.abort();
+        }
+        self.ranks[rank].device.info().ordinal
+    }
+}
+
+impl<'a> Rank<'a> {
+    fn new(
+        job: &Job<'a>,
+        (device, accelerator): (&'a CudaDevice, Accelerator<'a>),
+        adapter: &LoraWeights,
+        moments: &Moments,
+        longest_row: usize,
+        on_upload: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Self, CudaError> {
+        let purpose = Purpose::Training(job.config.gradient_checkpointing);
+        let precision = accelerator.precision;
+        let model = CudaModel::new(device, job.model, adapter, longest_row, purpose, precision, on_upload)?;
+        let take = |mut arena: Arena| {
+            let tensors = CudaMoments::take(&mut arena, moments);
+            let scratch = arena.take(Dtype::F64, global_norm::cuda::scratch_len(adapter.data.len()));
+            (tensors, scratch, arena)
+        };
+        let memory = device.allocate(&take(Arena::default()).2)?;
+        let (tensors, scratch, _) = take(memory.arena());
+        tensors.upload(device, moments)?;
+        Ok(Self { device, model, moments: tensors, scratch, _memory: memory })
+    }
+}
+
+/// The error of a rank before there are all.
+fn failure(devices: &[CudaDevice], rank: usize, source: CudaError) -> Error {
+    match devices.len() {
+        1 => Error::Cuda(source),
+        ranks => Error::Rank { ordinal: devices[rank].info().ordinal, ranks, source },
+    }
+}
+
+/// Why a rank has failed.
+enum Cause {
+    Device(CudaError),
+    /// Its thread could not be started, or has panicked.
+    Thread(String),
+}
+
+/// Has a thread for each rank compute its rows; `done` is told on this thread, as rows are finished. Of several ranks that fail the first is
+/// told.
+fn deal_out<'a, R: Sync>(
+    ranks: &mut [Rank<'a>],
+    rows: &[R],
+    compute: &(impl Fn(&mut CudaModel<'a>, &R) -> Result<LossSum, CudaError> + Sync),
+    done: &mut dyn FnMut(usize, LossSum),
+) -> Result<(), (usize, Cause)> {
+    let (count, stop) = (ranks.len(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let mut workers = Vec::with_capacity(count);
+        for (number, rank) in ranks.iter_mut().enumerate() {
+            let (sender, stop) = (sender.clone(), &stop);
+            let name = format!("cuda:{}", rank.device.info().ordinal);
+            let work = move || {
+                let mut guard = StopOthers { stop, is_armed: true };
+                for (index, row) in rows.iter().enumerate().skip(number).step_by(count) {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let sum = compute(&mut rank.model, row)?;
+                    // Nobody receives any more only when this thread unwinds anyway.
+                    let _ = sender.send((index, sum));
+                }
+                // What fails on the device is to show here, before others wait for it there.
+                rank.device.synchronize()?;
+                guard.is_armed = false;
+                Ok::<(), CudaError>(())
+            };
+            workers.push(thread::Builder::new().name(name).spawn_scoped(scope, work));
+            if workers.last().is_some_and(Result::is_err) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        drop(sender);
+        for (index, sum) in receiver {
+            done(index, sum);
+        }
+        for (rank, worker) in workers.into_iter().enumerate() {
+            let worker = worker.map_err(|error| (rank, Cause::Thread(error.to_string())))?;
+            let outcome = worker.join().map_err(|panic| (rank, Cause::Thread(words(panic.as_ref()))))?;
+            outcome.map_err(|error| (rank, Cause::Device(error)))?;
+        }
+        Ok(())
+    })
+}
+
+/// Tells the other ranks to stop unless it was disarmed: on an error, and when its thread unwinds.
+struct StopOthers<'s> {
+    stop: &'s AtomicBool,
+    is_armed: bool,
+}
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked").to_owned()
+}
