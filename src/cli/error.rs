@@ -305,7 +305,7 @@ fn train_usage(error: &train::Error) -> bool {
     match error {
         E::Llm(error) => llm_usage(error),
         E::Lora(error) => lora_usage(error),
-        E::Cuda(error) | E::Rank { source: error, .. } => cuda_usage(error),
+        E::Cuda(error) | E::Rank { cause: error, .. } => cuda_usage(error),
         _ => !matches!(
             error,
             E::InUse { .. }

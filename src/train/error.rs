@@ -23,15 +23,14 @@ pub enum Error {
     #[error(transparent)]
     Cuda(#[from] CudaError),
     /// One of several GPUs.
-    #[error("`cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {source}")]
+    #[error("`cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {cause}")]
     Rank {
         /// Which.
         ordinal: usize,
         /// How many train.
         ranks: usize,
-        /// Why.
-        #[source]
-        source: CudaError,
+        /// Why. Not a source, whose own hint would stand before that of the run.
+        cause: CudaError,
     },
     /// The thread that drives one of several GPUs.
     #[error("the thread of `cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {reason}")]
@@ -299,7 +298,7 @@ impl Error {
             }
             Self::Lora(error) => return error.hint(),
             Self::Cuda(error) => return error.hint(),
-            Self::Rank { source, .. } if !source.is_failure() => return source.hint(),
+            Self::Rank { cause, .. } if !cause.is_failure() => return cause.hint(),
             Self::Rank { .. } | Self::RankThread { .. } => {
                 "the last checkpoint is good: the same command goes on from it, and so does one with as many other GPUs (`--device cuda:0,2`)"
                     .into()

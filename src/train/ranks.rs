@@ -167,7 +167,7 @@ impl<'a> Ranks<'a> {
         let ordinal = self.abort(rank);
         match self.ranks.len() {
             1 => Error::Cuda(source),
-            ranks => Error::Rank { ordinal, ranks, source },
+            ranks => Error::Rank { ordinal, ranks, cause: source },
         }
     }
 
@@ -208,7 +208,7 @@ impl<'a> Rank<'a> {
 fn failure(devices: &[CudaDevice], rank: usize, source: CudaError) -> Error {
     match devices.len() {
         1 => Error::Cuda(source),
-        ranks => Error::Rank { ordinal: devices[rank].info().ordinal, ranks, source },
+        ranks => Error::Rank { ordinal: devices[rank].info().ordinal, ranks, cause: source },
     }
 }
 

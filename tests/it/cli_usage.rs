@@ -95,7 +95,7 @@ fn values_out_of_range_name_flag_value_and_range() {
     let folder = tempfile::tempdir().unwrap();
     assert_snapshot!(refused(folder.path(), &["doctor", "--threads", "0"]), @"error: `--threads` is 0, expected 1 to 512");
     assert_snapshot!(refused(folder.path(), &["doctor", "--device", "gpu"]), @r#"
-    error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu`, `cuda` or `cuda:N`
+    error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu`, `cuda`, `cuda:N`, or several: `cuda:0,1`
 
     For more information, try '--help'.
     "#);

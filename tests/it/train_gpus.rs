@@ -60,7 +60,8 @@ fn assert_same_adapter(one: &Path, other: &Path) {
 #[test]
 fn two_gpus_make_the_adapter_of_one_and_survive_a_loss() {
     let place = Place::new();
-    let steps = 20;
+    // Twenty steps are those of a smaller model, in the trainer's own tests.
+    let steps = 5;
     let one = place.train("cuda:0", 2, steps, "one", None);
     assert!(one.status.success(), "{}", said(&one));
     let two = place.train("cuda:0,1", 1, steps, "two", None);
@@ -70,13 +71,13 @@ fn two_gpus_make_the_adapter_of_one_and_survive_a_loss() {
     let device = summary["device"].as_str().unwrap();
     assert!(device.starts_with("cuda:0 (") && device.contains(", cuda:1 ("), "{device}");
 
-    // Some steps of a few hundred kernels each are made before.
-    let failure = serde_json::json!({ "fault": "launch", "device": 1, "after": 1500 });
+    // Three steps of some 160 kernels each are made before.
+    let failure = serde_json::json!({ "fault": "launch", "device": 1, "after": 550 });
     let lost = place.train("cuda:0,1", 1, steps, "lost", Some(&failure));
     let words = said(&lost);
     assert_eq!(lost.status.code(), Some(1), "{words}");
-    assert!(words.contains("`cuda:1` has failed, and with it the run on 2 GPUs: cannot "), "{words}");
-    assert!(words.contains("the last checkpoint is good: the same command goes on from it"), "{words}");
+    assert!(words.contains("`cuda:1` has failed, and with it the run on 2 GPUs: "), "{words}");
+    assert!(words.contains("goes on from it, and so does one with as many other GPUs"), "{words}");
     assert!(place.out("lost/checkpoint.safetensors").is_file() && !place.out("lost/adapter.gguf").exists());
     let metrics = fs::read_to_string(place.out("lost/metrics.jsonl")).unwrap();
     assert!(metrics.lines().count() > 2, "it had trained for a while: {metrics}");
