@@ -76,13 +76,15 @@ fn can_impose(kind: Kind) -> bool {
 
 /// The text up to the end of its last whole sentence: what a response that was cut can be used for.
 pub fn whole_sentences(text: &str) -> &str {
-    let ends_sentence = |&(at, c): &(usize, char)| {
+    // The point behind the number of an item ends nothing.
+    let is_marker = |at: usize| {
         let line = text[..at].rsplit('\n').next().unwrap_or("").trim();
-        // The point behind the number of an item ends nothing.
-        let is_marker = c == '.' && !line.is_empty() && line.chars().all(|c| c.is_ascii_digit());
-        matches!(c, '.' | '!' | '?') && !is_marker && text[at + 1..].starts_with([' ', '\n'])
+        !line.is_empty() && line.chars().all(|c| c.is_ascii_digit())
     };
-    let end = text.char_indices().filter(ends_sentence).last();
+    let ends_sentence = |&(at, c): &(usize, char)| {
+        matches!(c, '.' | '!' | '?') && text[at + 1..].starts_with([' ', '\n']) && !is_marker(at)
+    };
+    let end = text.char_indices().rfind(ends_sentence);
     end.map_or("", |(at, c)| &text[..at + c.len_utf8()])
 }
 
