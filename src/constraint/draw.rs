@@ -147,7 +147,7 @@ const OPEN_KINDS: &[Kind] = &[
     Kind::Language,
 ];
 
-const OPENINGS: [&str; 16] = [
+pub(super) const OPENINGS: [&str; 16] = [
     "In short",
     "Here is my answer",
     "Well",
@@ -165,7 +165,7 @@ const OPENINGS: [&str; 16] = [
     "Think of it like this",
     "Dear reader",
 ];
-const ENDINGS: [&str; 16] = [
+pub(super) const ENDINGS: [&str; 16] = [
     "That is all.",
     "I hope this helps.",
     "Thank you for reading.",

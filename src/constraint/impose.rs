@@ -11,8 +11,11 @@
 //!
 //! **Invariant:** words come from the response and the request, but for keys of JSON, headers of tables, markers, and
 //! the phrases that a constraint spells out.
+//!
+//! **Invariant:** the answer stays in it: what a response says first, all of a list, and every line of a calculation, a
+//! rewriting or a program.
 
-use super::draw::{draw_from, suitable};
+use super::draw::{ENDINGS, OPENINGS, draw_from, suitable};
 use super::parent::{Shape, Task, content_words};
 use super::vocabulary::Postscript;
 use super::{Bound, Constraint, Kind, sentence, text};
@@ -50,10 +53,15 @@ pub fn impose(
 fn kinds(task: &Task) -> Vec<Kind> {
     let mut kinds = suitable(task);
     kinds.retain(|&kind| can_impose(kind));
-    if matches!(task.shape, Shape::Open | Shape::List) {
+    if !kinds.is_empty() && is_free(task.shape) {
         kinds.extend([Kind::BulletCount, Kind::NumberedCount, Kind::TableRows].repeat(2));
     }
     kinds
+}
+
+/// Whether an answer is several things that its writer chose: no result, no given text, no program.
+fn is_free(shape: Shape) -> bool {
+    matches!(shape, Shape::Open | Shape::List)
 }
 
 /// Whether code can give a response that form.
@@ -74,18 +82,13 @@ fn can_impose(kind: Kind) -> bool {
     )
 }
 
-/// The text up to the end of its last whole sentence: what a response that was cut can be used for.
+/// The text up to the end of its last whole sentence: what a response that was cut can be used for. Empty if it was cut
+/// within code.
 pub fn whole_sentences(text: &str) -> &str {
-    // The point behind the number of an item ends nothing.
-    let is_marker = |at: usize| {
-        let line = text[..at].rsplit('\n').next().unwrap_or("").trim();
-        !line.is_empty() && line.chars().all(|c| c.is_ascii_digit())
-    };
-    let ends_sentence = |&(at, c): &(usize, char)| {
-        matches!(c, '.' | '!' | '?') && text[at + 1..].starts_with([' ', '\n']) && !is_marker(at)
-    };
-    let end = text.char_indices().rfind(ends_sentence);
-    end.map_or("", |(at, c)| &text[..at + c.len_utf8()])
+    let end = sentence::last_end(text).unwrap_or(0);
+    let whole = &text[..end];
+    let fences = whole.lines().filter(|line| line.trim_start().starts_with("```")).count();
+    if fences % 2 == 0 { whole } else { "" }
 }
 
 /// The response in the form that all `constraints` ask for, if code can give it.
@@ -103,15 +106,17 @@ pub(super) fn form(request: &str, response: &str, constraints: &[Constraint]) ->
     let lacks: Vec<&Constraint> =
         constraints.iter().filter(|constraint| !shows(constraint, response)).collect();
     if let Some(Constraint::OneOf { options }) = lacks.iter().find(|one| one.kind() == Kind::OneOf) {
-        let first = text::words(response).next()?;
+        // "No doubt about it" is no no.
+        let (first, _) = response.split_at(response.find([',', '.', '!', ';'])?);
         return options.iter().find(|option| option.eq_ignore_ascii_case(first)).cloned();
     }
+    let shape = Task::of(request).shape;
     // The lines of a program stay as they are.
-    let has_code = !text::Layout::of(response).code.is_empty();
+    let has_code = shape == Shape::Code || !text::Layout::of(response).code.is_empty();
     if has_code && !lacks.iter().all(|constraint| is_around(constraint.kind())) {
         return None;
     }
-    let mut body = Body::of(request, response);
+    let mut body = Body::of(request, response, shape);
     for stage in [Body::select, Body::lay_out, Body::emphasise, Body::frame, Body::wrap] {
         lacks.iter().try_for_each(|constraint| stage(&mut body, constraint))?;
     }
@@ -127,7 +132,9 @@ fn is_around(kind: Kind) -> bool {
 /// A response while it gets its form. Each stage looks at one constraint; `None`: it cannot be met.
 struct Body<'a> {
     request: &'a str,
-    /// What is said, in order: the items of its list if it has one, or else its sentences.
+    shape: Shape,
+    /// What is said, in order: the items of its list if it is one, or else its sentences. Empty: it is neither, but a
+    /// table, a list in a list, or an essay with a list in it, and cannot be taken apart without loss.
     parts: Vec<String>,
     /// What the parts stand behind, if they are items.
     mark: Option<Mark>,
@@ -141,22 +148,9 @@ const BULLET: Mark = |_| "- ".to_owned();
 const NUMBER: Mark = |number| format!("{number}. ");
 
 impl<'a> Body<'a> {
-    fn of(request: &'a str, response: &str) -> Self {
-        let layout = text::Layout::of(response);
-        let items = |item: fn(&str) -> Option<&str>| -> Vec<String> {
-            layout.prose.iter().filter_map(|line| item(line)).map(str::to_owned).collect()
-        };
-        let (numbered, bullets) = (items(text::numbered), items(text::bullet));
-        let (parts, mark) = if numbered.len() >= 2 {
-            (numbered, Some(NUMBER))
-        } else if bullets.len() >= 2 {
-            (bullets, Some(BULLET))
-        } else {
-            (sentence::sentences(response), None)
-        };
-        let plain = |part: String| part.replace("**", "");
-        let parts = parts.into_iter().map(plain).filter(|part| text::words(part).count() >= 2).collect();
-        Self { request, parts, mark, text: response.to_owned() }
+    fn of(request: &'a str, response: &str, shape: Shape) -> Self {
+        let (parts, mark) = take_apart(response);
+        Self { request, shape, parts, mark, text: response.to_owned() }
     }
 
     fn list(&self, mark: Mark) -> String {
@@ -166,13 +160,15 @@ impl<'a> Body<'a> {
 
     /// Leaves out sentences: those that a constraint forbids, or the last ones of too long a text.
     fn select(&mut self, constraint: &Constraint) -> Option<()> {
+        let before = self.parts.clone();
         match constraint {
             Constraint::LongestSentence { .. }
             | Constraint::ForbiddenWords { .. }
             | Constraint::WithoutMark { .. }
-            | Constraint::NoDigits => self.parts.retain(|part| constraint.check(part).passed),
-            Constraint::BulletWords { n } => {
-                self.parts.retain(|part| text::words(part).count() <= *n as usize);
+            | Constraint::NoDigits => {
+                self.parts.retain(|part| constraint.check(part).passed);
+                // What is left of a text that is full of it is no answer.
+                (2 * self.parts.len() > before.len() && is_free(self.shape)).then_some(())?;
             }
             Constraint::WordCount { bound } => {
                 self.keep_while(*bound, |parts| text::words(&parts.join(" ")).count());
@@ -181,13 +177,20 @@ impl<'a> Body<'a> {
             Constraint::BulletCount { bound }
             | Constraint::NumberedCount { bound }
             | Constraint::TableRows { bound } => {
-                self.parts.truncate(MOST_PARTS);
+                if self.mark.is_none() {
+                    self.parts.truncate(MOST_PARTS);
+                }
                 self.keep_while(*bound, <[String]>::len);
             }
             _ => return Some(()),
         }
+        if self.parts != before {
+            let may_end_sooner = is_free(self.shape) || matches!(self.shape, Shape::Short | Shape::YesNo);
+            (may_end_sooner && self.mark.is_none()).then_some(())?;
+        }
+        (self.parts.first()? == before.first()?).then_some(())?;
         self.text = self.mark.map_or_else(|| self.parts.join(" "), |mark| self.list(mark));
-        (!self.parts.is_empty()).then_some(())
+        Some(())
     }
 
     /// Keeps as many parts from the start as the bound allows.
@@ -199,7 +202,7 @@ impl<'a> Body<'a> {
 
     /// Makes a list, a table, paragraphs or sections of the parts.
     fn lay_out(&mut self, constraint: &Constraint) -> Option<()> {
-        self.text = match constraint {
+        let text = match constraint {
             Constraint::BulletCount { .. } | Constraint::BulletWords { .. } => self.list(BULLET),
             Constraint::NumberedCount { .. } => self.list(NUMBER),
             Constraint::TableRows { .. } => self.table(),
@@ -215,7 +218,8 @@ impl<'a> Body<'a> {
             }
             _ => return Some(()),
         };
-        Some(())
+        self.text = text;
+        (!self.parts.is_empty()).then_some(())
     }
 
     /// Two columns: what comes before a colon and what follows it, or else number and text.
@@ -264,11 +268,12 @@ impl<'a> Body<'a> {
     fn frame(&mut self, constraint: &Constraint) -> Option<()> {
         let body = &self.text;
         self.text = match constraint {
-            Constraint::StartPhrase { phrase } if starts_in_prose(body) => {
-                let joint = if phrase.ends_with(['.', '!', '?', ',', ':']) { " " } else { ", " };
-                format!("{phrase}{joint}{}", if joint == ", " { inside_sentence(body) } else { body.clone() })
+            // Phrases that were read off another answer do not go with this one.
+            Constraint::StartPhrase { phrase } if !OPENINGS.contains(&phrase.as_str()) => return None,
+            Constraint::EndPhrase { phrase } if !ENDINGS.contains(&phrase.as_str()) => return None,
+            Constraint::StartPhrase { phrase } => {
+                format!("{phrase}:{}{body}", if starts_in_prose(body) { " " } else { "\n\n" })
             }
-            Constraint::StartPhrase { phrase } => format!("{phrase}:\n\n{body}"),
             Constraint::EndPhrase { phrase } => {
                 let last = body.lines().last().unwrap_or("");
                 let joint =
@@ -277,7 +282,8 @@ impl<'a> Body<'a> {
             }
             Constraint::Title => format!("<<{}>>\n\n{body}", heading(self.request, 4)?),
             Constraint::Postscript { marker: Postscript::Ps } => {
-                let last = self.parts.last().filter(|_| self.parts.len() >= 3)?;
+                let may_move = self.parts.len() >= 3 && is_free(self.shape);
+                let last = self.parts.last().filter(|_| may_move)?;
                 let rest = body.strip_suffix(last.as_str())?.trim_end();
                 // No item is left without its text.
                 rest.ends_with(['.', '!', '?', '"']).then_some(())?;
@@ -299,24 +305,58 @@ impl<'a> Body<'a> {
             Constraint::Quoted => format!("\"{}\"", self.text.replace('"', "'")),
             Constraint::Json => format!("{{\"answer\": {}}}", json(&self.text)),
             Constraint::JsonKeys { keys } => {
-                let pair = |key: &String| {
-                    let value = match key.as_str() {
+                let pair = |key: &str| {
+                    let value = match key {
                         "answer" => json(&self.text),
                         "title" => json(&heading(self.request, 4)?),
                         "summary" => json(self.parts.first()?),
-                        "reason" => json(self.parts.get(1)?),
-                        "example" => json(self.parts.last()?),
                         "keywords" => serde_json::to_string(&content_words(&self.text).get(..3)?).ok()?,
+                        // What is the reason, or an example, only a reader knows.
                         _ => return None,
                     };
                     Some(format!("  {}: {value}", json(key)))
                 };
-                format!("{{\n{}\n}}", keys.iter().map(pair).collect::<Option<Vec<_>>>()?.join(",\n"))
+                // Whatever else is asked for, the answer is in it.
+                let unasked = (!keys.iter().any(|key| key == "answer")).then_some("answer");
+                let keys = keys.iter().map(String::as_str).chain(unasked);
+                format!("{{\n{}\n}}", keys.map(pair).collect::<Option<Vec<_>>>()?.join(",\n"))
             }
             _ => return Some(()),
         };
         Some(())
     }
+}
+
+/// The items of a response that is a list, with their mark, or the sentences of one that is prose.
+fn take_apart(response: &str) -> (Vec<String>, Option<Mark>) {
+    let layout = text::Layout::of(response);
+    let items = |item: fn(&str) -> Option<&str>| -> Vec<String> {
+        layout.prose.iter().filter_map(|line| item(line)).map(str::to_owned).collect()
+    };
+    let (numbered, bullets) = (items(text::numbered), items(text::bullet));
+    let is_other = |line: &&str| text::heading(line).is_some() || line.contains('|');
+    if !layout.code.is_empty() || layout.prose.iter().any(is_other) {
+        return (Vec::new(), None);
+    }
+    let (parts, mark) = match (numbered.len(), bullets.len()) {
+        (0, 0) => (sentence::sentences(response), None),
+        (2.., 0) => (numbered, Some(NUMBER)),
+        (0, 2..) => (bullets, Some(BULLET)),
+        _ => return (Vec::new(), None),
+    };
+    let words = |text: &str| text::words(text).count();
+    let said: usize = parts.iter().map(|part| words(part)).sum();
+    // Lines beside the items may introduce them, and no more.
+    if mark.is_some() && 3 * said < 2 * words(response) {
+        return (Vec::new(), None);
+    }
+    (parts.into_iter().map(plain).filter(|part| words(part) >= 2).collect(), mark)
+}
+
+/// An item without the emphasis of its name.
+fn plain(item: String) -> String {
+    let bare = item.strip_prefix("**").and_then(|rest| rest.split_once("**"));
+    bare.map_or_else(|| item.clone(), |(name, rest)| format!("{name}{rest}"))
 }
 
 /// A title of up to `most` words from what a text is about.
@@ -340,26 +380,13 @@ fn starts_in_prose(text: &str) -> bool {
         && !line.starts_with(['|', '<', '`'])
 }
 
-/// Words that are written small within a sentence.
-const SMALL: &str = "the, a, an, this, that, these, those, it, its, there, they, in, on, at, to, for, with, as, when, if, \
-     one, some, many, most, you, we, he, she, my, your, our, his, her, their, here, by, from, while, after, before";
-
-/// A text that follows a comma.
-fn inside_sentence(text: &str) -> String {
-    let first = text::words(text).next().unwrap_or("").to_lowercase();
-    if SMALL.split(", ").any(|small| small == first) {
-        let rest = text.char_indices().nth(1).map_or("", |(at, _)| &text[at..]);
-        text.chars().take(1).flat_map(char::to_lowercase).chain(rest.chars()).collect()
-    } else {
-        text.to_owned()
-    }
-}
-
 /// The text with `count` different words of those that it is about marked, spread over it.
 fn mark_words(text: &str, count: u32, mark: impl Fn(&str) -> String) -> Option<String> {
     let about = content_words(text);
     let mut found: Vec<(usize, &str)> = Vec::new();
-    for word in text::words(text) {
+    // No part of a name in code, a formula, an address: a word between spaces, but for punctuation.
+    for token in text.split_whitespace().filter(|token| !token.contains(['`', '\\', '*', '_'])) {
+        let word = token.trim_matches(|c: char| !text::is_word_char(c));
         let lower = word.to_lowercase();
         if about.contains(&lower) && !found.iter().any(|(_, other)| other.eq_ignore_ascii_case(word)) {
             found.push((word.as_ptr() as usize - text.as_ptr() as usize, word));

@@ -34,7 +34,7 @@ fn each_form_is_given_to_a_plain_response() {
         (Constraint::SentenceCount { bound: exactly(2) }, "Fog is"),
         (Constraint::WordCount { bound: Bound::AtMost { n: 20 } }, "Fog is"),
         (Constraint::NoDigits, "Fog is"),
-        (Constraint::StartPhrase { phrase: "In short".to_owned() }, "In short, Fog is"),
+        (Constraint::StartPhrase { phrase: "In short".to_owned() }, "In short: Fog is"),
         (Constraint::EndPhrase { phrase: "That is all.".to_owned() }, "Fog is"),
         (Constraint::Title, "<<Morning Forms Rivers>>\n\nFog is"),
         (Constraint::Postscript { marker: Postscript::Ps }, "Fog is"),
@@ -45,7 +45,7 @@ fn each_form_is_given_to_a_plain_response() {
         (Constraint::Json, "{\"answer\": \"Fog is"),
         (
             Constraint::JsonKeys { keys: vec!["title".to_owned(), "keywords".to_owned()] },
-            "{\n  \"title\": \"Morning Forms Rivers\",\n  \"keywords\": [\"cloud\",",
+            "{\n  \"title\": \"Morning Forms Rivers\",\n  \"keywords\": [\"cloud\",\"touches\",\"ground\"],\n  \"answer\": \"Fog is",
         ),
     ];
     for (constraint, begin) in cases {
@@ -81,6 +81,58 @@ fn what_cannot_be_given_is_refused() {
     let one = [Constraint::OneOf { options }];
     assert_eq!(form("Is fog wet?", "Yes, it is.", &one).as_deref(), Some("Yes"));
     assert_eq!(form("Is fog wet?", "It is.", &one), None);
+    assert_eq!(form("Is fog wet?", "No doubt about it: it is.", &one), None);
+    // A phrase that was read off another answer.
+    assert_eq!(formed(&[Constraint::StartPhrase { phrase: "Fog is a cloud".to_owned() }]), None);
+    assert_eq!(formed(&[Constraint::JsonKeys { keys: vec!["reason".to_owned()] }]), None);
+}
+
+#[test]
+fn the_answer_stays_in_the_form() {
+    let without_comma = [Constraint::WithoutMark { mark: Mark::Comma }];
+    let lima = "The capital of Peru is Lima, on the coast. It has about 10 million people.";
+    assert_eq!(form("What is the capital of Peru?", lima, &without_comma), None);
+    let postscript = [Constraint::Postscript { marker: Postscript::Ps }];
+    let sum = "Each shirt costs 20 euros. There are five shirts. The total is 100 euros.";
+    assert_eq!(form("Calculate the total.", sum, &postscript), None);
+    let ten: String = (1..=10).fold(String::new(), |list, n| format!("{list}{n}. It cleans thing {n}.\n"));
+    let three = [Constraint::BulletCount { bound: Bound::Exactly { n: 3 } }];
+    assert_eq!(form("Name ten uses of vinegar.", &ten, &three), None);
+    let more = [Constraint::BulletCount { bound: Bound::AtLeast { n: 3 } }];
+    assert_eq!(form("Name ten uses of vinegar.", &ten, &more).unwrap().lines().count(), 10);
+    let code = "def reverse(items):\n    return items[::-1]\n\nprint(reverse([1, 2]))";
+    let headings = [Constraint::HeadingCount { bound: Bound::AtLeast { n: 2 } }];
+    assert_eq!(form("Write a Python function that reverses a list.", code, &headings), None);
+}
+
+#[test]
+fn what_is_neither_a_list_nor_prose_is_not_taken_apart() {
+    let rows = [Constraint::TableRows { bound: Bound::AtLeast { n: 2 } }];
+    let nested = "1. Body:\n   - Lower blood pressure\n   - Better sleep\n2. Mind:\n   - Less stress\n";
+    let essay = format!("{RESPONSE}\n\n- It is wet.\n- It is grey.\n");
+    let table = "| a | b |\n| --- | --- |\n| one thing | two things |\n";
+    for response in [nested, essay.as_str()] {
+        assert_eq!(form(REQUEST, response, &rows), None, "{response}");
+    }
+    assert_eq!(form(REQUEST, table, &[Constraint::BulletCount { bound: Bound::AtLeast { n: 1 } }]), None);
+}
+
+#[test]
+fn only_words_of_prose_are_emphasised() {
+    let text =
+        "Compute 5 \\times 3 with `print(value)` or see https://example.com/value for a simple example.";
+    let marked =
+        form(REQUEST, text, &[Constraint::HighlightCount { bound: Bound::Exactly { n: 2 } }]).unwrap();
+    for part in ["\\times", "`print(value)`", "https://example.com/value"] {
+        assert!(marked.contains(part), "{marked}");
+    }
+    assert_eq!(marked.matches('*').count(), 4);
+}
+
+#[test]
+fn a_request_in_another_language_gets_none() {
+    let german = "Beschreibe bitte einen regnerischen Morgen auf dem Land, ohne ihn zu loben.";
+    assert!((0..50).all(|id| impose(1, &[id], german, "Es regnet. Der Hof ist nass.", &[], 2).is_none()));
 }
 
 #[test]
@@ -118,6 +170,10 @@ fn a_cut_response_ends_with_its_last_whole_sentence() {
         ("It is 3.5 m. And", "It is 3.5 m."),
         ("", ""),
         ("\u{FC}ber \u{1F600}! \u{FC}b", "\u{FC}ber \u{1F600}!"),
+        ("It was found. As described by Dr. Smith in his", "It was found."),
+        ("1. Rain. It falls. 2. Sno", "1. Rain. It falls."),
+        ("He said \"It is wet.\" Then the su", "He said \"It is wet.\""),
+        ("Code:\n```python\n# Read it. Then parse it.\nimport x", ""),
     ] {
         assert_eq!(whole_sentences(text), whole);
     }

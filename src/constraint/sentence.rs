@@ -73,6 +73,20 @@ fn split(block: &str, sentences: &mut Vec<String>) {
     sentences.push(chars[start..].iter().collect::<String>().trim().to_owned());
 }
 
+/// The byte behind the last sentence that ends before something else begins. A number before a full stop is taken for that
+/// of an item.
+pub(super) fn last_end(text: &str) -> Option<usize> {
+    let (places, chars): (Vec<usize>, Vec<char>) = text.char_indices().unzip();
+    (0..chars.len()).rev().filter(|&mark| is_end_mark(chars[mark])).find_map(|mark| {
+        let is_sign = |c: &&char| is_end_mark(**c) || is_closing(**c);
+        let after = mark + chars[mark..].iter().take_while(is_sign).count();
+        let word = last_word(&chars[..mark]);
+        let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+        let end = *places.get(after)?;
+        (!is_number && ends(&chars, mark, after)).then_some(end)
+    })
+}
+
 fn is_end_mark(c: char) -> bool {
     matches!(c, '.' | '!' | '?' | '\u{2026}') || ends_without_space(c)
 }

@@ -223,6 +223,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_imposed_passes_on_the_form_and_has_no_conflicts(
+        response in response(), request in proptest::sample::select(&REQUESTS[..]), id in any::<u64>(), count in 0_usize..4,
+    ) {
+        let have = draw(3, &[id], request, &[], count % 2);
+        let whole = whole_sentences(&response);
+        prop_assert!(response.starts_with(whole));
+        for response in [response.as_str(), whole] {
+            let Some((formed, new)) = impose(1, &[id], request, response, &have, count) else { continue };
+            prop_assert!(new.len() <= count);
+            let all = [have.as_slice(), &new].concat();
+            for constraint in &all {
+                let check = constraint.check(&formed);
+                prop_assert!(check.passed, "{:?}: {}", constraint, check.found);
+            }
+            no_conflicts(&all)?;
+        }
+    }
+
+    #[test]
     fn what_is_drawn_is_valid_and_has_no_conflicts(
         request in prop_oneof![proptest::sample::select(&REQUESTS[..]).prop_map(str::to_owned), response()],
         seed in any::<u64>(), id in any::<u64>(), count in 0_usize..8,

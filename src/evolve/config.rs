@@ -109,7 +109,7 @@ pub struct EvolveConfig {
     /// Answers to an instruction, at most: the first that passes every rule is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_samples: Option<u32>,
-    /// Constraints that one step of `verifiable_constraints` or `derived_constraints` adds, at most.
+    /// Constraints that one step of an operator adds which adds them by code, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_constraints: Option<usize>,
     /// Seed of every random choice of the run.

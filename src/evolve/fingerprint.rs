@@ -14,8 +14,9 @@ const STYLE: &str = "prompts.style";
 /// Entry with the shard, in a run that is divided.
 const SHARD: &str = "shard";
 
-/// Raised when a rule changes whose text is in no hash. 2: repetition is looked for within a lineage only.
-const RULES_VERSION: &str = "2";
+/// Raised when a rule changes whose text is in no hash. 2: repetition is looked for within a lineage only. 3: more phrases
+/// are drawn for constraints.
+const RULES_VERSION: &str = "3";
 
 /// The fingerprint of a run. `recipe` is what its caller knows about the engine.
 pub(super) fn new(

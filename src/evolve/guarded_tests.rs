@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 
 /// All guards and all operators, whatever the yield.
 fn guarded(seed: u64) -> EvolveConfig {
-    EvolveConfig { profile: Profile::Verified, rounds: Some(2), attempts: Some(2), ..config(seed) }
+    let operators = Some(OperatorWeights { imposed_constraints: 2.0, ..OperatorWeights::EQUAL });
+    EvolveConfig { profile: Profile::Verified, rounds: Some(2), attempts: Some(2), operators, ..config(seed) }
 }
 
 /// Thousands of seeds and every fault that is known, under all guards.

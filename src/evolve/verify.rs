@@ -255,7 +255,10 @@ impl Asked {
         let (what, recorded) = match operator {
             Operator::VerifiableConstraints => return Ok(None),
             operator if operator.answers_first() => {
-                (What::Derivation(operator, parent), Recorded::answer(store, node)?)
+                let mut recorded = Recorded::answer(store, node)?;
+                let of_code = (Field::Instruction, node.instruction.clone());
+                recorded.iter_mut().for_each(|recorded| recorded.texts.push(of_code.clone()));
+                (What::Derivation(operator, parent), recorded)
             }
             operator => {
                 let Some(generation) = node.generation.clone() else { return Ok(None) };
@@ -305,8 +308,8 @@ impl Asked {
             }
             What::Derivation(operator, parent) => {
                 let answer = requests::read_draft(*operator, completion);
-                let (_, formed) = constrained(choice, self.node.id, *operator, parent, &answer)?;
-                vec![formed.unwrap_or(answer)]
+                let (child, formed) = constrained(choice, self.node.id, *operator, parent, &answer)?;
+                vec![formed.unwrap_or(answer), child.instruction]
             }
             What::Answer(_) => vec![requests::read_answer(completion)],
         })

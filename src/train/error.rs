@@ -299,6 +299,10 @@ impl Error {
             Self::Lora(error) => return error.hint(),
             Self::Cuda(error) => return error.hint(),
             Self::Rank { cause, .. } if !cause.is_failure() => return cause.hint(),
+            Self::Rank { cause: CudaError::Nccl { .. }, .. } => {
+                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more"
+                    .into()
+            }
             Self::Rank { .. } | Self::RankThread { .. } => {
                 "the last checkpoint is good: the same command goes on from it, and so does one with as many other GPUs (`--device cuda:0,2`)"
                     .into()

@@ -55,7 +55,13 @@ impl<'a> Ranks<'a> {
             let (before, copies) = (rank as u64, devices.len() as u64);
             let mut on_upload = |done, total| on_upload(before * total + done, copies * total);
             let made = Rank::new(job, (device, accelerator), adapter, moments, longest_row, &mut on_upload);
-            this.ranks.push(made.map_err(|source| failure(devices, rank, source))?);
+            match made {
+                Ok(rank) => this.ranks.push(rank),
+                Err(source) => {
+                    this.clique.iter_mut().for_each(Clique::abort);
+                    return Err(failure(devices, rank, source));
+                }
+            }
         }
         Ok(this)
     }
@@ -258,12 +264,15 @@ fn deal_out<'a, R: Sync>(
         for (index, sum) in receiver {
             done(index, sum);
         }
-        for (rank, worker) in workers.into_iter().enumerate() {
-            let worker = worker.map_err(|error| (rank, Cause::Thread(error.to_string())))?;
-            let outcome = worker.join().map_err(|panic| (rank, Cause::Thread(words(panic.as_ref()))))?;
-            outcome.map_err(|error| (rank, Cause::Device(error)))?;
-        }
-        Ok(())
+        let join = |worker: std::io::Result<thread::ScopedJoinHandle<'_, Result<(), CudaError>>>| {
+            let worker = worker.map_err(|error| Cause::Thread(error.to_string()))?;
+            let outcome = worker.join().map_err(|panic| Cause::Thread(words(panic.as_ref())))?;
+            outcome.map_err(Cause::Device)
+        };
+        // All of them, before the first failure is told: a scope panics for a thread that has, and that nobody joined.
+        let outcomes: Vec<Result<(), Cause>> = workers.into_iter().map(join).collect();
+        let mut numbered = outcomes.into_iter().enumerate();
+        numbered.try_for_each(|(rank, outcome)| outcome.map_err(|cause| (rank, cause)))
     })
 }
 

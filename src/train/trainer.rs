@@ -6,8 +6,8 @@
 //! **Invariant:** the state between two steps is (adapter, moments, [`Progress`], the best adapter's file if one is kept)
 //! and nothing else. What a step does is a function of that state and of the run's inputs, so a run stopped between any
 //! two steps and resumed is bit for bit the uninterrupted one, times apart.
-//! **Invariant:** after the first step nothing grows: every buffer of the loop is allocated in
-//! [`Trainer::start`].
+//! **Invariant:** after the first pass nothing grows: buffers are allocated in [`Trainer::start`], but for the tokens of a
+//! step's rows, which grow to those of the fullest step.
 
 use super::checkpoint::{self, Exact, Fingerprint, Progress};
 use super::engine::Engine;

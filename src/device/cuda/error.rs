@@ -4,6 +4,7 @@ use cudarc::driver::result::DriverError;
 use cudarc::driver::sys::CUresult;
 
 use super::CudaInfo;
+use super::nccl::CONNECT;
 
 /// A GPU that cannot be used, or has failed.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +138,9 @@ impl CudaError {
             Self::Kernels { .. } => "update the driver: one for CUDA 12 or newer takes them".into(),
             Self::OutOfMemory { .. } => {
                 "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`".into()
+            }
+            Self::Nccl { what: CONNECT, .. } => {
+                "`NCCL_DEBUG=INFO` in the environment has NCCL say more; a container needs shared memory for it (`--shm-size=1g`)".into()
             }
             Self::Nccl { .. } => {
                 "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more".into()

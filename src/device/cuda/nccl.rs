@@ -18,6 +18,8 @@ use super::{CudaDevice, CudaError, Dtype, Tensor};
 
 /// The first version with everything that is called here, as NCCL writes it: 2.13.
 const OLDEST: i32 = 21_300;
+/// What is tried when a clique is made.
+pub(super) const CONNECT: &str = "connect the devices";
 /// Between two looks at whether a sum is done, which takes a hundred times as long.
 const PAUSE: Duration = Duration::from_micros(50);
 
@@ -71,9 +73,17 @@ impl<'a> Clique<'a> {
         let ordinals: Vec<i32> = devices.iter().map(|device| device.info.ordinal as i32).collect();
         let mut communicators = vec![std::ptr::null_mut(); devices.len()];
         // SAFETY: both lists have as many entries as are said.
-        unsafe { result::comm_init_all(communicators.as_mut_ptr(), devices.len() as i32, ordinals.as_ptr()) }
-            .map_err(|error| failed("connect the devices", &error))?;
-        Ok(Self { devices, communicators, done })
+        let connected = unsafe {
+            result::comm_init_all(communicators.as_mut_ptr(), devices.len() as i32, ordinals.as_ptr())
+        };
+        let status = connected.map_err(|error| failed(CONNECT, &error))?;
+        let this = Self { devices, communicators, done };
+        // Then every call would return before it has done anything, and this is written for calls that do not.
+        if matches!(status, result::NcclStatus::InProgress) {
+            let status = "that it goes on without waiting (NCCL_COMM_BLOCKING=0 is set: unset it)".to_owned();
+            return Err(CudaError::Nccl { what: CONNECT, status });
+        }
+        Ok(this)
     }
 
     /// Makes each tensor the sum of all of them, and waits until they are; one of each device, in their order. The sum has the same bits
@@ -98,6 +108,10 @@ impl<'a> Clique<'a> {
     /// Puts the sum into the streams of all devices.
     fn begin(&self, tensors: &[Tensor]) -> Result<(), (usize, CudaError)> {
         const WHAT: &str = "sum the gradients of all devices";
+        // What fails within a group leaves it half begun.
+        for (rank, device) in self.devices.iter().enumerate() {
+            device.bind().map_err(|error| (rank, error))?;
+        }
         result::group_start().map_err(|error| (0, failed(WHAT, &error)))?;
         for (rank, (device, &communicator)) in self.devices.iter().zip(&self.communicators).enumerate() {
             let (address, len) = (tensors[rank].address, tensors[rank].len());

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 
 use cudasim::driver::{Config, Failure, Fault};
@@ -166,6 +167,20 @@ fn ranks_that_panic_or_differ_end_the_run() {
         assert!(
             matches!(&panicked, Err(Error::RankThread { ordinal: 1, ranks: 2, reason }) if reason == "out of luck"),
             "{panicked:?}"
+        );
+        // Both at once: each waits for the other to be there.
+        let both = Barrier::new(2);
+        let all_panicked = start().each(
+            &rows[..2],
+            |_, _| {
+                both.wait();
+                resume_unwind(Box::new("no luck at all"))
+            },
+            &mut || (),
+        );
+        assert!(
+            matches!(&all_panicked, Err(Error::RankThread { ordinal: 0, reason, .. }) if reason == "no luck at all"),
+            "{all_panicked:?}"
         );
         let mut ranks = start();
         ranks.each(rows, |model, (row, noise)| model.forward_backward(row, 1.0, *noise), &mut || ()).unwrap();
