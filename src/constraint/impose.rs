@@ -347,7 +347,7 @@ fn take_apart(response: &str) -> (Vec<String>, Option<Mark>) {
     let words = |text: &str| text::words(text).count();
     let said: usize = parts.iter().map(|part| words(part)).sum();
     // Lines beside the items may introduce them, and no more.
-    if mark.is_some() && 3 * said < 2 * words(response) {
+    if mark.is_some() && 2 * said < words(response) {
         return (Vec::new(), None);
     }
     (parts.into_iter().map(plain).filter(|part| words(part) >= 2).collect(), mark)

@@ -153,7 +153,7 @@ fn a_generator_that_gives_no_text_stops_the_run() {
 #[test]
 fn auto_settles_on_what_the_trial_allows_and_keeps_to_it() {
     let seeds = seeds(30);
-    let config = EvolveConfig { profile: Profile::Auto, ..guarded(2) };
+    let config = EvolveConfig { profile: Profile::Auto, operators: None, ..guarded(2) };
     let (_dir, mut store) = new_store();
     let mut scripted = Scripted { has_all_faults: true, ..Scripted::new(2, 0.2) };
     let mut settled = Vec::new();

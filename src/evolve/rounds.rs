@@ -7,7 +7,8 @@
 
 use super::answering;
 use super::constrain::{self, Chosen};
-use super::eliminate::{Child, ChildRules, Outcome};
+use super::eliminate::{self, Child, ChildRules, Outcome};
+use super::guard::Words;
 use super::judge;
 use super::library::JudgePrompts;
 use super::requests::{self, Requests};
@@ -226,10 +227,11 @@ impl Run<'_, '_> {
             .map(|request| request.map(|request| (request, completions.next().expect("one for each"))))
             .collect();
         let (asking, rules) = (&self.requests, &mut self.rules);
-        let (seed, most) = (self.config.seed, self.policy.max_constraints);
+        let (seed, most, guards) = (self.config.seed, self.policy.max_constraints, self.policy.guards);
         let read = |(plan, generation): (&Plan, &Option<(Request, Completion)>)| {
             let completion = generation.as_ref().map(|(_, completion)| completion);
-            let (child, formed) = child(asking, (seed, most), plan, completion)?;
+            let choice = Choice { seed, most, words: &rules.words, guards };
+            let (child, formed) = child(asking, choice, plan, completion)?;
             // What was generated before the constraints is an answer, and is judged as one.
             let finish = completion.filter(|_| !plan.operator.is_by_code()).map(|done| done.finish_reason);
             let finish = finish.unwrap_or(FinishReason::Stop);
@@ -354,31 +356,50 @@ pub(super) fn policy_from(stored: &str) -> Result<Policy, Error> {
     serde_json::from_str(stored).map_err(|error| Error::BadPolicy { reason: error.to_string() })
 }
 
+/// What decides which constraints are added.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice<'a> {
+    pub(super) seed: u64,
+    /// New constraints, at most.
+    pub(super) most: usize,
+    pub(super) words: &'a Words,
+    /// Whether all guards are asked.
+    pub(super) guards: bool,
+}
+
 /// The child that code makes of `parent`: drawn constraints, those that `answer` meets, or those that it meets in the form
 /// that code gave it, which is the second.
 pub(super) fn constrained(
-    (seed, most): (u64, usize),
+    Choice { seed, most, words, guards }: Choice<'_>,
     id: u64,
     operator: Operator,
     parent: &Node,
     answer: &str,
 ) -> Result<(Child, Option<String>), Error> {
     let mut constraints = constrain::of(parent)?;
-    let Chosen { constraints: new, answer } =
+    let Chosen { constraints: new, answer: formed } =
         constrain::choose((seed, id), operator, &parent.instruction, &constraints, answer, most);
+    // A form would hide what is wrong with an answer. As it is, it is eliminated for that.
+    let formed = if formed.is_some() {
+        let plain = Node { constraints: Vec::new(), ..parent.clone() };
+        let outcome = eliminate::check_answer(words, &plain, answer, FinishReason::Stop, guards)?;
+        formed.filter(|_| outcome.reason.is_none())
+    } else {
+        None
+    };
     let instruction = if new.is_empty() {
         parent.instruction.clone()
     } else {
         constrain::add(seed, id, &parent.instruction, &new)
     };
     constraints.extend(new);
-    Ok((Child { instruction, input: parent.input.clone(), lacks_data: false, constraints }, answer))
+    Ok((Child { instruction, input: parent.input.clone(), lacks_data: false, constraints }, formed))
 }
 
 /// The child that a plan and what was generated for it make; see [`constrained`].
 fn child(
     asking: &Requests,
-    settings: (u64, usize),
+    choice: Choice<'_>,
     plan: &Plan,
     completion: Option<&Completion>,
 ) -> Result<(Child, Option<String>), Error> {
@@ -389,7 +410,7 @@ fn child(
         }
         completion => {
             let answer = completion.map(|done| requests::read_draft(*operator, done)).unwrap_or_default();
-            constrained(settings, *id, *operator, parent, &answer)
+            constrained(choice, *id, *operator, parent, &answer)
         }
     }
 }

@@ -9,10 +9,11 @@
 //!
 //! **Invariant:** the journal is only read. A difference is a finding, not an error.
 
+use super::guard::Words;
 use super::library;
 use super::prompt;
 use super::requests::{self, Requests};
-use super::rounds::{POLICY, SHARDS, constrained, policy_from};
+use super::rounds::{Choice, POLICY, SHARDS, constrained, policy_from};
 use super::{Error, EvolveConfig, Operator, Policy, Stage, Style};
 use crate::llm::{Completion, Generate, Request};
 use crate::rng;
@@ -131,7 +132,9 @@ pub fn verify(
     let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
     let Some(policy) = store.meta(POLICY)? else { return Err(Error::NothingToVerify) };
     let policy = policy_from(&policy)?;
-    let choice = (config.seed, policy.max_constraints);
+    let words = Words::load();
+    let (seed, most) = (config.seed, policy.max_constraints);
+    let choice = Choice { seed, most, words: &words, guards: policy.guards };
     let mut lists = asked_lists(store, &config, &policy)?;
     let count =
         |lists: &[Vec<Asked>]| lists.iter().flatten().filter(|asked| asked.recorded.is_some()).count();
@@ -298,7 +301,7 @@ impl Asked {
     /// The texts that the program makes of a completion now.
     fn read(
         &self,
-        (requests, choice): (&Requests, (u64, usize)),
+        (requests, choice): (&Requests, Choice<'_>),
         completion: &Completion,
     ) -> Result<Vec<String>, Error> {
         Ok(match &self.what {
@@ -319,7 +322,7 @@ impl Asked {
     fn compare(
         &self,
         recorded: &Recorded,
-        with: (&Requests, (u64, usize)),
+        with: (&Requests, Choice<'_>),
         request: &Request,
         completion: &Completion,
     ) -> Result<Option<Difference>, Error> {
