@@ -350,13 +350,13 @@ fn take_apart(response: &str) -> (Vec<String>, Option<Mark>) {
     if mark.is_some() && 2 * said < words(response) {
         return (Vec::new(), None);
     }
-    (parts.into_iter().map(plain).filter(|part| words(part) >= 2).collect(), mark)
+    (parts.iter().map(|part| plain(part)).filter(|part| words(part) >= 2).collect(), mark)
 }
 
 /// An item without the emphasis of its name.
-fn plain(item: String) -> String {
+fn plain(item: &str) -> String {
     let bare = item.strip_prefix("**").and_then(|rest| rest.split_once("**"));
-    bare.map_or_else(|| item.clone(), |(name, rest)| format!("{name}{rest}"))
+    bare.map_or_else(|| item.to_owned(), |(name, rest)| format!("{name}{rest}"))
 }
 
 /// A title of up to `most` words from what a text is about.

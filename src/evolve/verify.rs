@@ -259,8 +259,9 @@ impl Asked {
             Operator::VerifiableConstraints => return Ok(None),
             operator if operator.answers_first() => {
                 let mut recorded = Recorded::answer(store, node)?;
-                let of_code = (Field::Instruction, node.instruction.clone());
-                recorded.iter_mut().for_each(|recorded| recorded.texts.push(of_code.clone()));
+                if let Some(recorded) = &mut recorded {
+                    recorded.texts.push((Field::Instruction, node.instruction.clone()));
+                }
                 (What::Derivation(operator, parent), recorded)
             }
             operator => {
