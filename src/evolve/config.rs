@@ -3,7 +3,7 @@
 //! **Invariant:** every field but `min_yield` and `max_errors` decides rows of the journal, and is part of its fingerprint.
 
 use super::constrain;
-use super::{Error, OperatorWeights, Profile};
+use super::{Error, Operator, OperatorWeights, Profile};
 use crate::llm::Sampling;
 use crate::store;
 
@@ -205,7 +205,11 @@ impl EvolveConfig {
         share("max_errors", self.max_errors)?;
         if let Some(operators) = &self.operators {
             let expected = "finite weights, none negative, one positive".to_owned();
-            check(operators.is_drawable(), "operators", format!("{operators:?}"), expected)?;
+            let named = Operator::ALL.into_iter().filter(|&operator| operators.get(operator) != 0.0);
+            let named = named.map(|operator| format!("{} = {}", operator.name(), operators.get(operator)));
+            let named: Vec<String> = named.collect();
+            let found = if named.is_empty() { "all 0".to_owned() } else { named.join(", ") };
+            check(operators.is_drawable(), "operators", found, expected)?;
         }
         check_sampling(&self.sampling, ["sampling.temperature", "sampling.top_p", "sampling.min_p"])?;
         check_sampling(
@@ -306,7 +310,7 @@ mod tests {
         config.sampling.temperature = 0.1;
         config.judge.min_auc = 1.0 / 3.0;
         config.max_tokens.answer = 33;
-        config.operators.get_or_insert_default().set(super::super::Operator::Mutation, 0.25);
+        config.operators.get_or_insert_default().set(Operator::Mutation, 0.25);
         let mut fingerprint = config.fingerprint();
         fingerprint.push(("model.sha256".to_owned(), "aa".to_owned()));
         assert_eq!(EvolveConfig::from_fingerprint(&fingerprint).unwrap(), config);
@@ -320,5 +324,16 @@ mod tests {
             assert!(matches!(other(name, value), Err(Error::BadFingerprint { .. })), "{name} = {value}");
         }
         assert!(matches!(other("config.rounds", "0"), Err(Error::Config { field: "rounds", .. })));
+    }
+
+    #[test]
+    fn weights_that_cannot_be_drawn_by_are_named() {
+        let refused = |weights: OperatorWeights| {
+            let config = EvolveConfig { operators: Some(weights), ..EvolveConfig::default() };
+            config.validate().unwrap_err().to_string()
+        };
+        let negative = OperatorWeights { mutation: -1.0, deepening: 2.0, ..OperatorWeights::NONE };
+        assert!(refused(negative).contains("`deepening = 2, mutation = -1`"), "{}", refused(negative));
+        assert!(refused(OperatorWeights::NONE).contains("`all 0`"));
     }
 }

@@ -138,12 +138,15 @@ fn letters(ink: Ink, horizontal: HPos, vertical: VPos, bold: bool) -> TextStyle<
     TextStyle { font, color: ink.rgb().to_backend_color(), pos: Pos::new(horizontal, vertical) }
 }
 
-/// Width of a text in multiples of its size, as sans-serif faces have it on average.
+/// Width of a text in multiples of its size, as sans-serif faces have it on average; digits and signs as wide faces have it.
 fn text_width(text: &str) -> f64 {
     let width = |c: char| match c {
         'i' | 'j' | 'l' | '\'' | '.' | ',' | ':' | ';' | '|' | '!' => 0.28,
         ' ' | 'f' | 't' | 'r' | '(' | ')' | '[' | ']' | '-' => 0.36,
         'm' | 'w' | 'M' | 'W' | '%' | '…' => 0.88,
+        // Values in a column are digits and signs, and stand too near to what they are of where these are taken for narrow.
+        '0'..='9' => 0.64,
+        '+' | '−' => 0.84,
         'A'..='Z' => 0.66,
         c if c.is_ascii() => 0.56,
         _ => 0.75,
