@@ -18,7 +18,7 @@ fn guarded(seed: u64) -> EvolveConfig {
 fn no_bad_row_is_kept_whatever_the_generator_does() {
     let seeds = seeds(350);
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    let mut kept = 0;
+    let (mut kept, mut imposed) = (0, 0);
     for rng_seed in 0..8 {
         let (_dir, mut store) = new_store();
         let mut scripted = Scripted { has_all_faults: true, ..Scripted::new(rng_seed, 0.6) };
@@ -26,6 +26,8 @@ fn no_bad_row_is_kept_whatever_the_generator_does() {
         assert_eq!(summary.kept + summary.eliminated.values().sum::<u64>(), summary.attempts);
         let records = crate::dataset::records(&store).unwrap();
         assert_eq!(summary.answers as usize, records.len());
+        let by_code = Operator::ImposedConstraints.name();
+        imposed += records.iter().filter(|record| record.operator.as_deref() == Some(by_code)).count();
         for record in &records {
             let text = format!("{} {} {}", record.instruction, record.input, record.output);
             assert!(!text.contains(scripted::BAD), "{record:?}");
@@ -49,7 +51,7 @@ fn no_bad_row_is_kept_whatever_the_generator_does() {
         let again = recheck(&exported, &others).unwrap();
         assert_eq!((again.findings, again.without_parent), (Vec::new(), 0));
     }
-    assert!(kept > 500, "{kept}");
+    assert!(kept > 500 && imposed > 50, "{kept}, {imposed}");
     // What code draws suits the task, so that this guard is for data from elsewhere.
     for reason in Reason::ALL.into_iter().filter(|reason| *reason != Reason::Unsuited) {
         assert!(reasons.contains_key(reason.name()), "{} never fired: {reasons:?}", reason.name());
