@@ -1,7 +1,8 @@
-//! The tables of docs/scale.md on training with several GPUs: what an all-reduce of the adapter's gradient takes beside the computing of a step
-//! (`cargo bench --bench communication`).
+//! The tables of docs/scale.md on training with several GPUs: what an all-reduce of the adapter's gradient
+//! takes beside the computing of a step (`cargo bench --bench communication`).
 //!
-//! Arithmetic, not a measurement: sizes are counted by the code that lays the adapter out, speeds are those that others have measured or published.
+//! Arithmetic, not a measurement: sizes are counted by the code that lays the adapter out, speeds are those
+//! that others have measured or published.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints, and stops on bad input")]
 
@@ -73,8 +74,9 @@ fn main() {
     }
 }
 
-/// Forward, what checkpointing by layer computes again, and backward. Frozen weights have no gradient, so that backward is one product for each and not
-/// two; adapters have both. Of attention's square causality leaves half: two products forward, twice, and five backward.
+/// Forward, what checkpointing by layer computes again, and backward. Frozen weights have no gradient, so
+/// that backward is one product for each and not two; adapters have both. Of attention's square causality
+/// leaves half: two products forward, twice, and five backward.
 fn flop_per_token(model: &ModelConfig, adapter: usize) -> f64 {
     let base = model.base_shape();
     let layer: usize = TargetModule::ALL.iter().map(|&m| base.in_features(m) * base.out_features(m)).sum();

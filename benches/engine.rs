@@ -1,6 +1,6 @@
 //! Speed of the generation engine outside llama.cpp: drawing a token, planning a list of prompts by their
-//! prefixes, finding near duplicates, committing a chunk to the journal. Each is to be small beside the milliseconds that a decoded row
-//! takes.
+//! prefixes, finding near duplicates, committing a chunk to the journal. Each is to be small beside the
+//! milliseconds that a decoded row takes.
 //!
 //! `cargo bench --profile release --bench engine`
 
@@ -88,7 +88,8 @@ fn planning(c: &mut Criterion) {
     }
 }
 
-/// Finding near duplicates: every text is looked for and then added, as an export does; a tenth of them are near copies.
+/// Finding near duplicates: every text is looked for and then added, as an export does; a tenth of them are
+/// near copies.
 fn near_duplicates(c: &mut Criterion) {
     let mut group = c.benchmark_group("near duplicates/texts of 30 words");
     group.sample_size(10);

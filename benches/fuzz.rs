@@ -1,12 +1,12 @@
-//! A coverage-guided fuzz target for what reads files from the internet: the GGUF reader, and what is built on it before a
-//! weight is used (the model's configuration and tensors, adapters, block formats).
+//! A coverage-guided fuzz target for what reads files from the internet: the GGUF reader, and what is built
+//! on it before a weight is used (the model's configuration and tensors, adapters, block formats).
 //!
-//! `make fuzz` runs it on the committed corpus (`tests/data/fuzz/gguf`); the same files run in every `make test`
-//! (`tests/it/fuzz_corpus.rs`). Input goes through a file in memory, so that what is fuzzed is the code that users run,
-//! mapping included.
+//! `make fuzz` runs it on the committed corpus (`tests/data/fuzz/gguf`); the same files run in every
+//! `make test` (`tests/it/fuzz_corpus.rs`). Input goes through a file in memory, so that what is fuzzed is
+//! the code that users run, mapping included.
 //!
-//! A crash, a hang, or an allocation that the file does not warrant ends it: the allocator below refuses one of more than
-//! [`WARRANTED`] times the file's size and a fixed part, and counts what is alive at once.
+//! A crash, a hang, or an allocation that the file does not warrant ends it: the allocator below refuses one
+//! of more than [`WARRANTED`] times the file's size and a fixed part, and counts what is alive at once.
 
 #![no_main]
 #![expect(unsafe_code, reason = "a global allocator that counts")]
@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that may be alive per byte of the file: a string of a list takes 24 and its value's tag 8, and a list grows by
-/// doubling.
+/// Bytes that may be alive per byte of the file: a string of a list takes 24 and its value's tag 8, and a
+/// list grows by doubling.
 const WARRANTED: usize = 128;
 /// Bytes beside that: errors, threads, buffers.
 const FIXED: usize = 1 << 22;
@@ -32,8 +32,8 @@ struct Counting;
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is passed on to the system's allocator unchanged; what is counted decides only whether the process goes
-// on.
+// SAFETY: every call is passed on to the system's allocator unchanged; what is counted decides only whether
+// the process goes on.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let alive = ALIVE.fetch_add(layout.size(), Ordering::Relaxed).wrapping_add(layout.size());

@@ -1,5 +1,5 @@
-//! What the trainer's kernels move and compute: one step of a model with the sizes of Llama-3.2-1B and one layer, on the simulated device
-//! (`make kernel-report`, docs/kernels.md).
+//! What the trainer's kernels move and compute: one step of a model with the sizes of Llama-3.2-1B and one
+//! layer, on the simulated device (`make kernel-report`, docs/kernels.md).
 //!
 //! Times that are printed are limits of devices, not measurements.
 
@@ -30,7 +30,8 @@ fn model(layers: usize) -> Sizes {
     Sizes { layers, vocab: 32_000, ..MODELS[0] }
 }
 
-/// Launches of each kernel in a step: for each layer, and besides; what the first layer is spared counts as negative there.
+/// Launches of each kernel in a step: for each layer, and besides; what the first layer is spared counts as
+/// negative there.
 fn launches(simulator: &Simulator) {
     simulator.configure(&Config::default());
     let [two, three] = [2, 3].map(|layers| step(simulator, &model(layers), 32));

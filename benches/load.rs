@@ -2,14 +2,14 @@
 //!
 //! Run with `cargo bench --bench load -- LOAD [KEY=VALUE ...]`, where LOAD is
 //! - `decode`: `width` sequences behind one prefix of `prefix` tokens, `out` tokens each (T1);
-//! - `queue`: `requests` prompts in `groups` groups, a prefix of `prefix` tokens for each group, `suffix` tokens
-//!   of their own, `out` tokens out; `order` is `grouped` or `shuffled` (T2, T3);
-//!   with `wait=1` a group comes when the one before it has ended; with `stop=S` the work is broken off after S seconds,
+//! - `queue`: `requests` prompts in `groups` groups, a prefix of `prefix` tokens for each group, `suffix`
+//!   tokens of their own, `out` tokens out; `order` is `grouped` or `shuffled` (T2, T3); with `wait=1` a
+//!   group comes when the one before it has ended; with `stop=S` the work is broken off after S seconds,
 //!   which shows the memory that a long queue takes;
 //! - `loop`: the same, one at a time, every prompt from its beginning;
 //! - `judge`: `requests` yes/no questions behind one prefix (T5);
-//! - `round`: a real round of evolution over `seeds` built-in seeds, then every `every`th of its requests again, one
-//!   at a time, every prompt from its beginning, with the weights in `naive` (T4).
+//! - `round`: a real round of evolution over `seeds` built-in seeds, then every `every`th of its requests
+//!   again, one at a time, every prompt from its beginning, with the weights in `naive` (T4).
 //!
 //! Common keys: `model` (a GGUF file), `threads`, `width`, `determinism` (`exact`, `scheduled`), `drafts`
 //! (`measured`, `off`). Prints one JSON

@@ -1,4 +1,5 @@
-//! The tables of docs/memory.md: what runs take of a GPU, by the planner that refuses them (`cargo bench --bench memory`).
+//! The tables of docs/memory.md: what runs take of a GPU, by the planner that refuses them
+//! (`cargo bench --bench memory`).
 //!
 //! Nothing is allocated: model files are headers with a hole behind them.
 

@@ -1,8 +1,9 @@
 //! Joining shards: rows per second and memory, on synthetic journals.
 //!
-//! Run with `cargo bench --profile release --bench merge -- [rows=10000000] [shards=64] [folder=DIR]`. Writes that many instructions (a
-//! seed and four rounds to a lineage, three of five answered, one of five with a verdict) to as many journals, then merges
-//! them. Prints one JSON object. Needs about 1.7 GB of disk for a million rows, in `folder` or the build folder.
+//! Run with `cargo bench --profile release --bench merge -- [rows=10000000] [shards=64] [folder=DIR]`. Writes
+//! that many instructions (a seed and four rounds to a lineage, three of five answered, one of five with a
+//! verdict) to as many journals, then merges them. Prints one JSON object. Needs about 1.7 GB of disk for a
+//! million rows, in `folder` or the build folder.
 //!
 //! **Invariant:** the journals are a function of the keys.
 

@@ -1,8 +1,8 @@
 //! Speed of the trainer's dense products on the CPU, at the shapes of SmolLM2-135M, beside the ceiling:
 //! the `gemm` crate on the same shape with its weights already in f32.
 //!
-//! `cargo bench --profile release --bench trainer`; throughput is in elements, one element being one floating-point
-//! operation (so `Gelem/s` reads as GFLOP/s), and for decoding one weight.
+//! `cargo bench --profile release --bench trainer`; throughput is in elements, one element being one
+//! floating-point operation (so `Gelem/s` reads as GFLOP/s), and for decoding one weight.
 
 #![expect(unsafe_code, reason = "ggml's decoders are called through the raw bindings")]
 

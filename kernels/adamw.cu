@@ -1,5 +1,5 @@
-// One step of AdamW over the flat buffer of all parameters (src/ops/adamw, src/ops/adamw_8bit), and the norm of all gradients
-// (src/ops/global_norm). Four elements a thread; all in f32.
+// One step of AdamW over the flat buffer of all parameters (src/ops/adamw, src/ops/adamw_8bit), and the norm
+// of all gradients (src/ops/global_norm). Four elements a thread; all in f32.
 
 #include "common.cuh"
 
@@ -36,8 +36,8 @@ __device__ __forceinline__ u8 encode(float x, const float *middles) {
     return (u8)low;
 }
 
-// One block of 256 threads for each block of 256 moments. `books` has the 256 values and 255 middles of the signed codes, one more number,
-// and the same of the unsigned ones.
+// One block of 256 threads for each block of 256 moments. `books` has the 256 values and 255 middles of the
+// signed codes, one more number, and the same of the unsigned ones.
 extern "C" __global__ void __launch_bounds__(256) adamw_8bit(const float *gradients, float *params, u8 *m_codes, float *m_scales,
                                                               u8 *v_codes, float *v_scales, const float *books, Factors f, u64 count) {
     __shared__ float shared[32];
@@ -62,7 +62,8 @@ extern "C" __global__ void __launch_bounds__(256) adamw_8bit(const float *gradie
     if (threadIdx.x == 0) m_scales[blockIdx.x] = m_scale, v_scales[blockIdx.x] = v_scale;
 }
 
-// Sums of squares in f64: first of leaves of 16384 numbers, a block of 256 threads each, then of the leaves, by one block.
+// Sums of squares in f64: first of leaves of 16384 numbers, a block of 256 threads each, then of the leaves,
+// by one block.
 __device__ __forceinline__ void block_total(double sum, double *to) {
     __shared__ double shared[256];
     shared[threadIdx.x] = sum;

@@ -1,8 +1,10 @@
-// Causal attention over packed rows with grouped heads (src/ops/attention). Here for heads of any multiple of 4 up to 256 columns, and every type;
-// heads of 64 and 128 columns of 16 bits have tensor cores (attention_tiles.cuh). Statistics lie by head: (H, T).
+// Causal attention over packed rows with grouped heads (src/ops/attention). Here for heads of any multiple of
+// 4 up to 256 columns, and every type; heads of 64 and 128 columns of 16 bits have tensor cores
+// (attention_tiles.cuh). Statistics lie by head: (H, T).
 //
-// A warp has a query (forward, dQ) or a key (dK and dV) of one head. Scores of 32 partners are made at once, one a lane; then the lanes share the columns
-// of the head for what is summed over partners. No score is stored, nothing is added atomically.
+// A warp has a query (forward, dQ) or a key (dK and dV) of one head. Scores of 32 partners are made at once,
+// one a lane; then the lanes share the columns of the head for what is summed over partners. No score is
+// stored, nothing is added atomically.
 
 #include "common.cuh"
 
@@ -101,8 +103,8 @@ __device__ void backward_q(const u32 *starts, const T *q, const T *k, const T *v
         if (lane + 32 * c < s.head_dim) d_q[at + lane + 32 * c] = from_float<T>(sums[c]);
 }
 
-// d_k and d_v: a warp has a key of a kv head, and goes through the query heads of the group and the queries from the key to the end
-// of its sample.
+// d_k and d_v: a warp has a key of a kv head, and goes through the query heads of the group and the queries
+// from the key to the end of its sample.
 template <int HEAD, typename T>
 __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out, const float *deltas,
                             T *d_k, T *d_v, Shape s) {

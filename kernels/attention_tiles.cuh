@@ -1,11 +1,14 @@
-// Attention on tensor cores, for heads of exactly D = 64 or 128 columns of 16 bits, in the manner of FlashAttention-2 (Dao 2023, arXiv:2307.08691).
+// Attention on tensor cores, for heads of exactly D = 64 or 128 columns of 16 bits, in the manner of
+// FlashAttention-2 (Dao 2023, arXiv:2307.08691).
 //
-// A block has a tile of 64 queries of a head (forward, dQ) or 64 keys of a kv head (dK and dV), a warp 16 of them, in registers. What they meet comes
-// in steps of ROWS rows through two buffers in shared memory: one is copied into while the other is worked on. Within a step a warp works on groups of
-// 16, and leaves out groups that none of its rows meets; so the products done are those that tiles of 16 by 16 need.
+// A block has a tile of 64 queries of a head (forward, dQ) or 64 keys of a kv head (dK and dV), a warp 16 of
+// them, in registers. What they meet comes in steps of ROWS rows through two buffers in shared memory: one is
+// copied into while the other is worked on. Within a step a warp works on groups of 16, and leaves out groups
+// that none of its rows meets; so the products done are those that tiles of 16 by 16 need.
 //
-// Scores, sums and statistics are f32; weights are rounded to 16 bits for the second product, as is the gradient of the scores.
-// Occupancy, of blocks of 128 threads: registers for 3 with D = 64 and for 2 with D = 128; the 100 kB of shared memory of sm_86 and sm_89 hold 2 of either.
+// Scores, sums and statistics are f32; weights are rounded to 16 bits for the second product, as is the
+// gradient of the scores. Occupancy, of blocks of 128 threads: registers for 3 with D = 64 and for 2 with D =
+// 128; the 100 kB of shared memory of sm_86 and sm_89 hold 2 of either.
 
 #pragma once
 
@@ -19,12 +22,14 @@ template <int D> struct Tiles {
     static constexpr int SIZE = ROWS * STRIDE;
 };
 
-// The row and column that a lane names to `load_matrices` for 16 by 16 numbers: of a left factor, or (transposed) of a right one that is stored by
-// its inner dimension; and of a right factor that is stored by its outer one.
+// The row and column that a lane names to `load_matrices` for 16 by 16 numbers: of a left factor, or
+// (transposed) of a right one that is stored by its inner dimension; and of a right factor that is stored by
+// its outer one.
 template <int D> __device__ __forceinline__ int across(int lane) { return lane % 16 * Tiles<D>::STRIDE + lane / 16 * 8; }
 template <int D> __device__ __forceinline__ int along(int lane) { return (lane / 16 * 8 + lane % 8) * Tiles<D>::STRIDE + lane / 8 % 2 * 8; }
 
-// Begins to copy COUNT rows of a head. Rows past the end are the last one again: whoever uses them masks them.
+// Begins to copy COUNT rows of a head. Rows past the end are the last one again: whoever uses them masks
+// them.
 template <int COUNT, int D, typename T>
 __device__ __forceinline__ void copy_rows(T *to, const T *from, u32 stride, int first, int tokens) {
 #pragma unroll 2
@@ -55,7 +60,8 @@ template <int D, typename T> __device__ __forceinline__ void score(float (&s)[2]
     }
 }
 
-// sums += 16 by 16 weights times 16 rows of a tile. Weights come as a product leaves them; in pairs that is what the next one takes.
+// sums += 16 by 16 weights times 16 rows of a tile. Weights come as a product leaves them; in pairs that is
+// what the next one takes.
 template <int D, typename T> __device__ __forceinline__ void accumulate(float (&sums)[D / 8][4], const float (&w)[2][4], const T *rows, int lane) {
     u32 x[4] = {pair<T>(w[0][0], w[0][1]), pair<T>(w[0][2], w[0][3]), pair<T>(w[1][0], w[1][1]), pair<T>(w[1][2], w[1][3])};
 #pragma unroll
@@ -67,7 +73,8 @@ template <int D, typename T> __device__ __forceinline__ void accumulate(float (&
     }
 }
 
-// Writes the 16 rows of a warp, times a factor for each half, by way of its own part of shared memory, in stores of 16 bytes.
+// Writes the 16 rows of a warp, times a factor for each half, by way of its own part of shared memory, in
+// stores of 16 bytes.
 template <int D, typename T>
 __device__ __forceinline__ void store_rows(T *out, size_t stride, const float (&sums)[D / 8][4], float top, float bottom, T *staging, int first, int tokens) {
     int lane = threadIdx.x % 32;
@@ -180,7 +187,8 @@ __device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T
     store_rows<D>(out + h * D, stride, sums, 1.f / total[0], 1.f / total[1], tiles[0][0], queries.first, s.tokens);
 }
 
-// The sums over a head of d_out * out of the tile's queries: to shared memory, and for the other kernel to device memory.
+// The sums over a head of d_out * out of the tile's queries: to shared memory, and for the other kernel to
+// device memory.
 template <int D, typename T>
 __device__ __forceinline__ void find_deltas(float *deltas, float *kept, const T *d_out, const T *out, size_t stride, int first, int tokens) {
 #pragma unroll

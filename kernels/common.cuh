@@ -1,8 +1,9 @@
-// What all kernels share: 16-bit types, conversions, sums over a warp and a block. No header of the toolkit: NVRTC has none.
+// What all kernels share: 16-bit types, conversions, sums over a warp and a block. No header of the toolkit:
+// NVRTC has none.
 //
-// A kernel is a template over the type of activations, instantiated by `FOR_ACTIVATIONS` under the name `<op>_<pass>_<type>`.
-// All arithmetic is in f32. No atomics on floats: sums are made in an order that depends on the shapes alone, so that the
-// same launch gives the same bytes.
+// A kernel is a template over the type of activations, instantiated by `FOR_ACTIVATIONS` under the name
+// `<op>_<pass>_<type>`. All arithmetic is in f32. No atomics on floats: sums are made in an order that
+// depends on the shapes alone, so that the same launch gives the same bytes.
 
 #pragma once
 
@@ -54,7 +55,8 @@ template <typename T> __device__ __forceinline__ float4 round4(float4 x) {
     return make_float4(to_float(from_float<T>(x.x)), to_float(from_float<T>(x.y)), to_float(from_float<T>(x.z)), to_float(from_float<T>(x.w)));
 }
 
-// Eight, to device memory, in stores of 16 bytes. In assembly, because the compiler cuts some of these stores up.
+// Eight, to device memory, in stores of 16 bytes. In assembly, because the compiler cuts some of these stores
+// up.
 __device__ __forceinline__ void store16(void *p, u32 a, u32 b, u32 c, u32 d) {
     asm("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
@@ -88,7 +90,8 @@ __device__ __forceinline__ float warp_max(float x) {
     return x;
 }
 
-// The sum over a block of up to 32 warps, in every thread. `shared` has 32 places, and is free when this returns.
+// The sum over a block of up to 32 warps, in every thread. `shared` has 32 places, and is free when this
+// returns.
 __device__ __forceinline__ float block_sum(float x, float *shared) {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
     x = warp_sum(x);

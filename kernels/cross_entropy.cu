@@ -1,14 +1,16 @@
-// Cross-entropy over tiles of the vocabulary (src/ops/cross_entropy): products are cuBLAS's; between them a block a row takes the logits of a
-// tile into the running maximum and sum, and turns them into exp(z - max), in place.
+// Cross-entropy over tiles of the vocabulary (src/ops/cross_entropy): products are cuBLAS's; between them a
+// block a row takes the logits of a tile into the running maximum and sum, and turns them into exp(z - max),
+// in place.
 //
-// Logits are in f32: they are sums. What the next product takes, exp(z - max), is stored in the type of activations.
+// Logits are in f32: they are sums. What the next product takes, exp(z - max), is stored in the type of
+// activations.
 
 #include "common.cuh"
 
 struct Running { float largest, sum, target; };
 
-// Tile of entries first to first + count - 1, in rows of `stride`. `rescale[row]` is what sums made with the old maximum have to be
-// multiplied by.
+// Tile of entries first to first + count - 1, in rows of `stride`. `rescale[row]` is what sums made with the
+// old maximum have to be multiplied by.
 template <typename T>
 __device__ void absorb(const float *logits, T *exponentials, const u32 *targets, Running *running, float *rescale, u32 first, int count,
                        int stride) {
@@ -59,7 +61,8 @@ __device__ void finish(const float *d_h, const T *target_rows, const Running *ru
     }
 }
 
-// The sum of all negative log-likelihoods, in f64 and in the order of the rows within a thread's share, by one block of 256 threads.
+// The sum of all negative log-likelihoods, in f64 and in the order of the rows within a thread's share, by
+// one block of 256 threads.
 extern "C" __global__ void cross_entropy_total(const Running *running, double *total, int rows) {
     __shared__ double shared[256];
     double sum = 0.0;

@@ -1,5 +1,5 @@
-// Sums and copies (src/ops/residual, src/ops/bias, src/ops/rows, src/ops/embedding's noise, and casts): four elements a thread;
-// rows have a multiple of 4 columns.
+// Sums and copies (src/ops/residual, src/ops/bias, src/ops/rows, src/ops/embedding's noise, and casts): four
+// elements a thread; rows have a multiple of 4 columns.
 
 #include "common.cuh"
 

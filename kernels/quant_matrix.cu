@@ -1,9 +1,11 @@
-// Decodes rows of a matrix in GGUF blocks (src/gguf/blocks, src/ops/quant_matrix.rs): all formats that can be trained on, to f32 or bf16.
+// Decodes rows of a matrix in GGUF blocks (src/gguf/blocks, src/ops/quant_matrix.rs): all formats that can be
+// trained on, to f32 or bf16.
 //
-// A block of threads has 2048 neighbours. Their blocks come into shared memory in loads of 16 bytes, whatever the format's alignment; from there a
-// thread decodes 8 neighbours, which share their scales in every format, and stores 16 or 32 bytes. The values are those of the CPU twin, bit for
-// bit, before they are rounded to the type: wherever something is added to a product, the product is exact.
-// Least traffic: the blocks are read and the weights written, once.
+// A block of threads has 2048 neighbours. Their blocks come into shared memory in loads of 16 bytes, whatever
+// the format's alignment; from there a thread decodes 8 neighbours, which share their scales in every format,
+// and stores 16 or 32 bytes. The values are those of the CPU twin, bit for bit, before they are rounded to
+// the type: wherever something is added to a product, the product is exact. Least traffic: the blocks are
+// read and the weights written, once.
 
 #include "common.cuh"
 
@@ -179,7 +181,8 @@ struct IQ4_XS {
 
 constexpr int CHUNK = 2048;
 
-// So many bytes at an even address into shared memory, and where there they are. What lies in front of them up to a multiple of 16 is read too.
+// So many bytes at an even address into shared memory, and where there they are. What lies in front of them
+// up to a multiple of 16 is read too.
 __device__ __forceinline__ const u8 *stage(const u8 *from, u32 bytes, uint4 *shared) {
     u32 skipped = (u32)(u64)from % 16;
     const u8 *start = from - skipped;
@@ -196,8 +199,9 @@ __device__ __forceinline__ const u8 *stage(const u8 *from, u32 bytes, uint4 *sha
     return reinterpret_cast<const u8 *>(shared) + skipped;
 }
 
-// Row i of out, of `length` weights, is row rows[i] of the matrix; without `rows` there is one, and it begins at weight `first` of the matrix.
-// Lengths and `first` are multiples of the weights of a block. Each row takes `chunks` blocks.
+// Row i of out, of `length` weights, is row rows[i] of the matrix; without `rows` there is one, and it begins
+// at weight `first` of the matrix. Lengths and `first` are multiples of the weights of a block. Each row
+// takes `chunks` blocks.
 template <typename Format, typename T>
 __device__ void decode_rows(const u8 *blocks, const u32 *rows, u64 first, T *out, u64 length, u32 chunks) {
     __shared__ uint4 shared[CHUNK / Format::WEIGHTS * Format::BYTES / 16 + 2];

@@ -1,8 +1,10 @@
-// RMS normalisation (src/ops/rms_norm): a warp a row, four columns a lane at a time, 16 rows a block; columns are a multiple of 4.
+// RMS normalisation (src/ops/rms_norm): a warp a row, four columns a lane at a time, 16 rows a block; columns
+// are a multiple of 4.
 //
-// Least traffic: forward reads x and writes out, and behind a branch reads that too and writes the sum; backward reads x and d_out, and reads (with beta 1) and writes d_x. A row is read
-// twice in a kernel, the second time from the cache that the first has filled, and so are the weights by all rows of a block but one. Warps do not
-// wait for each other.
+// Least traffic: forward reads x and writes out, and behind a branch reads that too and writes the sum;
+// backward reads x and d_out, and reads (with beta 1) and writes d_x. A row is read twice in a kernel, the
+// second time from the cache that the first has filled, and so are the weights by all rows of a block but
+// one. Warps do not wait for each other.
 
 #include "common.cuh"
 

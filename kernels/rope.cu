@@ -1,8 +1,10 @@
-// Rotary position embedding in place (src/ops/rope): a thread has two pairs of a head. Backward is a rotation by the negative angle.
+// Rotary position embedding in place (src/ops/rope): a thread has two pairs of a head. Backward is a rotation
+// by the negative angle.
 
 #include "common.cuh"
 
-// x is (tokens, heads, head_dim), table (tokens, head_dim / 2, 2) of cosine and sine in f32; `count` is the length of x.
+// x is (tokens, heads, head_dim), table (tokens, head_dim / 2, 2) of cosine and sine in f32; `count` is the
+// length of x.
 template <typename T> __device__ void rotate(const float *table, T *x, int heads, int head_dim, float direction, u64 count) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (i >= count) return;

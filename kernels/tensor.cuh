@@ -1,4 +1,5 @@
-// Tensor cores, and copies that arrive later: single instructions (PTX ISA, "mma", "ldmatrix", "cp.async"), written out, because NVRTC has no headers.
+// Tensor cores, and copies that arrive later: single instructions (PTX ISA, "mma", "ldmatrix", "cp.async"),
+// written out, because NVRTC has no headers.
 
 #pragma once
 
@@ -6,7 +7,8 @@
 
 __device__ __forceinline__ u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
 
-// Copies to shared memory that pass no registers. They have arrived when `wait` says so, for the thread that asked for them.
+// Copies to shared memory that pass no registers. They have arrived when `wait` says so, for the thread that
+// asked for them.
 __device__ __forceinline__ void copy16(void *to, const void *from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(__cvta_generic_to_global(from)) : "memory");
 }
@@ -17,7 +19,8 @@ __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;"
 // Until at most OPEN groups are on their way.
 template <int OPEN> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(OPEN) : "memory"); }
 
-// Four matrices of 8 by 8 numbers of 16 bits; lane l names row l % 8 of matrix l / 8. A lane is given the numbers 2 (l % 4) and the next of row l / 4.
+// Four matrices of 8 by 8 numbers of 16 bits; lane l names row l % 8 of matrix l / 8. A lane is given the
+// numbers 2 (l % 4) and the next of row l / 4.
 __device__ __forceinline__ void load_matrices(u32 (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");

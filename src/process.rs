@@ -16,8 +16,9 @@ pub fn anonymous_bytes() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
 }
 
-/// Memory that the system could give to this process without taking any from others, in bytes: `MemAvailable`, what is left of
-/// a limit on its control group, and what is left of its address space (`ulimit -v`). Linux only.
+/// Memory that the system could give to this process without taking any from others, in bytes:
+/// `MemAvailable`, what is left of a limit on its control group, and what is left of its address space
+/// (`ulimit -v`). Linux only.
 pub fn available_bytes() -> Option<u64> {
     let system = parse(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok();
@@ -45,8 +46,8 @@ pub fn cpu_seconds() -> Option<f64> {
     parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// `utime` and `stime`, fields 14 and 15 of proc(5), counted after the name, which may hold anything but ends with the
-/// last parenthesis. Linux shows them in hundredths of a second whatever the kernel's own tick is.
+/// `utime` and `stime`, fields 14 and 15 of proc(5), counted after the name, which may hold anything but ends
+/// with the last parenthesis. Linux shows them in hundredths of a second whatever the kernel's own tick is.
 fn parse_stat(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;

@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: `cli` reads a history and shows a [`Comparison`].
 //!
-//! **Invariant:** what differs between the two beside their figures is said: model, machine, version, settings.
+//! **Invariant:** what differs between the two beside their figures is said: model, machine, version,
+//! settings.
 
 use super::{Error, Record, Settings};
 use serde::Serialize;

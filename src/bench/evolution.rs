@@ -2,8 +2,9 @@
 //!
 //! Where in the flow: [`super::run`] calls [`measure`] first.
 //!
-//! The run is `evolve::run` with its default configuration, in a journal on disk: judge's calibration, answers
-//! to the seeds, and the rounds. It never gives up for a bad yield: a model that yields nothing has a rate too.
+//! The run is `evolve::run` with its default configuration, in a journal on disk: judge's calibration,
+//! answers to the seeds, and the rounds. It never gives up for a bad yield: a model that yields nothing has a
+//! rate too.
 //!
 //! **Invariant:** the shares of the stages add up to 1.
 
@@ -53,8 +54,8 @@ pub struct Evolution {
     pub judgements_per_second: f64,
     /// Where the wall time went.
     pub shares: Shares,
-    /// Peak memory of the process up to the end of the run, the mapped model included; absent where the system
-    /// does not tell.
+    /// Peak memory of the process up to the end of the run, the mapped model included; absent where the
+    /// system does not tell.
     pub peak_memory_bytes: Option<u64>,
 }
 

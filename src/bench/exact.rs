@@ -2,9 +2,9 @@
 //!
 //! Where in the flow: [`super::run`] calls [`measure`] last, with requests that a real evolution made.
 //!
-//! Passes alternate, so that a machine that gets slower or busier is so for both; each pass has an engine of its
-//! own, because an engine keeps prefixes between calls and a later pass would find them; and of the passes of a
-//! level the median counts.
+//! Passes alternate, so that a machine that gets slower or busier is so for both; each pass has an engine of
+//! its own, because an engine keeps prefixes between calls and a later pass would find them; and of the
+//! passes of a level the median counts.
 //!
 //! **Invariant:** both levels complete the same list; loading is not measured.
 

@@ -2,8 +2,8 @@
 //!
 //! Where in the flow: `training` asks for every shape of a step.
 //!
-//! **Invariant:** all threads of the device work at once, each on its share of the longer side with memory of its own, so
-//! that no product waits for another and clock rates are those of a step.
+//! **Invariant:** all threads of the device work at once, each on its share of the longer side with memory of
+//! its own, so that no product waits for another and clock rates are those of a step.
 
 use crate::device::Device;
 use crate::device::cuda::{Arena, CudaError, Operand};
@@ -17,7 +17,8 @@ const TRIES: usize = 5;
 /// A product with more columns (an output head) is measured on as many.
 const MOST_COLUMNS: usize = 4096;
 
-/// On a GPU so many launches are timed together that they take about as long as this, up to the second number of them.
+/// On a GPU so many launches are timed together that they take about as long as this, up to the second number
+/// of them.
 const SECONDS_OF_LAUNCHES: f64 = 0.01;
 const MOST_LAUNCHES: usize = 1000;
 
@@ -71,7 +72,8 @@ pub(super) fn seconds_on_gpu(accelerator: Accelerator<'_>, product: Product) -> 
     };
     let memory = device.allocate(&take(Arena::default()).1)?;
     let ([a, b, c], _) = take(memory.arena());
-    // What is multiplied does not matter for how long it takes, but that it is something does for the checks of a simulated device.
+    // What is multiplied does not matter for how long it takes, but that it is something does for the checks
+    // of a simulated device.
     device.clear(a)?;
     device.clear(b)?;
     let b = if transposed { Operand::new(b, n, k).t() } else { Operand::new(b, k, n) };
@@ -84,7 +86,8 @@ pub(super) fn seconds_on_gpu(accelerator: Accelerator<'_>, product: Product) -> 
         device.synchronize()?;
         Ok(started.elapsed().as_secs_f64() / launches as f64)
     };
-    // The first launch has the library choose and load its kernel; one alone is as long as its way there and back.
+    // The first launch has the library choose and load its kernel; one alone is as long as its way there and
+    // back.
     time(1)?;
     let mut best = time(1)?;
     let launches = ((SECONDS_OF_LAUNCHES / best).ceil() as usize).clamp(1, MOST_LAUNCHES);
@@ -137,7 +140,8 @@ mod tests {
         let device = Device::cpu(2).unwrap();
         for transposed in [false, true] {
             let time = |m, k, n| seconds_at_best(&device, Product { m, k, n, transposed });
-            // More columns than threads and fewer, more rows than columns, and a head, which is measured on a piece.
+            // More columns than threads and fewer, more rows than columns, and a head, which is measured on a
+            // piece.
             for (m, k, n) in [(64, 32, 48), (1, 8, 3), (48, 8, 1), (1, 8, 3 * MOST_COLUMNS)] {
                 let seconds = time(m, k, n);
                 assert!(seconds > 0.0 && seconds.is_finite(), "{seconds} for ({m}, {k}, {n})");

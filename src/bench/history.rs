@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: `cli` makes a [`Record`] of the figures and appends it; [`super::compare()`] reads two.
 //!
-//! **Invariant:** a record is appended whole or not at all, and nothing that is in the file is ever rewritten.
+//! **Invariant:** a record is appended whole or not at all, and nothing that is in the file is ever
+//! rewritten.
 
 use super::{Error, Figures};
 use crate::dataset::builtin_seeds;

@@ -1,7 +1,7 @@
 //! Throughput: how fast a model evolves instructions and is trained on this machine, in figures.
 //!
-//! Where in the flow: above `evolve`, whose real rounds it times, and `train`, whose steps; `cli` names the model, prints the figures and
-//! keeps them.
+//! Where in the flow: above `evolve`, whose real rounds it times, and `train`, whose steps; `cli` names the
+//! model, prints the figures and keeps them.
 //!
 //! - `evolution`: a run of evolution over built-in seeds, and where its time went
 //! - `spent`: the model with a stopwatch around it
@@ -10,8 +10,8 @@
 //! - `history`: a line of figures per measurement; `compare`: two of them side by side
 //! - `training`: steps of the trainer; `gemm_peak`: what its products could do at best
 //!
-//! **Invariant:** what is measured is what a user runs: the same engine, the same `evolve::run`, a journal on a
-//! disk. Figures decide nothing.
+//! **Invariant:** what is measured is what a user runs: the same engine, the same `evolve::run`, a journal on
+//! a disk. Figures decide nothing.
 
 mod compare;
 mod error;

@@ -2,9 +2,9 @@
 //!
 //! Where in the flow: [`super::run`] calls [`measure`] after the evolution.
 //!
-//! `width` requests share a prefix and differ in the rest, as those of an evolution do, and are drawn from a few
-//! plain words, so that none ends early and the batch stays full. Times are those that llama.cpp took, without
-//! sampling.
+//! `width` requests share a prefix and differ in the rest, as those of an evolution do, and are drawn from a
+//! few plain words, so that none ends early and the batch stays full. Times are those that llama.cpp took,
+//! without sampling.
 //!
 //! **Invariant:** every rate is of a batch that was full from its first row to its last.
 
@@ -88,8 +88,8 @@ fn request(id: u64, words: &[u32]) -> Request {
     }
 }
 
-/// Tokens of prompts and rows per second, from the counters of one call that took `wall` seconds. A sequence's
-/// first token comes with its prompt and is no row of decoding.
+/// Tokens of prompts and rows per second, from the counters of one call that took `wall` seconds. A
+/// sequence's first token comes with its prompt and is no row of decoding.
 fn speeds(wall: f64, width: usize, stats: &EngineStats) -> (f64, f64) {
     let seconds = |ns: u64| ns as f64 / 1e9;
     let (prefill, decode) = (seconds(stats.prefill_ns), seconds(stats.decode_ns));

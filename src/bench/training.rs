@@ -2,12 +2,13 @@
 //!
 //! Where in the flow: `cli` names the model and prints the figures; the steps are those of [`train::train`].
 //!
-//! Tokens are random: the time of a step does not depend on what they are. The ceiling is measured in the same
-//! process right after the steps: the `gemm` crate, or cuBLAS in the type of the activations, on the products of one step, each at its own shape,
-//! with weights that are decoded already, the best of some tries.
+//! Tokens are random: the time of a step does not depend on what they are. The ceiling is measured in the
+//! same process right after the steps: the `gemm` crate, or cuBLAS in the type of the activations, on the
+//! products of one step, each at its own shape, with weights that are decoded already, the best of some
+//! tries.
 //!
-//! **Invariant:** the figures count the floating-point operations that a step must do, so a faster ceiling or wasted
-//! work lowers `gemm_fraction`, never raises it. What checkpointing computes again is not counted.
+//! **Invariant:** the figures count the floating-point operations that a step must do, so a faster ceiling or
+//! wasted work lowers `gemm_fraction`, never raises it. What checkpointing computes again is not counted.
 
 use super::gemm_peak::{Product, seconds_at_best, seconds_on_gpu};
 use super::{Error, median};
@@ -94,7 +95,8 @@ impl TrainSettings {
     }
 }
 
-/// Trains on random tokens in `scratch`, an empty directory, and measures the ceiling. `step` is told the steps done.
+/// Trains on random tokens in `scratch`, an empty directory, and measures the ceiling. `step` is told the
+/// steps done.
 ///
 /// # Errors
 /// A setting is out of range, the run fails, or it was interrupted.

@@ -1,6 +1,7 @@
 //! `evol compare`: two runs side by side.
 //!
-//! **Invariant:** a comparison of responses is made only where both runs asked the same items of the same suite.
+//! **Invariant:** a comparison of responses is made only where both runs asked the same items of the same
+//! suite.
 
 use super::args::CompareArgs;
 use super::config;

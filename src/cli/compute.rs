@@ -44,7 +44,8 @@ impl From<&EngineArgs> for EngineSettings {
 }
 
 impl EngineSettings {
-    /// How the engine ran, by the fingerprint of a run; the threads too where they have a part in the results.
+    /// How the engine ran, by the fingerprint of a run; the threads too where they have a part in the
+    /// results.
     pub(crate) fn of_journal(journal: &[(String, String)]) -> (Self, Option<usize>) {
         let entry = |name: &str| journal.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let number = |name: &str| entry(name)?.parse().ok();
@@ -59,8 +60,8 @@ impl EngineSettings {
         (settings, number(THREADS))
     }
 
-    /// The recipe of a run that was begun, as far as it is known before anything is measured, converted or loaded:
-    /// what its journal says, except where these settings or this build say something else.
+    /// The recipe of a run that was begun, as far as it is known before anything is measured, converted or
+    /// loaded: what its journal says, except where these settings or this build say something else.
     ///
     /// # Errors
     /// The model is no readable GGUF.
@@ -171,8 +172,9 @@ const BATCH_WIDTH_ENTRY: &str = "engine.batch_width";
 const GPU_LAYERS: &str = "engine.gpu_layers";
 
 impl Compute {
-    /// Chooses, converts where that is needed, and says on stderr what takes time or is less than was asked for.
-    /// `journal` is the fingerprint of a run that goes on, which the settings do not contradict; empty for a new one.
+    /// Chooses, converts where that is needed, and says on stderr what takes time or is less than was asked
+    /// for. `journal` is the fingerprint of a run that goes on, which the settings do not contradict; empty
+    /// for a new one.
     ///
     /// # Errors
     /// The model cannot be converted; the run was interrupted.
@@ -243,8 +245,8 @@ impl Compute {
         }
     }
 
-    /// What decides the bytes that are generated, by name: bound in the journal. Threads and batch width are in it
-    /// only where they have a part in the results.
+    /// What decides the bytes that are generated, by name: bound in the journal. Threads and batch width are
+    /// in it only where they have a part in the results.
     pub(crate) fn recipe(&self) -> Vec<(String, String)> {
         let ComputeEntry { format, sha256, threads, batch_width, gpu_layers, .. } = &self.entry;
         named(format.name(), sha256, self.determinism, [threads, batch_width], *gpu_layers)

@@ -4,8 +4,8 @@
 //! `model` and `out` has a default; an unknown key is an error, because a misspelt one would silently be the
 //! default.
 //!
-//! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment works
-//! from wherever it is started; after [`read`] they are absolute.
+//! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment
+//! works from wherever it is started; after [`read`] they are absolute.
 
 use super::args::{ComputeFormatArg, DeterminismArg};
 use super::compute::EngineSettings;
@@ -309,16 +309,16 @@ impl RunConfig {
         Ok(())
     }
 
-    /// As the file in the run directory: every key, defaults written out. [`read`] takes it back, so that the run
-    /// can be made again from it.
+    /// As the file in the run directory: every key, defaults written out. [`read`] takes it back, so that the
+    /// run can be made again from it.
     pub(crate) fn to_toml(&self) -> String {
         toml::to_string(self).expect("numbers in TOML's range and text keys")
     }
 
     /// What is different in `earlier`, the text of an earlier [`Self::to_toml`], as `key was a, is b`.
     ///
-    /// What decides no result is left out: runs may be moved, and the content of model and seeds is compared by
-    /// its hash.
+    /// What decides no result is left out: runs may be moved, and the content of model and seeds is compared
+    /// by its hash.
     pub(crate) fn changes(&self, earlier: &str) -> Vec<String> {
         let flat = |text: &str| -> std::collections::BTreeMap<String, String> {
             let mut entries = Vec::new();
@@ -337,8 +337,8 @@ impl RunConfig {
     }
 }
 
-/// Keys that decide no result (where things lie, when to give up, how often to save), or whose content is compared
-/// by its hash, or by what came of it (the journal is bound to that).
+/// Keys that decide no result (where things lie, when to give up, how often to save), or whose content is
+/// compared by its hash, or by what came of it (the journal is bound to that).
 const NOT_COMPARED: [&str; 15] = [
     "model",
     "judge_model",

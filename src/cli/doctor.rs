@@ -202,8 +202,8 @@ fn model_checks(
     Some(entry)
 }
 
-/// Whether nothing was found that keeps the model from generating: one that cannot be trained on, or has no chat
-/// template, does so all the same.
+/// Whether nothing was found that keeps the model from generating: one that cannot be trained on, or has no
+/// chat template, does so all the same.
 fn generates(checks: &[Check]) -> bool {
     let harmless =
         |check: &Check| check.verdict != Verdict::Failed || [TEMPLATE, TRAINING].contains(&check.name);
@@ -229,8 +229,8 @@ fn template_check(path: &Path) -> Check {
     }
 }
 
-/// What training with the default settings takes: the base as it lies in the file, what backward needs of each
-/// token (see `model::Workspace`), and four numbers for each of the adapter's.
+/// What training with the default settings takes: the base as it lies in the file, what backward needs of
+/// each token (see `model::Workspace`), and four numbers for each of the adapter's.
 fn memory_check(config: &ModelConfig, path: &Path, machine: &Machine) -> Check {
     let settings = TrainConfig::default();
     let heads = (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;

@@ -175,8 +175,8 @@ fn full_disk(error: &std::io::Error) -> Option<String> {
         .then(|| "make room on that disk, then give the same command again".to_owned())
 }
 
-/// Of a run that was begun with another build of llama.cpp and nothing else that is different: what the journal
-/// itself advises does not say how a build can matter.
+/// Of a run that was begun with another build of llama.cpp and nothing else that is different: what the
+/// journal itself advises does not say how a build can matter.
 fn other_build(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let error = match cause.downcast_ref() {
         Some(evolve::Error::Store(error)) => error,
@@ -207,8 +207,8 @@ fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(cause.downcast_ref(), Some(evolve::Error::Llm(llm::Error::Interrupted)))
 }
 
-/// Whether the user has to change something before the same command can work. Everything that is not known to be
-/// so counts as a failure of the run.
+/// Whether the user has to change something before the same command can work. Everything that is not known to
+/// be so counts as a failure of the run.
 fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
     let usage = None
         .or_else(|| cause.downcast_ref().map(own_usage))

@@ -88,7 +88,8 @@ pub(crate) struct Tests<'a> {
     pub(crate) suite: Option<&'a Suite>,
 }
 
-/// Exports what the run in `dir` kept into `out`, without what repeats one of the `tests`. The same bytes every time.
+/// Exports what the run in `dir` kept into `out`, without what repeats one of the `tests`. The same bytes
+/// every time.
 ///
 /// # Errors
 /// As [`run`].

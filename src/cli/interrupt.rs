@@ -3,7 +3,8 @@
 //! The flag is handed to the engine and to the trainer, which stop between two units of work and leave
 //! something that resumes; `SIGTERM` and `SIGHUP` do the same.
 //!
-//! **Invariant:** nothing that is on disk needs this to be consistent: `kill -9` is as good, only less polite.
+//! **Invariant:** nothing that is on disk needs this to be consistent: `kill -9` is as good, only less
+//! polite.
 
 use super::output::Output;
 use anyhow::{Context, Result};

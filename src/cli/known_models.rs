@@ -1,7 +1,7 @@
 //! Models that are known by name: the manifests under `models/`, and where `models/fetch` puts their files.
 //!
-//! **Invariant:** nothing is ever fetched here. The binary has no network code; a name only resolves to a file
-//! that is already in the cache folder.
+//! **Invariant:** nothing is ever fetched here. The binary has no network code; a name only resolves to a
+//! file that is already in the cache folder.
 
 use super::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,10 @@
 //! What others can see of a run while it goes on: `status.json` and `speed.jsonl` in its directory.
 //!
-//! Where in the flow: written by [`super::output::Progress`] and by evolve's ticks; `evol status` and `evol report` read it. The
-//! journal itself cannot be read meanwhile: who writes it has it alone.
+//! Where in the flow: written by [`super::output::Progress`] and by evolve's ticks; `evol status` and
+//! `evol report` read it. The journal itself cannot be read meanwhile: who writes it has it alone.
 //!
-//! **Invariant:** for people only: no result depends on these files, and one that cannot be written stops nothing.
+//! **Invariant:** for people only: no result depends on these files, and one that cannot be written stops
+//! nothing.
 
 use crate::gguf::replace_file;
 use crate::report::SpeedPoint;

@@ -1,9 +1,10 @@
 //! `RUN/manifest.json`: what a run was made from.
 //!
-//! The journal keeps what decides the results (and refuses to go on with anything else); the manifest says the
-//! same to a reader, with licences and the machine, which decide nothing.
+//! The journal keeps what decides the results (and refuses to go on with anything else); the manifest says
+//! the same to a reader, with licences and the machine, which decide nothing.
 //!
-//! **Invariant:** no clock and no path decides what it says about content: model, seeds and prompts are hashes.
+//! **Invariant:** no clock and no path decides what it says about content: model, seeds and prompts are
+//! hashes.
 
 use super::compute::ComputeEntry;
 use super::error::Error;
@@ -49,15 +50,16 @@ pub(crate) struct Manifest {
     pub(crate) calibration: Option<Calibration>,
     /// The model that judges, if it is another one.
     pub(crate) judge_model: Option<ModelEntry>,
-    /// Instruction sets and options of the llama.cpp that generates: results are the same bit by bit only with
-    /// the same ones.
+    /// Instruction sets and options of the llama.cpp that generates: results are the same bit by bit only
+    /// with the same ones.
     pub(crate) llama_cpp: Vec<String>,
     /// Where the run was begun.
     pub(crate) machine: Machine,
 }
 
-/// Brings what the manifest in `dir` takes from the journal up to date with it: that of a run whose process was killed
-/// between the two, or of a run that was merged. One of another version of this program is left as it is.
+/// Brings what the manifest in `dir` takes from the journal up to date with it: that of a run whose process
+/// was killed between the two, or of a run that was merged. One of another version of this program is left as
+/// it is.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Write`], or the journal cannot be read.
@@ -143,7 +145,8 @@ struct BegunMachine {
 }
 
 impl Begun {
-    /// Reads the manifest of the run in `dir`; `None`: there is none, or it is of another version of this program.
+    /// Reads the manifest of the run in `dir`; `None`: there is none, or it is of another version of this
+    /// program.
     ///
     /// # Errors
     /// [`Error::Read`].

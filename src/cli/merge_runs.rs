@@ -1,10 +1,10 @@
 //! `evol merge-runs`: the shards of a run become one run.
 //!
-//! Where in the flow: after every `evol evolve --shard I/N`; `evol export`, or `evol run` with the configuration of the shards,
-//! goes on from what comes out.
+//! Where in the flow: after every `evol evolve --shard I/N`; `evol export`, or `evol run` with the
+//! configuration of the shards, goes on from what comes out.
 //!
-//! **Invariant:** the shards are left as they are. A merge that was killed is made again by the same command; one that is done
-//! is not.
+//! **Invariant:** the shards are left as they are. A merge that was killed is made again by the same command;
+//! one that is done is not.
 
 use super::args::MergeRunsArgs;
 use super::evolve::SHARDS;

@@ -4,12 +4,15 @@
 //!
 //! - `args`, `config`: what can be typed, on the command line and in an experiment file
 //! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`, `report`, `status`, `compare`, `merge_runs`, `slurm`, `doctor`, `bench`: the commands
+//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`,
+//!   `report`, `status`, `compare`, `merge_runs`, `slurm`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`, `live`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
-//! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to paste
+//! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to
+//!   paste
 //!
-//! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or `clap`.
+//! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or
+//! `clap`.
 
 mod args;
 mod bench;

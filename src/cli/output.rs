@@ -1,7 +1,7 @@
 //! The only owner of stdout and stderr: results, notes, progress, errors.
 //!
-//! Results go to stdout, everything else to stderr, so that `evol … > file` and `evol … | jq` hold nothing but
-//! data. With `--json` progress and notes are JSON lines on stderr.
+//! Results go to stdout, everything else to stderr, so that `evol … > file` and `evol … | jq` hold nothing
+//! but data. With `--json` progress and notes are JSON lines on stderr.
 //!
 //! **Invariant:** no other module prints; a closed stdout ends the program quietly and with success.
 
@@ -42,8 +42,8 @@ impl Output {
         Self { live: Box::leak(Box::default()), json, verbose, terminal, colour }
     }
 
-    /// Shows llama.cpp's log on stderr: its warnings with `-v`, all of it with `-vv`, and whatever the variable
-    /// `EVOL_LOG` asks for (`error`, `warn`, `info`, `debug`).
+    /// Shows llama.cpp's log on stderr: its warnings with `-v`, all of it with `-vv`, and whatever the
+    /// variable `EVOL_LOG` asks for (`error`, `warn`, `info`, `debug`).
     pub(crate) fn show_logs(self) {
         let level = match self.verbose {
             0 => "off",
@@ -237,7 +237,8 @@ fn describe(done: u64, total: u64, detail: &str, eta: Option<u64>) -> String {
     [count, detail, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Seconds that `left` units take at the speed of the `done` ones; `None` before there is a speed, and at the end.
+/// Seconds that `left` units take at the speed of the `done` ones; `None` before there is a speed, and at the
+/// end.
 fn remaining_seconds(done: u64, left: u64, elapsed: Duration) -> Option<u64> {
     (done > 0 && left > 0).then(|| (elapsed.as_secs_f64() / done as f64 * left as f64).round() as u64)
 }

@@ -1,7 +1,7 @@
 //! What was typed, checked and completed: the second of three steps (see [`super::args`]).
 //!
-//! **Invariant:** what a plan holds is valid on its own terms: numbers in range, model and data files present.
-//! Whether their content is usable shows when they are read.
+//! **Invariant:** what a plan holds is valid on its own terms: numbers in range, model and data files
+//! present. Whether their content is usable shows when they are read.
 
 use super::args::{ChatArgs, DeviceArg, ExportArgs, GlobalArgs, TrainArgs, TrainSettings};
 use super::error::Error;
@@ -62,7 +62,8 @@ impl Session {
     }
 }
 
-/// A path that can be recorded: those that are not typed come from the environment and from where the user is.
+/// A path that can be recorded: those that are not typed come from the environment and from where the user
+/// is.
 ///
 /// # Errors
 /// [`Error::Path`].
@@ -78,8 +79,8 @@ pub(crate) fn model(typed: &str) -> Result<PathBuf, Error> {
     known_models::resolve(typed, Path::new(""))
 }
 
-/// Makes sure that a directory may be written to: it is absent, empty, or holds `mark`, which only this command
-/// leaves.
+/// Makes sure that a directory may be written to: it is absent, empty, or holds `mark`, which only this
+/// command leaves.
 ///
 /// # Errors
 /// [`Error::NotOurs`], or [`Error::Read`] if it cannot be listed.

@@ -1,6 +1,7 @@
 //! `evol report`: everything that a run left, as one page.
 //!
-//! Where in the flow: reads the journal, the manifest, the trainer's metrics and the evaluation; `crate::report` draws.
+//! Where in the flow: reads the journal, the manifest, the trainer's metrics and the evaluation;
+//! `crate::report` draws.
 //!
 //! **Invariant:** it changes nothing in a run but the page.
 
@@ -31,7 +32,8 @@ use std::path::{Path, PathBuf};
 /// File name in the run directory.
 pub(crate) const FILE_NAME: &str = "report.html";
 
-/// Instructions that the map shows, spread over the run: reading more of them takes minutes and makes the picture no clearer.
+/// Instructions that the map shows, spread over the run: reading more of them takes minutes and makes the
+/// picture no clearer.
 const MAP_POINTS: usize = 600;
 
 /// Runs the command.

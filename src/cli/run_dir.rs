@@ -3,8 +3,8 @@
 //! `run.db` (the journal, module `store`) is what makes a directory a run; everything here stands beside it.
 //!
 //! **Invariant:** one process at a time: the directory itself is locked, by the operating system, so that the
-//! lock dies with the process and leaves nothing to clean up (on NFS the journal alone is locked: docs/scale.md).
-//! **Invariant:** a file is replaced whole or not at all.
+//! lock dies with the process and leaves nothing to clean up (on NFS the journal alone is locked:
+//! docs/scale.md). **Invariant:** a file is replaced whole or not at all.
 
 use super::error::Error;
 use crate::gguf::replace_file;
@@ -44,8 +44,8 @@ impl RunDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: path.to_owned() }),
-            // NFS locks only what is open for writing, which a directory cannot be. SQLite's own lock is left, which refuses a
-            // second process too.
+            // NFS locks only what is open for writing, which a directory cannot be. SQLite's own lock is
+            // left, which refuses a second process too.
             Err(TryLockError::Error(source)) if source.raw_os_error() == Some(NOT_OPEN_FOR_WRITING) => {
                 Ok(Self { path: path.to_owned(), _lock: lock })
             }

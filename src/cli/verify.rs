@@ -102,8 +102,8 @@ fn model(
     }
 }
 
-/// What would be generated with must be what the journal names, apart from the build of llama.cpp and how it is used, of which the
-/// differences are returned: whether it makes the same bytes is the question.
+/// What would be generated with must be what the journal names, apart from the build of llama.cpp and how it
+/// is used, of which the differences are returned: whether it makes the same bytes is the question.
 fn check_recipe(
     compute: &Compute,
     journal: &[(String, String)],

@@ -227,8 +227,8 @@ fn add_numbers(found: &mut Vec<Constraint>, response: &str) {
 /// The most words of a first or last sentence that can be asked for as it is.
 const PHRASE: usize = 6;
 
-/// How it begins and how it ends, where that is a short sentence or an introduction up to a comma: the first words of
-/// a longer sentence are a fragment that nobody asks for.
+/// How it begins and how it ends, where that is a short sentence or an introduction up to a comma: the first
+/// words of a longer sentence are a fragment that nobody asks for.
 fn add_ends(found: &mut Vec<Constraint>, response: &str) {
     if response.split_whitespace().count() < MIN_WORDS {
         return;

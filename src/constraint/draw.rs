@@ -22,8 +22,8 @@ pub fn draw(seed: u64, ids: &[u64], request: &str, have: &[Constraint], count: u
     draw_from(suitable, (seed, ids), request, have, count, |_, _| true)
 }
 
-/// As [`draw`], of `kinds`, one that is there twice twice as likely, and of these only what `accept` takes: it is asked
-/// about a candidate and what was drawn before.
+/// As [`draw`], of `kinds`, one that is there twice twice as likely, and of these only what `accept` takes:
+/// it is asked about a candidate and what was drawn before.
 pub(super) fn draw_from(
     kinds: impl Fn(&Task) -> Vec<Kind>,
     (seed, ids): (u64, &[u64]),

@@ -1,19 +1,20 @@
 //! Giving a response the form that constraints ask for.
 //!
-//! A small model never writes a table because it was asked to, so sampling finds no answer that has one, and nothing can
-//! be learned from. What it says can still be put into a table, by code: the words stay the model's. [`impose()`]
-//! chooses constraints whose form code can give, gives it, and keeps those that hold afterwards.
+//! A small model never writes a table because it was asked to, so sampling finds no answer that has one, and
+//! nothing can be learned from. What it says can still be put into a table, by code: the words stay the
+//! model's. [`impose()`] chooses constraints whose form code can give, gives it, and keeps those that hold
+//! afterwards.
 //!
-//! A form is given in the order in which a writer would: which sentences are said, how they are laid out, what is
-//! emphasised, how the text begins and ends, and what goes around all of it.
+//! A form is given in the order in which a writer would: which sentences are said, how they are laid out,
+//! what is emphasised, how the text begins and ends, and what goes around all of it.
 //!
 //! **Invariant:** what is returned passes every constraint, those that the request had included.
 //!
-//! **Invariant:** words come from the response and the request, but for keys of JSON, headers of tables, markers, and
-//! the phrases that a constraint spells out.
+//! **Invariant:** words come from the response and the request, but for keys of JSON, headers of tables,
+//! markers, and the phrases that a constraint spells out.
 //!
-//! **Invariant:** the answer stays in it: what a response says first, all of a list, and every line of a calculation, a
-//! rewriting or a program.
+//! **Invariant:** the answer stays in it: what a response says first, all of a list, and every line of a
+//! calculation, a rewriting or a program.
 
 use super::draw::{ENDINGS, OPENINGS, draw_from, suitable};
 use super::parent::{Shape, Task, content_words};
@@ -23,8 +24,8 @@ use super::{Bound, Constraint, Kind, sentence, text};
 /// The most parts that a response is cut into: more is no answer for a reader.
 const MOST_PARTS: usize = 8;
 
-/// Up to `count` constraints on the form of `response`, and the response in that form. `have` are those that the
-/// request states already; they are imposed too where they do not hold. `None`: no form could be given.
+/// Up to `count` constraints on the form of `response`, and the response in that form. `have` are those that
+/// the request states already; they are imposed too where they do not hold. `None`: no form could be given.
 pub fn impose(
     seed: u64,
     ids: &[u64],
@@ -48,8 +49,8 @@ pub fn impose(
     Some((formed?, drawn))
 }
 
-/// The kinds that are tried. Lists and tables go with any answer that has several things to say, and with some numbers
-/// only, so they are tried more often.
+/// The kinds that are tried. Lists and tables go with any answer that has several things to say, and with
+/// some numbers only, so they are tried more often.
 fn kinds(task: &Task) -> Vec<Kind> {
     let mut kinds = suitable(task);
     kinds.retain(|&kind| can_impose(kind));
@@ -82,8 +83,8 @@ fn can_impose(kind: Kind) -> bool {
     )
 }
 
-/// The text up to the end of its last whole sentence: what a response that was cut can be used for. Empty if it was cut
-/// within code.
+/// The text up to the end of its last whole sentence: what a response that was cut can be used for. Empty if
+/// it was cut within code.
 pub fn whole_sentences(text: &str) -> &str {
     let end = sentence::last_end(text).unwrap_or(0);
     let whole = &text[..end];
@@ -133,8 +134,9 @@ fn is_around(kind: Kind) -> bool {
 struct Body<'a> {
     request: &'a str,
     shape: Shape,
-    /// What is said, in order: the items of its list if it is one, or else its sentences. Empty: it is neither, but a
-    /// table, a list in a list, or an essay with a list in it, and cannot be taken apart without loss.
+    /// What is said, in order: the items of its list if it is one, or else its sentences. Empty: it is
+    /// neither, but a table, a list in a list, or an essay with a list in it, and cannot be taken apart
+    /// without loss.
     parts: Vec<String>,
     /// What the parts stand behind, if they are items.
     mark: Option<Mark>,

@@ -7,9 +7,10 @@
 //! - [`Constraint::text`] says it, in wordings of our own.
 //! - [`Constraint::check`] looks at a response and says what it found; [`Constraint::check_loose`] forgives
 //!   an opening line, a closing line and emphasis.
-//! - [`draw()`] chooses constraints that suit a request; [`derive()`] finds some that a response meets already;
-//!   [`impose()`] gives a response the form that some ask for.
-//! - [`suits()`] says whether one goes with a request; [`without()`] takes constraints out of a request again.
+//! - [`draw()`] chooses constraints that suit a request; [`derive()`] finds some that a response meets
+//!   already; [`impose()`] gives a response the form that some ask for.
+//! - [`suits()`] says whether one goes with a request; [`without()`] takes constraints out of a request
+//!   again.
 //! - [`conflict()`] says why two cannot be asked together.
 //!
 //! Source of the idea and of 26 of the kinds: `IFEval` (Zhou et al. 2023, arXiv:2311.07911).

@@ -193,8 +193,8 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Whether a constraint of that kind can be added: it fits the answer that the request wants, which does not
-    /// decide the same thing itself.
+    /// Whether a constraint of that kind can be added: it fits the answer that the request wants, which does
+    /// not decide the same thing itself.
     pub(super) fn suits(&self, kind: Kind) -> bool {
         // What the material says decides its numbers, its letters, its paragraphs.
         let given = [

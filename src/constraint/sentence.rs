@@ -73,8 +73,8 @@ fn split(block: &str, sentences: &mut Vec<String>) {
     sentences.push(chars[start..].iter().collect::<String>().trim().to_owned());
 }
 
-/// The byte behind the last sentence that ends before something else begins. A number before a full stop is taken for that
-/// of an item.
+/// The byte behind the last sentence that ends before something else begins. A number before a full stop is
+/// taken for that of an item.
 pub(super) fn last_end(text: &str) -> Option<usize> {
     let (places, chars): (Vec<usize>, Vec<char>) = text.char_indices().unzip();
     (0..chars.len()).rev().filter(|&mark| is_end_mark(chars[mark])).find_map(|mark| {

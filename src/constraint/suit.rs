@@ -5,9 +5,9 @@
 use super::Constraint;
 use super::parent::Task;
 
-/// Whether the constraint can be added to the request: it fits the kind of answer that is wanted, the request does
-/// not decide the same thing itself, and a phrase to begin or end with is no fragment. `request` is without constraints,
-/// see [`without`].
+/// Whether the constraint can be added to the request: it fits the kind of answer that is wanted, the request
+/// does not decide the same thing itself, and a phrase to begin or end with is no fragment. `request` is
+/// without constraints, see [`without`].
 pub fn suits(request: &str, constraint: &Constraint) -> bool {
     let is_whole = match constraint {
         Constraint::StartPhrase { phrase } | Constraint::EndPhrase { phrase } => {
@@ -18,7 +18,8 @@ pub fn suits(request: &str, constraint: &Constraint) -> bool {
     is_whole && Task::of(request).suits(constraint.kind())
 }
 
-/// The request without the sentences of these constraints, in whatever wording: what it was before they were added.
+/// The request without the sentences of these constraints, in whatever wording: what it was before they were
+/// added.
 pub fn without(request: &str, constraints: &[Constraint]) -> String {
     let mut rest = request.to_owned();
     for constraint in constraints {

@@ -1,7 +1,7 @@
 //! Groups of instructions by the vectors that a model gives them: how wide a set is.
 //!
-//! Where in the flow: a figure of `stats`. The paper shows the same by t-SNE and k-means with 20 clusters (`WizardLM`,
-//! section 4); the groups are made of the vectors themselves here, and counted instead of drawn.
+//! Where in the flow: a figure of `stats`. The paper shows the same by t-SNE and k-means with 20 clusters
+//! (`WizardLM`, section 4); the groups are made of the vectors themselves here, and counted instead of drawn.
 //!
 //! **Invariant:** a function of the vectors and the seed.
 
@@ -19,7 +19,8 @@ const STEPS: usize = 25;
 pub(super) struct Clusters(BTreeMap<u64, usize>);
 
 impl Clusters {
-    /// k-means with the seeding of Arthur and Vassilvitskii (2007). No groups for fewer vectors than there should be.
+    /// k-means with the seeding of Arthur and Vassilvitskii (2007). No groups for fewer vectors than there
+    /// should be.
     pub(super) fn new(vectors: &BTreeMap<u64, Vec<f32>>, seed: u64) -> Self {
         if vectors.len() < CLUSTERS {
             return Self::default();

@@ -2,11 +2,12 @@
 //!
 //! Where in the flow: between the journal's records and an export; what is found is left out and listed.
 //!
-//! A record is contaminated by an item if they share 13 words in a row (the measure of GPT-3, Brown et al. 2020,
-//! appendix C), or if it has at least half of the item's rows of 8 words (after `PaLM`, Chowdhery et al. 2022, which asks
-//! for 70 %), or if a shorter item stands in its instruction whole.
+//! A record is contaminated by an item if they share 13 words in a row (the measure of GPT-3, Brown et al.
+//! 2020, appendix C), or if it has at least half of the item's rows of 8 words (after `PaLM`, Chowdhery et
+//! al. 2022, which asks for 70 %), or if a shorter item stands in its instruction whole.
 //!
-//! **Invariant:** a function of the texts; nothing depends on their order but which of several items is named.
+//! **Invariant:** a function of the texts; nothing depends on their order but which of several items is
+//! named.
 
 use super::error::Reason;
 use super::lines::{Line, read_lines};
@@ -120,8 +121,8 @@ impl TestSet {
     }
 }
 
-/// Reads a test set in any form: every text in the JSON object of a line is an item, and so is a line that is none,
-/// but in a file that calls itself JSON: there such a line is a broken one.
+/// Reads a test set in any form: every text in the JSON object of a line is an item, and so is a line that is
+/// none, but in a file that calls itself JSON: there such a line is a broken one.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::BadLines`] for lines that are no text; [`Error::Empty`].

@@ -1,12 +1,12 @@
 //! Records as training files.
 //!
-//! Where in the flow: the journal's records come in, a folder with `train.jsonl`, `validation.jsonl`, `rejected.jsonl`,
-//! a card (`README.md`) and `export.json` comes out. [`super::read_examples`] reads every format back as training data,
-//! [`super::read_export`] with its lineage.
+//! Where in the flow: the journal's records come in, a folder with `train.jsonl`, `validation.jsonl`,
+//! `rejected.jsonl`, a card (`README.md`) and `export.json` comes out. [`super::read_examples`] reads every
+//! format back as training data, [`super::read_export`] with its lineage.
 //!
-//! **Invariant:** every row of every format has the same lineage columns, with null where nothing is known: a column
-//! that comes and goes breaks the loaders of others. `input` is one of them: the part of the user's turn that is
-//! material.
+//! **Invariant:** every row of every format has the same lineage columns, with null where nothing is known: a
+//! column that comes and goes breaks the loaders of others. `input` is one of them: the part of the user's
+//! turn that is material.
 
 use super::folder::{self, File};
 use super::repeats::{NEAR_DUPLICATE, Repeat, near_repeats};
@@ -90,8 +90,8 @@ struct RejectedRow<'a> {
     row: Row<'a>,
 }
 
-/// The constraints as one text: JSON within JSON, because objects whose keys differ from row to row break the loaders of
-/// others.
+/// The constraints as one text: JSON within JSON, because objects whose keys differ from row to row break the
+/// loaders of others.
 struct Constraints<'a>(&'a [Constraint]);
 
 impl serde::Serialize for Constraints<'_> {
@@ -155,8 +155,8 @@ struct Turn {
     content: String,
 }
 
-/// Share of the roots that is held out unless another is asked for: enough families to see a loss move, few enough
-/// not to starve the training.
+/// Share of the roots that is held out unless another is asked for: enough families to see a loss move, few
+/// enough not to starve the training.
 pub const VALIDATION_FRACTION: f64 = 0.1;
 
 /// What decides an export, besides the records.
@@ -208,12 +208,12 @@ pub struct Exported {
 /// The reason of records that repeat a test.
 pub(super) const CONTAMINATED: &str = "contaminated";
 
-/// Decontaminates, leaves out what lineages have in common, mixes, splits, shuffles and writes records into the folder `dir`, which is made if absent. Files of an
-/// earlier export are replaced, others never.
+/// Decontaminates, leaves out what lineages have in common, mixes, splits, shuffles and writes records into
+/// the folder `dir`, which is made if absent. Files of an earlier export are replaced, others never.
 ///
 /// # Errors
-/// [`Error::NoRecords`], [`Error::ValidationFraction`], those of [`Mix::apply`], [`Error::NotOurs`] if a file in the way
-/// was not made here, or [`Error::Io`].
+/// [`Error::NoRecords`], [`Error::ValidationFraction`], those of [`Mix::apply`], [`Error::NotOurs`] if a file
+/// in the way was not made here, or [`Error::Io`].
 pub fn export(collection: Collection, options: &ExportOptions, dir: &Path) -> Result<Exported, Error> {
     let card = collection.card.clone();
     let Divided { split: Split { train, validation }, rejected, contaminated, near_duplicates, left_out } =

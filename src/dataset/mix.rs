@@ -2,11 +2,12 @@
 //!
 //! Where in the flow: the last step before the split.
 //!
-//! Shares are limits: a group that has less than its share stays as it is, and the others are cut until no share is
-//! exceeded. Which records go is drawn by the seed, record by record, so that another limit moves few.
+//! Shares are limits: a group that has less than its share stays as it is, and the others are cut until no
+//! share is exceeded. Which records go is drawn by the seed, record by record, so that another limit moves
+//! few.
 //!
-//! **Invariant:** the result is a function of the set of records, the limits and the seed; it is the largest in the
-//! drawn order that keeps every limit.
+//! **Invariant:** the result is a function of the set of records, the limits and the seed; it is the largest
+//! in the drawn order that keeps every limit.
 
 use super::{Error, Record};
 use crate::rng;
@@ -50,8 +51,8 @@ impl Mix {
     /// The records that go in, in the order in which they came.
     ///
     /// # Errors
-    /// As [`Self::validate`]; [`Error::EmptyMix`] if every record is in a group with a limit and the limits add up to less
-    /// than all.
+    /// As [`Self::validate`]; [`Error::EmptyMix`] if every record is in a group with a limit and the limits
+    /// add up to less than all.
     #[expect(clippy::missing_panics_doc, reason = "as many marks as records")]
     pub fn apply(&self, mut records: Vec<Record>, seed: u64) -> Result<Vec<Record>, Error> {
         self.validate()?;

@@ -8,7 +8,8 @@
 //! - `seeds`: the built-in seeds, and reading other people's
 //! - `import`: reading training data
 //! - `lines`, `shape`: what the two readers share: numbered lines, and the JSON shapes in use
-//! - `normalise`, `near`, `repeats`: when texts are the same, finding near duplicates, and those of other lineages
+//! - `normalise`, `near`, `repeats`: when texts are the same, finding near duplicates, and those of other
+//!   lineages
 //! - `decontaminate`: leaving out what repeats a test set; `mix`: how much of what
 //! - `split`: train and validation by root, and the order of rows
 //! - `export`, `card`, `folder`: training files, the card that describes them, the folder that holds them

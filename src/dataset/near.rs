@@ -1,17 +1,18 @@
 //! Near duplicates: texts whose sets of character 5-grams have a Jaccard similarity of at least 0.8.
 //!
-//! Where in the flow: [`super::near_repeats`] asks about every record before it is exported, across all lineages.
+//! Where in the flow: [`super::near_repeats`] asks about every record before it is exported, across all
+//! lineages.
 //!
-//! Characters instead of words, because instructions are short (ten words have six word 5-grams, and one changed word
-//! spoils five of them) and because not every script has spaces.
+//! Characters instead of words, because instructions are short (ten words have six word 5-grams, and one
+//! changed word spoils five of them) and because not every script has spaces.
 //!
-//! `MinHash` (Broder 1997) with banding finds candidates, the exact similarity of the stored sets decides, so that a
-//! reported pair is never a false one; a true one of similarity 0.8 is missed once in 10⁷ (128 hashes in 32 bands of 4).
-//! Our own code rather than a crate: what is found decides rows of an export, which must not change with the version
-//! of a dependency.
+//! `MinHash` (Broder 1997) with banding finds candidates, the exact similarity of the stored sets decides, so
+//! that a reported pair is never a false one; a true one of similarity 0.8 is missed once in 10⁷ (128 hashes
+//! in 32 bands of 4). Our own code rather than a crate: what is found decides rows of an export, which must
+//! not change with the version of a dependency.
 //!
-//! **Invariant:** the answer depends on the texts that were added, and not on their order, but for which of several
-//! near duplicates is named: the first that was added.
+//! **Invariant:** the answer depends on the texts that were added, and not on their order, but for which of
+//! several near duplicates is named: the first that was added.
 
 use std::collections::HashMap;
 

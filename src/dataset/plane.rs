@@ -1,9 +1,10 @@
 //! Vectors as points of a plane: the first two principal components.
 //!
-//! Where in the flow: the map of a report. The paper draws t-SNE; a linear projection has no parameters, keeps distances that it
-//! shows from being invented, and is the same on every machine.
+//! Where in the flow: the map of a report. The paper draws t-SNE; a linear projection has no parameters,
+//! keeps distances that it shows from being invented, and is the same on every machine.
 //!
-//! **Invariant:** a function of the vectors; signs are chosen so that the largest coordinate of an axis is positive.
+//! **Invariant:** a function of the vectors; signs are chosen so that the largest coordinate of an axis is
+//! positive.
 
 use std::collections::BTreeMap;
 

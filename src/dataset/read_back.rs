@@ -1,6 +1,7 @@
 //! Reading an export with its lineage: what `evol check` looks at.
 //!
-//! Where in the flow: the other way round of `export`, for all its formats; strict, because these are our own files.
+//! Where in the flow: the other way round of `export`, for all its formats; strict, because these are our own
+//! files.
 //!
 //! **Invariant:** what an export wrote is read as the records that it was given.
 
@@ -25,8 +26,9 @@ pub struct ExportedRows {
 const FILES: [&str; 2] = ["train.jsonl", "validation.jsonl"];
 const REJECTED: &str = "rejected.jsonl";
 
-/// Reads a file, or the files of a folder. Beside a file, `rejected.jsonl` and the other side of the split are looked
-/// for, so that parents are found; `records` are the file's alone then, and the others are in `rejected` without reason.
+/// Reads a file, or the files of a folder. Beside a file, `rejected.jsonl` and the other side of the split
+/// are looked for, so that parents are found; `records` are the file's alone then, and the others are in
+/// `rejected` without reason.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::BadLines`] with every line that is none of an export, [`Error::Empty`].

@@ -1,10 +1,11 @@
 //! What nearly repeats an instruction of another lineage.
 //!
-//! Where in the flow: between the journal's records and an export, over all lineages at once. A lineage evolves without a
-//! look at the others, so that the shards of a run need not talk to each other and together make what one machine makes.
+//! Where in the flow: between the journal's records and an export, over all lineages at once. A lineage
+//! evolves without a look at the others, so that the shards of a run need not talk to each other and together
+//! make what one machine makes.
 //!
-//! **Invariant:** a function of the set of records. Of two that repeat each other the earlier stays: that of the earlier
-//! round, then attempt, then id. Seeds stay; they are the user's.
+//! **Invariant:** a function of the set of records. Of two that repeat each other the earlier stays: that of
+//! the earlier round, then attempt, then id. Seeds stay; they are the user's.
 
 use super::{NearIndex, Record, normalise};
 
@@ -22,8 +23,8 @@ pub struct Repeat {
     pub similarity: f64,
 }
 
-/// The records that nearly repeat another lineage's, by id. One that repeats a record which is itself a repeat stays, as
-/// long as it does not repeat one that stays.
+/// The records that nearly repeat another lineage's, by id. One that repeats a record which is itself a
+/// repeat stays, as long as it does not repeat one that stays.
 pub fn near_repeats(records: &[Record]) -> Vec<Repeat> {
     let mut order: Vec<&Record> = records.iter().collect();
     order.sort_by_key(|record| (record.round, record.attempt, record.id));

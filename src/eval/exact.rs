@@ -2,10 +2,11 @@
 //!
 //! Where in the flow: `measure` asks here about items of [`super::Task::Exact`].
 //!
-//! The answer is what follows the last `####` (`GSM8k`'s form) or the last `Answer:` of the response: its first number, where a
-//! number is right. A response without such a mark (or without a number behind it) is read leniently: where a number is
-//! right, its last number counts, and elsewhere its last line that is not blank. Both sides are compared without case, marks around them, thousands separators, currency signs and units of
-//! per cent; numbers as numbers.
+//! The answer is what follows the last `####` (`GSM8k`'s form) or the last `Answer:` of the response: its
+//! first number, where a number is right. A response without such a mark (or without a number behind it) is
+//! read leniently: where a number is right, its last number counts, and elsewhere its last line that is not
+//! blank. Both sides are compared without case, marks around them, thousands separators, currency signs and
+//! units of per cent; numbers as numbers.
 //!
 //! **Invariant:** paragraphs before the answer change nothing.
 

@@ -2,8 +2,9 @@
 //!
 //! Where in the flow: beside `responses`; the likelihoods of all contestants are compared record by record.
 //!
-//! The tokens that count are those that training puts its loss on ([`crate::train::encode`]), of records that fit its rows; the
-//! numbers are llama.cpp's, as a user of the adapter gets them, so they differ a little from the trainer's validation loss.
+//! The tokens that count are those that training puts its loss on ([`crate::train::encode`]), of records that
+//! fit its rows; the numbers are llama.cpp's, as a user of the adapter gets them, so they differ a little
+//! from the trainer's validation loss.
 //!
 //! **Invariant:** records that do not fit the model's context are left out for every contestant.
 

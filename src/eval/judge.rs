@@ -2,13 +2,15 @@
 //!
 //! Where in the flow: after all contestants have responded; fills the preferences of the comparisons.
 //!
-//! The judge reads an instruction and two responses and is asked for the letter of the better one; the probabilities of
-//! the two letters are compared, no text is parsed. Each pair is asked in both orders: a win or a loss only if both agree,
-//! a tie otherwise. (`FastChat`'s judge is asked in one order by turns, which leaves the bias of the order in the result.)
+//! The judge reads an instruction and two responses and is asked for the letter of the better one; the
+//! probabilities of the two letters are compared, no text is parsed. Each pair is asked in both orders: a win
+//! or a loss only if both agree, a tie otherwise. (`FastChat`'s judge is asked in one order by turns, which
+//! leaves the bias of the order in the result.)
 //!
-//! A judge is tried first on pairs that have a better response by construction: a response to the instruction against one
-//! to another instruction, and a whole response against its first third. One that does not tell these apart in both orders
-//! in [`MIN_ACCURACY`] of the cases is not asked: its preferences would be noise with a p-value.
+//! A judge is tried first on pairs that have a better response by construction: a response to the instruction
+//! against one to another instruction, and a whole response against its first third. One that does not tell
+//! these apart in both orders in [`MIN_ACCURACY`] of the cases is not asked: its preferences would be noise
+//! with a p-value.
 //!
 //! **Invariant:** the preference for (a, b) is the opposite of that for (b, a).
 
@@ -23,8 +25,9 @@ use crate::llm::{Generate, Question};
 /// Share of the calibration pairs that a judge must get right in both orders; a coin gets a quarter.
 pub const MIN_ACCURACY: f64 = 0.75;
 
-/// Responses that pairs are made of, spread over the suite: with two pairs each, the interval of a judge at the limit is
-/// some eight points to both sides, and trying it takes less than a tenth of what judging the suite takes.
+/// Responses that pairs are made of, spread over the suite: with two pairs each, the interval of a judge at
+/// the limit is some eight points to both sides, and trying it takes less than a tenth of what judging the
+/// suite takes.
 const REFERENCES: usize = 40;
 
 /// Responses that meet their instructions, written with the suite: what calibration pairs are made of.
@@ -41,8 +44,8 @@ pub struct Pair<'a> {
     pub second: &'a str,
 }
 
-/// How much a judge prefers the first of a pair, in nats, with the first shown first and with it shown second; `None`: too
-/// long for its context.
+/// How much a judge prefers the first of a pair, in nats, with the first shown first and with it shown
+/// second; `None`: too long for its context.
 pub type Margins = Option<[f64; 2]>;
 
 /// Asks for each pair, in both orders.

@@ -1,9 +1,10 @@
 //! From responses to the numbers of one contestant.
 //!
-//! Where in the flow: after `responses`, before `compare`. `checks` and `is_right` give the verdicts on one response.
+//! Where in the flow: after `responses`, before `compare`. `checks` and `is_right` give the verdicts on one
+//! response.
 //!
-//! **Invariant:** a number is a function of the kept generations (and the held-out likelihoods), so it can be computed
-//! again from the files of an evaluation.
+//! **Invariant:** a number is a function of the kept generations (and the held-out likelihoods), so it can be
+//! computed again from the files of an evaluation.
 
 use super::exact;
 use super::result::{Checked, ConstraintRates, Contestant, Estimate, Generation, HeldOut, Slice};

@@ -1,15 +1,18 @@
-//! Whether a tuned model follows instructions better: suites, responses, verdicts, comparisons, what may be concluded.
+//! Whether a tuned model follows instructions better: suites, responses, verdicts, comparisons, what may be
+//! concluded.
 //!
-//! Where in the flow: after training. `cli` loads a model, exchanges its adapter for each contestant, keeps the
-//! generations, and prints or draws the [`Evaluation`].
+//! Where in the flow: after training. `cli` loads a model, exchanges its adapter for each contestant, keeps
+//! the generations, and prints or draws the [`Evaluation`].
 //!
-//! - `suite`: what is asked, in six forms; `ifeval`: `IFEval`'s instructions as its own code checks them; `exact`: one right answer
+//! - `suite`: what is asked, in six forms; `ifeval`: `IFEval`'s instructions as its own code checks them;
+//!   `exact`: one right answer
 //! - `responses`, `held_out`: what a contestant says, and how likely it finds held-out answers
 //! - `judge`: which of two responses a local model prefers, and whether it can be trusted
 //! - `measure`, `compare`, `outcomes`: from verdicts to numbers, for one contestant and for two
 //! - `stats`: intervals and tests; `result`: all of it as data
 //!
-//! **Invariant:** a function of suite, models, adapters, settings and seed; it writes no files and looks at no clock.
+//! **Invariant:** a function of suite, models, adapters, settings and seed; it writes no files and looks at
+//! no clock.
 
 mod compare;
 mod error;

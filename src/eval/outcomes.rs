@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: `compare` counts verdicts with it, `judge` preferences.
 //!
-//! **Invariant:** every scored item is counted once in all, and once in each kind of slice that it belongs to.
+//! **Invariant:** every scored item is counted once in all, and once in each kind of slice that it belongs
+//! to.
 
 use super::result::{Generation, NamedOutcomes, Outcomes};
 use std::collections::BTreeMap;

@@ -1,11 +1,11 @@
 //! What a contestant says to the items of a suite.
 //!
-//! Where in the flow: between the suite and `measure`. Items with choices are not answered but scored: the choice whose
-//! text is likeliest per byte as the answer is taken (`acc_norm` of lm-evaluation-harness).
+//! Where in the flow: between the suite and `measure`. Items with choices are not answered but scored: the
+//! choice whose text is likeliest per byte as the answer is taken (`acc_norm` of lm-evaluation-harness).
 //!
-//! **Invariant:** contestants are asked the same prompts with the same noise, so that they differ by their weights only.
-//! **Invariant:** under `Determinism::Exact` a response is a function of model, adapter, item and settings, whatever else
-//! is asked beside it.
+//! **Invariant:** contestants are asked the same prompts with the same noise, so that they differ by their
+//! weights only. **Invariant:** under `Determinism::Exact` a response is a function of model, adapter, item
+//! and settings, whatever else is asked beside it.
 
 use super::result::Generation;
 use super::suite::{Item, Suite, Task};

@@ -95,7 +95,8 @@ pub struct Contestant {
     pub name: String,
     /// SHA-256 of the adapter file; `None`: the base.
     pub adapter_sha256: Option<String>,
-    /// Share of verifiable items whose constraints are all met; of constraints that are met. `None`: the suite has none.
+    /// Share of verifiable items whose constraints are all met; of constraints that are met. `None`: the
+    /// suite has none.
     pub constraints: Option<ConstraintRates>,
     /// Share of items with one right answer that got it.
     pub exact_match: Option<Estimate>,
@@ -116,7 +117,8 @@ pub struct Contestant {
     pub by_constraint: Vec<Slice>,
 }
 
-/// Verified constraints. Strict: the response as it stands. Loose: without first or last line, without asterisks (`IFEval`).
+/// Verified constraints. Strict: the response as it stands. Loose: without first or last line, without
+/// asterisks (`IFEval`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ConstraintRates {
     /// Items that meet all, strictly.
@@ -147,8 +149,8 @@ pub struct HeldOut {
 pub struct Slice {
     /// The skill, the difficulty (`1` to `10`), or the kind of constraint.
     pub name: String,
-    /// Share of its scored items (constraints, one right answer, choices) that were right, or of its constraints that
-    /// were met, strictly.
+    /// Share of its scored items (constraints, one right answer, choices) that were right, or of its
+    /// constraints that were met, strictly.
     pub correct: Estimate,
 }
 
@@ -159,15 +161,16 @@ pub struct Comparison {
     pub name: String,
     /// Name of the one that it is compared with.
     pub against: String,
-    /// Paired tests: `prompt_strict`, `prompt_loose`, `exact_match`, `choice_accuracy`, `correct` (all scored items).
+    /// Paired tests: `prompt_strict`, `prompt_loose`, `exact_match`, `choice_accuracy`, `correct` (all scored
+    /// items).
     pub paired: Vec<Paired>,
     /// Difference of the shares of constraints that are met, strictly; the interval is over items.
     #[serde(default)]
     pub constraints: Option<Estimate>,
     /// Difference of the held-out losses, nats per token; below 0 is better.
     pub held_out_loss: Option<Estimate>,
-    /// Scored items (constraints, one right answer, choices) that only the first got right, both or neither, only the other: by
-    /// skill.
+    /// Scored items (constraints, one right answer, choices) that only the first got right, both or neither,
+    /// only the other: by skill.
     #[serde(default)]
     pub by_skill: Vec<NamedOutcomes>,
     /// The same by difficulty.
@@ -196,7 +199,8 @@ pub struct Paired {
     pub difference: Estimate,
     /// Exact `McNemar` test, two-sided.
     pub p_value: f64,
-    /// Items that a difference of this size needs for p < 0.05 with a power of 0.8; `None`: there is no difference.
+    /// Items that a difference of this size needs for p < 0.05 with a power of 0.8; `None`: there is no
+    /// difference.
     pub needed: Option<u64>,
 }
 
@@ -205,7 +209,8 @@ pub struct Paired {
 pub struct RelativeScore {
     /// Over all scored items.
     pub overall: Option<Estimate>,
-    /// By skill; skills where the other has nothing right, or so little that the ratio has no interval, are left out.
+    /// By skill; skills where the other has nothing right, or so little that the ratio has no interval, are
+    /// left out.
     pub by_skill: Vec<Slice>,
 }
 

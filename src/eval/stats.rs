@@ -2,21 +2,25 @@
 //!
 //! Where in the flow: `measure` and `compare` turn verdicts into [`Estimate`]s and p-values here.
 //!
-//! - A share of independent items has Wilson's interval (Wilson 1927): of 0 right in 10 the bootstrap would say that it is 0
-//!   for sure.
-//! - A difference of two such shares on the same items has the adjusted Wald interval of Bonett and Price (2012).
-//! - Everything else (shares of constraints that come in groups, means, ratios) has the percentile bootstrap over items (Efron
-//!   1979), which keeps what belongs to one item together.
-//! - Wins against losses: the exact sign test; on verdicts of two contestants that is the exact form of `McNemar`'s test.
+//! - A share of independent items has Wilson's interval (Wilson 1927): of 0 right in 10 the bootstrap would
+//!   say that it is 0 for sure.
+//! - A difference of two such shares on the same items has the adjusted Wald interval of Bonett and Price
+//!   (2012).
+//! - Everything else (shares of constraints that come in groups, means, ratios) has the percentile bootstrap
+//!   over items (Efron 1979), which keeps what belongs to one item together.
+//! - Wins against losses: the exact sign test; on verdicts of two contestants that is the exact form of
+//!   `McNemar`'s test.
 //!
 //! `tests/oracle/eval_statistics.py` compares all of it with scipy and statsmodels.
 //!
-//! **Invariant:** resampling is a function of the seed: the same verdicts have the same interval on every machine.
+//! **Invariant:** resampling is a function of the seed: the same verdicts have the same interval on every
+//! machine.
 
 use super::result::Estimate;
 use crate::rng;
 
-/// Resamples of a bootstrap: the ends of a 95 % interval move by about a hundredth of its width between seeds.
+/// Resamples of a bootstrap: the ends of a 95 % interval move by about a hundredth of its width between
+/// seeds.
 pub const RESAMPLES: usize = 4000;
 
 /// 97.5 % quantile of the normal distribution.
@@ -40,8 +44,9 @@ pub fn share(right: usize, n: usize) -> Option<Estimate> {
 }
 
 /// A number over `n` items, computed by `statistic` from indices into them (all of them, or a resample with
-/// repetitions), with the percentile bootstrap. `None` if it is not a number for all of them, or for more than one in fifty
-/// of the resamples: those are the extreme ones, and an interval without them would be too narrow.
+/// repetitions), with the percentile bootstrap. `None` if it is not a number for all of them, or for more
+/// than one in fifty of the resamples: those are the extreme ones, and an interval without them would be too
+/// narrow.
 pub fn bootstrap(
     n: usize,
     seed: u64,
@@ -97,10 +102,11 @@ pub fn ratio(parts: &[f64], wholes: &[f64], seed: u64, purpose: &str) -> Option<
     })
 }
 
-/// Exact two-sided sign test: how likely wins and losses are at least as far apart if a coin decides each. 1 where there
-/// are none.
+/// Exact two-sided sign test: how likely wins and losses are at least as far apart if a coin decides each. 1
+/// where there are none.
 ///
-/// Source: Conover, Practical Nonparametric Statistics, section 3.4. On discordant pairs it is the exact test of `McNemar`.
+/// Source: Conover, Practical Nonparametric Statistics, section 3.4. On discordant pairs it is the exact test
+/// of `McNemar`.
 pub fn sign_test(wins: usize, losses: usize) -> f64 {
     let n = wins + losses;
     let less = wins.min(losses);
@@ -115,11 +121,12 @@ pub fn sign_test(wins: usize, losses: usize) -> f64 {
     (2.0 * tail).min(1.0)
 }
 
-/// The difference of two shares of the same items, from those that only one of both got right, with the adjusted Wald interval
-/// for paired proportions, which does not shrink to a point where there are none. `None` of nothing.
+/// The difference of two shares of the same items, from those that only one of both got right, with the
+/// adjusted Wald interval for paired proportions, which does not shrink to a point where there are none.
+/// `None` of nothing.
 ///
-/// Source: Bonett and Price 2012, Adjusted Wald confidence interval for a difference of binomial proportions based on paired
-/// data, Journal of Educational and Behavioral Statistics 37.
+/// Source: Bonett and Price 2012, Adjusted Wald confidence interval for a difference of binomial proportions
+/// based on paired data, Journal of Educational and Behavioral Statistics 37.
 pub fn paired_difference(wins: usize, losses: usize, n: usize) -> Option<Estimate> {
     if n == 0 {
         return None;
@@ -137,10 +144,11 @@ pub fn paired_difference(wins: usize, losses: usize, n: usize) -> Option<Estimat
     })
 }
 
-/// Items that a difference like this one needs for p < 0.05 with a power of 0.8, if wins and losses keep their shares.
-/// `None`: there is no difference.
+/// Items that a difference like this one needs for p < 0.05 with a power of 0.8, if wins and losses keep
+/// their shares. `None`: there is no difference.
 ///
-/// Source: Connor 1987, Sample size for testing differences in proportions for the paired-sample design, Biometrics 43.
+/// Source: Connor 1987, Sample size for testing differences in proportions for the paired-sample design,
+/// Biometrics 43.
 pub fn needed(wins: usize, losses: usize, n: usize) -> Option<u64> {
     if wins == losses || n == 0 {
         return None;
@@ -153,11 +161,13 @@ pub fn needed(wins: usize, losses: usize, n: usize) -> Option<u64> {
     Some(items.ceil() as u64)
 }
 
-/// The share of wins, ties counting half, that responses of equal length would have: a logistic regression of the outcome
-/// on the difference of lengths, read off at 0. `None` if lengths do not vary or decide everything.
+/// The share of wins, ties counting half, that responses of equal length would have: a logistic regression of
+/// the outcome on the difference of lengths, read off at 0. `None` if lengths do not vary or decide
+/// everything.
 ///
-/// `outcomes`: 1 win, ½ tie, 0 loss. `lengths`: difference of lengths, first minus other, in words. Lengths enter as
-/// `tanh(difference / standard deviation)`, so that very long ones do not decide alone (Dubois et al. 2024, equation 2).
+/// `outcomes`: 1 win, ½ tie, 0 loss. `lengths`: difference of lengths, first minus other, in words. Lengths
+/// enter as `tanh(difference / standard deviation)`, so that very long ones do not decide alone (Dubois et
+/// al. 2024, equation 2).
 pub fn length_controlled(outcomes: &[f64], lengths: &[f64]) -> Option<f64> {
     let n = lengths.len() as f64;
     let mean = lengths.iter().sum::<f64>() / n;

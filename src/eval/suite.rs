@@ -1,6 +1,7 @@
 //! What is asked: the built-in suite, and other people's in the forms that are in use.
 //!
-//! Where in the flow: the first step of an evaluation; `responses` asks the items, `measure` scores what came back.
+//! Where in the flow: the first step of an evaluation; `responses` asks the items, `measure` scores what came
+//! back.
 //!
 //! The form of a line shows in its fields:
 //!
@@ -13,7 +14,8 @@
 //! | MMLU | `question`, `choices` (texts), `answer` (index or letter) | log-probability |
 //! | ARC | `question`, `choices` (`text`, `label`), `answerKey` | log-probability |
 //!
-//! **Invariant:** no bytes in a file make the reader panic; a line that cannot be used is named with its field.
+//! **Invariant:** no bytes in a file make the reader panic; a line that cannot be used is named with its
+//! field.
 
 use super::Error;
 use super::ifeval::IfevalInstruction;

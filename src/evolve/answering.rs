@@ -2,8 +2,8 @@
 //!
 //! In the flow: called by `rounds`, for the seeds and at the end of each attempt.
 //!
-//! **Invariant:** which answer is kept, and which are asked for, is a function of the list: the samples of a chunk come in
-//! waves, one call each, so that a replay can make the same calls.
+//! **Invariant:** which answer is kept, and which are asked for, is a function of the list: the samples of a
+//! chunk come in waves, one call each, so that a replay can make the same calls.
 
 use super::eliminate::{self, Outcome};
 use super::requests;
@@ -33,8 +33,8 @@ impl Run<'_, '_> {
         })
     }
 
-    /// For each node the first answer that passes, or else the last: in waves, one for each sample, of those that have
-    /// none yet.
+    /// For each node the first answer that passes, or else the last: in waves, one for each sample, of those
+    /// that have none yet.
     fn answers(&mut self, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
         let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
         for node in nodes {

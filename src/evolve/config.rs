@@ -1,6 +1,7 @@
 //! What a user can choose about evolving, with the defaults and their reasons.
 //!
-//! **Invariant:** every field but `min_yield` and `max_errors` decides rows of the journal, and is part of its fingerprint.
+//! **Invariant:** every field but `min_yield` and `max_errors` decides rows of the journal, and is part of
+//! its fingerprint.
 
 use super::constrain;
 use super::{Error, Operator, OperatorWeights, Profile};
@@ -81,8 +82,9 @@ pub struct JudgeConfig {
     pub max_false_elimination: f64,
     /// Area under the ROC curve on the labelled pairs below which the judge is not trusted.
     pub min_auc: f64,
-    /// Labelled pairs that it is asked about, half of them the same, at most all there are. Fewer take less time, which
-    /// matters for a large model on a few cores, and say less: with 40 the area is known to about ± 0.1.
+    /// Labelled pairs that it is asked about, half of them the same, at most all there are. Fewer take less
+    /// time, which matters for a large model on a few cores, and say less: with 40 the area is known to about
+    /// ± 0.1.
     pub pairs: usize,
 }
 
@@ -102,8 +104,8 @@ pub struct EvolveConfig {
     /// third round on, so 2 in the other profiles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounds: Option<u32>,
-    /// Attempts at an instruction within a round, each with another operator and a higher temperature. 1 is the
-    /// paper's: what failed waits for the next round.
+    /// Attempts at an instruction within a round, each with another operator and a higher temperature. 1 is
+    /// the paper's: what failed waits for the next round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// Answers to an instruction, at most: the first that passes every rule is kept.
@@ -240,8 +242,8 @@ impl EvolveConfig {
         flat
     }
 
-    /// The configuration of which `fingerprint` is the fingerprint (other entries are left aside). What is not in
-    /// it has its default.
+    /// The configuration of which `fingerprint` is the fingerprint (other entries are left aside). What is
+    /// not in it has its default.
     pub(super) fn from_fingerprint(fingerprint: &[(String, String)]) -> Result<Self, Error> {
         let mut root = serde_json::Map::new();
         for (name, value) in fingerprint {

@@ -1,10 +1,10 @@
 //! Constraints that code adds to an instruction, and reading them back.
 //!
-//! In the flow: the operators `verifiable_constraints`, `derived_constraints` and `imposed_constraints` of `rounds`; what
-//! they add is stored beside the instruction, and `guard` checks answers against it.
+//! In the flow: the operators `verifiable_constraints`, `derived_constraints` and `imposed_constraints` of
+//! `rounds`; what they add is stored beside the instruction, and `guard` checks answers against it.
 //!
-//! **Invariant:** the child's text is its parent's, unchanged but for a colon at its end, and one sentence or more for
-//! each constraint.
+//! **Invariant:** the child's text is its parent's, unchanged but for a colon at its end, and one sentence or
+//! more for each constraint.
 
 use super::{Error, Operator};
 use crate::constraint::{self, Constraint};
@@ -13,7 +13,8 @@ use crate::store::Node;
 use rand::RngExt;
 use serde_json::Value;
 
-/// Constraints that an instruction has in the end, at most: more than four at once are hardly ever met, by anyone.
+/// Constraints that an instruction has in the end, at most: more than four at once are hardly ever met, by
+/// anyone.
 pub(super) const MOST: usize = 4;
 
 /// What a node's answer has to meet.
@@ -48,7 +49,8 @@ impl Chosen {
     }
 }
 
-/// New constraints for the child `id` of `parent`, at most `most`: drawn, derived from `answer`, or imposed on it.
+/// New constraints for the child `id` of `parent`, at most `most`: drawn, derived from `answer`, or imposed
+/// on it.
 pub(super) fn choose(
     (seed, id): (u64, u64),
     operator: Operator,
@@ -85,7 +87,8 @@ pub(super) fn choose(
     }
 }
 
-/// The instruction with the constraints in words. What ends in code or a list gets them in a paragraph of their own.
+/// The instruction with the constraints in words. What ends in code or a list gets them in a paragraph of
+/// their own.
 pub(super) fn add(seed: u64, id: u64, instruction: &str, constraints: &[Constraint]) -> String {
     let mut wording = rng::stream(seed, "evolve.wording", &[id]);
     let sentences: Vec<String> = constraints

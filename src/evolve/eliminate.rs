@@ -1,11 +1,12 @@
-//! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3), and then
-//! the guards.
+//! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3),
+//! and then the guards.
 //!
-//! Source: `WizardLM` (arXiv:2304.12244), section 3, "elimination evolving"; rule 1 is in `judge.rs`. The rules
-//! beyond the four catch what local models do in addition: cut, broken and repeated output; `guard` the rest.
+//! Source: `WizardLM` (arXiv:2304.12244), section 3, "elimination evolving"; rule 1 is in `judge.rs`. The
+//! rules beyond the four catch what local models do in addition: cut, broken and repeated output; `guard` the
+//! rest.
 //!
-//! **Invariant:** rules are asked in a fixed order, and the first that fails is the node's reason and its verdict.
-//! Rules that pass leave no verdict: there are thirty of them, and a million nodes.
+//! **Invariant:** rules are asked in a fixed order, and the first that fails is the node's reason and its
+//! verdict. Rules that pass leave no verdict: there are thirty of them, and a million nodes.
 
 use super::guard::{self, Case, Task, Words};
 use super::text::{self, Phrases};
@@ -126,8 +127,8 @@ pub(super) struct ChildRules {
     scaffold: Vec<String>,
     /// By operator: rows of words of its prompt.
     phrases: Vec<Phrases>,
-    /// Every instruction that a lineage has already, normalised. What other lineages have is the export's to compare: a
-    /// lineage must not depend on them, or shards of a run would have to talk.
+    /// Every instruction that a lineage has already, normalised. What other lineages have is the export's to
+    /// compare: a lineage must not depend on them, or shards of a run would have to talk.
     known: HashSet<(u64, String)>,
     pub(super) words: Words,
     /// Whether the guards are asked.

@@ -1,7 +1,7 @@
 //! What decides a run's rows, by name: the journal is bound to it.
 //!
-//! In the flow: [`super::run`] binds a new journal and compares an old one; [`super::check`] compares without a
-//! model, so that a run that was begun with something else is refused before any work, finished or not.
+//! In the flow: [`super::run`] binds a new journal and compares an old one; [`super::check`] compares without
+//! a model, so that a run that was begun with something else is refused before any work, finished or not.
 //!
 //! **Invariant:** two runs with equal fingerprints have equal rows.
 
@@ -14,8 +14,8 @@ const STYLE: &str = "prompts.style";
 /// Entry with the shard, in a run that is divided.
 const SHARD: &str = "shard";
 
-/// Raised when a rule changes whose text is in no hash. 2: repetition is looked for within a lineage only. 3: more phrases
-/// are drawn for constraints.
+/// Raised when a rule changes whose text is in no hash. 2: repetition is looked for within a lineage only. 3:
+/// more phrases are drawn for constraints.
 const RULES_VERSION: &str = "3";
 
 /// The fingerprint of a run. `recipe` is what its caller knows about the engine.
@@ -47,8 +47,8 @@ pub(super) fn new(
     fingerprint
 }
 
-/// Refuses a journal that was begun with something else, as [`super::run`] does, but before the model is loaded; one
-/// that is not bound yet fits. `sha256` and `recipe` are those of [`super::Model`].
+/// Refuses a journal that was begun with something else, as [`super::run`] does, but before the model is
+/// loaded; one that is not bound yet fits. `sha256` and `recipe` are those of [`super::Model`].
 ///
 /// # Errors
 /// [`Error::Store`] with [`crate::store::Error::Changed`].
@@ -59,7 +59,8 @@ pub fn check(
     roots: Roots<'_>,
     config: &EvolveConfig,
 ) -> Result<(), Error> {
-    // What `auto` became needs the model; it follows from the model and the configuration, and both are compared.
+    // What `auto` became needs the model; it follows from the model and the configuration, and both are
+    // compared.
     let journal = store.fingerprint()?;
     let style = journal.iter().find(|(name, _)| name == STYLE).map_or("", |(_, style)| style);
     Ok(store.compare(&new(sha256, style, recipe, roots, config))?)

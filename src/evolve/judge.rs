@@ -1,20 +1,20 @@
-//! What a model says about tasks, by the log-probabilities of labels: whether two ask for the same (rule 1), how hard one
-//! is, which of two is harder. Pairs are asked in both orders of presentation.
+//! What a model says about tasks, by the log-probabilities of labels: whether two ask for the same (rule 1),
+//! how hard one is, which of two is harder. Pairs are asked in both orders of presentation.
 //!
 //! The margin of a pair is the mean over both orders of `ln p(same) - ln p(different)`. A model's margins are
 //! shifted (a small one says *same* of nearly everything, or of nothing), but may still be ordered rightly:
-//! so the threshold is not 0, but is read off [`library::judge_pairs`], 262 pairs of our own with known labels,
-//! once per run:
+//! so the threshold is not 0, but is read off [`library::judge_pairs`], 262 pairs of our own with known
+//! labels, once per run:
 //!
 //! 1. AUC: the probability that a *same* pair has the larger margin than a *different* one.
 //! 2. If AUC reaches `min_auc`, the judge is trusted: of the thresholds that call at most
 //!    `max_false_elimination` of the *different* pairs the same, the lowest is taken: it finds the most
 //!    pairs without gain at the accepted price.
-//! 3. Otherwise it is not used, neither for rule 1 nor for difficulty: words decide (`guard::lexical_gain`), and the
-//!    run says so.
+//! 3. Otherwise it is not used, neither for rule 1 nor for difficulty: words decide (`guard::lexical_gain`),
+//!    and the run says so.
 //!
-//! Difficulty is the expected value over the digits 0 to 9, plus 1 (after Deita, Liu et al. 2024, which takes the
-//! expectation over six digits).
+//! Difficulty is the expected value over the digits 0 to 9, plus 1 (after Deita, Liu et al. 2024, which takes
+//! the expectation over six digits).
 //!
 //! **Invariant:** the verdict on (a, b) is the verdict on (b, a).
 
@@ -31,8 +31,9 @@ pub struct Calibration {
     pub pairs: usize,
     /// Area under the ROC curve: 0.5 is chance, 1 is perfect.
     pub auc: f64,
-    /// Expected calibration error: how far the model's own `p(same)` is from the share of pairs that are the same, in
-    /// ten bins of it (Naeini et al. 2015). Large for a model whose margins are shifted, which the threshold makes up for.
+    /// Expected calibration error: how far the model's own `p(same)` is from the share of pairs that are the
+    /// same, in ten bins of it (Naeini et al. 2015). Large for a model whose margins are shifted, which the
+    /// threshold makes up for.
     pub ece: f64,
     /// Whether the AUC reached the configured minimum.
     pub trusted: bool,
@@ -116,8 +117,8 @@ pub(super) fn rate(
     let rating = |(answer, margin): (&llm::Answer, Option<Margin>)| {
         let log_probs = answer.log_probs.as_ref()?;
         let expected: f64 = log_probs.iter().enumerate().map(|(digit, p)| digit as f64 * p.exp()).sum();
-        // The margin says how much likelier it is that the first task is the harder one; the child is the second
-        // task of the first order.
+        // The margin says how much likelier it is that the first task is the harder one; the child is the
+        // second task of the first order.
         let [parent_first, child_first] = margin?.orders;
         let harder = f64::midpoint(probability(-parent_first), probability(child_first));
         Some(Rating { difficulty: 1.0 + expected, harder })

@@ -15,8 +15,8 @@ use serde_json::json;
 use std::collections::HashMap;
 
 impl Run<'_, '_> {
-    /// Asks rule 1 of the children that came through the first stage: the judge where it can be trusted, else words.
-    /// What code added is new by construction.
+    /// Asks rule 1 of the children that came through the first stage: the judge where it can be trusted, else
+    /// words. What code added is new by construction.
     pub(super) fn judge(&mut self, round: u32, attempt: u32, line: &Calibration) -> Result<(), Error> {
         let nodes = requests::reached(self.attempts(round, attempt)?, Stage::Judge)?;
         let place = (round, attempt, Stage::Judge);
@@ -84,7 +84,8 @@ impl Run<'_, '_> {
         Ok((user_turn(&parent.instruction, &parent.input), user_turn(&node.instruction, &node.input)))
     }
 
-    /// Has the judge say how hard the round's kept instructions are, and whether they are harder than their parents.
+    /// Has the judge say how hard the round's kept instructions are, and whether they are harder than their
+    /// parents.
     pub(super) fn rate(&mut self, round: u32) -> Result<(), Error> {
         let mut kept = Vec::new();
         for attempt in 0..self.policy.attempts {

@@ -1,9 +1,11 @@
 //! Joining the shards of a run.
 //!
-//! In the flow: after every shard has come to its end, before the export. What is merged is a run like one that was never
-//! divided, but for an entry that says of how many shards: what was generated together matters to who replays a `scheduled` one.
+//! In the flow: after every shard has come to its end, before the export. What is merged is a run like one
+//! that was never divided, but for an entry that says of how many shards: what was generated together matters
+//! to who replays a `scheduled` one.
 //!
-//! **Invariant:** nothing is written before all shards are known to be there, once each, finished, and of one run.
+//! **Invariant:** nothing is written before all shards are known to be there, once each, finished, and of one
+//! run.
 
 use super::{Error, Shard, fingerprint, rounds};
 use crate::store::{self, Heading, Merged, Store};
@@ -36,11 +38,12 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Makes the run in `dir` of the shards in `parts`, in any order. `progress` gets the rows so far. `None`: it had been made
-/// before.
+/// Makes the run in `dir` of the shards in `parts`, in any order. `progress` gets the rows so far. `None`: it
+/// had been made before.
 ///
 /// # Errors
-/// [`Error::Shards`] lists everything that keeps them from being one run; [`Error::Store`] as [`store::merge`].
+/// [`Error::Shards`] lists everything that keeps them from being one run; [`Error::Store`] as
+/// [`store::merge`].
 pub fn merge(dir: &Path, parts: &[PathBuf], progress: &mut dyn FnMut(u64)) -> Result<Option<Merged>, Error> {
     let mut read = parts.iter().map(Part::read).collect::<Result<Vec<_>, _>>()?;
     read.sort_by_key(|part| part.shard);

@@ -6,13 +6,14 @@
 //!
 //! A run:
 //!
-//! 1. The judge is calibrated ([`Calibration`]), and how to evolve is settled ([`Policy`]). The seeds are answered, by
-//!    the same model and under the same rules as everything else, so that the whole set speaks with one voice. A seed
-//!    whose answer fails stays in the pool, but is not exported.
-//! 2. In each round every root's newest kept instruction gets one [`Operator`], drawn from the run's seed. The
-//!    child meets the rules and guards that need no model, then the judge, then it is answered, then the answer meets
-//!    the rules, its guards and its constraints. A child that passes is *kept*: the next round evolves it. Where it
-//!    fails, its parent is tried again with another operator, as often as the policy says, and then in the next round.
+//! 1. The judge is calibrated ([`Calibration`]), and how to evolve is settled ([`Policy`]). The seeds are
+//!    answered, by the same model and under the same rules as everything else, so that the whole set speaks
+//!    with one voice. A seed whose answer fails stays in the pool, but is not exported.
+//! 2. In each round every root's newest kept instruction gets one [`Operator`], drawn from the run's seed.
+//!    The child meets the rules and guards that need no model, then the judge, then it is answered, then the
+//!    answer meets the rules, its guards and its constraints. A child that passes is *kept*: the next round
+//!    evolves it. Where it fails, its parent is tried again with another operator, as often as the policy
+//!    says, and then in the next round.
 //!
 //! Each stage of a round works on a list that depends on the journal alone, cut into chunks of a fixed size;
 //! a chunk is generated in one call and committed in one transaction. Resuming makes the same lists and
@@ -25,7 +26,8 @@
 //! - `constrain`: constraints that code adds
 //! - `requests`: what is asked of the model; `verify`: asking again, and comparing
 //! - `shard`, `merge`: parts of a run, and joining them
-//! - `rounds`: the order of things; `judging`, `answering`: two of its stages; `fingerprint`: what decides them; `times`: how long they took
+//! - `rounds`: the order of things; `judging`, `answering`: two of its stages; `fingerprint`: what decides
+//!   them; `times`: how long they took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
 //! resumed run ends with the same rows as an uninterrupted one.

@@ -1,11 +1,11 @@
 //! The ways to evolve an instruction, and which one is drawn.
 //!
-//! Source of the first six: `WizardLM` (Xu et al. 2023, arXiv:2304.12244), section 3: five in-depth operators and one
-//! in-breadth, one of them drawn per instruction and round. The other three are ours: they add constraints that code can
-//! check, without a model that rewrites (see [`crate::constraint`]).
+//! Source of the first six: `WizardLM` (Xu et al. 2023, arXiv:2304.12244), section 3: five in-depth operators
+//! and one in-breadth, one of them drawn per instruction and round. The other three are ours: they add
+//! constraints that code can check, without a model that rewrites (see [`crate::constraint`]).
 //!
-//! **Invariant:** the draw for a root depends on the run's seed, the root, round and attempt, and on whether the
-//! parent has constraints.
+//! **Invariant:** the draw for a root depends on the run's seed, the root, round and attempt, and on whether
+//! the parent has constraints.
 
 use crate::rng;
 use rand::RngExt;
@@ -29,7 +29,8 @@ pub enum Operator {
     VerifiableConstraints,
     /// In depth: the task is answered first, then constraints are added that the answer meets.
     DerivedConstraints,
-    /// In depth: the task is answered first, then constraints are added that code gives the answer the form for.
+    /// In depth: the task is answered first, then constraints are added that code gives the answer the form
+    /// for.
     ImposedConstraints,
 }
 
@@ -98,7 +99,8 @@ impl Operator {
     }
 }
 
-/// How often each operator is drawn, relative to the others. The default are the paper's: its six in equal shares.
+/// How often each operator is drawn, relative to the others. The default are the paper's: its six in equal
+/// shares.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "named as the operators")]
@@ -193,8 +195,9 @@ impl OperatorWeights {
         weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0)
     }
 
-    /// The operator for the seed `root_id` in `round` at `attempt`: one that was not tried in this round before, as
-    /// long as there is one. A parent with constraints gets more of them, or none of its sentences would be safe.
+    /// The operator for the seed `root_id` in `round` at `attempt`: one that was not tried in this round
+    /// before, as long as there is one. A parent with constraints gets more of them, or none of its sentences
+    /// would be safe.
     pub(super) fn draw(
         &self,
         seed: u64,

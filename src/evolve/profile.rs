@@ -1,14 +1,16 @@
 //! What a run does with a model: a named profile, completed by what is known and measured about the model.
 //!
-//! In the flow: `rounds` makes the [`Policy`] once per run, after the judge's calibration, and keeps it in the journal;
-//! everything after that follows the policy, not the configuration.
+//! In the flow: `rounds` makes the [`Policy`] once per run, after the judge's calibration, and keeps it in
+//! the journal; everything after that follows the policy, not the configuration.
 //!
 //! - `wizardlm`: the paper (Xu et al. 2023, arXiv:2304.12244).
-//! - `verified`: what we recommend where a model can rewrite: two rounds, all guards, constraints that code checks.
-//! - `auto`: as `verified`, with operators, attempts, samples and caps by the model's size and by a trial of it.
+//! - `verified`: what we recommend where a model can rewrite: two rounds, all guards, constraints that code
+//!   checks.
+//! - `auto`: as `verified`, with operators, attempts, samples and caps by the model's size and by a trial of
+//!   it.
 //!
-//! **Invariant:** a policy is a function of the configuration, the model and its replies; what the user set himself is
-//! as he set it.
+//! **Invariant:** a policy is a function of the configuration, the model and its replies; what the user set
+//! himself is as he set it.
 
 use super::trial::Trial;
 use super::{EvolveConfig, Operator, OperatorWeights, Style};
@@ -68,8 +70,9 @@ pub struct Policy {
 
 /// Parameters from which free rewriting in all operators is trusted, and from which a part is.
 ///
-/// Below the second, models answer or drift: of 96 children in depth of a 135M model that were read, 7 were a harder
-/// version of their parent (`tests/data/children.jsonl`), and 1B models are reported to give nothing usable.
+/// Below the second, models answer or drift: of 96 children in depth of a 135M model that were read, 7 were a
+/// harder version of their parent (`tests/data/children.jsonl`), and 1B models are reported to give nothing
+/// usable.
 const ALL_REWRITING: u64 = 7_000_000_000;
 const SOME_REWRITING: u64 = 2_000_000_000;
 
@@ -78,8 +81,8 @@ const WORTH_TRYING: f64 = 0.25;
 
 /// Share of instructions with constraints that should get an answer which meets them.
 const ANSWERED: f64 = 0.8;
-/// Beyond this many samples the rest is cheaper to give up: with 8 instead of 4 a run of a model of which 1 in 12 first
-/// answers meets its constraints took twice as long.
+/// Beyond this many samples the rest is cheaper to give up: with 8 instead of 4 a run of a model of which 1
+/// in 12 first answers meets its constraints took twice as long.
 const MOST_SAMPLES: u32 = 4;
 
 /// Attempts where guards reject much, each with another operator and a higher temperature.
@@ -200,7 +203,8 @@ impl Policy {
     }
 }
 
-/// Samples after which [`ANSWERED`] of instructions have a good one, if a sample is good with probability `share`.
+/// Samples after which [`ANSWERED`] of instructions have a good one, if a sample is good with probability
+/// `share`.
 fn samples(share: f64) -> u32 {
     if share >= ANSWERED {
         return 2;

@@ -1,9 +1,10 @@
 //! Asking every rule again that needs no model, of data that was exported.
 //!
-//! In the flow: `evol check` reads an export and asks here; what comes out is printed. Nothing of a run is needed.
+//! In the flow: `evol check` reads an export and asks here; what comes out is printed. Nothing of a run is
+//! needed.
 //!
-//! **Invariant:** what a run with all guards kept has no finding. Rules about how a text was generated (cut, too long)
-//! leave no trace in a text, and are not asked.
+//! **Invariant:** what a run with all guards kept has no finding. Rules about how a text was generated (cut,
+//! too long) leave no trace in a text, and are not asked.
 
 use super::eliminate::{self, Child, ChildRules, Outcome};
 use super::library::Prompts;
@@ -40,7 +41,8 @@ pub struct Recheck {
     pub with_parent: usize,
     /// Evolved rows whose parent is not there, so that the guards which compare were not asked.
     pub without_parent: usize,
-    /// In the order of the rows; at most three for each: on the instruction, on the answer, and on other lineages.
+    /// In the order of the rows; at most three for each: on the instruction, on the answer, and on other
+    /// lineages.
     pub findings: Vec<Finding>,
 }
 
@@ -51,7 +53,8 @@ pub struct Recheck {
 pub fn recheck(records: &[Record], others: &[&Record]) -> Result<Recheck, Error> {
     let parents: HashMap<u64, Node> =
         records.iter().chain(others.iter().copied()).map(|record| (record.id, node(record))).collect();
-    // Leaks of prompts depend on the style, which an export does not have: small models are asked by completion.
+    // Leaks of prompts depend on the style, which an export does not have: small models are asked by
+    // completion.
     let mut rules = ChildRules::new(&Prompts::new(Style::Completion, true), true);
     let mut found = Recheck { rows: records.len(), ..Recheck::default() };
     let mut order: Vec<&Record> = records.iter().collect();

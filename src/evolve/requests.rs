@@ -2,8 +2,8 @@
 //!
 //! In the flow: `rounds` asks and writes the replies into the journal; `verify` asks the same again.
 //!
-//! **Invariant:** the one home of generation requests: each is a function of (configuration, style, prompts) and
-//! of rows that were there before it, so that it can be made again at any time.
+//! **Invariant:** the one home of generation requests: each is a function of (configuration, style, prompts)
+//! and of rows that were there before it, so that it can be made again at any time.
 
 use super::eliminate::{self, Child};
 use super::library::Prompts;
@@ -15,8 +15,8 @@ use crate::llm::{Completion, FinishReason, Generate, Request, Restriction};
 use crate::rng;
 use crate::store::{MAX_ATTEMPTS, Node};
 
-/// By how much the temperature of a further attempt at an instruction is higher: 0.7, 0.85, 1 by default. The same
-/// prompt at the same temperature often fails the same way.
+/// By how much the temperature of a further attempt at an instruction is higher: 0.7, 0.85, 1 by default. The
+/// same prompt at the same temperature often fails the same way.
 const HOTTER_ATTEMPT: f32 = 0.15;
 /// The same of a further answer.
 const HOTTER_SAMPLE: f32 = 0.1;
@@ -118,7 +118,8 @@ pub(super) fn read_answer(completion: &Completion) -> String {
     completion.text.trim().to_owned()
 }
 
-/// The answer in the reply to [`Requests::derivation`]. One that gets a form from code can do without its end.
+/// The answer in the reply to [`Requests::derivation`]. One that gets a form from code can do without its
+/// end.
 pub(super) fn read_draft(operator: Operator, completion: &Completion) -> String {
     let answer = read_answer(completion);
     let is_cut = completion.finish_reason == FinishReason::Length;

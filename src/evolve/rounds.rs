@@ -300,7 +300,8 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Gives up when nearly all attempts of the round so far are eliminated, or too many of them are no text at all.
+    /// Gives up when nearly all attempts of the round so far are eliminated, or too many of them are no text
+    /// at all.
     fn check_yield(&self, round: u32) -> Result<(), Error> {
         let mut nodes = Vec::new();
         for attempt in 0..self.policy.attempts {
@@ -340,7 +341,8 @@ impl Run<'_, '_> {
     }
 }
 
-/// The most frequent reason of eliminated nodes, and the first of them as an example: its id and its instruction.
+/// The most frequent reason of eliminated nodes, and the first of them as an example: its id and its
+/// instruction.
 fn most_frequent(nodes: Vec<&Node>) -> (String, u64, String) {
     let mut by_reason: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
     for node in nodes {
@@ -367,8 +369,8 @@ pub(super) struct Choice<'a> {
     pub(super) guards: bool,
 }
 
-/// The child that code makes of `parent`: drawn constraints, those that `answer` meets, or those that it meets in the form
-/// that code gave it, which is the second.
+/// The child that code makes of `parent`: drawn constraints, those that `answer` meets, or those that it
+/// meets in the form that code gave it, which is the second.
 pub(super) fn constrained(
     Choice { seed, most, words, guards }: Choice<'_>,
     id: u64,

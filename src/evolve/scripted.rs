@@ -1,8 +1,8 @@
 //! A generator that follows a script instead of a model: for tests of the rounds.
 //!
-//! **Invariant:** a result depends on the script's seed and on the *whole* list that was given, so that a
-//! run which cuts its lists differently after a resume gets other texts, and is found out; unless it is to be as a model at
-//! `exact`, whose results depend on the request alone.
+//! **Invariant:** a result depends on the script's seed and on the *whole* list that was given, so that a run
+//! which cuts its lists differently after a resume gets other texts, and is found out; unless it is to be as
+//! a model at `exact`, whose results depend on the request alone.
 
 use super::library;
 use crate::llm::{

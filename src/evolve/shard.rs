@@ -1,9 +1,11 @@
 //! A part of a run: the lineages whose roots fall into it.
 //!
-//! In the flow: [`super::run`] works on the roots that its shard has and leaves the others alone; `merge` joins the journals of all shards.
-//! A lineage asks nothing of the others (what looks across them is the export's), so shards need no communication.
+//! In the flow: [`super::run`] works on the roots that its shard has and leaves the others alone; `merge`
+//! joins the journals of all shards. A lineage asks nothing of the others (what looks across them is the
+//! export's), so shards need no communication.
 //!
-//! **Invariant:** every root is in exactly one of the N shards; which one depends on its number and on N alone.
+//! **Invariant:** every root is in exactly one of the N shards; which one depends on its number and on N
+//! alone.
 
 use crate::dataset::Seed;
 use crate::rng;

@@ -208,7 +208,8 @@ fn a_run_that_is_interrupted_at_any_call_ends_with_the_same_rows() {
         // Nothing is done twice: calls of both processes add up, but for the one that was interrupted.
         let requested = scripted.requested.iter().chain(&again.requested).count();
         assert_eq!(requested, generations(&expected), "interrupted at call {calls}");
-        // The first call calibrates; each of the others that succeeded left a chunk, but for ratings, of three calls.
+        // The first call calibrates; each of the others that succeeded left a chunk, but for ratings, of
+        // three calls.
         assert!(replayed <= calls.saturating_sub(2), "{replayed} chunks, interrupted at call {calls}");
         calls += 1;
     }
@@ -392,7 +393,8 @@ fn a_replay_finds_what_was_changed_by_hand() {
     let unique = |row: &store::TrainingRow| row.output.starts_with("Do this");
     let changed = store.training_rows().unwrap().into_iter().find(unique).unwrap();
     drop(store);
-    // One byte of the answer, in the file, wherever it stands: SQLite leaves old copies where a page was split.
+    // One byte of the answer, in the file, wherever it stands: SQLite leaves old copies where a page was
+    // split.
     let path = dir.path().join(store::FILE_NAME);
     let mut file = std::fs::read(&path).unwrap();
     let answer = changed.output.as_bytes();

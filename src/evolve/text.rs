@@ -30,7 +30,8 @@ pub(super) fn is_garbled(text: &str) -> bool {
     text.chars().any(|c| c == '\u{FFFD}' || (c.is_control() && !matches!(c, '\n' | '\r' | '\t')))
 }
 
-/// Words in a row that are taken for a leak. Shorter rows are common in honest tasks ("write a python function that").
+/// Words in a row that are taken for a leak. Shorter rows are common in honest tasks ("write a python
+/// function that").
 const LEAK_WORDS: usize = 6;
 /// As many with one word changed are taken for one too: models change the subject of an example.
 const LEAK_WORDS_BUT_ONE: usize = 8;

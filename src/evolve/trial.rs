@@ -1,10 +1,10 @@
-//! A trial of the model on a few built-in seeds, before a run: how often each operator gives a child that passes the
-//! guards, and how often an answer meets the constraints that were added.
+//! A trial of the model on a few built-in seeds, before a run: how often each operator gives a child that
+//! passes the guards, and how often an answer meets the constraints that were added.
 //!
 //! In the flow: `rounds` runs it for the profile `auto`; `profile` draws the conclusions.
 //!
-//! **Invariant:** a function of the model, the prompts and the configuration; nothing of it enters the journal but
-//! what was concluded.
+//! **Invariant:** a function of the model, the prompts and the configuration; nothing of it enters the
+//! journal but what was concluded.
 
 use super::eliminate::ChildRules;
 use super::requests::{self, Requests};

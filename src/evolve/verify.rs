@@ -1,11 +1,11 @@
 //! Asking the model again what a run has asked it, and comparing the replies with the journal byte by byte.
 //!
-//! In the flow: `cli` loads the run's model and hands it over with the journal; requests come from `requests`,
-//! where the run's own came from.
+//! In the flow: `cli` loads the run's model and hands it over with the journal; requests come from
+//! `requests`, where the run's own came from.
 //!
-//! What is compared of a generation: the request (hash of the prompt, key, sampling), the text as the run read
-//! it, and what ended it after how many tokens. Where results depend on the list that a request stands in, the
-//! run's own lists are made again and replayed whole.
+//! What is compared of a generation: the request (hash of the prompt, key, sampling), the text as the run
+//! read it, and what ended it after how many tokens. Where results depend on the list that a request stands
+//! in, the run's own lists are made again and replayed whole.
 //!
 //! **Invariant:** the journal is only read. A difference is a finding, not an error.
 
@@ -55,8 +55,8 @@ pub enum Field {
 pub struct Difference {
     /// The node.
     pub node_id: u64,
-    /// [`Stage::Evolve`] for its instruction, or the answer that its constraints were derived from; [`Stage::Answer`]
-    /// for its answer.
+    /// [`Stage::Evolve`] for its instruction, or the answer that its constraints were derived from;
+    /// [`Stage::Answer`] for its answer.
     pub stage: Stage,
     /// What differs first.
     pub field: Field,
@@ -87,7 +87,8 @@ pub struct Verification {
 struct Asked {
     node: Node,
     what: What,
-    /// What came of it; `None` where the journal does not keep it: an answer that failed while another was tried.
+    /// What came of it; `None` where the journal does not keep it: an answer that failed while another was
+    /// tried.
     recorded: Option<Recorded>,
 }
 

@@ -69,8 +69,8 @@ pub fn write(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>
     write_with(path, metadata, &specs, |index| Ok(Cow::Borrowed(&*tensors[index].data)))
 }
 
-/// As [`write()`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn, so that no
-/// more than one tensor is in memory.
+/// As [`write()`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn,
+/// so that no more than one tensor is in memory.
 ///
 /// # Errors
 /// The file cannot be written, or what `blocks` says.

@@ -1,17 +1,19 @@
-//! A model's weights in the format that this machine computes fastest: converted once, kept in a cache folder.
+//! A model's weights in the format that this machine computes fastest: converted once, kept in a cache
+//! folder.
 //!
 //! Where in the flow: the CLI turns a model file and a [`ComputeFormat`] into a [`ComputeFile`] and gives its
 //! path to the engine, which knows nothing of it. Why it pays: some quantized formats have no fast kernels on
 //! some processors, and the same weights as `f16` or `q8_0` run up to twice as fast (`docs/performance.md`).
 //!
-//! llama.cpp does the arithmetic (`llama_model_quantize`); everything around it is here. The file is validated
-//! in Rust first and loaded for its vocabulary, because the conversion asserts what loading checks. It is
-//! written beside its place under another name, read back, compared with the source (every metadata key, every
-//! tensor's name and shape), flushed to the disk, and only then renamed. A small JSON file beside it records
-//! the SHA-256 of source and result.
+//! llama.cpp does the arithmetic (`llama_model_quantize`); everything around it is here. The file is
+//! validated in Rust first and loaded for its vocabulary, because the conversion asserts what loading checks.
+//! It is written beside its place under another name, read back, compared with the source (every metadata
+//! key, every tensor's name and shape), flushed to the disk, and only then renamed. A small JSON file beside
+//! it records the SHA-256 of source and result.
 //!
 //! **Invariant:** a cached file is used only if its bytes have the recorded hash; whatever interrupted an
-//! earlier conversion, and whoever converts at the same time (a lock makes them wait), nothing else is trusted.
+//! earlier conversion, and whoever converts at the same time (a lock makes them wait), nothing else is
+//! trusted.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -139,8 +141,8 @@ impl ConversionCache {
     /// `source` in `format`, converted unless the cache has it. `source_sha256` is the hash of its bytes.
     ///
     /// # Errors
-    /// The source is unusable, the cache folder cannot be written, or llama.cpp cannot convert the model; nothing
-    /// is left behind then. [`Error::Interrupted`] while waiting for another process.
+    /// The source is unusable, the cache folder cannot be written, or llama.cpp cannot convert the model;
+    /// nothing is left behind then. [`Error::Interrupted`] while waiting for another process.
     pub fn get(
         &self,
         source: &Path,

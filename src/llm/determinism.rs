@@ -1,12 +1,12 @@
 //! What is promised about bytes: [`Determinism`], and which files and options can keep the promise.
 //!
 //! Where in the flow: the CLI resolves what was asked against the model file before the engine is loaded, and
-//! says so when the answer is less; the engine takes its schedule from the level, attention and cache from where it
-//! computes.
+//! says so when the answer is less; the engine takes its schedule from the level, attention and cache from
+//! where it computes.
 //!
 //! llama.cpp's CPU kernels give a row of a batch the same bits whatever the other rows are, but only for some
-//! weight formats, and only with flash attention over a `q8_0` cache, which visits a sequence's own keys one by
-//! one (measured by bitwise comparison of logits over batch widths, threads, chunkings, neighbours and
+//! weight formats, and only with flash attention over a `q8_0` cache, which visits a sequence's own keys one
+//! by one (measured by bitwise comparison of logits over batch widths, threads, chunkings, neighbours and
 //! prefixes; `evol doctor --determinism` repeats the measurement on any machine and model). Other formats
 //! switch kernels with the number of rows.
 //!
@@ -62,8 +62,8 @@ impl Determinism {
     }
 
     /// Whether a batch of one row takes other kernels than a batch of several: where rows are floating-point
-    /// numbers (measured), and where llama.cpp was built for AMX, whose tiles are for several rows. The quantized
-    /// types among [`EXACT_TYPES`] otherwise give a row the same bits alone.
+    /// numbers (measured), and where llama.cpp was built for AMX, whose tiles are for several rows. The
+    /// quantized types among [`EXACT_TYPES`] otherwise give a row the same bits alone.
     pub(super) fn pads_single_rows(self, gguf: &Gguf) -> bool {
         let is_float = |kind| matches!(kind, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16);
         self == Self::Exact

@@ -1,21 +1,21 @@
 //! Prompt lookup: guessing the next tokens of a completion from what it repeats.
 //!
-//! Where in the flow: `generate.rs` asks [`Drafts::length`] before each batch and decodes that many guessed rows
-//! of every sequence along with the one that is known. A guess that is drawn saves a batch, any other is cut off
-//! again.
+//! Where in the flow: `generate.rs` asks [`Drafts::length`] before each batch and decodes that many guessed
+//! rows of every sequence along with the one that is known. A guess that is drawn saves a batch, any other is
+//! cut off again.
 //!
-//! The guess (Saxena 2023, "prompt lookup decoding"): the last [`NGRAM`] tokens came before, in the prompt or in
-//! the completion; what followed them then follows now. Rewritings repeat much of what they rewrite.
+//! The guess (Saxena 2023, "prompt lookup decoding"): the last [`NGRAM`] tokens came before, in the prompt or
+//! in the completion; what followed them then follows now. Rewritings repeat much of what they rewrite.
 //!
-//! Whether it pays depends on the machine, the weights' format and how many sequences share a batch: a row that
-//! is added to a batch costs little where reading the weights takes the time, and as much as any other where
-//! arithmetic does. So nothing is assumed: each worker fits `overhead + rows * per_row` to its own batches, keeps
-//! count of how often guesses are drawn, and takes the length with the most expected tokens per second, which is
-//! 0 in full batches.
+//! Whether it pays depends on the machine, the weights' format and how many sequences share a batch: a row
+//! that is added to a batch costs little where reading the weights takes the time, and as much as any other
+//! where arithmetic does. So nothing is assumed: each worker fits `overhead + rows * per_row` to its own
+//! batches, keeps count of how often guesses are drawn, and takes the length with the most expected tokens
+//! per second, which is 0 in full batches.
 //!
-//! **Invariant:** drafts decide how long a completion takes, never what it says: tokens are drawn from the same
-//! logits with the same noise. That takes `Determinism::Exact`, where a row has the same bits in any batch;
-//! elsewhere nothing is guessed.
+//! **Invariant:** drafts decide how long a completion takes, never what it says: tokens are drawn from the
+//! same logits with the same noise. That takes `Determinism::Exact`, where a row has the same bits in any
+//! batch; elsewhere nothing is guessed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -186,8 +186,8 @@ impl Drafts {
         }
     }
 
-    /// Where every batch had as many rows, one of another length tells what a row costs. A full batch needs no
-    /// telling.
+    /// Where every batch had as many rows, one of another length tells what a row costs. A full batch needs
+    /// no telling.
     fn probe(&self, live: usize, longest: usize) -> usize {
         if live <= 2 && self.seconds.n > 4.0 { longest.min(4) } else { 0 }
     }

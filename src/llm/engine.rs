@@ -129,8 +129,9 @@ pub struct EngineStats {
     pub sampling_ns: u64,
     /// Nanoseconds of scoring questions, prompts included, summed over workers.
     pub score_ns: u64,
-    /// Nanoseconds that workers had work, summed. A prefix that all prompts share is computed before, and is in
-    /// `prefill_ns` only; what else is missing to the wall time is the making of caches and waiting for the last one.
+    /// Nanoseconds that workers had work, summed. A prefix that all prompts share is computed before, and is
+    /// in `prefill_ns` only; what else is missing to the wall time is the making of caches and waiting for
+    /// the last one.
     pub worker_ns: u64,
 }
 
@@ -267,8 +268,8 @@ impl Engine {
         Ok(Self { model, adapter, template, settings })
     }
 
-    /// Exchanges the adapter (GGUF, with the factor on its effect): what is asked from here on is answered with it. What was
-    /// computed for prefixes is the old one's and is forgotten.
+    /// Exchanges the adapter (GGUF, with the factor on its effect): what is asked from here on is answered
+    /// with it. What was computed for prefixes is the old one's and is forgotten.
     ///
     /// # Errors
     /// The file is unusable or does not fit the model; the old adapter is gone then.
@@ -304,8 +305,8 @@ impl Engine {
 }
 
 impl Settings {
-    /// A context's size for running lists and conversations. Its batches have room for a row of every sequence, or
-    /// llama.cpp aborts; how many of a prompt go into one is decided where it is fed.
+    /// A context's size for running lists and conversations. Its batches have room for a row of every
+    /// sequence, or llama.cpp aborts; how many of a prompt go into one is decided where it is fed.
     pub(super) fn shape(&self, sequences: usize, tokens: usize, threads: usize) -> ContextShape {
         let recipe = if self.on_gpu { Recipe::Gpu } else { Recipe::Cpu };
         ContextShape { sequences, tokens, n_batch: self.n_batch.max(sequences), threads, recipe }

@@ -2,11 +2,11 @@
 //!
 //! Where in the flow: [`super::Generate::generate`] of the engine.
 //!
-//! Prompts wait in the order of their prefix tree. Each free sequence takes the next one and
-//! computes it; then one batch decodes a token of every live sequence, and those that ended make room.
-//! Live sequences are kept at the numbers 0..live (llama.cpp splits a batch at gaps): when one in the middle
-//! ends and nobody waits, the last one moves into its place. Where it pays, a batch also has rows for tokens that
-//! are only guessed (`draft.rs`).
+//! Prompts wait in the order of their prefix tree. Each free sequence takes the next one and computes it;
+//! then one batch decodes a token of every live sequence, and those that ended make room. Live sequences are
+//! kept at the numbers 0..live (llama.cpp splits a batch at gaps): when one in the middle ends and nobody
+//! waits, the last one moves into its place. Where it pays, a batch also has rows for tokens that are only
+//! guessed (`draft.rs`).
 //!
 //! **Invariant:** a completion is drawn from its own sequence's logits with its own noise; under
 //! `Determinism::Scheduled` the composition of every batch is a function of the request list.
@@ -232,8 +232,8 @@ impl<'e, 'r> Batch<'e, 'r> {
     }
 }
 
-/// Draws from the rows of a sequence that were decoded, as long as what is drawn is what the next row was decoded
-/// for, and cuts off the rows behind that. `tokens`: those of the rows.
+/// Draws from the rows of a sequence that were decoded, as long as what is drawn is what the next row was
+/// decoded for, and cuts off the rows behind that. `tokens`: those of the rows.
 fn draw_row_by_row(
     live: &mut Live<'_>,
     drafts: &mut Drafts,

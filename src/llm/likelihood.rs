@@ -2,10 +2,11 @@
 //!
 //! Where in the flow: `eval` measures held-out answers and choices with it.
 //!
-//! The same recipe as generation (`reference.rs` has the textbook one), a sequence at a time, several workers side by side.
+//! The same recipe as generation (`reference.rs` has the textbook one), a sequence at a time, several workers
+//! side by side.
 //!
-//! **Invariant:** the number of a sequence is a function of the model, the adapter and the sequence alone: each is computed
-//! in batches of its own.
+//! **Invariant:** the number of a sequence is a function of the model, the adapter and the sequence alone:
+//! each is computed in batches of its own.
 
 use super::engine::{Engine, Progress};
 use super::llama::Row;
@@ -31,8 +32,8 @@ impl Engine {
         super::tokenizer::encode(&self.model, parts)
     }
 
-    /// For each sequence the sum of the log-likelihoods, in nats, of the tokens that count; `None` where it is longer than
-    /// a sequence may be.
+    /// For each sequence the sum of the log-likelihoods, in nats, of the tokens that count; `None` where it
+    /// is longer than a sequence may be.
     ///
     /// # Errors
     /// The model failed, or the call was interrupted; a token is not in its vocabulary.

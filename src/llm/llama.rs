@@ -171,8 +171,9 @@ pub(super) struct Adapter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recipe {
     /// Flash attention over a `q8_0` cache (`f16` where a head is no whole number of blocks): per row, the
-    /// keys are visited one after the other, whatever else is in the batch. Also the fastest on CPUs: over an `f16`
-    /// cache, 64 requests behind 768 tokens took 4.7 times as long (default model, two cores with AVX-512 and AMX).
+    /// keys are visited one after the other, whatever else is in the batch. Also the fastest on CPUs: over an
+    /// `f16` cache, 64 requests behind 768 tokens took 4.7 times as long (default model, two cores with
+    /// AVX-512 and AMX).
     Cpu,
     /// Flash attention over an `f16` cache, which GPUs have kernels for.
     Gpu,
@@ -314,8 +315,8 @@ impl<'m> Context<'m> {
         self.copy(from, to, self.lengths[from]);
     }
 
-    /// What `sequence` has computed, to be put into any sequence of any context of the same model, adapter, recipe
-    /// and number of sequences (llama.cpp compares the number of streams).
+    /// What `sequence` has computed, to be put into any sequence of any context of the same model, adapter,
+    /// recipe and number of sequences (llama.cpp compares the number of streams).
     pub(super) fn save(&self, sequence: usize) -> Option<Saved> {
         let state = self.llama.state_seq_get(sequence as i32, LlamaStateSeqFlags::empty()).ok()?;
         Some(Saved { state, tokens: self.lengths[sequence] })

@@ -1,8 +1,8 @@
 //! How fast a model file runs on this machine, which compute format is fastest, and which batch width.
 //!
 //! Where in the flow: the CLI asks [`choose`] for `--compute-format auto` and [`choose_width`] where no
-//! `--batch-width` is given; whoever reports speeds asks [`measure`]. It is the engine itself that is timed, with its own batches, workers and sampling, so that
-//! the figures are those that a run will see.
+//! `--batch-width` is given; whoever reports speeds asks [`measure`]. It is the engine itself that is timed,
+//! with its own batches, workers and sampling, so that the figures are those that a run will see.
 //!
 //! A choice depends on a clock, so it is made once: it is kept beside the converted models, under a name made
 //! of everything that it depends on, and a run records what it used and goes on with that.
@@ -54,8 +54,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Tokens per second of a workload that computes a prompt token for each token that it generates: about what
-    /// evolving does once shared prefixes are reused.
+    /// Tokens per second of a workload that computes a prompt token for each token that it generates: about
+    /// what evolving does once shared prefixes are reused.
     pub fn mixed(&self) -> f64 {
         2.0 / (1.0 / self.prefill_tokens_per_second + 1.0 / self.decode_rows_per_second)
     }
@@ -259,8 +259,8 @@ pub struct Choice {
     pub candidates: Vec<Candidate>,
 }
 
-/// How much faster a format must be than the file as it is: what a conversion costs in disk and memory, and what
-/// a busy machine puts on top of a measurement.
+/// How much faster a format must be than the file as it is: what a conversion costs in disk and memory, and
+/// what a busy machine puts on top of a measurement.
 const MARGIN: f64 = 1.1;
 
 /// Each format is measured this often, by turns, and counts at its best: what else the machine does can only
@@ -342,8 +342,8 @@ const WIDTH_MARGIN: f64 = 1.05;
 /// Tokens of a sequence that memory is reckoned with: a long prompt with a long answer.
 const USUAL_TOKENS: usize = 2048;
 
-/// The batch width from which on a wider batch is not faster by more than a twentieth, among those whose caches fit
-/// into `max_bytes`. Measured the first time, remembered in `folder` later.
+/// The batch width from which on a wider batch is not faster by more than a twentieth, among those whose
+/// caches fit into `max_bytes`. Measured the first time, remembered in `folder` later.
 ///
 /// # Errors
 /// As [`measure`].

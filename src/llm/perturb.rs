@@ -1,9 +1,9 @@
-//! Whether results are what they are promised to be: the same requests again and again, with everything changed
-//! that must not matter.
+//! Whether results are what they are promised to be: the same requests again and again, with everything
+//! changed that must not matter.
 //!
-//! Where in the flow: `evol doctor --determinism` runs all of it on the user's machine and model and prints it; a
-//! shorter form is among the tests. What llama.cpp's kernels do to the bits of a row was measured on some
-//! machines, and changes from version to version: this is how anybody measures it on theirs.
+//! Where in the flow: `evol doctor --determinism` runs all of it on the user's machine and model and prints
+//! it; a shorter form is among the tests. What llama.cpp's kernels do to the bits of a row was measured on
+//! some machines, and changes from version to version: this is how anybody measures it on theirs.
 //!
 //! Compared are the logits of every row that a token was drawn from, by hash, which is far stricter than to
 //! compare texts; those that a question was judged by; and the numbers of embeddings.
@@ -62,7 +62,8 @@ pub struct Perturbed {
     pub differing_texts: usize,
 }
 
-/// Runs the requests as usual, then once for each change; `tell` gets each as it is done, with how many there are.
+/// Runs the requests as usual, then once for each change; `tell` gets each as it is done, with how many there
+/// are.
 ///
 /// # Errors
 /// The model is unusable, or `interrupt` became true.
@@ -319,7 +320,8 @@ const RULES: &str = "Rewrite the task so that it asks for more. Keep its subject
 nothing but the new task.\n\nTask: Name three rivers.\nNew task: Name three rivers of Asia and say for each into \
 which sea it flows.\n\nTask:";
 
-/// About 16 tokens; forty of them are more than 512, where llama.cpp begins to split the keys of a single row.
+/// About 16 tokens; forty of them are more than 512, where llama.cpp begins to split the keys of a single
+/// row.
 const LINE: &str = " The ferry leaves the harbour at seven and comes back before the market closes.";
 
 /// Prompts that share much, little and nothing, short and long; drawn cold and warm.

@@ -1,22 +1,23 @@
 //! Prompts into caches: tokenised, and computed from the longest prefix that is there already.
 //!
-//! Where in the flow: `generate.rs` and `score.rs` run each prompt into a sequence with [`Prefill::run`], along
-//! the cuts that `prefix.rs` planned.
+//! Where in the flow: `generate.rs` and `score.rs` run each prompt into a sequence with [`Prefill::run`],
+//! along the cuts that `prefix.rs` planned.
 //!
 //! A prompt is computed alone in its batches, piece by piece between its cuts, so its cache never depends on
 //! which prompts are its neighbours.
 //!
 //! **Invariant:** where llama.cpp computes single rows with other kernels, which may round differently
-//! ([`Determinism::pads_single_rows`]), no batch has a single row: it is decoded with a copy of itself in an unused
-//! sequence.
+//! ([`Determinism::pads_single_rows`]), no batch has a single row: it is decoded with a copy of itself in an
+//! unused sequence.
 
 use super::engine::{Progress, Settings};
 use super::llama::{Adapter, Context, ContextShape, Model, Row};
 use super::prefix::{MAX_CUTS, Tokens};
 use super::{Determinism, Error, Prompt, tokenizer};
 
-/// Sequences that a context has beside those in progress: those that hold prefixes, and one behind the last in
-/// progress and one behind the last of them, because a row that pads takes the sequence behind that of its row.
+/// Sequences that a context has beside those in progress: those that hold prefixes, and one behind the last
+/// in progress and one behind the last of them, because a row that pads takes the sequence behind that of its
+/// row.
 pub(super) const EXTRA_SEQUENCES: usize = MAX_CUTS + 2;
 
 /// Tokens below which keeping a prefix for later calls is not worth its copy.
@@ -36,8 +37,8 @@ pub(super) fn tokenize<'p>(
     prompts.zip(encoded).map(check).collect()
 }
 
-/// Computes a prefix that all workers will need, once, and keeps it where they look for it. They would otherwise all
-/// begin by computing it. `shape` is that of their contexts, but for the threads.
+/// Computes a prefix that all workers will need, once, and keeps it where they look for it. They would
+/// otherwise all begin by computing it. `shape` is that of their contexts, but for the threads.
 pub(super) fn prepare(
     model: &Model,
     adapter: Option<&mut Adapter>,
@@ -71,8 +72,8 @@ impl Prefill {
         Self { first_holder: width + 1, held: Vec::new() }
     }
 
-    /// Fills `sequence` with a prompt, cutting it at `cuts`. The logits after its last token are then those of
-    /// the row returned. The next sequence must be unused.
+    /// Fills `sequence` with a prompt, cutting it at `cuts`. The logits after its last token are then those
+    /// of the row returned. The next sequence must be unused.
     pub(super) fn run(
         &mut self,
         context: &mut Context<'_>,
@@ -138,8 +139,8 @@ impl Prefill {
         }
         feed(context, settings, &prefix[from..], holder, false)?;
         self.held.push(prefix.to_vec());
-        // Elsewhere the cuts, hence the pieces that a prefix is computed in, may be others, which only an exact
-        // recipe does not show.
+        // Elsewhere the cuts, hence the pieces that a prefix is computed in, may be others, which only an
+        // exact recipe does not show.
         if settings.determinism == Determinism::Exact
             && prefix.len() - from >= MIN_KEPT
             && let Some(saved) = context.save(holder)

@@ -1,7 +1,7 @@
 //! Which prefixes of a list of prompts are computed once, in which order, and what is kept of them.
 //!
-//! Where in the flow: `generate.rs` and `score.rs` plan a list with [`plan`]; `prefill.rs` follows the cuts and
-//! keeps what it computes in [`Prefixes`], where later calls and other workers find it.
+//! Where in the flow: `generate.rs` and `score.rs` plan a list with [`plan`]; `prefill.rs` follows the cuts
+//! and keeps what it computes in [`Prefixes`], where later calls and other workers find it.
 //!
 //! The prompts in lexicographic order are the leaves of their prefix tree in depth-first order: what all of a
 //! range share is what its first and last share. A range is cut where that is longer than where it began by
@@ -15,15 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::llama::Saved;
 
-/// Tokens that a cut must save, over all prompts behind it, to be worth its copies. Copying a sequence's cache
-/// costs a few milliseconds, about as much as computing one token.
+/// Tokens that a cut must save, over all prompts behind it, to be worth its copies. Copying a sequence's
+/// cache costs a few milliseconds, about as much as computing one token.
 const MIN_SAVED: usize = 32;
 
 /// Cuts of one prompt; each needs a sequence to hold it while its range is worked on.
 pub(super) const MAX_CUTS: usize = 3;
 
-/// Branchings that are looked at on the way to a prompt: prompts that are prefixes of each other could go on for
-/// as long as a context.
+/// Branchings that are looked at on the way to a prompt: prompts that are prefixes of each other could go on
+/// for as long as a context.
 const MAX_DEPTH: usize = 64;
 
 /// Bytes of cache kept for prefixes between calls.
@@ -163,8 +163,8 @@ pub(super) struct Prefixes {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// By the number of sequences of the context that saved and the tokens: llama.cpp takes a saved sequence only
-    /// into a context with as many.
+    /// By the number of sequences of the context that saved and the tokens: llama.cpp takes a saved sequence
+    /// only into a context with as many.
     entries: HashMap<(usize, Vec<u32>), (Arc<Saved>, u64)>,
     bytes: usize,
     /// Counts uses.

@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: `compute_format` converts with it, `merge` brings a merged model back to a size.
 //!
-//! **Invariant:** a source is a file that was validated and that llama.cpp has opened: what the quantiser asserts holds.
+//! **Invariant:** a source is a file that was validated and that llama.cpp has opened: what the quantiser
+//! asserts holds.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -11,8 +12,8 @@ use llama_cpp_sys_2 as sys;
 
 macro_rules! file_types {
     ($($variant:ident = $ftype:ident, $name:literal;)*) => {
-        /// What a model file as a whole is called: `general.file_type`, and the words of `llama-quantize`. Those that need an
-        /// importance matrix (`iq1`, `iq2`, `iq3_xxs`, `q2_k_s`) are not here.
+        /// What a model file as a whole is called: `general.file_type`, and the words of `llama-quantize`.
+        /// Those that need an importance matrix (`iq1`, `iq2`, `iq3_xxs`, `q2_k_s`) are not here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "named as in llama.cpp")]
         #[expect(non_camel_case_types, reason = "named as in llama.cpp")]
@@ -68,16 +69,16 @@ impl FileType {
         Self::ALL.iter().copied().find(|file_type| file_type.name().eq_ignore_ascii_case(name))
     }
 
-    /// Has llama.cpp write the model `source` in this format to `target`, all matrices alike if `pure`. Whether it says that
-    /// it succeeded; why not, it does not say.
+    /// Has llama.cpp write the model `source` in this format to `target`, all matrices alike if `pure`.
+    /// Whether it says that it succeeded; why not, it does not say.
     pub fn quantize(self, source: &Path, target: &Path, threads: usize, pure: bool) -> bool {
         let text = |path: &Path| path.to_str().and_then(|text| CString::new(text).ok());
         let (Some(source), Some(target)) = (text(source), text(target)) else { return false };
         #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
-        // SAFETY: both paths are NUL-terminated and outlive the call; the parameters are llama.cpp's defaults with
-        // plain numbers changed, so every pointer in them is null; exceptions end inside the function. The source
-        // was validated and opened by llama.cpp before (an invariant of this module), so that no assertion on its
-        // content is left.
+        // SAFETY: both paths are NUL-terminated and outlive the call; the parameters are llama.cpp's defaults
+        // with plain numbers changed, so every pointer in them is null; exceptions end inside the function.
+        // The source was validated and opened by llama.cpp before (an invariant of this module), so that no
+        // assertion on its content is left.
         unsafe {
             let mut params = sys::llama_model_quantize_default_params();
             params.ftype = self.id() as sys::llama_ftype;

@@ -1,6 +1,7 @@
 //! Logits of all positions by llama.cpp, and likelihoods from them, for comparison with the trainer.
 //!
-//! Where in the flow: tests, the perplexity of `merge`, and whatever checks that the trainer computes what llama.cpp computes.
+//! Where in the flow: tests, the perplexity of `merge`, and whatever checks that the trainer computes what
+//! llama.cpp computes.
 //!
 //! **Invariant:** the textbook computation: no flash attention, an `f32` cache, one batch.
 

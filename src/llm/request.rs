@@ -98,8 +98,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// The key of this completion's noise, given its prompt's tokens: [`crate::rng::uniform`] takes it with the
-    /// position and the token. Equal keys on different prompts, and different samples of one prompt, are
+    /// The key of this completion's noise, given its prompt's tokens: [`crate::rng::uniform`] takes it with
+    /// the position and the token. Equal keys on different prompts, and different samples of one prompt, are
     /// independent; nothing else (order, neighbours, restarts) has a part in it.
     pub(super) fn noise_key(&self, prompt: &[u32]) -> u64 {
         let digest = blake3::hash(bytemuck::cast_slice(prompt));

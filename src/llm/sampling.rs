@@ -41,8 +41,8 @@ impl Sampling {
     }
 }
 
-/// Logits that far (in nats, after the temperature) below the largest are never drawn: together they have less
-/// than 49k e^-30 = 5e-9 of the probability in a vocabulary of 49k tokens.
+/// Logits that far (in nats, after the temperature) below the largest are never drawn: together they have
+/// less than 49k e^-30 = 5e-9 of the probability in a vocabulary of 49k tokens.
 const NEGLIGIBLE: f32 = 30.0;
 
 impl Request {
@@ -69,8 +69,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// The token at `position` (0 for the first generated one) of `request`'s completion under its noise `key`.
-    /// `logits` (V); `generated`: what this completion has so far, in any order.
+    /// The token at `position` (0 for the first generated one) of `request`'s completion under its noise
+    /// `key`. `logits` (V); `generated`: what this completion has so far, in any order.
     ///
     /// # Errors
     /// A logit is not a number, or the restriction leaves no token.
@@ -85,7 +85,8 @@ impl Sampler {
         let sampling = &request.sampling;
         self.restrict(logits, &request.restriction);
         self.penalize(sampling, generated);
-        // Without an early exit these are vector instructions: two passes over the vocabulary for every token.
+        // Without an early exit these are vector instructions: two passes over the vocabulary for every
+        // token.
         if self.logits.iter().fold(false, |found, logit| found | logit.is_nan())
             && let Some(token) = self.logits.iter().position(|logit| logit.is_nan())
         {
@@ -139,8 +140,8 @@ impl Sampler {
         }
     }
 
-    /// Makes candidates of the tokens that can be drawn, in the order of their ids, by lowering a threshold from
-    /// the largest logit until what the filters keep is above it. Returns the sum of the weights
+    /// Makes candidates of the tokens that can be drawn, in the order of their ids, by lowering a threshold
+    /// from the largest logit until what the filters keep is above it. Returns the sum of the weights
     /// `exp((logit - max) / temperature)` that top-p is a share of, where that is of all tokens.
     fn collect(&mut self, max: f32, sampling: &Sampling) -> Option<f64> {
         let scale = sampling.temperature.recip();
@@ -221,9 +222,9 @@ fn by_likelihood(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
 
 /// `exp((logit - max) * scale)` over all logits, to about 1e-6 of the sum.
 ///
-/// The sum decides only where the nucleus ends, so a polynomial in single precision is enough (Cephes' `expf`,
-/// relative error below 2e-7); written so that it becomes vector instructions, with an order of summation that
-/// does not depend on their width.
+/// The sum decides only where the nucleus ends, so a polynomial in single precision is enough (Cephes'
+/// `expf`, relative error below 2e-7); written so that it becomes vector instructions, with an order of
+/// summation that does not depend on their width.
 fn sum_of_weights(logits: &[f32], max: f32, scale: f32) -> f64 {
     const LANES: usize = 16;
     let mut lanes = [0.0_f32; LANES];

@@ -3,8 +3,8 @@
 //! Where in the flow: `evol doctor` prints it, the manifest of a run records it, because results are
 //! reproducible bit by bit only with the same instruction sets.
 //!
-//! **Invariant:** llama.cpp is asked once: every call builds its answer anew in one buffer of the process, so that two
-//! threads which ask at the same time read each other's half, or break the heap (both were seen).
+//! **Invariant:** llama.cpp is asked once: every call builds its answer anew in one buffer of the process, so
+//! that two threads which ask at the same time read each other's half, or break the heap (both were seen).
 
 use std::ffi::CStr;
 use std::sync::LazyLock;
@@ -17,8 +17,9 @@ pub fn system_info() -> Vec<String> {
     static INFO: LazyLock<Vec<String>> = LazyLock::new(|| {
         #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
         let text = {
-            // SAFETY: takes no arguments, may be called before the backend is started, and returns a NUL-terminated
-            // string in a buffer that only the same function changes, which nobody calls but this, once.
+            // SAFETY: takes no arguments, may be called before the backend is started, and returns a
+            // NUL-terminated string in a buffer that only the same function changes, which nobody calls but
+            // this, once.
             unsafe { CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) }
         };
         parse(&text.to_string_lossy())

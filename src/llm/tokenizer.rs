@@ -1,7 +1,7 @@
 //! Text to tokens and back.
 //!
-//! Where in the flow: the engine tokenises prompts with [`encode_list`]; the trainer uses [`Tokenizer`], which
-//! loads the vocabulary without the weights, so that both sides see the same tokens.
+//! Where in the flow: the engine tokenises prompts with [`encode_list`]; the trainer uses [`Tokenizer`],
+//! which loads the vocabulary without the weights, so that both sides see the same tokens.
 //!
 //! **Invariant:** parts are tokenised one after the other, and what a part becomes depends on the tokens
 //! before it only through the last one: the tokens of leading parts are a prefix of the tokens of all.
@@ -20,8 +20,8 @@ pub(super) fn encode(model: &Model, parts: &[Part]) -> Result<Vec<u32>, Error> {
     Ok(with_one_bos(model, tokens))
 }
 
-/// [`encode`] for each of a list of prompts, given as leading parts and the rest, with the number of tokens of the
-/// leading parts. Leading parts that come again are not tokenised again.
+/// [`encode`] for each of a list of prompts, given as leading parts and the rest, with the number of tokens
+/// of the leading parts. Leading parts that come again are not tokenised again.
 pub(super) fn encode_list<'p>(
     model: &Model,
     prompts: impl Iterator<Item = (&'p [Part], &'p [Part])>,

@@ -3,17 +3,18 @@
 //! Where in the flow: between a call of the engine and its loop (`generate.rs`, `score.rs`).
 //!
 //! llama.cpp can put several threads on one batch, but they meet at a spinning barrier after every operation,
-//! some thousand times per token; when another program takes one of the cores for a moment, all wait (measured
-//! on two busy cores: 200 ms per token instead of 10). Workers with one thread each never wait for each other,
-//! and a few sequences per worker are enough to use the arithmetic of a core (tokens per CPU second with the
-//! default model after a prefix of 256 tokens: 156 at width 4, 188 at 8, 220 at 16, 231 at 32).
+//! some thousand times per token; when another program takes one of the cores for a moment, all wait
+//! (measured on two busy cores: 200 ms per token instead of 10). Workers with one thread each never wait for
+//! each other, and a few sequences per worker are enough to use the arithmetic of a core (tokens per CPU
+//! second with the default model after a prefix of 256 tokens: 156 at width 4, 188 at 8, 220 at 16, 231 at
+//! 32).
 //!
 //! Where results do not depend on the schedule (`Determinism::Exact`), a worker takes the next group of
-//! prompts when it is out of work, and half of what waits for another (the last one too) when there is none. Elsewhere who works on what is
-//! settled before anything runs.
+//! prompts when it is out of work, and half of what waits for another (the last one too) when there is none.
+//! Elsewhere who works on what is settled before anything runs.
 //!
-//! **Invariant:** under `Determinism::Scheduled`, who works on what is a function of the list and the options,
-//! never of time.
+//! **Invariant:** under `Determinism::Scheduled`, who works on what is a function of the list and the
+//! options, never of time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -65,8 +66,8 @@ impl Layout {
         Self { workers, threads: threads / workers, width, room: width }
     }
 
-    /// For `jobs` of which `n_seq` can be in progress at once. Contexts for few have room for many, because what is
-    /// kept of prefixes fits contexts with as many sequences only.
+    /// For `jobs` of which `n_seq` can be in progress at once. Contexts for few have room for many, because
+    /// what is kept of prefixes fits contexts with as many sequences only.
     pub(super) fn side_by_side(threads: usize, n_seq: usize, jobs: usize) -> Self {
         let layout = Self::new(threads, n_seq.min(jobs));
         Self { room: layout.width.max(Self::new(threads, n_seq).width), ..layout }
@@ -128,9 +129,9 @@ impl Queue {
     }
 }
 
-/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `shape` for their number of threads;
-/// `common`: the tokens that all of them begin with and that the plan holds.
-/// Results come with their indices, in no particular order.
+/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `shape` for their number of
+/// threads; `common`: the tokens that all of them begin with and that the plan holds. Results come with their
+/// indices, in no particular order.
 pub(super) fn run<T: Send>(
     engine: &mut Engine,
     layout: Layout,
@@ -220,7 +221,8 @@ mod tests {
     fn a_worker_without_work_takes_groups_then_half_of_what_another_has() {
         let queue = Queue::shared(vec![vec![0, 1, 2, 3, 4], vec![5]], 2);
         let taken: Vec<Option<usize>> = [0, 1, 1, 1, 0, 0, 0, 1].map(|worker| queue.next(worker)).to_vec();
-        // Worker 1 takes the second group, then half of the four that worker 0 has left, then finds none to share.
+        // Worker 1 takes the second group, then half of the four that worker 0 has left, then finds none to
+        // share.
         assert_eq!(taken, [Some(0), Some(5), Some(3), Some(4), Some(1), Some(2), None, None]);
         // What is left over from a half goes to who has nothing to do: of three two, of one that one.
         for (waiting, stolen) in [(vec![0, 1, 2, 3], [Some(2), Some(3)]), (vec![0, 1], [Some(1), None])] {

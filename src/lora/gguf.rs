@@ -7,8 +7,9 @@
 //! `lora`, and scales by `adapter.lora.alpha` (f32) over the number of columns of `lora_b`; without alpha,
 //! or with 0, it does not scale.
 //!
-//! **Invariant:** tensors are written as f32 exactly as they are in memory: rows are in GGUF order already. Only B of a
-//! projection with an alpha of its own is multiplied, because files have one alpha; ranks may differ.
+//! **Invariant:** tensors are written as f32 exactly as they are in memory: rows are in GGUF order already.
+//! Only B of a projection with an alpha of its own is multiplied, because files have one alpha; ranks may
+//! differ.
 
 use std::path::Path;
 

@@ -8,8 +8,8 @@
 //! `gguf[2 i] = hf[i]` and `gguf[2 i + 1] = hf[i + D/2]`. It concerns rows of the product `B A`, hence rows
 //! of B; A is the same in both worlds. Source: `conversion/llama.py` of llama.cpp, `permute`.
 //!
-//! **Invariant:** reading what was written restores every bit, unless projections had alphas of their own, which no file
-//! that is written here names: llama.cpp's converter would not look at them.
+//! **Invariant:** reading what was written restores every bit, unless projections had alphas of their own,
+//! which no file that is written here names: llama.cpp's converter would not look at them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -121,8 +121,8 @@ impl LoraWeights {
 
     /// Reads a PEFT folder made for a base of this shape.
     ///
-    /// Rank-stabilised scaling (`use_rslora`, alpha / sqrt r) becomes an alpha of the same scaling. Patterns may name
-    /// projections, not layers. Weight decomposition, biases and fully trained modules are refused.
+    /// Rank-stabilised scaling (`use_rslora`, alpha / sqrt r) becomes an alpha of the same scaling. Patterns
+    /// may name projections, not layers. Weight decomposition, biases and fully trained modules are refused.
     ///
     /// # Errors
     /// Names the file, the tensor or field, what was found and expected.

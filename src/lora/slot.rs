@@ -76,9 +76,9 @@ impl Slot {
 }
 
 impl LoraWeights {
-    /// Every tensor in the order of [`LoraWeights::data`], with its shape, slowest axis first, as files have it: they name one
-    /// alpha for all, because llama.cpp and its converter know no other, so B of a projection with an alpha of its own is
-    /// multiplied by what that would have done.
+    /// Every tensor in the order of [`LoraWeights::data`], with its shape, slowest axis first, as files have
+    /// it: they name one alpha for all, because llama.cpp and its converter know no other, so B of a
+    /// projection with an alpha of its own is multiplied by what that would have done.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (Slot, [usize; 2], Cow<'_, [f32]>)> {
         self.pairs.iter().flat_map(|pair| {
             let r = pair.rank;

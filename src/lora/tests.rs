@@ -61,8 +61,8 @@ fn both_formats_read_back_bit_for_bit() {
     }
 }
 
-/// Every projection with a rank and an alpha of its own: files have one alpha, so there B is multiplied, and the product of
-/// scaling, B and A is the same.
+/// Every projection with a rank and an alpha of its own: files have one alpha, so there B is multiplied, and
+/// the product of scaling, B and A is the same.
 #[test]
 fn ranks_and_alphas_of_projections_survive() {
     use TargetModule::{DownProj, QProj, VProj};

@@ -2,12 +2,13 @@
 //!
 //! Where in the flow: `cli` reads both, calls [`merge`], and compares perplexities.
 //!
-//! Every adapted weight becomes `W + s · B · A`, computed in f32 from the decoded base. f32, f16 and bf16 are written from
-//! here; a quantised file is made by llama.cpp's own quantiser from an f32 one that lies beside it meanwhile. Tokenizer,
-//! template and everything else are the base's.
+//! Every adapted weight becomes `W + s · B · A`, computed in f32 from the decoded base. f32, f16 and bf16 are
+//! written from here; a quantised file is made by llama.cpp's own quantiser from an f32 one that lies beside
+//! it meanwhile. Tokenizer, template and everything else are the base's.
 //!
-//! **Invariant:** one tensor is in memory at a time, and the name holds a complete model or what it held before.
-//! **Invariant:** the bytes are a function of base, adapter and format (of llama.cpp's version too, if quantised).
+//! **Invariant:** one tensor is in memory at a time, and the name holds a complete model or what it held
+//! before. **Invariant:** the bytes are a function of base, adapter and format (of llama.cpp's version too,
+//! if quantised).
 
 mod error;
 #[cfg(test)]
@@ -38,7 +39,8 @@ pub fn file_type(base: &Gguf) -> Option<FileType> {
 /// Writes the merged model to `out`.
 ///
 /// # Errors
-/// A tensor cannot be decoded, a weight does not fit into f16, the file cannot be written, or llama.cpp refuses.
+/// A tensor cannot be decoded, a weight does not fit into f16, the file cannot be written, or llama.cpp
+/// refuses.
 pub fn merge(
     base: &Gguf,
     adapter: &LoraWeights,

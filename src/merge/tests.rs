@@ -1,4 +1,5 @@
-//! Tests on a file of one layer; `tests/it/merge.rs` has the real model, llama.cpp's quantiser and perplexity.
+//! Tests on a file of one layer; `tests/it/merge.rs` has the real model, llama.cpp's quantiser and
+//! perplexity.
 
 use super::*;
 use crate::gguf::NewTensor;

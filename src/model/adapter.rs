@@ -2,8 +2,8 @@
 //!
 //! Where in the flow: made from [`LoraWeights`] at the start of a pass; gradients have the same layout.
 //!
-//! **Invariant:** the dropout mask of a branch is a function of (the row's key, layer, projection): backward and
-//! a repeated forward see the same one.
+//! **Invariant:** the dropout mask of a branch is a function of (the row's key, layer, projection): backward
+//! and a repeated forward see the same one.
 
 use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::lora::{Branch, Gradient};

@@ -1,9 +1,9 @@
 //! The backward pass: from the loss down to the lowest adapted projection.
 //!
-//! `d_stream` starts as the gradient of the last layer's output and collects, layer by layer, what each
-//! block adds to it; what a block's linear layers read (norms, silu·up) is computed again from what forward
-//! saved. Gradients of `gate` and `up` replace their values, so a row is used up by its backward pass.
-//! With checkpointing only the last segment is what forward left; the others are computed again, one at a time.
+//! `d_stream` starts as the gradient of the last layer's output and collects, layer by layer, what each block
+//! adds to it; what a block's linear layers read (norms, silu·up) is computed again from what forward saved.
+//! Gradients of `gate` and `up` replace their values, so a row is used up by its backward pass. With
+//! checkpointing only the last segment is what forward left; the others are computed again, one at a time.
 //! Source: the chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
 //!
 //! **Invariant:** only adapter tensors have gradients, and nothing is computed below the lowest of them.
@@ -71,9 +71,10 @@ pub(super) fn forward_backward<T: Real>(
     loss
 }
 
-/// Computes again what later layers have overwritten of `layer`: if it is the last of its segment all of that, from the
-/// checkpoint before it. The same ops on the same numbers give the same bits. Returns whether this layer was the last that
-/// forward went through, so that what its feed-forward block shares with others is still there.
+/// Computes again what later layers have overwritten of `layer`: if it is the last of its segment all of
+/// that, from the checkpoint before it. The same ops on the same numbers give the same bits. Returns whether
+/// this layer was the last that forward went through, so that what its feed-forward block shares with others
+/// is still there.
 fn recompute<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, layer: usize) -> bool {
     if layer + 1 == pass.model.config().num_hidden_layers {
         return true;
@@ -129,8 +130,8 @@ struct Sink<'a, T> {
 }
 
 impl<T: Real> Step<'_, T> {
-    /// Turns the gradient of the layer's output into that of `middle`. With `is_fresh`, `shared` still has the block's norm and
-    /// its silu·up. False: nothing further down is trained.
+    /// Turns the gradient of the layer's output into that of `middle`. With `is_fresh`, `shared` still has
+    /// the block's norm and its silu·up. False: nothing further down is trained.
     fn feed_forward_block(
         &self,
         middle: &[T],
@@ -196,8 +197,8 @@ impl<T: Real> Step<'_, T> {
         }
     }
 
-    /// Linear layers with the same input `x` and the branches beside them: adds to the adapter's gradients, and
-    /// overwrites `dx` unless nothing that made `x` is trained; returns whether something is.
+    /// Linear layers with the same input `x` and the branches beside them: adds to the adapter's gradients,
+    /// and overwrites `dx` unless nothing that made `x` is trained; returns whether something is.
     fn project<const N: usize>(
         &self,
         modules: [TargetModule; N],

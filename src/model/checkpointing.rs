@@ -15,13 +15,13 @@ pub enum GradientCheckpointing {
     /// Every layer keeps what backward needs: fastest.
     #[default]
     None,
-    /// All but what feed-forward blocks leave: they have two thirds of a LLaMA layer's memory, and computing them again, without
-    /// their last product, is half of a forward pass.
+    /// All but what feed-forward blocks leave: they have two thirds of a LLaMA layer's memory, and computing
+    /// them again, without their last product, is half of a forward pass.
     FeedForward,
     /// Only the stream between layers is kept, and every layer but the last is computed again: smallest.
     Layer,
-    /// The same by so many layers. With L layers, √L of them take the least memory if a layer keeps much more than the
-    /// stream between two.
+    /// The same by so many layers. With L layers, √L of them take the least memory if a layer keeps much more
+    /// than the stream between two.
     Every(NonZeroUsize),
 }
 

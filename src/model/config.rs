@@ -3,7 +3,8 @@
 //! Where in the flow: read first, so that every later check has something to compare with.
 //!
 //! **Invariant:** a configuration exists only for a model that the forward pass computes exactly: what would
-//! be computed differently (experts, `longrope`, partial rotation, sliding windows) is refused here by its key.
+//! be computed differently (experts, `longrope`, partial rotation, sliding windows) is refused here by its
+//! key.
 //!
 //! Source of the keys: `docs/gguf.md` of ggml and `llm_load_hparams` of llama.cpp.
 
@@ -108,7 +109,8 @@ fn refuse_variants(gguf: &Gguf) -> Result<(), Error> {
     Ok(())
 }
 
-/// As llama.cpp reads it: linear if no type is named, with the factor also under the key of files before 2023-10.
+/// As llama.cpp reads it: linear if no type is named, with the factor also under the key of files before
+/// 2023-10.
 fn rope_scaling(gguf: &Gguf, context: usize) -> Result<Scaling, Error> {
     let (key, old_key) = ("llama.rope.scaling.factor", "llama.rope.scale_linear");
     let (key, factor) = match gguf.optional_f32(key)? {

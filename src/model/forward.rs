@@ -68,8 +68,8 @@ impl Llama {
     }
 
     /// Adds the gradient of `loss_scale * nll` to `grads.data` (same layout as `adapter`); returns the
-    /// unscaled loss. `noise` is the randomness of this row; with no dropout and no noise on embeddings its key is
-    /// ignored.
+    /// unscaled loss. `noise` is the randomness of this row; with no dropout and no noise on embeddings its
+    /// key is ignored.
     ///
     /// # Panics
     /// Also if the workspace was not made for training.
@@ -155,8 +155,8 @@ impl<'a, T: Real> Pass<'a, T> {
         }
     }
 
-    /// One layer. Without `writes_output` the stream behind it is as it was: all that backward needs of the layer is there
-    /// without the last product.
+    /// One layer. Without `writes_output` the stream behind it is as it was: all that backward needs of the
+    /// layer is there without the last product.
     pub(super) fn run_layer(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
         let (slot, [x, _]) = (ws.segments.slot(layer), ws.segments.places(layer));
         let Workspace { index, rope_table, stream, attention, shared, scratch, .. } = &mut *ws;

@@ -3,8 +3,8 @@
 //! Where in the flow: [`Llama::load`] stands between an arbitrary file and the passes, which rely on every
 //! tensor being there with the right shape and a format that is decoded.
 //!
-//! **Invariant:** weights stay in their blocks in the mapped file; only norms and biases (a few thousand numbers)
-//! are decoded into memory. Nothing is ever written to them.
+//! **Invariant:** weights stay in their blocks in the mapped file; only norms and biases (a few thousand
+//! numbers) are decoded into memory. Nothing is ever written to them.
 
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -159,7 +159,8 @@ impl Llama {
 const CHECKED_AT_ONCE: usize = 1 << 16;
 
 fn require_finite(gguf: &Gguf, tensor: &str, first: usize, values: &[f32]) -> Result<(), Error> {
-    // Zero times a number is zero unless the number is none: a sum without a branch, which becomes vector code.
+    // Zero times a number is zero unless the number is none: a sum without a branch, which becomes vector
+    // code.
     let sum: f32 = values.iter().map(|value| 0.0 * value).sum();
     if sum.is_finite() {
         return Ok(());

@@ -5,15 +5,16 @@
 //!
 //! Shapes: T tokens, C `hidden_size`, H·D and K·D columns of queries and keys, F `intermediate_size`, R rank.
 //! Per token and layer backward needs 2C + 2HD + 2KD + 2F numbers, and a few for norms, softmax and adapters;
-//! the inputs of the linear layers (norms, silu·up) are computed again from them.
-//! With checkpointing (Chen et al. 2016, arXiv:1604.06174) layers are divided into segments: of each only the stream before
-//! it (C numbers per token) is kept, and its layers' numbers are computed again when backward comes to it, in buffers that
-//! all segments share. With `feed-forward` (selective, as in Korthikanti et al. 2022, arXiv:2205.05198, but with the blocks that
-//! have most of a LLaMA's memory) there is one segment, whose feed-forward blocks share their buffers.
+//! the inputs of the linear layers (norms, silu·up) are computed again from them. With checkpointing (Chen et
+//! al. 2016, arXiv:1604.06174) layers are divided into segments: of each only the stream before it (C numbers
+//! per token) is kept, and its layers' numbers are computed again when backward comes to it, in buffers that
+//! all segments share. With `feed-forward` (selective, as in Korthikanti et al. 2022, arXiv:2205.05198, but
+//! with the blocks that have most of a LLaMA's memory) there is one segment, whose feed-forward blocks share
+//! their buffers.
 //!
-//! **Invariant:** what [`Workspace::bytes`] says is what [`Workspace::new`] allocates: one walks over the other's buffers.
-//! **Invariant:** a buffer's length is that of the current row, its capacity that of the longest: resizing
-//! never allocates.
+//! **Invariant:** what [`Workspace::bytes`] says is what [`Workspace::new`] allocates: one walks over the
+//! other's buffers. **Invariant:** a buffer's length is that of the current row, its capacity that of the
+//! longest: resizing never allocates.
 
 use super::adapter::GROUPS;
 use super::row::{PackedRow, RowIndex};
@@ -44,7 +45,8 @@ pub struct Workspace<T = f32> {
     pub(super) rope_table: Buffer<T>,
     /// (T, C) each, the residual stream between layers, at the places that [`Segments`] names.
     pub(super) stream: Vec<Buffer<T>>,
-    /// What the attention of each layer of a segment leaves for backward; without training one that all layers use.
+    /// What the attention of each layer of a segment leaves for backward; without training one that all
+    /// layers use.
     pub(super) attention: Vec<AttentionBuffers<T>>,
     /// The same of feed-forward blocks.
     pub(super) feed_forward: Vec<FeedForwardBuffers<T>>,

@@ -136,8 +136,8 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Compares `gradient` (d loss / d input) with central differences of `loss` at every element of `input`.
 ///
 /// The step is h = 1e-5·max(1, |x|): the truncation error, O(h²) ≈ 1e-10, and the rounding error,
-/// O(eps·|loss|/h) ≈ 1e-11·|loss|, are then about equal. The bound of 1e-6, relative to the larger of 1 and the
-/// gradient, leaves a factor of 1e4 for sums over hundreds of terms, and any wrong term breaks it.
+/// O(eps·|loss|/h) ≈ 1e-11·|loss|, are then about equal. The bound of 1e-6, relative to the larger of 1 and
+/// the gradient, leaves a factor of 1e4 for sums over hundreds of terms, and any wrong term breaks it.
 #[track_caller]
 pub(crate) fn assert_gradient(
     what: &str,

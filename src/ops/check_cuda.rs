@@ -1,4 +1,5 @@
-//! Ops on the device of the tests: a real GPU if a driver is installed, else the simulated one with all its checks.
+//! Ops on the device of the tests: a real GPU if a driver is installed, else the simulated one with all its
+//! checks.
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,8 +24,9 @@ pub(crate) struct Cuda {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Runs a test on activations of every type, with blocks and warps in both orders. On the simulated device there must be no race, no access
-/// outside of a tensor, no read of what nothing wrote, and nothing left at the end.
+/// Runs a test on activations of every type, with blocks and warps in both orders. On the simulated device
+/// there must be no race, no access outside of a tensor, no read of what nothing wrote, and nothing left at
+/// the end.
 #[track_caller]
 pub(crate) fn on_cuda(test: impl Fn(&Cuda, Dtype)) {
     let run = |model, order, act| {
@@ -146,8 +148,9 @@ impl Cuda {
         }
     }
 
-    /// Compares a tensor with what the CPU makes of the same inputs: 1e-5 in f32, for other orders of the same sums; 2e-2 and a cosine of
-    /// 0.999 where results and what comes between are rounded to 16 bits (2^-9 each for bf16, less for f16).
+    /// Compares a tensor with what the CPU makes of the same inputs: 1e-5 in f32, for other orders of the
+    /// same sums; 2e-2 and a cosine of 0.999 where results and what comes between are rounded to 16 bits
+    /// (2^-9 each for bf16, less for f16).
     #[track_caller]
     pub(crate) fn assert_near(&self, what: &str, act: Dtype, tensor: Tensor, wanted: &[f32]) {
         let got = self.get(tensor);

@@ -1,4 +1,5 @@
-//! CUDA twin of [`QuantMatrix`]: a weight matrix on the device, in its blocks: `kernels/quant_matrix.cu` decodes what is used.
+//! CUDA twin of [`QuantMatrix`]: a weight matrix on the device, in its blocks: `kernels/quant_matrix.cu`
+//! decodes what is used.
 
 use std::ops::Range;
 

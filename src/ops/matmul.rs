@@ -9,8 +9,8 @@
 use crate::device::CpuDevice;
 use crate::tensor::{Matrix, MatrixMut, Real, gemm};
 
-/// Columns of a tile: a multiple of the 48 that an AVX-512 kernel of `gemm` writes at a time, and a divisor of common
-/// layer sizes (576 = 3 tiles, 1536 = 8), so that threads get equal shares.
+/// Columns of a tile: a multiple of the 48 that an AVX-512 kernel of `gemm` writes at a time, and a divisor
+/// of common layer sizes (576 = 3 tiles, 1536 = 8), so that threads get equal shares.
 pub(super) const TILE_COLS: usize = 192;
 /// Rows of a tile. `gemm` repacks `b` for every tile; 256 rows hide that (64 rows cost a third of the speed).
 const TILE_ROWS: usize = 256;
@@ -58,8 +58,8 @@ pub fn matmul<T: Real>(
     matmul_plus(cpu, alpha, a, b, beta, c, None);
 }
 
-/// As [`matmul`], and adds a product of low rank to every tile as soon as it is there: it is still in the cache then,
-/// so that the addition costs its arithmetic alone, not another way through memory.
+/// As [`matmul`], and adds a product of low rank to every tile as soon as it is there: it is still in the
+/// cache then, so that the addition costs its arithmetic alone, not another way through memory.
 ///
 /// # Panics
 /// If the shapes do not fit.

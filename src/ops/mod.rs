@@ -1,8 +1,8 @@
 //! One folder per operation, forward and backward.
 //!
-//! `mod.rs` of an op is its contract: the formula, the shapes, the source; it checks lengths once and
-//! matches on [`Device`](crate::device::Device). `cpu.rs` is the definition and the CPU backend; `cuda.rs` launches the kernel of
-//! the same meaning from `kernels/`, over tensors of a GPU.
+//! `mod.rs` of an op is its contract: the formula, the shapes, the source; it checks lengths once and matches
+//! on [`Device`](crate::device::Device). `cpu.rs` is the definition and the CPU backend; `cuda.rs` launches
+//! the kernel of the same meaning from `kernels/`, over tensors of a GPU.
 //!
 //! Shapes are row-major, last axis fastest: B batch, T tokens, M rows (B·T), C `hidden_size`, H heads,
 //! K kv heads, D `head_dim`, F `intermediate_size`, V vocab, R rank.

@@ -1,10 +1,10 @@
 //! Everything that the page shows, as plain data.
 //!
-//! Where in the flow: the command fills it from the journal, the manifest, `metrics.jsonl` and `eval.json`; `render` reads
-//! it. It can be written and read as JSON, so that a page can be made again without the run.
+//! Where in the flow: the command fills it from the journal, the manifest, `metrics.jsonl` and `eval.json`;
+//! `render` reads it. It can be written and read as JSON, so that a page can be made again without the run.
 //!
-//! **Invariant:** nothing here is trusted: texts may hold markup, numbers may be NaN, lists may be empty, parents may be
-//! missing. What is empty is reported as missing, never drawn.
+//! **Invariant:** nothing here is trusted: texts may hold markup, numbers may be NaN, lists may be empty,
+//! parents may be missing. What is empty is reported as missing, never drawn.
 
 use crate::eval::result::{Evaluation, Generation};
 use serde::{Deserialize, Serialize};

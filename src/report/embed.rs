@@ -1,13 +1,15 @@
 //! The texts of the page as JSON for the script: nodes as columns, generations by item.
 //!
-//! Where in the flow: `render` puts the result into `script type="application/json"` elements; `page.js` takes it apart.
+//! Where in the flow: `render` puts the result into `script type="application/json"` elements; `page.js`
+//! takes it apart.
 //!
-//! Small by simple means: columns instead of objects, one list of words for names that repeat, and of an instruction only what
-//! does not repeat the beginning of its parent's (an evolved instruction often is its parent and a sentence more).
+//! Small by simple means: columns instead of objects, one list of words for names that repeat, and of an
+//! instruction only what does not repeat the beginning of its parent's (an evolved instruction often is its
+//! parent and a sentence more).
 //!
-//! **Invariant:** a parent comes before its children, so what the script follows upwards has an end, whatever ids were given.
-//! **Invariant:** texts fit into the room that they are given, as long as there are no more than some ten thousand rows: long
-//! ones are cut, and say so.
+//! **Invariant:** a parent comes before its children, so what the script follows upwards has an end, whatever
+//! ids were given. **Invariant:** texts fit into the room that they are given, as long as there are no more
+//! than some ten thousand rows: long ones are cut, and say so.
 
 use super::data::{NodeStatus, ReportData, ReportNode};
 use super::text::{count, json_for_html};

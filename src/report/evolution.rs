@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: from the counts, the nodes and the points of the map.
 //!
-//! **Invariant:** lengths and difficulty are those of kept instructions; what was eliminated is in the funnel only.
+//! **Invariant:** lengths and difficulty are those of kept instructions; what was eliminated is in the funnel
+//! only.
 
 use super::chart::{Caption, Look, Mark, Plane, Row, Rows, Series};
 use super::data::{FunnelCell, NodeStatus, ReportData, ReportNode};

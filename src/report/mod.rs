@@ -1,7 +1,7 @@
 //! A run as one HTML page: what was done, why every row is there, and whether it helped.
 //!
-//! Where in the flow: the last thing that is made from a run. The command fills [`ReportData`] from the journal, the
-//! metrics and the evaluation, and writes what [`render`] returns.
+//! Where in the flow: the last thing that is made from a run. The command fills [`ReportData`] from the
+//! journal, the metrics and the evaluation, and writes what [`render`] returns.
 //!
 //! ```text
 //! ReportData ─▶ sections (summary, run, evolution, training, evaluation) ─▶ page ─▶ one file

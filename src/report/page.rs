@@ -2,8 +2,9 @@
 //!
 //! Where in the flow: `render` hands over the sections; the text that comes out is the file.
 //!
-//! **Invariant:** the page loads nothing. Its content security policy forbids every request and allows exactly the script and
-//! the style that are in it, by their hashes: what a text of the data might smuggle in does not run.
+//! **Invariant:** the page loads nothing. Its content security policy forbids every request and allows
+//! exactly the script and the style that are in it, by their hashes: what a text of the data might smuggle in
+//! does not run.
 
 use super::text::escape;
 use sha2::{Digest, Sha256};

@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: from everything else; it computes nothing that is not also in a section below.
 //!
-//! **Invariant:** a difference is called significant only if its test says so, and what was not tested is said to be not known.
+//! **Invariant:** a difference is called significant only if its test says so, and what was not tested is
+//! said to be not known.
 
 use super::data::{NodeStatus, ReportData, RunManifest};
 use super::text::{count, duration, escape, fixed, p_value, percent, share, signed, wilson, words};

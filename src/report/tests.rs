@@ -11,7 +11,8 @@ use crate::eval::result::{
 const HOSTILE: &str =
     "</script><script>window.pwned=1</script><img src=x onerror=alert(1)> \u{2028} \" ' & \0";
 
-/// `n` nodes in lineages of ten, with about 300 bytes of text each: instructions of 150, answers of 300 for every second one.
+/// `n` nodes in lineages of ten, with about 300 bytes of text each: instructions of 150, answers of 300 for
+/// every second one.
 fn rows(n: u64) -> ReportData {
     let sentence = "Describe how the bridge over the river was built, who paid for it, and why it fell. ";
     let nodes: Vec<ReportNode> = (0..n)

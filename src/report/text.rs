@@ -1,6 +1,7 @@
 //! Text for the page: escaping, JSON inside HTML, numbers as words.
 //!
-//! Where in the flow: every section writes through it, so that there is one place where untrusted text becomes markup.
+//! Where in the flow: every section writes through it, so that there is one place where untrusted text
+//! becomes markup.
 //!
 //! **Invariant:** no text of the data reaches the page but through [`escape`] or [`json_for_html`].
 //! **Invariant:** every number has a text; one that is not finite is `n/a`.

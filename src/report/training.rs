@@ -95,8 +95,8 @@ fn table(curves: &[TrainingCurve]) -> String {
     table.html()
 }
 
-/// The adapter's place among the contestants of the evaluation, so that it has the same colour there; without one, a
-/// place after them.
+/// The adapter's place among the contestants of the evaluation, so that it has the same colour there; without
+/// one, a place after them.
 fn place(data: &ReportData, index: usize, name: &str) -> usize {
     let contestants = data.evaluation.as_ref().map_or(&[][..], |evaluation| &evaluation.contestants);
     contestants.iter().position(|contestant| contestant.name == name).unwrap_or(contestants.len() + index)

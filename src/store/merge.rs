@@ -1,12 +1,14 @@
 //! Joining journals that hold different roots.
 //!
-//! In the flow: `evolve` checks that the parts belong together and calls [`merge`]. Rows are copied in the order of their ids, one
-//! from each part at a time, so that memory does not grow with them and every page of the new file is filled in turn.
+//! In the flow: `evolve` checks that the parts belong together and calls [`merge`]. Rows are copied in the
+//! order of their ids, one from each part at a time, so that memory does not grow with them and every page of
+//! the new file is filled in turn.
 //!
-//! Durability: the new file is built beside its place without a journal of its own, and gets its name when it is whole and on
-//! disk. What a killed merge leaves is overwritten by the next.
+//! Durability: the new file is built beside its place without a journal of its own, and gets its name when it
+//! is whole and on disk. What a killed merge leaves is overwritten by the next.
 //!
-//! **Invariant:** the rows of the new journal are a function of the parts' rows, whatever the order of the parts.
+//! **Invariant:** the rows of the new journal are a function of the parts' rows, whatever the order of the
+//! parts.
 
 use super::{Error, FILE_NAME, schema};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
@@ -24,7 +26,8 @@ const PART_CACHE: i64 = 256;
 /// Rows between two calls of `progress`.
 const STEP: u64 = 50_000;
 
-/// What may lie where a merged run is made: parts, job scripts with their logs, and what an earlier merge left.
+/// What may lie where a merged run is made: parts, job scripts with their logs, and what an earlier merge
+/// left.
 const MAY_LIE_THERE: [&str; 2] = ["shards", "slurm"];
 
 /// A table, and the columns of its key; the first is the id of a node.
@@ -50,12 +53,14 @@ pub struct Heading {
     pub meta: Vec<(String, String)>,
 }
 
-/// Makes the journal of the run in `dir` of `heading` and the rows of `parts`, directories of runs that nobody works on and
-/// that [`super::Store::open`] has opened and closed since somebody did. `progress` gets the rows so far.
+/// Makes the journal of the run in `dir` of `heading` and the rows of `parts`, directories of runs that
+/// nobody works on and that [`super::Store::open`] has opened and closed since somebody did. `progress` gets
+/// the rows so far.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::NotARun`], [`Error::Directory`] about `dir`; [`Error::Overlap`] if two parts have a node of the
-/// same id, [`Error::Gap`] if a root is in no part; [`Error::Sqlite`] if a file cannot be read or written.
+/// [`Error::Exists`], [`Error::NotARun`], [`Error::Directory`] about `dir`; [`Error::Overlap`] if two parts
+/// have a node of the same id, [`Error::Gap`] if a root is in no part; [`Error::Sqlite`] if a file cannot be
+/// read or written.
 pub fn merge(
     dir: &Path,
     parts: &[PathBuf],

@@ -11,7 +11,8 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x4556_4F4C;
 /// `PRAGMA user_version`: raised whenever [`TABLES`] changes.
 pub(super) const SCHEMA_VERSION: i64 = 2;
-/// How long to wait for a process that is just ending, or one that looks at the run (`evol status` reads it once).
+/// How long to wait for a process that is just ending, or one that looks at the run (`evol status` reads it
+/// once).
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Prefix of the entries in `meta` that [`Store::bind`] compares.
 pub(super) const FINGERPRINT: &str = "fingerprint.";

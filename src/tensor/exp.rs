@@ -15,7 +15,8 @@ const LOWEST: f32 = -104.0;
 /// Above, the result is infinite (the largest finite number is e^88.72).
 const HIGHEST: f32 = 89.0;
 
-/// e^x within 1.5 units in the last place of normal results; 0 below -104, infinite from 88.73 on, NaN for NaN.
+/// e^x within 1.5 units in the last place of normal results; 0 below -104, infinite from 88.73 on, NaN for
+/// NaN.
 ///
 /// x = n·ln 2 + r with |r| ≤ 0.35, and e^r by its Taylor series to r^7: the first term left out is
 /// 0.35^8/8! = 6e-9, a tenth of the rounding error.
@@ -50,7 +51,8 @@ mod tests {
 
     use super::exp;
 
-    /// 1.5 units in the last place: 2^-23 · 1.5 relative; one half from the last product, the rest from r and the series.
+    /// 1.5 units in the last place: 2^-23 · 1.5 relative; one half from the last product, the rest from r and
+    /// the series.
     #[test]
     fn agrees_with_f64_over_the_normal_range() {
         for i in -870_000..=887_000 {

@@ -91,7 +91,8 @@ pub struct MatrixMut<'a, T> {
     buffer: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a view owns its elements exclusively for 'a, as `&mut [T]` does, and `T: Send` may move between threads.
+// SAFETY: a view owns its elements exclusively for 'a, as `&mut [T]` does, and `T: Send` may move between
+// threads.
 unsafe impl<T: Real> Send for MatrixMut<'_, T> {}
 
 impl<'a, T: Real> MatrixMut<'a, T> {
@@ -169,8 +170,8 @@ fn assert_in_bounds(len: usize, rows: usize, cols: usize, row_stride: usize) {
 
 /// `c = beta · c + alpha · a · b` on the calling thread; with `beta` 0, `c` is written without being read.
 ///
-/// A pure function of its arguments on one machine: the blocking of the `gemm` crate depends on the shapes and the
-/// CPU's caches only.
+/// A pure function of its arguments on one machine: the blocking of the `gemm` crate depends on the shapes
+/// and the CPU's caches only.
 ///
 /// # Panics
 /// If the shapes do not fit: `a` (M, K), `b` (K, N), `c` (M, N).

@@ -3,10 +3,10 @@
 //! Where in the flow: the loop writes it every `save_steps` steps, around validation passes and when it is
 //! interrupted; [`super::train`] reads it at the start.
 //!
-//! The file holds flat tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of `LoraWeights::data`; moments of 8 bits
-//! have scales beside them), and under the metadata key `evol.checkpoint` a JSON object: the progress and the
-//! fingerprint of the run. The position in the data needs no entry of its own: which rows a step trains is a
-//! function of the step (see [`super::pack`]).
+//! The file holds flat tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of `LoraWeights::data`;
+//! moments of 8 bits have scales beside them), and under the metadata key `evol.checkpoint` a JSON object:
+//! the progress and the fingerprint of the run. The position in the data needs no entry of its own: which
+//! rows a step trains is a function of the step (see [`super::pack`]).
 //!
 //! **Invariant:** the name holds a complete checkpoint at every instant (temporary file, fsync, rename, fsync
 //! of the folder). Only the newest is kept.
@@ -208,8 +208,8 @@ pub(super) fn write(
     replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
 }
 
-/// Reads the checkpoint at `path` of the run with `fingerprint` into the adapter and the moments; `None`: there is no such
-/// file, and both stay as they are.
+/// Reads the checkpoint at `path` of the run with `fingerprint` into the adapter and the moments; `None`:
+/// there is no such file, and both stay as they are.
 pub(super) fn read(
     path: &Path,
     fingerprint: &Fingerprint,

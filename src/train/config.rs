@@ -47,8 +47,8 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// The learning rate of B in times of A's, positive (`LoRA+`: Hayou et al. 2024, arXiv:2402.12354).
     pub loraplus_lr_ratio: f64,
-    /// Noise on embeddings in training: even over ±alpha / √(tokens · width) of a sample; 0 is none (Jain et al. 2023,
-    /// arXiv:2310.05914).
+    /// Noise on embeddings in training: even over ±alpha / √(tokens · width) of a sample; 0 is none (Jain et
+    /// al. 2023, arXiv:2310.05914).
     pub neftune_noise_alpha: f64,
     /// Passes over the data, at least 1. Ignored when `max_steps` is set.
     pub num_train_epochs: u64,
@@ -93,7 +93,8 @@ pub struct TrainConfig {
     pub mixed_precision: MixedPrecision,
     /// A validation pass after every so many steps, besides those at the start and the end.
     pub eval_steps: Option<u64>,
-    /// Ends the run after so many validation passes in a row without a better loss, at least 1; needs `eval_steps`.
+    /// Ends the run after so many validation passes in a row without a better loss, at least 1; needs
+    /// `eval_steps`.
     pub early_stopping_patience: Option<u64>,
     /// By how much a loss must be lower to be better, not negative.
     pub early_stopping_threshold: f64,
@@ -174,7 +175,8 @@ impl TrainConfig {
         let mut target_modules = self.target_modules.clone();
         target_modules.sort_unstable();
         target_modules.dedup();
-        // Rank-stabilised scaling as an alpha of the same scaling, so that files say it to tools that know no better.
+        // Rank-stabilised scaling as an alpha of the same scaling, so that files say it to tools that know no
+        // better.
         let alpha = |rank: usize| {
             if self.use_rslora { self.lora_alpha * (rank as f32).sqrt() } else { self.lora_alpha }
         };

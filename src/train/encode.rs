@@ -5,13 +5,14 @@
 //! messages, because both are the same call of the template and the same tokens.
 //!
 //! Loss is on every assistant turn: the tokens of its content and the token that ends the turn. The role
-//! headers, the other turns and what a template writes after the end token (in `ChatML` a newline) carry none.
+//! headers, the other turns and what a template writes after the end token (in `ChatML` a newline) carry
+//! none.
 //!
 //! A model without a chat template is refused ([`Error::NoTemplate`]) rather than given an invented format:
 //! inference would have to guess the same one, and a mismatch degrades a model without any error.
 //!
-//! **Invariant:** a sample is whole, unless the user has asked for cut ones. One longer than the row is dropped and
-//! counted: a cut answer teaches the model to stop in the middle, or never to stop.
+//! **Invariant:** a sample is whole, unless the user has asked for cut ones. One longer than the row is
+//! dropped and counted: a cut answer teaches the model to stop in the middle, or never to stop.
 
 use super::{Error, Overlong};
 use crate::dataset::Example;
@@ -143,8 +144,8 @@ impl Encoded {
     }
 }
 
-/// Tokenises `examples` with the model's own chat template for rows of `max_seq_len` positions; `overlong` decides
-/// about those that do not fit.
+/// Tokenises `examples` with the model's own chat template for rows of `max_seq_len` positions; `overlong`
+/// decides about those that do not fit.
 ///
 /// # Errors
 /// The model has no usable template ([`Error::NoTemplate`], [`Error::NoEndOfTurn`],

@@ -1,8 +1,10 @@
 //! Where a run computes: on the CPU, in the numbers that the loop holds, or on GPUs, in copies of them.
 //!
-//! Where in the flow: the loop asks for gradients, norms and steps, and before it writes something down for the numbers ([`Engine::collect`]).
+//! Where in the flow: the loop asks for gradients, norms and steps, and before it writes something down for
+//! the numbers ([`Engine::collect`]).
 //!
-//! **Invariant:** between two steps adapter and moments are the whole state: collected and given back they make the same run, bit for bit.
+//! **Invariant:** between two steps adapter and moments are the whole state: collected and given back they
+//! make the same run, bit for bit.
 
 use super::moments::{CudaMoments, Moments};
 use super::ranks::Ranks;
@@ -64,8 +66,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Makes the gradient that of `scale` times the loss of all rows, which are added in their order. `on_row` is told of every row that is
-    /// done.
+    /// Makes the gradient that of `scale` times the loss of all rows, which are added in their order.
+    /// `on_row` is told of every row that is done.
     pub(super) fn accumulate(
         &mut self,
         job: &Job<'_>,

@@ -1,9 +1,10 @@
 //! What goes into a run and what comes out of it.
 //!
-//! Where in the flow: `cli` fills a [`Job`] and a [`Host`], calls [`super::train`], renders the [`Event`]s and
-//! prints the [`Outcome`].
+//! Where in the flow: `cli` fills a [`Job`] and a [`Host`], calls [`super::train`], renders the [`Event`]s
+//! and prints the [`Outcome`].
 //!
-//! **Invariant:** a [`Job`] decides the result; a [`Host`] decides only when the run pauses and what is shown.
+//! **Invariant:** a [`Job`] decides the result; a [`Host`] decides only when the run pauses and what is
+//! shown.
 
 use super::engine::Accelerator;
 use super::{DropReason, Encoded, EvalMetrics, StepMetrics, TrainConfig};
@@ -113,7 +114,8 @@ pub enum Event<'a> {
         /// Positions of the whole run.
         total_tokens: u64,
     },
-    /// A loss stands out from those before it: something in these examples is unlike the others, or the rate is too high.
+    /// A loss stands out from those before it: something in these examples is unlike the others, or the rate
+    /// is too high.
     Spike {
         /// The step, counted from 1.
         step: u64,
@@ -167,7 +169,8 @@ pub struct TrainSummary {
     pub validation_loss_before: Option<f64>,
     /// The same with the trained adapter.
     pub validation_loss_after: Option<f64>,
-    /// After how many steps the adapter is taken; fewer than `steps` if the best validation pass was before the end.
+    /// After how many steps the adapter is taken; fewer than `steps` if the best validation pass was before
+    /// the end.
     pub best_step: u64,
     /// Whether early stopping ended the run.
     pub stopped_early: bool,

@@ -1,10 +1,13 @@
-//! A factor on the loss in half precision, so that small gradients do not vanish and large ones do not overflow.
+//! A factor on the loss in half precision, so that small gradients do not vanish and large ones do not
+//! overflow.
 //!
-//! Where in the flow: the loop multiplies a window's loss by it, asks for the norm of the gradient, and divides when it updates. A window whose
-//! gradient is not finite is computed again with half the factor, so no data is lost and a step stays a function of its window.
+//! Where in the flow: the loop multiplies a window's loss by it, asks for the norm of the gradient, and
+//! divides when it updates. A window whose gradient is not finite is computed again with half the factor, so
+//! no data is lost and a step stays a function of its window.
 //!
-//! **Invariant:** it is a power of two, so it changes no digit of what it can represent; and a function of the gradients so far, kept in the checkpoint.
-//! Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; start and interval as PyTorch's `GradScaler`.
+//! **Invariant:** it is a power of two, so it changes no digit of what it can represent; and a function of
+//! the gradients so far, kept in the checkpoint. Source: Micikevicius et al. 2018, arXiv:1710.03740, section
+//! 3.2; start and interval as PyTorch's `GradScaler`.
 
 /// Binary logarithm of the first factor.
 const START: i32 = 16;

@@ -5,8 +5,8 @@
 //!
 //! **Invariant:** after any crash and resume every step has exactly one line: the file is cut to the length
 //! that the checkpoint recorded before the first new line is written, and the lines that a checkpoint counts
-//! on are on disk before it.
-//! **Invariant:** everything but `seconds`, `tokens_per_second` and `peak_memory_bytes` is a function of the run's inputs.
+//! on are on disk before it. **Invariant:** everything but `seconds`, `tokens_per_second` and
+//! `peak_memory_bytes` is a function of the run's inputs.
 
 use super::Error;
 use std::fs::{File, TryLockError};

@@ -6,11 +6,11 @@
 //!                              metrics.jsonl ◀──────┘  └──▶ checkpoint.safetensors
 //! ```
 //!
-//! [`encode()`] turns conversations into token samples with the loss on the answers, [`plan()`] says what a run
-//! will cost, [`train`] runs it or goes on with it.
+//! [`encode()`] turns conversations into token samples with the loss on the answers, [`plan()`] says what a
+//! run will cost, [`train`] runs it or goes on with it.
 //!
-//! **Invariant:** the adapter is a function of (model bytes, samples, [`TrainConfig`]) on one machine: neither
-//! the clock, nor the number of threads, nor where a run was interrupted changes a bit of it.
+//! **Invariant:** the adapter is a function of (model bytes, samples, [`TrainConfig`]) on one machine:
+//! neither the clock, nor the number of threads, nor where a run was interrupted changes a bit of it.
 
 mod checkpoint;
 mod config;

@@ -1,7 +1,8 @@
 //! Samples into rows: which samples share a row, in which order rows are trained, and the row itself.
 //!
 //! Where in the flow: after [`super::encode()`], before the model. An optimiser step trains a *window* of
-//! `micro_batch_size * gradient_accumulation_steps` rows for each device; an epoch's last window may be smaller.
+//! `micro_batch_size * gradient_accumulation_steps` rows for each device; an epoch's last window may be
+//! smaller.
 //!
 //! Packing is first-fit over the epoch's shuffled samples. Rows are as long as what is in them (there is
 //! no padding), so a denser packing would only even out row lengths; first-fit keeps which samples meet in
@@ -137,7 +138,8 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Packs every epoch once to count its steps. Without `max_steps` the run is `epochs` long; with it, as
-    /// many epochs as it takes, the last one cut. A step has the rows of all `ranks`; their number decides nothing else.
+    /// many epochs as it takes, the last one cut. A step has the rows of all `ranks`; their number decides
+    /// nothing else.
     pub(super) fn new(config: &super::TrainConfig, ranks: usize, lengths: Vec<usize>) -> Self {
         let mut timeline = Self {
             lengths,

@@ -35,8 +35,8 @@ pub struct Plan {
     pub validation_tokens: usize,
     /// Longest row: no workspace needs to be longer.
     pub longest_row: usize,
-    /// Share of the first pass's rows that is filled, if every row were the longest. Rows are no longer than what is in
-    /// them, so what is missing costs no time.
+    /// Share of the first pass's rows that is filled, if every row were the longest. Rows are no longer than
+    /// what is in them, so what is missing costs no time.
     pub packing_efficiency: f64,
     /// What activations would take with checkpointing by layer.
     pub activations_with_checkpointing: u64,
@@ -68,11 +68,13 @@ pub struct DeviceMemory {
     pub available: u64,
 }
 
-/// cuBLAS takes 4 MiB at its first product, and 32 MiB on devices of compute capability 9.0 (NVIDIA, "cuBLAS", `cublasSetWorkspace`).
+/// cuBLAS takes 4 MiB at its first product, and 32 MiB on devices of compute capability 9.0 (NVIDIA,
+/// "cuBLAS", `cublasSetWorkspace`).
 const CUBLAS_BYTES: u64 = 32 << 20;
 
-/// An allowance for what NCCL takes of each of several devices: buffers of 4 MiB for each of up to 32 channels and two neighbours in a ring
-/// (NVIDIA, "NCCL", `NCCL_BUFFSIZE`, `NCCL_MAX_NCHANNELS`), and its kernels.
+/// An allowance for what NCCL takes of each of several devices: buffers of 4 MiB for each of up to 32
+/// channels and two neighbours in a ring (NVIDIA, "NCCL", `NCCL_BUFFSIZE`, `NCCL_MAX_NCHANNELS`), and its
+/// kernels.
 const NCCL_BYTES: u64 = 384 << 20;
 
 impl DeviceMemory {
@@ -85,7 +87,8 @@ impl DeviceMemory {
 /// Bytes of a run, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryPlan {
-    /// The base's tensors. The file is mapped: every page is touched in every step, and shared with other processes.
+    /// The base's tensors. The file is mapped: every page is touched in every step, and shared with other
+    /// processes.
     pub base: u64,
     /// Adapter, gradient, both moments of `AdamW`, and where an adapter to start from stays.
     pub optimizer: u64,
@@ -188,7 +191,8 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     })
 }
 
-/// What a run takes of its only GPU, whose rows have at most `longest_row` tokens; `available` is what is free there.
+/// What a run takes of its only GPU, whose rows have at most `longest_row` tokens; `available` is what is
+/// free there.
 pub fn device_memory(
     model: &Llama,
     config: &TrainConfig,
@@ -212,7 +216,8 @@ pub fn device_memory(
     }
 }
 
-/// That the kernels of the GPUs can compute the model, in the precision that is asked for, and that several can talk.
+/// That the kernels of the GPUs can compute the model, in the precision that is asked for, and that several
+/// can talk.
 pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
     if let Some(Accelerator { devices, precision }) = job.accelerator {
         devices.iter().try_for_each(|device| device.require(precision))?;
@@ -244,7 +249,8 @@ pub(super) fn check_inputs(
     let ranks = config.rank_pattern.values().map(|&rank| ("rank_pattern", rank));
     for (field, rank) in std::iter::once(("r", config.r)).chain(ranks) {
         if rank > model.hidden_size {
-            // More rank than width adds numbers and no meaning; a typo adds more of them than there is memory.
+            // More rank than width adds numbers and no meaning; a typo adds more of them than there is
+            // memory.
             let expected = "no more than the model's hidden size";
             return Err(Error::Config { field, found: rank.to_string(), expected });
         }
@@ -262,8 +268,8 @@ pub(super) fn check_inputs(
     if validation.dropped.is_empty() { Ok(()) } else { validation.require_samples("validate") }
 }
 
-/// An upper bound on the positions of any row: the capacity, or everything there is if that is less, or the longest sample
-/// if rows are not shared.
+/// An upper bound on the positions of any row: the capacity, or everything there is if that is less, or the
+/// longest sample if rows are not shared.
 pub(super) fn longest_row(config: &TrainConfig, train: &Encoded, validation: &Encoded) -> usize {
     let longest = train.lengths().into_iter().max().unwrap_or(0);
     let train = if config.packing { train.positions() } else { longest };

@@ -1,12 +1,13 @@
 //! The copies of a run on GPUs: a rank for each, with the base, the adapter and the moments whole.
 //!
-//! Where in the flow: [`super::engine`] has the steps of a run on GPUs computed here. The rows of a step are dealt out in turn (rank r of n takes
-//! rows r, r + n, ...), a thread for each rank computes them, and one all-reduce makes the sum of all gradients everybody's. What follows (norm,
-//! step) every rank computes from the same numbers, so that all stay the same.
+//! Where in the flow: [`super::engine`] has the steps of a run on GPUs computed here. The rows of a step are
+//! dealt out in turn (rank r of n takes rows r, r + n, ...), a thread for each rank computes them, and one
+//! all-reduce makes the sum of all gradients everybody's. What follows (norm, step) every rank computes from
+//! the same numbers, so that all stay the same.
 //!
-//! **Invariant:** the all-reduce is begun once every rank has finished its rows on its device. A rank that fails before ends the step for all; nobody
-//! waits for it on a device.
-//! **Invariant:** losses are given in the order of rows, whichever rank had them.
+//! **Invariant:** the all-reduce is begun once every rank has finished its rows on its device. A rank that
+//! fails before ends the step for all; nobody waits for it on a device. **Invariant:** losses are given in
+//! the order of rows, whichever rank had them.
 
 use super::engine::Accelerator;
 use super::moments::{CudaMoments, Moments};
@@ -38,8 +39,8 @@ pub(super) struct Rank<'a> {
 }
 
 impl<'a> Ranks<'a> {
-    /// Takes all memory and copies everything to all devices, one after another. `on_upload` is told of all copies together; see
-    /// [`CudaModel::new`].
+    /// Takes all memory and copies everything to all devices, one after another. `on_upload` is told of all
+    /// copies together; see [`CudaModel::new`].
     pub(super) fn new(
         job: &Job<'a>,
         accelerator: Accelerator<'a>,
@@ -71,7 +72,8 @@ impl<'a> Ranks<'a> {
         self.ranks.len()
     }
 
-    /// Makes the gradient of every rank the sum of `compute` over all rows; their losses, in order. `on_row` is told of every row that is done.
+    /// Makes the gradient of every rank the sum of `compute` over all rows; their losses, in order. `on_row`
+    /// is told of every row that is done.
     pub(super) fn accumulate<R: Sync>(
         &mut self,
         rows: &[R],
@@ -225,8 +227,8 @@ enum Cause {
     Thread(String),
 }
 
-/// Has a thread for each rank compute its rows; `done` is told on this thread, as rows are finished. Of several ranks that fail the first is
-/// told.
+/// Has a thread for each rank compute its rows; `done` is told on this thread, as rows are finished. Of
+/// several ranks that fail the first is told.
 fn deal_out<'a, R: Sync>(
     ranks: &mut [Rank<'a>],
     rows: &[R],
@@ -269,7 +271,8 @@ fn deal_out<'a, R: Sync>(
             let outcome = worker.join().map_err(|panic| Cause::Thread(words(panic.as_ref())))?;
             outcome.map_err(Cause::Device)
         };
-        // All of them, before the first failure is told: a scope panics for a thread that has, and that nobody joined.
+        // All of them, before the first failure is told: a scope panics for a thread that has, and that
+        // nobody joined.
         let outcomes: Vec<Result<(), Cause>> = workers.into_iter().map(join).collect();
         let mut numbered = outcomes.into_iter().enumerate();
         numbered.try_for_each(|(rank, outcome)| outcome.map_err(|cause| (rank, cause)))

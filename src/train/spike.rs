@@ -1,8 +1,10 @@
 //! Losses that stand out: a broken batch, or the start of a divergence.
 //!
-//! Where in the flow: the loop asks before each update; the losses it compares with are part of the checkpoint.
+//! Where in the flow: the loop asks before each update; the losses it compares with are part of the
+//! checkpoint.
 //!
-//! **Invariant:** a function of the last [`WINDOW`] losses. Source: the outlier detector of `llm.c`, its window.
+//! **Invariant:** a function of the last [`WINDOW`] losses. Source: the outlier detector of `llm.c`, its
+//! window.
 
 use super::checkpoint::Exact;
 use std::collections::VecDeque;
@@ -11,7 +13,8 @@ use std::collections::VecDeque;
 pub(super) const WINDOW: usize = 128;
 /// Losses before anything is said: the deviation of a few is no measure.
 const LEAST: usize = 16;
-/// Standard deviations from which a user is told. Of 10,000 losses that vary by chance alone, none is so far out.
+/// Standard deviations from which a user is told. Of 10,000 losses that vary by chance alone, none is so far
+/// out.
 pub(super) const NOTABLE: f64 = 6.0;
 
 /// Standard deviations of `loss` above the mean of `recent`; `None` while those are few, or all the same.

@@ -1,11 +1,11 @@
 //! The metrics as `TensorBoard` reads them.
 //!
-//! Where in the flow: beside `metrics.jsonl`, of which it is another form: a run that goes on writes the file anew from
-//! the lines that are kept, so that no step is in it twice.
+//! Where in the flow: beside `metrics.jsonl`, of which it is another form: a run that goes on writes the file
+//! anew from the lines that are kept, so that no step is in it twice.
 //!
-//! A record is the length (u64), its checksum, the bytes, their checksum; a checksum is `CRC-32C`, rotated right by 15 bits
-//! plus 0xA282EAD8. The bytes are a protocol buffer `Event { 1: wall_time (double), 2: step (int64),
-//! 3: file_version (string), 5: Summary { 1: Value { 1: tag (string), 2: simple_value (float) } } }`.
+//! A record is the length (u64), its checksum, the bytes, their checksum; a checksum is `CRC-32C`, rotated
+//! right by 15 bits plus 0xA282EAD8. The bytes are a protocol buffer
+//! `Event { 1: wall_time (double), 2: step (int64), 3: file_version (string), 5: Summary { 1: Value { 1: tag (string), 2: simple_value (float) } } }`.
 //! Source: `record_writer.cc` and `event.proto` of TensorFlow.
 //!
 //! **Invariant:** a function of the metrics: its wall time is the run's own, from 0, not the clock's.

@@ -3,11 +3,11 @@
 //!
 //! Where in the flow: [`train`] is what `cli` calls; it meets [`crate::evolve`] only through the samples.
 //!
-//! **Invariant:** the state between two steps is (adapter, moments, [`Progress`], the best adapter's file if one is kept)
-//! and nothing else. What a step does is a function of that state and of the run's inputs, so a run stopped between any
-//! two steps and resumed is bit for bit the uninterrupted one, times apart.
-//! **Invariant:** after the first pass nothing grows: buffers are allocated in [`Trainer::start`], but for the tokens of a
-//! step's rows, which grow to those of the fullest step.
+//! **Invariant:** the state between two steps is (adapter, moments, [`Progress`], the best adapter's file if
+//! one is kept) and nothing else. What a step does is a function of that state and of the run's inputs, so a
+//! run stopped between any two steps and resumed is bit for bit the uninterrupted one, times apart.
+//! **Invariant:** after the first pass nothing grows: buffers are allocated in [`Trainer::start`], but for
+//! the tokens of a step's rows, which grow to those of the fullest step.
 
 use super::checkpoint::{self, Exact, Fingerprint, Progress};
 use super::engine::Engine;
@@ -217,10 +217,12 @@ impl<'a, 'h> Trainer<'a, 'h> {
         }
     }
 
-    /// Gradient of `factor` times the window's mean loss into `grads`; the unscaled loss and the positions fed.
+    /// Gradient of `factor` times the window's mean loss into `grads`; the unscaled loss and the positions
+    /// fed.
     ///
-    /// Every target of the window weighs the same, whichever row it is in and whichever device computes that: the scale is
-    /// one over all of them. Averaging the rows' means instead would give the tokens of short answers more weight.
+    /// Every target of the window weighs the same, whichever row it is in and whichever device computes that:
+    /// the scale is one over all of them. Averaging the rows' means instead would give the tokens of short
+    /// answers more weight.
     fn accumulate(&mut self, factor: f32) -> Result<(LossSum, u64), Error> {
         let Job { config, train, .. } = *self.job;
         let step = self.progress.step;
@@ -262,8 +264,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
         self.engine.step(self.job, &settings, step, &mut self.adapter, &mut self.moments)
     }
 
-    /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next ones does not
-    /// depend on that: a run goes on with another limit.
+    /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next
+    /// ones does not depend on that: a run goes on with another limit.
     fn watch(&mut self, loss: f64) -> Result<(), Error> {
         let z_score = spike::z_score(&self.progress.recent_losses, loss);
         spike::remember(&mut self.progress.recent_losses, loss);
@@ -335,8 +337,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
 
     /// Keeps the adapter if it is better than all before it, and ends the run if none was for too long.
     ///
-    /// The file comes before the checkpoint that names its step: after a kill between the two the pass is made again
-    /// from the checkpoint before it, and writes the same file.
+    /// The file comes before the checkpoint that names its step: after a kill between the two the pass is
+    /// made again from the checkpoint before it, and writes the same file.
     fn compare_with_best(&mut self, loss: f64) -> Result<(), Error> {
         let config = self.job.config;
         if !config.keeps_best() {
@@ -431,8 +433,8 @@ fn starting_adapter(job: &Job<'_>) -> LoraWeights {
     adapter
 }
 
-/// Seconds that a position takes in a step: the first row of the run is trained on once, and nothing of it is kept.
-/// With half of the machine doing something else it is off by as much; it is an estimate.
+/// Seconds that a position takes in a step: the first row of the run is trained on once, and nothing of it is
+/// kept. With half of the machine doing something else it is off by as much; it is an estimate.
 ///
 /// # Panics
 /// If the job does not pass [`super::plan()`].

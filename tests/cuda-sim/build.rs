@@ -1,7 +1,7 @@
 //! Gives the library the names under which programs look for the driver, for cuBLAS and for NCCL.
 //!
-//! A library that was opened by its path answers to its SONAME. One file has one SONAME, so cuBLAS and NCCL are empty libraries that
-//! need the first: a symbol that is looked up in them is found in the simulator.
+//! A library that was opened by its path answers to its SONAME. One file has one SONAME, so cuBLAS and NCCL
+//! are empty libraries that need the first: a symbol that is looked up in them is found in the simulator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

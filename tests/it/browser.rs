@@ -1,11 +1,13 @@
-//! A client of the Chrome `DevTools` protocol, as much of it as the test of the report needs: one Chromium with one page.
+//! A client of the Chrome `DevTools` protocol, as much of it as the test of the report needs: one Chromium
+//! with one page.
 //!
-//! With `--remote-debugging-pipe` Chromium reads messages (JSON that ends in a NUL) from file descriptor 3 and writes
-//! them to 4. They are the standard input and output of a shell that gives them these numbers and becomes Chromium:
-//! there is nothing to open that could block, and the pipes end with either process.
+//! With `--remote-debugging-pipe` Chromium reads messages (JSON that ends in a NUL) from file descriptor 3
+//! and writes them to 4. They are the standard input and output of a shell that gives them these numbers and
+//! becomes Chromium: there is nothing to open that could block, and the pipes end with either process.
 //!
-//! **Invariant:** nobody waits for ever. A call has a deadline, a browser that went away ends its pipe, one whose test
-//! went away ends itself; and whatever fails says what the page complained of and what Chromium wrote to stderr.
+//! **Invariant:** nobody waits for ever. A call has a deadline, a browser that went away ends its pipe, one
+//! whose test went away ends itself; and whatever fails says what the page complained of and what Chromium
+//! wrote to stderr.
 
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -195,7 +197,8 @@ impl Browser {
         }
     }
 
-    /// Keeps the events that are complaints. Violations of the content security policy are entries of the log.
+    /// Keeps the events that are complaints. Violations of the content security policy are entries of the
+    /// log.
     fn hear(&self, event: &Value) {
         let (method, params) = (event["method"].as_str().unwrap_or_default(), &event["params"]);
         let complaint = match method {
@@ -335,7 +338,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have been dropped for a failure: nothing here may fail once more. Its helpers are in its group.
+        // It may have been dropped for a failure: nothing here may fail once more. Its helpers are in its
+        // group.
         let kill = ["-c", "kill -s KILL -- \"-$0\"", &self.process.id().to_string()];
         let _ = Command::new("sh").args(kill).stderr(Stdio::null()).status();
         let _ = self.process.kill();

@@ -57,8 +57,8 @@ fn a_converted_model_says_what_its_source_says() {
     let tokens = Tokenizer::load(&model_path()).unwrap().tokenize(&parts).unwrap();
     let source = reference_logits(&model_path(), None, &tokens).unwrap();
     // The weights are what the source says, rounded (below). The logits are further apart, because llama.cpp
-    // rounds activations to 8 bits before it multiplies them with Q4_1 and Q8_0, and to 11 before `f16`: at most
-    // 0.97 was measured for `f16` and 2.01 for `q8_0`. Twice that is allowed.
+    // rounds activations to 8 bits before it multiplies them with Q4_1 and Q8_0, and to 11 before `f16`: at
+    // most 0.97 was measured for `f16` and 2.01 for `q8_0`. Twice that is allowed.
     for (format, weights, tolerance) in
         [(ComputeFormat::F16, GgmlType::F16, 2.0), (ComputeFormat::Q8_0, GgmlType::Q8_0, 4.0)]
     {
@@ -194,8 +194,8 @@ fn bad_values_are_wrong_usage() {
     assert!(!folder.path().join("run").exists());
 }
 
-/// A cache folder that cannot take the file: the system's limit on file sizes stands in for a full disk, because
-/// both fail in `write`.
+/// A cache folder that cannot take the file: the system's limit on file sizes stands in for a full disk,
+/// because both fail in `write`.
 #[test]
 fn a_cache_without_room_is_named_with_the_reason_and_left_clean() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! What must not matter does not matter, on the real model: the short form of `evol doctor --determinism`, and
-//! the guesses that save time.
+//! What must not matter does not matter, on the real model: the short form of `evol doctor --determinism`,
+//! and the guesses that save time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! What the planner says of models that nobody has here: the figures that users compare with other trainers' (docs/memory.md).
+//! What the planner says of models that nobody has here: the figures that users compare with other trainers'
+//! (docs/memory.md).
 
 use evol::device::cuda::MixedPrecision;
 use evol::model::GradientCheckpointing;

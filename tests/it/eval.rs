@@ -1,4 +1,5 @@
-//! `evol eval` on the real model: what it measures, that nothing that happens to it changes that, what it refuses.
+//! `evol eval` on the real model: what it measures, that nothing that happens to it changes that, what it
+//! refuses.
 
 use crate::models::quick_model;
 use crate::{evol, model_path, refused};
@@ -187,8 +188,8 @@ fn the_judge_is_tried_and_asked_only_if_it_can_tell() {
     assert_eq!(found["comparisons"][0]["preference"].is_null(), !trusted);
 }
 
-/// The engine's own recipe has an 8-bit cache; the textbook one keeps 32 bits. 0.05 nats a token is about five times what
-/// was measured.
+/// The engine's own recipe has an 8-bit cache; the textbook one keeps 32 bits. 0.05 nats a token is about
+/// five times what was measured.
 #[test]
 fn likelihoods_are_those_of_the_reference_and_do_not_depend_on_what_is_beside_them() {
     let model = model_path();

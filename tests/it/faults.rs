@@ -1,7 +1,7 @@
 //! What happens to a run from outside, and seeds that are not what a model expects.
 //!
-//! Each fault has its message and exit code, loses nothing, and once it is over, the same command goes on and ends
-//! with the bytes of a run that nothing happened to.
+//! Each fault has its message and exit code, loses nothing, and once it is over, the same command goes on and
+//! ends with the bytes of a run that nothing happened to.
 
 use crate::evol;
 use crate::runs::{QuickRun, assert_kept, run_over, units_done};
@@ -43,8 +43,8 @@ fn a_run_that_is_asked_to_stop_says_how_to_go_on_and_does() {
     assert_kept(&before, &run.committed());
 }
 
-/// A limit on the size of files binds root as well, and writing beyond it fails as writing to a full disk does,
-/// though with another error number. Real full disks are in `scripts/torture`, which may mount some.
+/// A limit on the size of files binds root as well, and writing beyond it fails as writing to a full disk
+/// does, though with another error number. Real full disks are in `scripts/torture`, which may mount some.
 #[test]
 fn a_journal_that_cannot_grow_is_named_and_goes_on_when_it_can() {
     let run = QuickRun::new();
@@ -69,7 +69,8 @@ fn a_journal_that_cannot_grow_is_named_and_goes_on_when_it_can() {
     assert_kept(&before, &run.committed());
 }
 
-/// Permissions do not bind root; a place below a file, and one that the kernel keeps for itself, bind everyone.
+/// Permissions do not bind root; a place below a file, and one that the kernel keeps for itself, bind
+/// everyone.
 #[test]
 fn places_where_nothing_can_be_written_are_named() {
     let run = QuickRun::new();

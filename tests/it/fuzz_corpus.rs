@@ -1,7 +1,8 @@
-//! The files that the fuzz target starts from and those that it has found, through the same readers: no crash, and an error
-//! that says something. `benches/fuzz.rs` makes more of them.
+//! The files that the fuzz target starts from and those that it has found, through the same readers: no
+//! crash, and an error that says something. `benches/fuzz.rs` makes more of them.
 //!
-//! The seeds are made here: `EVOL_WRITE_CORPUS=1 cargo test --release --test it fuzz_corpus` writes them anew.
+//! The seeds are made here: `EVOL_WRITE_CORPUS=1 cargo test --release --test it fuzz_corpus` writes them
+//! anew.
 
 use crate::fuzz_input::{BASE, Read, read};
 use evol::gguf::{GgmlType, NewTensor, Value, write};
@@ -100,7 +101,8 @@ fn every_file_of_the_corpus_is_read_or_refused_with_words() {
     let found: Vec<Read> =
         fs::read_dir(corpus()).unwrap().map(|entry| read(&entry.unwrap().path())).collect();
     let count = |is: fn(&Read) -> bool| found.iter().filter(|read| is(read)).count();
-    // The model, an adapter, all formats, all values; the model cut in eight places, twice where nothing is missing.
+    // The model, an adapter, all formats, all values; the model cut in eight places, twice where nothing is
+    // missing.
     assert_eq!((count(|read| read.is_model), count(|read| read.is_adapter)), (1, 1), "{found:?}");
     assert!(count(|read| read.is_gguf) >= 4 && count(|read| !read.is_gguf) >= 7, "{found:?}");
 }

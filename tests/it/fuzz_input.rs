@@ -1,5 +1,5 @@
-//! What is done with every input of the fuzz target: here once, for the target (`benches/fuzz.rs`) and for the test that reads
-//! its corpus.
+//! What is done with every input of the fuzz target: here once, for the target (`benches/fuzz.rs`) and for
+//! the test that reads its corpus.
 
 use evol::gguf::{Gguf, dequantize};
 use evol::lora::{BaseShape, LoraWeights};

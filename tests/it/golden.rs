@@ -1,8 +1,8 @@
 //! Losses and gradients on the real model against PyTorch + PEFT.
 //!
 //! `tests/data/golden_lora_smollm2.json` was made with PyTorch 2.15, transformers 5.23 and PEFT 0.21.2 in f32
-//! on the same file: token ids, a start of the adapter that needs no generator (A a sine of the index, B = 0),
-//! 20 AdamW steps on one sample. Hugging Face's names are turned into ours; norms of gradients do not
+//! on the same file: token ids, a start of the adapter that needs no generator (A a sine of the index, B =
+//! 0), 20 AdamW steps on one sample. Hugging Face's names are turned into ours; norms of gradients do not
 //! depend on the order of rows, which is the only other difference.
 
 use std::sync::Arc;
@@ -22,8 +22,8 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 /// The reference's own gradient norms differ by 3e-5 between two implementations of its attention.
 const B_NORM_TOLERANCE: f64 = 1e-4;
 /// These come after the first step, in which AdamW moves every element by the learning rate in the direction
-/// of its gradient's sign: elements whose gradient is all rounding move either way. Three times what was measured (1.6e-4
-/// in one of the 14 tensors, the others are below 1e-4).
+/// of its gradient's sign: elements whose gradient is all rounding move either way. Three times what was
+/// measured (1.6e-4 in one of the 14 tensors, the others are below 1e-4).
 const A_NORM_TOLERANCE: f64 = 5e-4;
 /// What the project promises at every step.
 const GRAD_NORM_TOLERANCE: f64 = 1e-2;

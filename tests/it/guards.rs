@@ -1,4 +1,5 @@
-//! Runs with all guards, and the commands that look at what came of them: `check`, `calibrate`, `stats`, `export`.
+//! Runs with all guards, and the commands that look at what came of them: `check`, `calibrate`, `stats`,
+//! `export`.
 
 use crate::evol;
 use crate::models::quick_model;

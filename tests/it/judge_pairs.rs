@@ -47,8 +47,8 @@ fn labels_are_balanced_and_no_text_comes_twice() {
     assert!(kinds.values().all(|&count| count >= 9), "{kinds:?}");
 }
 
-/// Who measures with few words or short texts that differ little sees nothing here: on average *same* pairs share fewer
-/// words than *different* ones.
+/// Who measures with few words or short texts that differ little sees nothing here: on average *same* pairs
+/// share fewer words than *different* ones.
 #[test]
 fn labels_cannot_be_read_off_shared_words() {
     let pairs = pairs(include_str!("../../src/evolve/prompts/judge_pairs.jsonl"));

@@ -19,7 +19,8 @@ fn sizes(head_dim: usize) -> Sizes {
 fn check_memory(name: &str, counters: &Counters) {
     let traffic = &counters.traffic;
     let ratio = |part: u64, whole: u64| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
-    // Bytes against a launch's least: one tenth is for rows that several blocks need, as norm weights. Launches below 100 kB end before memory matters.
+    // Bytes against a launch's least: one tenth is for rows that several blocks need, as norm weights.
+    // Launches below 100 kB end before memory matters.
     let moved = ratio(traffic.block_sectors, traffic.least_sectors);
     let is_small = 32 * traffic.least_sectors < 100_000 * counters.launches;
     assert!(is_small || name.starts_with("attention") || moved <= 1.10, "{name}: {moved} of the bytes");
@@ -30,8 +31,8 @@ fn check_memory(name: &str, counters: &Counters) {
     assert!(waves <= 1.10, "{name}: {waves} of the turns of banks");
 }
 
-/// Products of 16 by 16 by 8 that tiles of 16 by 16 on and below the diagonal need: with `outer` products whose inner dimension is the head, of
-/// scores, and `inner` ones with scores as their left factor.
+/// Products of 16 by 16 by 8 that tiles of 16 by 16 on and below the diagonal need: with `outer` products
+/// whose inner dimension is the head, of scores, and `inner` ones with scores as their left factor.
 fn least_products(head_dim: usize, [outer, inner]: [usize; 2]) -> u64 {
     let rows = TOKENS.div_ceil(16);
     let tiles = rows * (rows + 1) / 2 * sizes(head_dim).heads;

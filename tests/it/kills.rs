@@ -1,8 +1,8 @@
 //! `kill -9` at any instant: nothing that was finished is done again, and the bytes are the same in the end.
 //!
-//! Instants are drawn uniformly over the life of an undisturbed run, so that they fall into loading, calibrating,
-//! generating, judging and committing as often as a run does these. How many calls of the model an interruption
-//! costs is counted in `src/evolve/tests.rs`, for an interruption at each of them.
+//! Instants are drawn uniformly over the life of an undisturbed run, so that they fall into loading,
+//! calibrating, generating, judging and committing as often as a run does these. How many calls of the model
+//! an interruption costs is counted in `src/evolve/tests.rs`, for an interruption at each of them.
 
 use crate::runs::{PATIENCE, QuickRun, assert_kept, units_done};
 use evol::rng;
@@ -48,7 +48,8 @@ fn killed_twenty_times_at_random_instants_a_run_exports_the_same_bytes() {
             left.insert(units);
             before = after;
         } else {
-            // It went on from its kills to its end before its instant came: that is one run; here is the next.
+            // It went on from its kills to its end before its instant came: that is one run; here is the
+            // next.
             run.assert_ends_undisturbed();
             fulls += 1;
             (run, before) = (QuickRun::new(), Vec::new());

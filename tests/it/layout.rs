@@ -70,8 +70,8 @@ const UNSAFE_FILES: [&str; 15] = [
     "tests/it/lora_engine.rs",
 ];
 
-/// The only files of the program that may look at a clock, and what they do with it. None decides a row, a text or a
-/// weight: a clock that jumps changes what is reported, and nothing else.
+/// The only files of the program that may look at a clock, and what they do with it. None decides a row, a
+/// text or a weight: a clock that jumps changes what is reported, and nothing else.
 const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/bench/evolution.rs", "reports how long an evolution took"),
     ("src/bench/exact.rs", "reports what `exact` costs"),
@@ -263,7 +263,8 @@ fn check_owners(source: &Source) -> Vec<String> {
 
 fn check_unsafe(source: &Source) -> Vec<String> {
     let has_unsafe = identifiers(&source.code).any(|(_, word, _)| word == "unsafe");
-    // The simulated device is memory and registers of its own; its files say by `expect` where they are unsafe.
+    // The simulated device is memory and registers of its own; its files say by `expect` where they are
+    // unsafe.
     let is_simulator = source.path.starts_with("tests/cuda-sim/");
     if has_unsafe && !is_simulator && !UNSAFE_FILES.contains(&source.path.as_str()) {
         vec!["`unsafe` stands only in the files that tests/it/layout.rs lists".to_owned()]

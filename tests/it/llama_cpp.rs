@@ -91,8 +91,8 @@ impl Reference {
             logits: wanted.as_mut_ptr(),
         };
         // SAFETY: every list of the batch has `count` elements and outlives the call; sequence 0 exists in
-        // every context. With all `count` outputs wanted, llama.cpp's buffer holds that many rows of logits, and
-        // they are copied before the context is used again.
+        // every context. With all `count` outputs wanted, llama.cpp's buffer holds that many rows of logits,
+        // and they are copied before the context is used again.
         unsafe {
             sys::llama_memory_clear(sys::llama_get_memory(self.context), true);
             assert_eq!(sys::llama_decode(self.context, batch), 0, "llama.cpp does not decode");

@@ -313,8 +313,8 @@ fn banned_tokens_and_samples_change_a_completion_and_nothing_else_does() {
     assert!(done[3].text.starts_with(&end.text), "{:?} {:?}", done[3].text, end.text);
 }
 
-/// Prefixes within prefixes that are one token longer: pieces of a single row, in the last sequence that holds any.
-/// Float weights, because those never have a row alone in a batch.
+/// Prefixes within prefixes that are one token longer: pieces of a single row, in the last sequence that
+/// holds any. Float weights, because those never have a row alone in a batch.
 #[test]
 fn prefixes_that_grow_by_a_token_are_held() {
     let folder = tempfile::tempdir().unwrap();
@@ -322,7 +322,8 @@ fn prefixes_that_grow_by_a_token_are_held() {
     let cache = ConversionCache { folder: folder.path().to_owned(), threads: 1 };
     let never = AtomicBool::new(false);
     let model = cache.get(quick_model(), &sha256, ComputeFormat::F16, &never, &mut |_| ()).unwrap().path;
-    // With the widest batch the sequences that hold prefixes, and those behind them, are the last ones there are.
+    // With the widest batch the sequences that hold prefixes, and those behind them, are the last ones there
+    // are.
     for (n_seq, ends) in
         [(4, ["here"].as_slice()), (251, &["here", "there", "now", "then", "again", "still"])]
     {
@@ -338,8 +339,8 @@ fn prefixes_that_grow_by_a_token_are_held() {
     }
 }
 
-/// Enough prompts behind each word of ` people day` for it to be worth holding, and a different word behind it, with
-/// each of these ends.
+/// Enough prompts behind each word of ` people day` for it to be worth holding, and a different word behind
+/// it, with each of these ends.
 fn growing_prefixes(ends: &[&str]) -> Vec<Request> {
     let shared = " time".repeat(40);
     let words = "part place case week company system program question work government number night point home water \

@@ -179,8 +179,8 @@ fn quantized_likelihood_is_that_of_llama_cpp() {
 /// Name, keys, and whether the file has `rope_freqs` and biases.
 type Variant = (&'static str, Vec<(String, Value)>, bool, bool);
 
-/// Every variant of the architecture on two layers: what llama.cpp computes, we compute. Each variant must also change the
-/// logits, or it would not be tested.
+/// Every variant of the architecture on two layers: what llama.cpp computes, we compute. Each variant must
+/// also change the logits, or it would not be tested.
 #[test]
 fn variants_of_the_architecture_are_those_of_llama_cpp() {
     let folder = tempfile::tempdir().unwrap();

@@ -76,7 +76,8 @@ fn model_path() -> PathBuf {
     path
 }
 
-/// Whoever has it uses the device of this process alone: settings and counters of the simulated one are shared.
+/// Whoever has it uses the device of this process alone: settings and counters of the simulated one are
+/// shared.
 static DEVICE: Mutex<()> = Mutex::new(());
 
 /// Waits for a turn with [`DEVICE`].
@@ -91,8 +92,8 @@ fn evol() -> assert_cmd::Command {
     command
 }
 
-/// What `evol` says on stderr when it refuses `arguments` (exit code 2, nothing on stdout), with the paths that
-/// differ from machine to machine replaced.
+/// What `evol` says on stderr when it refuses `arguments` (exit code 2, nothing on stdout), with the paths
+/// that differ from machine to machine replaced.
 fn refused(folder: &Path, arguments: &[&str]) -> String {
     let output = evol().current_dir(folder).args(arguments).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();

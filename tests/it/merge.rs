@@ -39,9 +39,9 @@ fn merge(adapter: &Path, out: &Path, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The merged file says what base and adapter say, far closer than the base without the adapter: in f16 and 8 bits up to
-/// what llama.cpp loses where it multiplies the base's 4-bit weights with 8-bit activations, in 4 bits up to what they lose.
-/// The limits, in log perplexity, are about three times what was measured.
+/// The merged file says what base and adapter say, far closer than the base without the adapter: in f16 and 8
+/// bits up to what llama.cpp loses where it multiplies the base's 4-bit weights with 8-bit activations, in 4
+/// bits up to what they lose. The limits, in log perplexity, are about three times what was measured.
 #[test]
 fn a_merged_model_says_what_base_and_adapter_say() {
     let folder = tempfile::tempdir().unwrap();

@@ -20,8 +20,8 @@ pub(crate) fn two_layers(folder: &Path) -> PathBuf {
     path
 }
 
-/// One layer of the default model, in which texts end: a run of a few seeds takes seconds and keeps some of them.
-/// Made once for all tests, in the folder that cargo has for such files.
+/// One layer of the default model, in which texts end: a run of a few seeds takes seconds and keeps some of
+/// them. Made once for all tests, in the folder that cargo has for such files.
 pub(crate) fn quick_model() -> &'static Path {
     static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quick.gguf");
@@ -31,12 +31,13 @@ pub(crate) fn quick_model() -> &'static Path {
     &PATH
 }
 
-/// By what the output row of the token that ends a turn is multiplied. The last layer alone gives that token a
-/// negative logit nearly everywhere; a positive one of this size ends texts after a few tokens, but not at once.
+/// By what the output row of the token that ends a turn is multiplied. The last layer alone gives that token
+/// a negative logit nearly everywhere; a positive one of this size ends texts after a few tokens, but not at
+/// once.
 const END_SCALE: f32 = -0.7;
 
-/// Writes the default model with these layers only, in this order. `end_scale`: with an output matrix of its own,
-/// in which the row of `<|im_end|>` is multiplied.
+/// Writes the default model with these layers only, in this order. `end_scale`: with an output matrix of its
+/// own, in which the row of `<|im_end|>` is multiplied.
 fn write_layers(path: &Path, layers: &[&str], end_scale: Option<f32>) {
     let whole = Gguf::open(&model_path()).unwrap();
     let metadata: Vec<(String, Value)> = whole

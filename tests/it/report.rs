@@ -1,7 +1,9 @@
-//! The report in a browser: that it shows what is in the data, lets nothing run, and works by mouse and by keyboard.
+//! The report in a browser: that it shows what is in the data, lets nothing run, and works by mouse and by
+//! keyboard.
 //!
-//! Needs Chromium of the distribution, found on the path or named by `EVOL_CHROMIUM`; nothing is downloaded. With
-//! `EVOL_SCREENSHOTS=FOLDER` the pages and pictures of them are kept there: wide and narrow, light and dark.
+//! Needs Chromium of the distribution, found on the path or named by `EVOL_CHROMIUM`; nothing is downloaded.
+//! With `EVOL_SCREENSHOTS=FOLDER` the pages and pictures of them are kept there: wide and narrow, light and
+//! dark.
 
 use super::browser::Browser;
 use super::report_sample::{HOSTILE, RARE, sample};

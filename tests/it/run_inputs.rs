@@ -1,5 +1,5 @@
-//! What may be different when a run goes on or is asked for again, what is refused, and what later commands take
-//! from a run.
+//! What may be different when a run goes on or is asked for again, what is refused, and what later commands
+//! take from a run.
 
 use crate::run_loop::{Experiment, PATIENCE, without_seconds};
 use crate::{evol, model_path, refused};

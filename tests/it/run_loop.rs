@@ -52,8 +52,8 @@ impl Experiment {
         Self { folder }
     }
 
-    /// One that was run to its end without being disturbed, with its summary; made once for all tests. Who has it
-    /// has it alone: a run directory is locked by the process that looks at it.
+    /// One that was run to its end without being disturbed, with its summary; made once for all tests. Who
+    /// has it has it alone: a run directory is locked by the process that looks at it.
     pub(crate) fn undisturbed() -> MutexGuard<'static, (Self, Value)> {
         static UNDISTURBED: LazyLock<Mutex<(Experiment, Value)>> = LazyLock::new(|| {
             let experiment = Experiment::new();
@@ -148,8 +148,8 @@ fn nodes(run: &Path) -> Vec<Value> {
     String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
-/// Nodes of a journal that another process has open and is writing: those of a copy, taken like this by a crash
-/// at this moment.
+/// Nodes of a journal that another process has open and is writing: those of a copy, taken like this by a
+/// crash at this moment.
 fn committed_nodes(run: &Path) -> Vec<Value> {
     let copy = tempfile::tempdir().unwrap();
     for name in ["run.db", "run.db-wal"] {

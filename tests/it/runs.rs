@@ -109,8 +109,8 @@ impl QuickRun {
         fs::read_dir(self.folder().join("data")).unwrap().map(|entry| hash(entry.unwrap().path())).collect()
     }
 
-    /// Everything in the journal as a crash at this moment would leave it, by node. Works beside the process that
-    /// writes it; a copy taken in the middle of a checkpoint may be torn, and has nothing then.
+    /// Everything in the journal as a crash at this moment would leave it, by node. Works beside the process
+    /// that writes it; a copy taken in the middle of a checkpoint may be torn, and has nothing then.
     pub(crate) fn committed(&self) -> Vec<History> {
         let copy = tempfile::tempdir().unwrap();
         for name in ["run.db", "run.db-wal"] {
@@ -179,7 +179,8 @@ pub(crate) fn run_over(folder: &Path, seeds: &str) -> Vec<History> {
     seeds.iter().flat_map(|seed| store.family(seed.id).unwrap()).collect()
 }
 
-/// Chunks that are in a journal of a [`QuickRun`]: each there whole or not at all, and none before an earlier one.
+/// Chunks that are in a journal of a [`QuickRun`]: each there whole or not at all, and none before an earlier
+/// one.
 ///
 /// # Panics
 /// They are not.

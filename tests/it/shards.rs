@@ -1,5 +1,5 @@
-//! Runs that are divided: `evol evolve --shard`, `evol merge-runs`, `evol status` of all parts, and the scripts of `evol slurm`.
-//! `scripts/test-slurm` runs those on a real Slurm.
+//! Runs that are divided: `evol evolve --shard`, `evol merge-runs`, `evol status` of all parts, and the
+//! scripts of `evol slurm`. `scripts/test-slurm` runs those on a real Slurm.
 
 use crate::runs::QuickRun;
 use crate::{evol, refused};
@@ -44,7 +44,8 @@ fn merged_shards_export_the_bytes_of_a_run_that_was_never_divided() {
     assert_eq!(run.export(), expected.export);
     let again = said(folder, &["merge-runs", "run", "shards/2", "shards/1", "shards/3"]);
     assert!(again.contains("merged before"), "{again}");
-    // The merged run is the whole one, which is finished: nothing is generated, and nothing is said to have changed.
+    // The merged run is the whole one, which is finished: nothing is generated, and nothing is said to have
+    // changed.
     run.finish();
     assert_eq!(run.committed(), expected.histories);
     // A shard is no other part, and not the whole.

@@ -1,4 +1,5 @@
-//! Model files of any size that take no room: headers as of a real file, and a hole where the weights would be. Also part of `benches/memory.rs`.
+//! Model files of any size that take no room: headers as of a real file, and a hole where the weights would
+//! be. Also part of `benches/memory.rs`.
 
 use std::fs::File;
 use std::io::Write;
@@ -43,7 +44,8 @@ pub(crate) const MODELS: [Sizes; 6] = [
     sizes("Llama-3-70B", 80, 8192, 28_672, [64, 8], 128_256, false),
 ];
 
-/// llama.cpp's `Q4_K_M`: `Q6_K` for the head, and for v and down projections of the first and last eighth of the layers and every third between.
+/// llama.cpp's `Q4_K_M`: `Q6_K` for the head, and for v and down projections of the first and last eighth of
+/// the layers and every third between.
 fn tensors(sizes: &Sizes) -> Vec<(String, Vec<usize>, GgmlType)> {
     let Sizes { layers, hidden, ffn, heads, kv_heads, vocab, tied, .. } = *sizes;
     let (q4, q6, kv) = (GgmlType::Q4_K, GgmlType::Q6_K, hidden / heads * kv_heads);

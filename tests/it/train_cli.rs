@@ -1,5 +1,5 @@
-//! `evol train` as a process, on two layers of the real model: what it says before it begins, and that nothing which happens
-//! to it from outside changes what it ends with.
+//! `evol train` as a process, on two layers of the real model: what it says before it begins, and that
+//! nothing which happens to it from outside changes what it ends with.
 
 use crate::models::two_layers;
 use crate::{evol, refused};
@@ -16,7 +16,8 @@ struct Place {
     model: PathBuf,
 }
 
-/// A checkpoint after every step and validation passes between them, with all that has a state or a file of its own.
+/// A checkpoint after every step and validation passes between them, with all that has a state or a file of
+/// its own.
 const SETTINGS: [&str; 19] = [
     "--max-steps",
     "8",
@@ -77,7 +78,8 @@ impl Place {
     }
 }
 
-/// Instants are drawn uniformly over an undisturbed run, most of which is steps and, with a checkpoint after each, writing.
+/// Instants are drawn uniformly over an undisturbed run, most of which is steps and, with a checkpoint after
+/// each, writing.
 #[test]
 fn killed_at_random_instants_it_ends_with_the_same_bytes() {
     let place = Place::new();
@@ -107,7 +109,8 @@ fn killed_at_random_instants_it_ends_with_the_same_bytes() {
     assert!(kills >= 12 && in_training >= 6, "{kills} kills, {in_training} of them with a run in the folder");
 }
 
-/// A limit on the size of files binds root as well, and writing beyond it fails as writing to a full disk does.
+/// A limit on the size of files binds root as well, and writing beyond it fails as writing to a full disk
+/// does.
 #[test]
 fn a_disk_without_room_is_named_and_the_run_goes_on_when_there_is() {
     let place = Place::new();
@@ -185,7 +188,8 @@ fn a_dry_run_says_what_the_run_is_and_makes_nothing() {
     assert!(!place.path().join("out").exists());
 }
 
-/// Flags that say something else than the adapter to go on from are refused by both values; those that say the same are not.
+/// Flags that say something else than the adapter to go on from are refused by both values; those that say
+/// the same are not.
 #[test]
 fn an_initial_adapter_decides_its_shape() {
     let place = Place::new();

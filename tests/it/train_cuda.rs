@@ -1,5 +1,5 @@
-//! Training the real model on a GPU (the simulated one where there is none): losses are those on the CPU, llama.cpp runs the adapter, and
-//! the program finds the device by itself.
+//! Training the real model on a GPU (the simulated one where there is none): losses are those on the CPU,
+//! llama.cpp runs the adapter, and the program finds the device by itself.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -111,7 +111,8 @@ fn reference_loss(model: &Path, adapter: &Path, data: &Encoded) -> f64 {
     nll / f64::from(count)
 }
 
-/// All thirty layers, twenty steps: within 1e-3 in f32 and 2e-2 in bf16 of the CPU's losses. A run that was stopped ends with the same bytes.
+/// All thirty layers, twenty steps: within 1e-3 in f32 and 2e-2 in bf16 of the CPU's losses. A run that was
+/// stopped ends with the same bytes.
 #[test]
 fn the_real_model_learns_on_a_gpu_what_it_learns_on_the_cpu() {
     let model = Llama::load(Arc::new(Gguf::open(&model_path()).unwrap())).unwrap();

@@ -1,5 +1,5 @@
-//! `evol train --device cuda:0,1` on two simulated GPUs, as a user calls it: the adapter of one with twice the accumulation, a GPU that dies in the
-//! middle, and what is refused.
+//! `evol train --device cuda:0,1` on two simulated GPUs, as a user calls it: the adapter of one with twice
+//! the accumulation, a GPU that dies in the middle, and what is refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::evol;
 use crate::train_cuda::driver;
 
-/// A small model, data of which every example has a row of its own, and where programs find the simulated device.
+/// A small model, data of which every example has a row of its own, and where programs find the simulated
+/// device.
 struct Place {
     folder: tempfile::TempDir,
     model: PathBuf,

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 /// Throughput of a model on this machine, and how it changed
 ///
-/// `evol bench evolve` measures: a real evolution over built-in seeds, the model's rates by batch width, and what
-/// reproducible bytes cost. It appends a record to a history file, of which `evol bench compare` puts two side by
-/// side.
+/// `evol bench evolve` measures: a real evolution over built-in seeds, the model's rates by batch width, and
+/// what reproducible bytes cost. It appends a record to a history file, of which `evol bench compare` puts
+/// two side by side.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -35,10 +35,10 @@ pub(crate) enum BenchCommand {
 
 /// Measure how fast a model evolves instructions here
 ///
-/// Prints a table, or with --json the record that is appended to the history: instructions kept per hour, tokens
-/// per kept instruction, shares of time by stage, share of prompt tokens that were not computed again, peak memory;
-/// prefill and decode rates by batch width; and the time of a token at `exact` reproducibility beside the
-/// engine's fastest level, on the same requests, by turns. Nothing of the run is kept.
+/// Prints a table, or with --json the record that is appended to the history: instructions kept per hour,
+/// tokens per kept instruction, shares of time by stage, share of prompt tokens that were not computed again,
+/// peak memory; prefill and decode rates by batch width; and the time of a token at `exact` reproducibility
+/// beside the engine's fastest level, on the same requests, by turns. Nothing of the run is kept.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -78,9 +78,10 @@ pub(crate) struct BenchEvolveArgs {
 
 /// Measure how fast a model is trained here
 ///
-/// Trains an adapter on random tokens, as `evol train` does, and prints tokens per second, processor time, memory beside
-/// what was planned, and how much of the speed of bare matrix products (the `gemm` crate, or cuBLAS with `--device cuda`, on the same
-/// shapes, in the same process) a step reaches. Nothing of the run is kept.
+/// Trains an adapter on random tokens, as `evol train` does, and prints tokens per second, processor time,
+/// memory beside what was planned, and how much of the speed of bare matrix products (the `gemm` crate, or
+/// cuBLAS with `--device cuda`, on the same shapes, in the same process) a step reaches. Nothing of the run
+/// is kept.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -122,8 +123,9 @@ pub(crate) struct BenchTrainArgs {
 
 /// Two measurements side by side, with ratios
 ///
-/// Without numbers: the last record, and the one before it of the same model. Says what else differs (machine,
-/// version, settings), because then the ratios are due to that too. A ratio is the second in times of the first.
+/// Without numbers: the last record, and the one before it of the same model. Says what else differs
+/// (machine, version, settings), because then the ratios are due to that too. A ratio is the second in times
+/// of the first.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,

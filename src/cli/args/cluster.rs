@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 /// The shards of a run, made by `evol evolve --shard I/N`, as one run
 ///
-/// Refuses shards that are missing, there twice, not finished, or of different runs (model, configuration, seeds and prompts
-/// are compared by their hashes), and lists all of it. With `--determinism exact` an export of the merged run has the same
-/// bytes as that of a run that was never divided. What looks across lineages (near duplicates, mixing, decontamination, the
-/// split) is the export's, and happens after this.
+/// Refuses shards that are missing, there twice, not finished, or of different runs (model, configuration,
+/// seeds and prompts are compared by their hashes), and lists all of it. With `--determinism exact` an export
+/// of the merged run has the same bytes as that of a run that was never divided. What looks across lineages
+/// (near duplicates, mixing, decontamination, the split) is the export's, and happens after this.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol merge-runs runs/big runs/big/shards
@@ -24,10 +24,10 @@ pub(crate) struct MergeRunsArgs {
 
 /// The job scripts that make a run on a Slurm cluster
 ///
-/// Evolving becomes an array job of N shards, which needs no communication; merging, training, the evaluation and the report
-/// follow, each when the one before has succeeded. A shard that is killed or comes to its time limit is queued again and goes on
-/// from its journal. Scripts, logs and the configuration as it was are in OUT/slurm. Without `--submit` nothing is submitted:
-/// the commands are printed.
+/// Evolving becomes an array job of N shards, which needs no communication; merging, training, the evaluation
+/// and the report follow, each when the one before has succeeded. A shard that is killed or comes to its time
+/// limit is queued again and goes on from its journal. Scripts, logs and the configuration as it was are in
+/// OUT/slurm. Without `--submit` nothing is submitted: the commands are printed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol slurm my.toml --shards 64 --time 4:00:00 --cpus-per-task 16
@@ -68,11 +68,12 @@ pub(crate) struct SlurmArgs {
     /// A further option of `sbatch` for every job; may be given more than once
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(crate) sbatch: Vec<String>,
-    /// A further option of `sbatch` for the jobs that train and evaluate, such as `--gres=gpu:1`; may be given more than once
+    /// A further option of `sbatch` for the jobs that train and evaluate, such as `--gres=gpu:1`; may be
+    /// given more than once
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(crate) train_sbatch: Vec<String>,
-    /// Folder on each node's own disk, or a variable that names it there, such as '$TMPDIR': a shard works there, and its journal
-    /// is copied to OUT when it ends, is stopped or is killed
+    /// Folder on each node's own disk, or a variable that names it there, such as '$TMPDIR': a shard works
+    /// there, and its journal is copied to OUT when it ends, is stopped or is killed
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<String>,
     /// The program that the jobs run [default: this one]

@@ -15,7 +15,8 @@ pub(crate) struct EngineArgs {
     ///
     /// Some formats have no fast kernels on some processors, and the same weights run up to twice as fast in
     /// another one. The result depends on the format, so a run goes on with the one that it was begun with.
-    /// Converted models are in `$XDG_CACHE_HOME/evol/converted` (or `~/.cache/evol/converted`), and may be deleted.
+    /// Converted models are in `$XDG_CACHE_HOME/evol/converted` (or `~/.cache/evol/converted`), and may be
+    /// deleted.
     #[arg(long, value_enum, default_value_t = ComputeFormatArg::AsIs)]
     pub(crate) compute_format: ComputeFormatArg,
     /// Layers of the model that a GPU computes; needs a build with `--features llama-cuda`
@@ -29,8 +30,8 @@ pub(crate) struct EngineArgs {
 /// A compute format as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum ComputeFormatArg {
-    /// Measures the others for some seconds, the first time on a machine, and takes the fastest; which one that is,
-    /// and with it the result, depends on the machine
+    /// Measures the others for some seconds, the first time on a machine, and takes the fastest; which one
+    /// that is, and with it the result, depends on the machine
     #[serde(rename = "auto")]
     Auto,
     /// The file's own
@@ -50,8 +51,8 @@ pub(crate) enum ComputeFormatArg {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DeterminismArg {
-    /// Model, prompt and seed decide a result, and nothing else; where the model's format does not allow it, says
-    /// so and is `scheduled`
+    /// Model, prompt and seed decide a result, and nothing else; where the model's format does not allow it,
+    /// says so and is `scheduled`
     #[default]
     Exact,
     /// Threads and batch width have a part in it: the same command on the same machine gives the same bytes

@@ -5,18 +5,20 @@ use std::path::PathBuf;
 
 /// Measure a base and its adapters on a suite of instructions, with intervals and tests
 ///
-/// Every contestant answers the same instructions: constraints are checked by code (strictly, and loosely as `IFEval`
-/// does), single right answers are compared, choices are scored by log-probability, and a local judge compares responses
-/// in both orders, if it can tell good from bad on pairs with a known answer. Held-out data gives loss and perplexity.
-/// Every number has a 95 % interval; contestants are compared item by item with exact tests.
+/// Every contestant answers the same instructions: constraints are checked by code (strictly, and loosely as
+/// `IFEval` does), single right answers are compared, choices are scored by log-probability, and a local
+/// judge compares responses in both orders, if it can tell good from bad on pairs with a known answer.
+/// Held-out data gives loss and perplexity. Every number has a 95 % interval; contestants are compared item
+/// by item with exact tests.
 ///
-/// The built-in suite has 290 instructions over 29 skills, ten difficulties each: 174 with constraints, 51 with one right
-/// answer. `--suite` takes others, one JSON object a line: `{"instruction", "skill", "difficulty"}` with `constraints` or
-/// `answer` or neither (`WizardLM`'s test set is read as it is), `IFEval`'s `{"prompt", "instruction_id_list", "kwargs"}`,
-/// `GSM8k`'s `{"question", "answer": "… #### 42"}`, and multiple choice as in MMLU or ARC.
+/// The built-in suite has 290 instructions over 29 skills, ten difficulties each: 174 with constraints, 51
+/// with one right answer. `--suite` takes others, one JSON object a line:
+/// `{"instruction", "skill", "difficulty"}` with `constraints` or `answer` or neither (`WizardLM`'s test set
+/// is read as it is), `IFEval`'s `{"prompt", "instruction_id_list", "kwargs"}`, `GSM8k`'s
+/// `{"question", "answer": "… #### 42"}`, and multiple choice as in MMLU or ARC.
 ///
-/// The folder gets `eval.json` and every response in `generations-NAME.jsonl`. The same command goes on with what is not
-/// there yet.
+/// The folder gets `eval.json` and every response in `generations-NAME.jsonl`. The same command goes on with
+/// what is not there yet.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -29,7 +31,8 @@ pub(crate) struct EvalArgs {
     /// Base model: a GGUF file, or the name of a fetched model
     #[arg(long, alias = "model", value_name = "MODEL")]
     pub(crate) base: String,
-    /// An adapter (GGUF) on it, with a name for the tables; can be given several times [default name: the file's]
+    /// An adapter (GGUF) on it, with a name for the tables; can be given several times [default name: the
+    /// file's]
     #[arg(long, value_name = "[NAME=]FILE", value_parser = parse_adapter)]
     pub(crate) adapter: Vec<(String, PathBuf)>,
     /// What to ask, one JSON object a line [default: the built-in suite]

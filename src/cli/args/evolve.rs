@@ -11,12 +11,14 @@ const FROM_CONFIG: [&str; 7] =
 
 /// A run directory with evolved, filtered and answered instructions, from seeds and a model
 ///
-/// In every round each instruction of the pool is evolved by an operator drawn at random. Five have the model make it
-/// harder (`add_constraints`, `deepening`, `concretizing`, `increase_reasoning`, `complicate_input`), one has it make a
-/// rarer one of the same kind (`mutation`). Three add constraints that code can check: `verifiable_constraints` samples
-/// answers until one meets them, `derived_constraints` answers first and states what the answer meets, `imposed_constraints`
-/// answers first and has code give the answer the form that is asked for. What fails a rule or a guard is eliminated, with its reason, and its parent is tried again. Survivors are answered. Everything is in
-/// `RUN/run.db`; the same command goes on with an unfinished run.
+/// In every round each instruction of the pool is evolved by an operator drawn at random. Five have the model
+/// make it harder (`add_constraints`, `deepening`, `concretizing`, `increase_reasoning`, `complicate_input`),
+/// one has it make a rarer one of the same kind (`mutation`). Three add constraints that code can check:
+/// `verifiable_constraints` samples answers until one meets them, `derived_constraints` answers first and
+/// states what the answer meets, `imposed_constraints` answers first and has code give the answer the form
+/// that is asked for. What fails a rule or a guard is eliminated, with its reason, and its parent is tried
+/// again. Survivors are answered. Everything is in `RUN/run.db`; the same command goes on with an unfinished
+/// run.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -34,13 +36,15 @@ pub(crate) struct EvolveArgs {
     /// Take everything from an experiment file, as `evol run` does, and evolve only
     #[arg(long, value_name = "CONFIG", conflicts_with_all = FROM_CONFIG)]
     pub(crate) config: Option<PathBuf>,
-    /// Evolve only the seeds that fall into part I of N; `evol merge-runs` joins the parts to what one run makes
+    /// Evolve only the seeds that fall into part I of N; `evol merge-runs` joins the parts to what one run
+    /// makes
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
     /// Another model that judges: a GGUF file, or the name of a fetched model [default: the model itself]
     #[arg(long, value_name = "MODEL")]
     pub(crate) judge_model: Option<String>,
-    /// Seeds: JSONL (alpaca, messages, {"prompt": …}) or plain text, one instruction a line [default: built-in]
+    /// Seeds: JSONL (alpaca, messages, {"prompt": …}) or plain text, one instruction a line [default:
+    /// built-in]
     #[arg(long, value_name = "FILE")]
     pub(crate) seeds: Option<PathBuf>,
     /// Licence of the seed file, for the manifest and the card of an export, such as `cc-by-sa-3.0`
@@ -52,8 +56,8 @@ pub(crate) struct EvolveArgs {
     /// Use that many seeds, drawn at random [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Run directory; new, or made by an earlier `evol evolve` with the same settings [default with `--config`: the
-    /// file's, or `shards/I` in it]
+    /// Run directory; new, or made by an earlier `evol evolve` with the same settings [default with
+    /// `--config`: the file's, or `shards/I` in it]
     #[arg(long, value_name = "RUN", required_unless_present = "config")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -131,11 +135,12 @@ pub(crate) struct EvolveSettings {
     /// Rounds of evolution [default: 4 for `wizardlm`, else 2]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<u32>,
-    /// Attempts at an instruction within a round, each with another operator and a higher temperature [default: 1
-    /// for `wizardlm`, else 3]
+    /// Attempts at an instruction within a round, each with another operator and a higher temperature
+    /// [default: 1 for `wizardlm`, else 3]
     #[arg(long, value_name = "N")]
     pub(crate) attempts: Option<u32>,
-    /// Answers to an instruction, at most: the first that passes is kept [default: 1 for `wizardlm`, 4 for `verified`]
+    /// Answers to an instruction, at most: the first that passes is kept [default: 1 for `wizardlm`, 4 for
+    /// `verified`]
     #[arg(long, value_name = "K")]
     pub(crate) answer_samples: Option<u32>,
     /// Constraints that one step adds, at most [default: 2, or 3 for a large model]

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 /// A base and its adapter as one model file
 ///
-/// Every adapted weight becomes the base's plus the adapter's part, computed in f32. The result is f32, f16 or bf16, or is
-/// brought to a quantised format by llama.cpp's quantiser. The perplexity of the base, of the base with the adapter beside
-/// it, and of the merged file is reported on the same text, so that what merging and quantising cost is known.
+/// Every adapted weight becomes the base's plus the adapter's part, computed in f32. The result is f32, f16
+/// or bf16, or is brought to a quantised format by llama.cpp's quantiser. The perplexity of the base, of the
+/// base with the adapter beside it, and of the merged file is reported on the same text, so that what merging
+/// and quantising cost is known.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,

@@ -67,12 +67,13 @@ const SEED_MAX: u64 = i64::MAX as u64;
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
-    /// Seed of everything random; equal seed, files and settings give equal results [default: 0; `export`: the
-    /// run's; `run`: the file's]
+    /// Seed of everything random; equal seed, files and settings give equal results [default: 0; `export`:
+    /// the run's; `run`: the file's]
     #[arg(long, global = true, value_name = "N", help_heading = "Global options",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     pub(crate) seed: Option<u64>,
-    /// Where the trainer runs: `auto` (the CPU in this version), `cpu`, `cuda`, `cuda:N`, or on several GPUs: `cuda:0,1`
+    /// Where the trainer runs: `auto` (the CPU in this version), `cpu`, `cuda`, `cuda:N`, or on several GPUs:
+    /// `cuda:0,1`
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = parse_device,
           help_heading = "Global options")]
     pub(crate) device: DeviceArg,
@@ -164,11 +165,12 @@ pub(crate) enum Command {
 /// The whole loop from a TOML file: evolve, export, train, evaluate; resumable
 ///
 /// Every stage resumes: run the same command again after an interruption and it goes on where the last
-/// committed unit of work ended. A finished run says so and does nothing. The adapter is measured on a suite beside
-/// the base and beside an adapter that was trained on the seeds alone with as many tokens.
+/// committed unit of work ended. A finished run says so and does nothing. The adapter is measured on a suite
+/// beside the base and beside an adapter that was trained on the seeds alone with as many tokens.
 ///
 /// The run directory gets `run.db` (everything that happened), `config.toml` (as resolved), `manifest.json`
-/// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/`, `baselines/`, `eval/` and `summary.json`.
+/// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/`, `baselines/`, `eval/` and
+/// `summary.json`.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -189,7 +191,8 @@ pub(crate) struct RunArgs {
     /// Run directory to use instead of the one in CONFIG (relative to where you are)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Train each adapter that many times, with other seeds, and compare the means [default: the file's, or 1]
+    /// Train each adapter that many times, with other seeds, and compare the means [default: the file's, or
+    /// 1]
     #[arg(long, value_name = "N")]
     pub(crate) repeats: Option<u64>,
     /// Stop after this stage; the same command without it goes on from there
@@ -233,12 +236,12 @@ pub(crate) struct ExportArgs {
     /// How a line looks
     #[arg(long, value_enum, default_value_t = FormatArg::Messages)]
     pub(crate) format: FormatArg,
-    /// Share of the seeds whose families go to validation, at least 0 and below 1 [default: the run's, 0.1 for one
-    /// that `evol evolve` made]
+    /// Share of the seeds whose families go to validation, at least 0 and below 1 [default: the run's, 0.1
+    /// for one that `evol evolve` made]
     #[arg(long, value_name = "SHARE")]
     pub(crate) validation_fraction: Option<f64>,
-    /// Leave out what repeats a test set in one of these files (JSONL of any form, or text): 13 words in a row, or half
-    /// of an item's rows of 8 words [default: the run's]
+    /// Leave out what repeats a test set in one of these files (JSONL of any form, or text): 13 words in a
+    /// row, or half of an item's rows of 8 words [default: the run's]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) decontaminate: Vec<PathBuf>,
     /// Rows in all, drawn by the seed [default: the run's, or all]
@@ -247,8 +250,8 @@ pub(crate) struct ExportArgs {
     /// Rows that descend from one seed, itself included [default: the run's, or all]
     #[arg(long, value_name = "N")]
     pub(crate) max_per_root: Option<usize>,
-    /// Greatest shares, as GROUP=SHARE, separated by commas; a GROUP is `seeds`, `round.N` or an operator [default: the
-    /// run's, or none]
+    /// Greatest shares, as GROUP=SHARE, separated by commas; a GROUP is `seeds`, `round.N` or an operator
+    /// [default: the run's, or none]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_share)]
     pub(crate) shares: Vec<(String, f64)>,
 }
@@ -288,9 +291,9 @@ impl From<FormatArg> for Format {
 
 /// Talk to a model in the terminal, with or without an adapter
 ///
-/// A line on stdin is a turn, the answer streams to stdout.
-/// In a terminal this is a conversation that ends with Ctrl-D. With stdin from a pipe every line is a turn and
-/// only the answers are printed, one after the other.
+/// A line on stdin is a turn, the answer streams to stdout. In a terminal this is a conversation that ends
+/// with Ctrl-D. With stdin from a pipe every line is a turn and only the answers are printed, one after the
+/// other.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -322,7 +325,8 @@ pub(crate) struct ChatArgs {
 
 /// What became of one instruction: its seed, every attempt at evolving it, every verdict
 ///
-/// Without an id all families are shown. With --json every node is one JSON object with all that is known of it.
+/// Without an id all families are shown. With --json every node is one JSON object with all that is known of
+/// it.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -341,9 +345,9 @@ pub(crate) struct TreeArgs {
 
 /// Figures on a run, round by round: length, variety, difficulty, repetition
 ///
-/// How evolution changes the instructions: words, words added in depth, distinct n-grams, the share with checked
-/// constraints, judged difficulty, repeats, the most frequent opening. With `--clusters` also over how many of 20 groups a
-/// round spreads, by the vectors that a model gives to instructions.
+/// How evolution changes the instructions: words, words added in depth, distinct n-grams, the share with
+/// checked constraints, judged difficulty, repeats, the most frequent opening. With `--clusters` also over
+/// how many of 20 groups a round spreads, by the vectors that a model gives to instructions.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -362,9 +366,10 @@ pub(crate) struct StatsArgs {
 
 /// Check exported data again: every constraint, every guard, every duplicate
 ///
-/// Reads an export (a folder, or one of its files), without a model, and asks all that needs none: whether answers meet
-/// the constraints of their rows, whether a row trips a guard beside its parent, whether two rows are nearly the same.
-/// Exit code 1 if anything is found. What a run with the profiles `auto` and `verified` kept has no findings.
+/// Reads an export (a folder, or one of its files), without a model, and asks all that needs none: whether
+/// answers meet the constraints of their rows, whether a row trips a guard beside its parent, whether two
+/// rows are nearly the same. Exit code 1 if anything is found. What a run with the profiles `auto` and
+/// `verified` kept has no findings.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -380,9 +385,9 @@ pub(crate) struct CheckArgs {
 
 /// How well a model can judge: whether it tells the same instruction from a different one
 ///
-/// Asks it about 262 labelled pairs, in both orders, and prints the area under the ROC curve (0.5 is chance), the
-/// calibration error, the threshold that a run would use, and which kinds of difference it sees. Below an area of 0.75
-/// runs do not use the judge; then words decide.
+/// Asks it about 262 labelled pairs, in both orders, and prints the area under the ROC curve (0.5 is chance),
+/// the calibration error, the threshold that a run would use, and which kinds of difference it sees. Below an
+/// area of 0.75 runs do not use the judge; then words decide.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -401,9 +406,10 @@ pub(crate) struct CalibrateArgs {
 
 /// Check the machine and a model file: what would go wrong, before it does
 ///
-/// Exit code 1 if something would go wrong. Prints the instruction sets of the CPU beside those that llama.cpp was built with, threads, memory, and for
-/// a model: whether the file is sound, its architecture, chat template and tensor formats, the memory that
-/// generation and training would take, and a measured generation speed.
+/// Exit code 1 if something would go wrong. Prints the instruction sets of the CPU beside those that
+/// llama.cpp was built with, threads, memory, and for a model: whether the file is sound, its architecture,
+/// chat template and tensor formats, the memory that generation and training would take, and a measured
+/// generation speed.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -417,8 +423,8 @@ pub(crate) struct DoctorArgs {
     /// Model to check: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Also generate the same again and again with everything changed that must not matter (threads, batch width,
-    /// order, neighbours, restarts, …) and compare bits; minutes for a small model
+    /// Also generate the same again and again with everything changed that must not matter (threads, batch
+    /// width, order, neighbours, restarts, …) and compare bits; minutes for a small model
     #[arg(long, requires = "model")]
     pub(crate) determinism: bool,
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 /// A run as one HTML page that needs no network
 ///
-/// What was run and the command that runs it again, the funnel with the reason of every elimination, every lineage from its
-/// seed to its leaves, lengths and difficulty, a map of the instructions, speed, memory, loss curves, and the evaluation with
-/// intervals and responses side by side. Texts of models are shown as text, never as markup.
+/// What was run and the command that runs it again, the funnel with the reason of every elimination, every
+/// lineage from its seed to its leaves, lengths and difficulty, a map of the instructions, speed, memory,
+/// loss curves, and the evaluation with intervals and responses side by side. Texts of models are shown as
+/// text, never as markup.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -29,8 +30,8 @@ pub(crate) struct ReportArgs {
 
 /// Where a run is, also from another terminal while it goes on
 ///
-/// A run that is worked on shows what its process said last; one that is not shows what was kept and why the rest was not,
-/// the evaluation, and the time of each stage. Of a run that is divided all shards are shown.
+/// A run that is worked on shows what its process said last; one that is not shows what was kept and why the
+/// rest was not, the evaluation, and the time of each stage. Of a run that is divided all shards are shown.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol status runs/quickstart
@@ -43,8 +44,8 @@ pub(crate) struct StatusArgs {
 
 /// Two runs side by side: settings that differ, what was kept, losses, evaluation
 ///
-/// Where both were evaluated on the same items, their evolved adapters are compared item by item with the exact tests of
-/// `evol eval`.
+/// Where both were evaluated on the same items, their evolved adapters are compared item by item with the
+/// exact tests of `evol eval`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol compare runs/a runs/b

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 /// A LoRA adapter (GGUF and PEFT) from a dataset and a base model
 ///
-/// The base stays quantized and untouched; only the adapter is trained, with the model's own chat template and
-/// the loss on the answers alone. Before anything is allocated the plan is printed: steps, tokens, memory; a run that
-/// does not fit is refused. The folder gets `adapter.gguf` for llama.cpp, a PEFT folder for Python, `metrics.jsonl` and a
-/// checkpoint. Ctrl-C leaves the checkpoint; the same command goes on from it, and ends with the bytes of a run that was
-/// never stopped.
+/// The base stays quantized and untouched; only the adapter is trained, with the model's own chat template
+/// and the loss on the answers alone. Before anything is allocated the plan is printed: steps, tokens,
+/// memory; a run that does not fit is refused. The folder gets `adapter.gguf` for llama.cpp, a PEFT folder
+/// for Python, `metrics.jsonl` and a checkpoint. Ctrl-C leaves the checkpoint; the same command goes on from
+/// it, and ends with the bytes of a run that was never stopped.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -68,7 +68,8 @@ pub(crate) struct TrainSettings {
     /// The adapter's output is scaled by `lora_alpha / r` [default: 32, or the initial adapter's]
     #[arg(long, value_name = "X", help_heading = ADAPTER)]
     pub(crate) lora_alpha: Option<f32>,
-    /// Scale by `lora_alpha / √r` instead; files say it as an alpha of the same scaling, for tools that do not know
+    /// Scale by `lora_alpha / √r` instead; files say it as an alpha of the same scaling, for tools that do
+    /// not know
     #[arg(long, help_heading = ADAPTER)]
     pub(crate) use_rslora: bool,
     /// Dropout on the input of the adapter, 0 or more and below 1
@@ -143,11 +144,13 @@ pub(crate) struct TrainSettings {
     /// One sample per row
     #[arg(long, help_heading = BATCHES)]
     pub(crate) no_packing: bool,
-    /// What is computed again instead of kept: `none`, `feed-forward`, `layer` or `every-K` layers; less memory, the same bytes
+    /// What is computed again instead of kept: `none`, `feed-forward`, `layer` or `every-K` layers; less
+    /// memory, the same bytes
     #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing,
           help_heading = BATCHES)]
     pub(crate) gradient_checkpointing: GradientCheckpointing,
-    /// Type of activations with `--device cuda`: `bf16`, `fp16` (with a factor on the loss; for devices before 8.0), or `no` for f32; on the CPU it is f32
+    /// Type of activations with `--device cuda`: `bf16`, `fp16` (with a factor on the loss; for devices
+    /// before 8.0), or `no` for f32; on the CPU it is f32
     #[arg(long, value_name = "WHAT", default_value = "bf16", value_parser = parse_precision, help_heading = BATCHES)]
     pub(crate) mixed_precision: MixedPrecision,
     /// A checkpoint after every so many steps

@@ -8,9 +8,10 @@ pub(crate) const SAMPLE: usize = 32;
 
 /// Replay a run's generations and compare every byte with its journal
 ///
-/// Rewritten instructions and answers are generated again, from the same requests, with the run's model, weights
-/// format and level of determinism. Exit code 1 if any is not as recorded. Where results depend on the list that a
-/// request stands in (`scheduled`), whole chunks of the run are replayed, as many as hold the sample.
+/// Rewritten instructions and answers are generated again, from the same requests, with the run's model,
+/// weights format and level of determinism. Exit code 1 if any is not as recorded. Where results depend on
+/// the list that a request stands in (`scheduled`), whole chunks of the run are replayed, as many as hold the
+/// sample.
 ///
 /// Equal bytes are promised for the machine type and build that made the run; what is different is said.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! One contestant: what it says, and how likely it finds held-out answers.
 //!
-//! **Invariant:** responses are kept after every wave of items, whole files at a time; what is there is never asked again.
+//! **Invariant:** responses are kept after every wave of items, whole files at a time; what is there is never
+//! asked again.
 
 use super::EvalPlan;
 use super::stage::interruptible;
@@ -17,7 +18,8 @@ use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-/// Items that are asked at a time: the batch stays full for most of it, and a killed process loses less than that.
+/// Items that are asked at a time: the batch stays full for most of it, and a killed process loses less than
+/// that.
 const WAVE: usize = 96;
 
 /// How often progress is shown while a wave is generated.

@@ -129,8 +129,8 @@ pub(super) fn judged(
     Ok(Some((judge, margins)))
 }
 
-/// What the judge says of two contestants, item by item. Equal responses are a tie without asking, and choices, which it does
-/// not see, are not its business.
+/// What the judge says of two contestants, item by item. Equal responses are a tie without asking, and
+/// choices, which it does not see, are not its business.
 fn compare(engine: &mut Engine, session: &Session, side: &Asked, against: &Asked) -> Result<Vec<Margins>> {
     let mut progress = session.output.progress(&format!("judge {} against {}", side.name, against.name));
     let mut margins: Vec<Margins> = Vec::new();

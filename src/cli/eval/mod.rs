@@ -1,9 +1,10 @@
 //! `evol eval`: a base and its adapters on a suite, and what may be concluded.
 //!
-//! - `stage`: all of it, from `settings` over `ask` (one contestant) and `judging` to the result; `table`: the result for a reader
+//! - `stage`: all of it, from `settings` over `ask` (one contestant) and `judging` to the result; `table`:
+//!   the result for a reader
 //!
-//! **Invariant:** what is kept of an evaluation was computed with the settings in its folder; a folder with other settings
-//! is refused.
+//! **Invariant:** what is kept of an evaluation was computed with the settings in its folder; a folder with
+//! other settings is refused.
 
 mod ask;
 mod judging;
@@ -131,7 +132,8 @@ pub(crate) fn spread(len: usize, limit: Option<usize>) -> Vec<usize> {
 /// Runs the command.
 ///
 /// # Errors
-/// The suite, a model or an adapter is unusable, the folder is another evaluation's, or the command was interrupted.
+/// The suite, a model or an adapter is unusable, the folder is another evaluation's, or the command was
+/// interrupted.
 pub(crate) fn run(args: &EvalArgs, session: &Session) -> Result<()> {
     let plan = EvalPlan::new(args, session)?;
     plan::writable_directory(&plan.out, settings::SETTINGS)?;

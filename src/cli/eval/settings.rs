@@ -1,6 +1,7 @@
 //! What decided what is kept of an evaluation: `settings.json`.
 //!
-//! **Invariant:** written before anything else in the folder, and compared before anything there is taken over.
+//! **Invariant:** written before anything else in the folder, and compared before anything there is taken
+//! over.
 
 use super::{EvalPlan, JudgeChoice};
 use crate::cli::error::Error;
@@ -64,7 +65,8 @@ pub(super) fn settings(plan: &EvalPlan, gguf: &Gguf, determinism: Determinism) -
     })
 }
 
-/// Writes the settings, or compares them with those in the folder; adapters that are not known there are added.
+/// Writes the settings, or compares them with those in the folder; adapters that are not known there are
+/// added.
 pub(super) fn keep_settings(dir: &RunDir, settings: &Settings) -> Result<(), Error> {
     let Some(mut earlier) = dir.read_json::<Settings>(SETTINGS)? else {
         return dir.write_json(SETTINGS, settings);

@@ -1,7 +1,7 @@
 //! Asking all contestants, and keeping what they said.
 //!
-//! Files in the folder: `settings.json` (what decided the rest), `generations-NAME.jsonl`, `held-out-NAME.json`,
-//! `preferences.jsonl`, and `eval.json` (the result, written last).
+//! Files in the folder: `settings.json` (what decided the rest), `generations-NAME.jsonl`,
+//! `held-out-NAME.json`, `preferences.jsonl`, and `eval.json` (the result, written last).
 //!
 //! **Invariant:** the process may be killed at any instant, and the same command ends with the same bytes.
 
@@ -51,7 +51,8 @@ pub(crate) fn stage(
     let settings = settings(plan, &gguf, determinism)?;
     let held_out = held_out(plan)?;
     let mut engine = Engine::load(engine_options(&plan.model, determinism, session))?;
-    // What cannot be used is told before anything is kept: the same folder takes the command once it is mended.
+    // What cannot be used is told before anything is kept: the same folder takes the command once it is
+    // mended.
     for (_, adapter) in &plan.adapters {
         engine.set_adapter(Some((adapter, 1.0)))?;
     }
@@ -113,8 +114,8 @@ fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (1..count).flat_map(|side| (0..side).map(move |against| (side, against)))
 }
 
-/// Every later contestant against every earlier one, but those that differ by the seed of their training only: nobody asks
-/// which of these is better.
+/// Every later contestant against every earlier one, but those that differ by the seed of their training
+/// only: nobody asks which of these is better.
 pub(super) fn matches(plan: &EvalPlan, asked: &[Asked]) -> Vec<(usize, usize)> {
     let of_one_kind = |one: &str, other: &str| {
         let has = |name: &str, names: &[String]| names.iter().any(|known| known == name);

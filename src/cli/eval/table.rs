@@ -53,7 +53,8 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     text
 }
 
-/// Of how many kinds of constraints some were met: a model can learn from its own answers only what it does sometimes.
+/// Of how many kinds of constraints some were met: a model can learn from its own answers only what it does
+/// sometimes.
 fn kinds_met(contestant: &Contestant) -> Option<String> {
     let kinds = &contestant.by_constraint;
     let met = kinds.iter().filter(|kind| kind.correct.value > 0.0).count();

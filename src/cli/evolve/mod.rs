@@ -229,8 +229,8 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a run that was begun with another plan, finished or not, before anything is measured, converted, loaded or
-/// written.
+/// Refuses a run that was begun with another plan, finished or not, before anything is measured, converted,
+/// loaded or written.
 ///
 /// # Errors
 /// [`crate::store::Error::Changed`] names what is different.
@@ -256,8 +256,8 @@ fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) ->
     Ok(compute)
 }
 
-/// Evolves a run that [`check_begun`] let pass, or goes on where an earlier process stopped, and keeps the manifest. `tick`
-/// is called every second. Of a run that has come to its end only the numbers are read.
+/// Evolves a run that [`check_begun`] let pass, or goes on where an earlier process stopped, and keeps the
+/// manifest. `tick` is called every second. Of a run that has come to its end only the numbers are read.
 ///
 /// # Errors
 /// As [`run`]; [`crate::store::Error::Changed`] if a converted model has become another file.

@@ -1,7 +1,7 @@
 //! The last stage: llama.cpp runs the result.
 //!
-//! Loads the base alone and then with the adapter, and has both answer the same held-out instructions, so that
-//! a reader sees that the adapter file works where it will be used, and what it changed.
+//! Loads the base alone and then with the adapter, and has both answer the same held-out instructions, so
+//! that a reader sees that the adapter file works where it will be used, and what it changed.
 //!
 //! **Invariant:** greedy and in one batch: the texts are a function of model, adapter and instructions.
 
@@ -52,8 +52,8 @@ fn answer(
     adapter: Option<&Path>,
     instructions: &[String],
 ) -> Result<Vec<String>> {
-    // Two sequences are too few for a core each, and several threads on one batch wait for each other whenever
-    // another program takes a core.
+    // Two sequences are too few for a core each, and several threads on one batch wait for each other
+    // whenever another program takes a core.
     let mut options = EngineOptions::new(&experiment.model, 1);
     options.adapter = adapter.map(|path| (path, 1.0));
     options.interrupt = Arc::clone(experiment.session.interrupt.flag());

@@ -1,10 +1,11 @@
 //! The baselines of a run, and its evaluation.
 //!
-//! Where in the flow: after training. The question is whether evolving helped, so the evolved adapter is compared with the
-//! base and with an adapter that was trained on the seeds alone, with the base's own answers to them, over as many tokens.
+//! Where in the flow: after training. The question is whether evolving helped, so the evolved adapter is
+//! compared with the base and with an adapter that was trained on the seeds alone, with the base's own
+//! answers to them, over as many tokens.
 //!
-//! **Invariant:** what is asked was in nobody's training data: the export leaves out what repeats the suite, and the
-//! evaluation what repeats a seed.
+//! **Invariant:** what is asked was in nobody's training data: the export leaves out what repeats the suite,
+//! and the evaluation what repeats a seed.
 
 use super::Experiment;
 use crate::cli::eval::{self, EvalPlan, JudgeChoice};
@@ -61,7 +62,8 @@ pub(super) fn other_adapters(
     Ok(adapters)
 }
 
-/// Trains for about `tokens` positions; `None`: every answer is longer than a row, so there is nothing to train on.
+/// Trains for about `tokens` positions; `None`: every answer is longer than a row, so there is nothing to
+/// train on.
 fn train_on_seeds(
     experiment: &Experiment<'_>,
     mut plan: TrainPlan,
@@ -102,8 +104,8 @@ fn train_plan(experiment: &Experiment<'_>, data: &Exported, name: &str, training
     }
 }
 
-/// The seeds with their answers that are not on the validation side of the run's export, as a file to train on; measured on
-/// the run's own validation side. `None` if there are none.
+/// The seeds with their answers that are not on the validation side of the run's export, as a file to train
+/// on; measured on the run's own validation side. `None` if there are none.
 fn seeds_data(experiment: &Experiment<'_>, store: &Store, exported: &Exported) -> Result<Option<Exported>> {
     let config = &experiment.config;
     let suite = config.eval.suite()?;

@@ -1,8 +1,9 @@
 //! `evol run`: the whole loop, stage after stage, each of which resumes by itself.
 //!
-//! evolve → export → train → baselines → eval → check → report → `summary.json`. A stage reads what the one before wrote to the run
-//! directory, and finds out by itself what is left to do: evolve from the journal, export by writing the same
-//! bytes, train from its checkpoint. The summary is written last: where it is, nothing is left to do.
+//! evolve → export → train → baselines → eval → check → report → `summary.json`. A stage reads what the one
+//! before wrote to the run directory, and finds out by itself what is left to do: evolve from the journal,
+//! export by writing the same bytes, train from its checkpoint. The summary is written last: where it is,
+//! nothing is left to do.
 //!
 //! **Invariant:** a run goes on, and a finished one is shown, only with the configuration it was begun with
 //! (`config.toml`), the same model and the same seeds (the journal's fingerprint).

@@ -1,7 +1,7 @@
 //! Wall time by stage, over all processes that worked on a run.
 //!
-//! **Invariant:** times are for people: no result depends on them, and a file of them that is lost costs nothing
-//! but the sum.
+//! **Invariant:** times are for people: no result depends on them, and a file of them that is lost costs
+//! nothing but the sum.
 
 use super::summary::STAGES;
 use crate::cli::error::Error;

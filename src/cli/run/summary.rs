@@ -1,10 +1,10 @@
 //! `RUN/summary.json` and the table that a run ends with.
 //!
-//! Where in the flow: made from the journal, the trainer's summary and the check, once all stages are done; its
-//! presence is what makes a run finished.
+//! Where in the flow: made from the journal, the trainer's summary and the check, once all stages are done;
+//! its presence is what makes a run finished.
 //!
-//! **Invariant:** everything but `seconds` and `train_tokens_per_second` is a function of model, configuration
-//! and seeds.
+//! **Invariant:** everything but `seconds` and `train_tokens_per_second` is a function of model,
+//! configuration and seeds.
 
 use super::funnel::{self, FunnelCell};
 use crate::cli::output::duration;

@@ -1,11 +1,12 @@
 //! `evol slurm`: a run as jobs of a Slurm cluster.
 //!
-//! Where in the flow: writes scripts that call `evol evolve --shard`, `evol merge-runs` and `evol run --until`, and submits them if asked
-//! to. Scheduling is Slurm's, and there is no transport: shards meet as files on a file system that the nodes share.
+//! Where in the flow: writes scripts that call `evol evolve --shard`, `evol merge-runs` and
+//! `evol run --until`, and submits them if asked to. Scheduling is Slurm's, and there is no transport: shards
+//! meet as files on a file system that the nodes share.
 //!
-//! **Invariant:** the jobs use the configuration as it was here (`OUT/slurm/config.toml`), whatever becomes of the file that was
-//! named; a second call with another configuration is refused.
-//! **Invariant:** every job can be killed at any instant and queued again.
+//! **Invariant:** the jobs use the configuration as it was here (`OUT/slurm/config.toml`), whatever becomes
+//! of the file that was named; a second call with another configuration is refused. **Invariant:** every job
+//! can be killed at any instant and queued again.
 
 mod script;
 
@@ -163,7 +164,8 @@ fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
     })
 }
 
-/// A folder on a node's own disk as a word of the scripts: a path, or a variable that the node has, such as `$TMPDIR`.
+/// A folder on a node's own disk as a word of the scripts: a path, or a variable that the node has, such as
+/// `$TMPDIR`.
 fn scratch(typed: &str) -> Result<String> {
     let variable = typed.strip_prefix('$');
     if let Some(name) = variable.map(|name| name.trim_matches(['{', '}'])) {

@@ -1,6 +1,7 @@
 //! The texts of the job scripts.
 //!
-//! **Invariant:** every path is quoted for the shell; nothing in a script depends on where it is submitted from.
+//! **Invariant:** every path is quoted for the shell; nothing in a script depends on where it is submitted
+//! from.
 
 use crate::cli::evolve::SHARDS;
 use crate::cli::shell::quoted;
@@ -45,8 +46,8 @@ pub(super) struct Jobs {
     pub(super) cluster: Cluster,
 }
 
-/// The jobs after the shards, each of which waits for the one before: name, and whether it is where the trainer's device is. The
-/// report is: it finds out from the trainer's checkpoint that training is done.
+/// The jobs after the shards, each of which waits for the one before: name, and whether it is where the
+/// trainer's device is. The report is: it finds out from the trainer's checkpoint that training is done.
 const AFTER: [(&str, bool); 4] = [("merge", false), ("train", true), ("eval", true), ("report", true)];
 
 impl Jobs {
@@ -156,7 +157,8 @@ impl Jobs {
         text
     }
 
-    /// Runs the program with `arguments`, hands a request to stop on to it, and leaves its exit code in `code`.
+    /// Runs the program with `arguments`, hands a request to stop on to it, and leaves its exit code in
+    /// `code`.
     fn call(&self, arguments: &str) -> String {
         let threads = self.cluster.threads.map(|threads| format!(" --threads {threads}")).unwrap_or_default();
         format!("{} {arguments}{threads} &\n{WAIT}", word(&self.cluster.evol))
@@ -171,9 +173,9 @@ fn end() -> String {
     END.replace("MAX_KILLS", &MAX_KILLS.to_string())
 }
 
-/// Before anything that takes time. Slurm sends `USR1` to this script before the limit of its time: the work at hand ends, and goes
-/// on in another job. What ends the job for good (`scancel`) reaches the program itself, and is only to be outlived here, so that
-/// what there is is kept.
+/// Before anything that takes time. Slurm sends `USR1` to this script before the limit of its time: the work
+/// at hand ends, and goes on in another job. What ends the job for good (`scancel`) reaches the program
+/// itself, and is only to be outlived here, so that what there is is kept.
 const TRAPS: &str = r#"set -u
 evol= again=
 trap 'again=1; [ -z "$evol" ] || kill -TERM "$evol" 2>/dev/null' USR1
@@ -197,8 +199,8 @@ fi
 mkdir -p "$work" || exit 1
 "#;
 
-/// Copies what the shard has so far to where the merge looks for it, each file whole or not at all. A killed process leaves a part
-/// of its journal in a second file; opening the journal takes that in.
+/// Copies what the shard has so far to where the merge looks for it, each file whole or not at all. A killed
+/// process leaves a part of its journal in a second file; opening the journal takes that in.
 const KEEP: &str = r#"[ ! -s "$work/run.db-wal" ] || EVOL status "$work" >/dev/null 2>&1
 copied=
 if [ -e "$work/run.db" ] && [ ! -s "$work/run.db-wal" ]; then

@@ -1,9 +1,11 @@
-//! `evol status`: where a run is, on one screen, while it goes on and afterwards; or where all of its shards are.
+//! `evol status`: where a run is, on one screen, while it goes on and afterwards; or where all of its shards
+//! are.
 //!
-//! Where in the flow: whoever works on a run has its journal alone, so while that goes on only the files beside it are read
-//! (`live`); afterwards the journal's counts are shown, too.
+//! Where in the flow: whoever works on a run has its journal alone, so while that goes on only the files
+//! beside it are read (`live`); afterwards the journal's counts are shown, too.
 //!
-//! **Invariant:** the lock of the run is looked at and given back at once, and a journal that somebody has is not waited for.
+//! **Invariant:** the lock of the run is looked at and given back at once, and a journal that somebody has is
+//! not waited for.
 
 mod shards;
 

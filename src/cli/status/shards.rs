@@ -1,7 +1,7 @@
 //! Where all shards of a run are.
 //!
-//! **Invariant:** as the rest of the command: a shard that somebody works on shows what its process said last, and its journal is
-//! left alone. One that cannot be read is shown and stops nothing.
+//! **Invariant:** as the rest of the command: a shard that somebody works on shows what its process said
+//! last, and its journal is left alone. One that cannot be read is shown and stops nothing.
 
 use super::{RunStatus, State, look as look_at, progress_line};
 use crate::cli::evolve::SHARDS;

@@ -262,7 +262,8 @@ fn cases_clash(a: &Constraint, b: &Constraint) -> bool {
     }
     let has_capitals = fixed_texts(b).iter().any(|text| text.contains(char::is_uppercase));
     let lower_clash = a.kind() == Kind::LowerCase && (has_capitals || b.kind() == Kind::Postscript);
-    // A phrase that is quoted stands in the response as it is quoted; a word that is wanted may be in any case.
+    // A phrase that is quoted stands in the response as it is quoted; a word that is wanted may be in any
+    // case.
     let is_quoted = matches!(b.kind(), Kind::StartPhrase | Kind::EndPhrase | Kind::RepeatRequest);
     let has_small = fixed_texts(b).iter().any(|text| text.contains(char::is_lowercase));
     let upper_clash = a.kind() == Kind::UpperCase && is_quoted && has_small;

@@ -1,6 +1,7 @@
 //! Dense products by cuBLAS, for matrices whose rows lie one after another.
 //!
-//! cuBLAS thinks in columns: a matrix in rows is its transpose there, so `C = A B` is asked for as `Cᵀ = Bᵀ Aᵀ`.
+//! cuBLAS thinks in columns: a matrix in rows is its transpose there, so `C = A B` is asked for as
+//! `Cᵀ = Bᵀ Aᵀ`.
 //!
 //! **Invariant:** sums are f32, whatever the type of the factors; with f32 factors no tensor core is used.
 

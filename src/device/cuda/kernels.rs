@@ -1,6 +1,7 @@
 //! Our kernels: the PTX that the binary carries, and launches.
 //!
-//! **Invariant:** a kernel that is launched is one of `kernels/*.cu`; a name that is not there is a fault of this program.
+//! **Invariant:** a kernel that is launched is one of `kernels/*.cu`; a name that is not there is a fault of
+//! this program.
 
 #![expect(unsafe_code, reason = "calls of the driver with addresses of the device")]
 
@@ -13,7 +14,8 @@ use cudarc::nvrtc::Ptx;
 use super::error::Driver;
 use super::{CudaDevice, CudaError, Tensor};
 
-/// Source files, and for each the PTX for compute capability 7.5 and for 8.0. Made by `scripts/build-kernels`.
+/// Source files, and for each the PTX for compute capability 7.5 and for 8.0. Made by
+/// `scripts/build-kernels`.
 macro_rules! modules {
     ($($name:literal),*) => {
         [$((
@@ -149,8 +151,9 @@ impl CudaDevice {
             block_dim: (grid.threads, 1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: the wrappers in `ops/*/cuda.rs` give arguments in the order and of the types that their kernel has, and tensors of
-        // the lengths that they have checked; every one runs on the simulated device with all checks.
+        // SAFETY: the wrappers in `ops/*/cuda.rs` give arguments in the order and of the types that their
+        // kernel has, and tensors of the lengths that they have checked; every one runs on the simulated
+        // device with all checks.
         unsafe { launch.launch(config) }.map_err(CudaError::call("launch a kernel"))?;
         Ok(())
     }

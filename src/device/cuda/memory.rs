@@ -1,6 +1,7 @@
 //! Device memory: one allocation, cut into tensors.
 //!
-//! **Invariant:** after [`Memory`] is made nothing is allocated: who needs memory says how much in a dry run over an [`Arena`] without an address.
+//! **Invariant:** after [`Memory`] is made nothing is allocated: who needs memory says how much in a dry run
+//! over an [`Arena`] without an address.
 
 #![expect(unsafe_code, reason = "calls of the driver with addresses of the device")]
 
@@ -143,7 +144,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Tensors of this memory. They come in the order in which they are taken, so that the same code gives the same ones.
+    /// Tensors of this memory. They come in the order in which they are taken, so that the same code gives
+    /// the same ones.
     pub fn arena(&self) -> Arena {
         Arena { start: self.start, used: 0 }
     }

@@ -1,7 +1,8 @@
 //! The CUDA backend: a context, one stream, our kernels, cuBLAS; NCCL between several devices.
 //!
-//! Where in the flow: `ops/*/cuda.rs` launch kernels and products through it; `model::cuda` owns the memory that they work on. `cudarc` loads the
-//! driver when a device is asked for, so that one binary runs with and without.
+//! Where in the flow: `ops/*/cuda.rs` launch kernels and products through it; `model::cuda` owns the memory
+//! that they work on. `cudarc` loads the driver when a device is asked for, so that one binary runs with and
+//! without.
 //!
 //! **Invariant:** nothing else in this crate names `cudarc`.
 //! **Invariant:** everything goes into one stream, in order; whoever reads on the host waits for it.
@@ -30,7 +31,8 @@ pub use memory::{Arena, Dtype, Memory, Tensor};
 pub use nccl::{Clique, nccl_version};
 pub use staging::Staging;
 
-/// Type of activations and of the weights in use. Sums, norms, softmax, the loss, adapters and their gradients are f32 always.
+/// Type of activations and of the weights in use. Sums, norms, softmax, the loss, adapters and their
+/// gradients are f32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MixedPrecision {

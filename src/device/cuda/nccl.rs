@@ -1,10 +1,12 @@
 //! Sums over several GPUs by NCCL.
 //!
-//! Where in the flow: the trainer makes a [`Clique`] of the devices of a run, and once a step has it sum their gradients. One thread calls for all
-//! devices; NCCL is loaded when a clique is asked for, never for one device.
+//! Where in the flow: the trainer makes a [`Clique`] of the devices of a run, and once a step has it sum
+//! their gradients. One thread calls for all devices; NCCL is loaded when a clique is asked for, never for
+//! one device.
 //!
-//! **Invariant:** a sum is begun on all devices or on none: the caller sees to it that nothing is left to do on any of them that can fail.
-//! **Invariant:** after a failure no device waits for another: all communicators are aborted.
+//! **Invariant:** a sum is begun on all devices or on none: the caller sees to it that nothing is left to do
+//! on any of them that can fail. **Invariant:** after a failure no device waits for another: all
+//! communicators are aborted.
 
 #![expect(unsafe_code, reason = "calls of NCCL with addresses of devices")]
 
@@ -78,7 +80,8 @@ impl<'a> Clique<'a> {
         };
         let status = connected.map_err(|error| failed(CONNECT, &error))?;
         let this = Self { devices, communicators, done };
-        // Then every call would return before it has done anything, and this is written for calls that do not.
+        // Then every call would return before it has done anything, and this is written for calls that do
+        // not.
         if matches!(status, result::NcclStatus::InProgress) {
             let status = "that it goes on without waiting (NCCL_COMM_BLOCKING=0 is set: unset it)".to_owned();
             return Err(CudaError::Nccl { what: CONNECT, status });
@@ -86,11 +89,12 @@ impl<'a> Clique<'a> {
         Ok(this)
     }
 
-    /// Makes each tensor the sum of all of them, and waits until they are; one of each device, in their order. The sum has the same bits
-    /// everywhere.
+    /// Makes each tensor the sum of all of them, and waits until they are; one of each device, in their
+    /// order. The sum has the same bits everywhere.
     ///
     /// # Errors
-    /// A device or a connection has failed: which device, if one can be blamed, by its place in the list. The clique is of no use any more.
+    /// A device or a connection has failed: which device, if one can be blamed, by its place in the list. The
+    /// clique is of no use any more.
     ///
     /// # Panics
     /// The tensors are not as many f32 numbers each, or the clique has failed before.
@@ -116,7 +120,8 @@ impl<'a> Clique<'a> {
         for (rank, (device, &communicator)) in self.devices.iter().zip(&self.communicators).enumerate() {
             let (address, len) = (tensors[rank].address, tensors[rank].len());
             let called = device.bind().and_then(|()| {
-                // SAFETY: the communicator is live, the tensor has so many numbers, and the stream is its device's.
+                // SAFETY: the communicator is live, the tensor has so many numbers, and the stream is its
+                // device's.
                 let outcome = unsafe {
                     result::all_reduce(
                         address as *const c_void,
@@ -144,7 +149,8 @@ impl<'a> Clique<'a> {
         Ok(())
     }
 
-    /// Waits for the sum on all devices. A device that has failed, or a connection, keeps the others waiting for ever: so all are asked in turn.
+    /// Waits for the sum on all devices. A device that has failed, or a connection, keeps the others waiting
+    /// for ever: so all are asked in turn.
     fn wait(&self) -> Result<(), (usize, CudaError)> {
         loop {
             let mut is_done = true;

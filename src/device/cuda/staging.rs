@@ -1,9 +1,10 @@
 //! Pinned memory of the host, through which small lists go to the device without being waited for.
 //!
-//! Where in the flow: `model::cuda` puts what a row decides in here; the device copies it while the host goes on.
+//! Where in the flow: `model::cuda` puts what a row decides in here; the device copies it while the host goes
+//! on.
 //!
-//! **Invariant:** what is still being copied is not written to: [`Staging::begin`] waits for the copies of the time before.
-//! **Invariant:** its size is fixed when it is made; nothing is allocated later.
+//! **Invariant:** what is still being copied is not written to: [`Staging::begin`] waits for the copies of
+//! the time before. **Invariant:** its size is fixed when it is made; nothing is allocated later.
 
 #![expect(unsafe_code, reason = "memory that the driver owns, and copies that end later")]
 
@@ -46,7 +47,8 @@ impl Staging {
         let refused = CudaError::call("allocate pinned memory");
         let bytes = bytes.max(ALIGN);
         let copied = device.context.new_event(None).map_err(&refused)?;
-        // SAFETY: it is freed once, when this is dropped. It is written in order and never read here, so combined writes suit it.
+        // SAFETY: it is freed once, when this is dropped. It is written in order and never read here, so
+        // combined writes suit it.
         let start = unsafe { result::malloc_host(bytes, CU_MEMHOSTALLOC_WRITECOMBINED) }.map_err(&refused)?;
         Ok(Self { start: start.cast(), bytes, used: 0, copied, context: Arc::clone(&device.context) })
     }
@@ -76,8 +78,8 @@ impl Staging {
         let end = self.used + Self::bytes_of(from.len(), 1);
         assert!(end <= self.bytes, "{end} bytes in a staging buffer of {}", self.bytes);
         device.bind()?;
-        // SAFETY: the range lies within the allocation, nothing else has it until `begin`, and that waits for the copy; the tensor
-        // has as many bytes.
+        // SAFETY: the range lies within the allocation, nothing else has it until `begin`, and that waits for
+        // the copy; the tensor has as many bytes.
         unsafe {
             let place = std::slice::from_raw_parts_mut(self.start.add(self.used), from.len());
             place.copy_from_slice(from);

@@ -1,10 +1,11 @@
 //! Reading the arguments (`kwargs`) of one instruction.
 //!
 //! Rows come from files that were converted many times: keys of other instructions are there with null, whole
-//! numbers may be written 3.0. A value that Python calls false (null, 0, "", []) is dropped by the reference before
-//! it looks, and so here.
+//! numbers may be written 3.0. A value that Python calls false (null, 0, "", []) is dropped by the reference
+//! before it looks, and so here.
 //!
-//! **Invariant:** a value that comes out is of the kind asked for and not empty; everything else is an [`Error`].
+//! **Invariant:** a value that comes out is of the kind asked for and not empty; everything else is an
+//! [`Error`].
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! What stands in a response, at its ends and around it (`detectable_content:*`, `combination:*`, `startend:*`,
-//! `punctuation:*`).
+//! What stands in a response, at its ends and around it (`detectable_content:*`, `combination:*`,
+//! `startend:*`, `punctuation:*`).
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
@@ -33,8 +33,8 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// `detectable_content:postscript`. Two markers have a form of their own that allows blanks between the letters;
-    /// any other is a regular expression, the dots of "P.P.S." included.
+    /// `detectable_content:postscript`. Two markers have a form of their own that allows blanks between the
+    /// letters; any other is a regular expression, the dots of "P.P.S." included.
     pub(super) fn postscript(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let marker = python::strip(arguments.text("postscript_marker")?);
         let regex = match marker {

@@ -2,8 +2,8 @@
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** Markdown is read line by line with patterns, as in the reference: no fence, no nesting, so a rule of
-//! dashes is a bullet and `**bold**` is one highlight and, between the pairs, two empty ones.
+//! **Invariant:** Markdown is read line by line with patterns, as in the reference: no fence, no nesting, so
+//! a rule of dashes is a bullet and `**bold**` is one highlight and, between the pairs, two empty ones.
 
 use std::sync::LazyLock;
 
@@ -34,7 +34,8 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// `detectable_format:multiple_sections`. The mark is a regular expression in the case given; a number follows.
+    /// `detectable_format:multiple_sections`. The mark is a regular expression in the case given; a number
+    /// follows.
     pub(super) fn sections(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let mark = python::strip(arguments.text("section_spliter")?);
         let numbered = Regex::new(&format!(r"[\s\x1c-\x1f]?{mark}[\s\x1c-\x1f]?\d+[\s\x1c-\x1f]?"));
@@ -59,8 +60,8 @@ impl Rule {
     }
 }
 
-/// Lines that begin with one asterisk (and not two) or with a dash. Blank lines before one belong to it, and the
-/// character after an asterisk may be the line's end: a lone asterisk takes the next line with it.
+/// Lines that begin with one asterisk (and not two) or with a dash. Blank lines before one belong to it, and
+/// the character after an asterisk may be the line's end: a lone asterisk takes the next line with it.
 fn count_bullets(text: &str) -> usize {
     static STAR: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?m)^[\s\x1c-\x1f]*\*[^*].*$").expect("a constant pattern"));
@@ -69,8 +70,8 @@ fn count_bullets(text: &str) -> usize {
     STAR.find_iter(text).count() + DASH.find_iter(text).count()
 }
 
-/// Texts between single asterisks and texts between double ones, each counted by its own reading of the response;
-/// what is blank between its asterisks does not count.
+/// Texts between single asterisks and texts between double ones, each counted by its own reading of the
+/// response; what is blank between its asterisks does not count.
 fn count_highlights(text: &str) -> usize {
     static SINGLE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\*([^\n*]*)\*").expect("a constant pattern"));

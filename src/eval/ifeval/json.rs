@@ -1,10 +1,11 @@
 //! Whether a text is JSON to Python's `json.loads`.
 //!
-//! It accepts what RFC 8259 does and more: `NaN`, `Infinity` and `-Infinity`, escaped halves of surrogate pairs. It
-//! refuses whole numbers of more than 4300 digits (`CPython`'s limit on conversions) and a byte order mark.
+//! It accepts what RFC 8259 does and more: `NaN`, `Infinity` and `-Infinity`, escaped halves of surrogate
+//! pairs. It refuses whole numbers of more than 4300 digits (`CPython`'s limit on conversions) and a byte
+//! order mark.
 //!
-//! **Invariant:** no recursion: nesting is as deep as the text is long. (The reference stops with an exception at
-//! some thousand levels.)
+//! **Invariant:** no recursion: nesting is as deep as the text is long. (The reference stops with an
+//! exception at some thousand levels.)
 
 /// `CPython`'s `sys.get_int_max_str_digits`.
 const MAX_DIGITS: usize = 4300;

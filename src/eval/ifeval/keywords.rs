@@ -44,8 +44,8 @@ impl Rule {
         patterns.collect::<Result<_, _>>().map(Self::Forbidden)
     }
 
-    /// `keywords:letter_frequency`. Where the character is none of a to z ("#" in one published row), the reference
-    /// draws a random letter; here it is counted as asked.
+    /// `keywords:letter_frequency`. Where the character is none of a to z ("#" in one published row), the
+    /// reference draws a random letter; here it is counted as asked.
     pub(super) fn letter(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let letter = arguments.text("letter")?.to_lowercase();
         let mut chars = letter.chars();

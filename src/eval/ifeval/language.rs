@@ -1,9 +1,9 @@
 //! The language of a response (`language:response_language`), also for the rules about case.
 //!
-//! Source: arXiv:2311.07911; measured against lm-eval 0.4.13 with langdetect 1.0.9. That detector is a random walk over
-//! the n-grams of a text, so on short or mixed texts no other detector agrees with it; the crate `langdetect` repeats
-//! the walk itself. lm-eval does not seed it; here and in the oracle the seed is 0, as langdetect's documentation
-//! advises.
+//! Source: arXiv:2311.07911; measured against lm-eval 0.4.13 with langdetect 1.0.9. That detector is a random
+//! walk over the n-grams of a text, so on short or mixed texts no other detector agrees with it; the crate
+//! `langdetect` repeats the walk itself. lm-eval does not seed it; here and in the oracle the seed is 0, as
+//! langdetect's documentation advises.
 //!
 //! **Invariant:** the same text has the same language, always.
 

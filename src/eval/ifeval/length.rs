@@ -2,7 +2,8 @@
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** words are runs of `\w`, so "don't" and "3.5" are two each; sentences are those of [`punkt`].
+//! **Invariant:** words are runs of `\w`, so "don't" and "3.5" are two each; sentences are those of
+//! [`punkt`].
 
 use std::sync::LazyLock;
 
@@ -60,8 +61,8 @@ fn count_words(text: &str) -> usize {
     WORD.find_iter(text).count()
 }
 
-/// The parts between dividers; the first and the last may be blank and then do not count, any other blank one makes
-/// the division invalid.
+/// The parts between dividers; the first and the last may be blank and then do not count, any other blank one
+/// makes the division invalid.
 fn divided_paragraphs(text: &str) -> Option<u64> {
     let parts: Vec<bool> = text.split("***").map(|part| python::strip(part).is_empty()).collect();
     let last = parts.len() - 1;
@@ -73,8 +74,8 @@ fn divided_paragraphs(text: &str) -> Option<u64> {
     Some((parts.len() - blank) as u64)
 }
 
-/// Whether there are so many paragraphs, the nth of them beginning with the word. Blank ones do not count, but they
-/// keep their place in the numbering.
+/// Whether there are so many paragraphs, the nth of them beginning with the word. Blank ones do not count,
+/// but they keep their place in the numbering.
 fn starts_with_word(text: &str, paragraphs: u64, nth: u64, expected: &str) -> bool {
     let all: Vec<&str> = text.split("\n\n").map(python::strip).collect();
     let count = all.iter().filter(|paragraph| !paragraph.is_empty()).count() as u64;
@@ -83,8 +84,8 @@ fn starts_with_word(text: &str, paragraphs: u64, nth: u64, expected: &str) -> bo
     nth <= count && count == paragraphs && word.is_some_and(|word| bare_word(word) == expected)
 }
 
-/// A word up to its first mark, without the quotation marks before it (single ones, then double ones) and in lower
-/// case, one character at a time.
+/// A word up to its first mark, without the quotation marks before it (single ones, then double ones) and in
+/// lower case, one character at a time.
 fn bare_word(word: &str) -> String {
     let word = word.trim_start_matches('\'').trim_start_matches('"');
     let end = word.find(['.', ',', '?', '!', '\'', '"']).unwrap_or(word.len());

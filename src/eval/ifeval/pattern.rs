@@ -1,9 +1,10 @@
 //! Keywords, which the reference hands to Python's `re` as they are, in whatever case.
 //!
-//! Nearly all are plain words; these are searched here exactly as `re` does. One with a metacharacter ("e.g.", "C++")
-//! is a regular expression, also where nobody meant one: it goes to `regex`, whose notion of `\w` and `\b` counts
-//! combining marks as parts of a word, and which knows no look-around and no back-references; what it does not
-//! accept is an [`Error`] (where `re` does not either, the reference stops with an exception).
+//! Nearly all are plain words; these are searched here exactly as `re` does. One with a metacharacter
+//! ("e.g.", "C++") is a regular expression, also where nobody meant one: it goes to `regex`, whose notion of
+//! `\w` and `\b` counts combining marks as parts of a word, and which knows no look-around and no
+//! back-references; what it does not accept is an [`Error`] (where `re` does not either, the reference stops
+//! with an exception).
 //!
 //! **Invariant:** searching takes time linear in the text for each keyword of a given length.
 

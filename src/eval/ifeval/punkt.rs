@@ -1,9 +1,9 @@
-//! Sentences, as the Punkt tokenizer finds them with its English model (Kiss & Strunk 2006, Computational Linguistics
-//! 32(4): 485-525; the behaviour is that of NLTK 3.10.4).
+//! Sentences, as the Punkt tokenizer finds them with its English model (Kiss & Strunk 2006, Computational
+//! Linguistics 32(4): 485-525; the behaviour is that of NLTK 3.10.4).
 //!
-//! A full stop, question or exclamation mark may end a sentence. Each is judged by the word before and the word after:
-//! is the one an abbreviation, an initial or a number, does the other usually begin a sentence? What the words are
-//! like is in `punkt_english.txt`, the English model reduced to what decisions need.
+//! A full stop, question or exclamation mark may end a sentence. Each is judged by the word before and the
+//! word after: is the one an abbreviation, an initial or a number, does the other usually begin a sentence?
+//! What the words are like is in `punkt_english.txt`, the English model reduced to what decisions need.
 //!
 //! **Invariant:** the sentences are parts of the text, in its order; between them is nothing but blanks.
 
@@ -40,8 +40,8 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// Quotation marks and brackets at the beginning that close what stood before the end of the sentence: as few as are
-/// followed by blanks, which are included, by a dash of two, or by nothing. Gives where they end.
+/// Quotation marks and brackets at the beginning that close what stood before the end of the sentence: as few
+/// as are followed by blanks, which are included, by a dash of two, or by nothing. Gives where they end.
 fn closing_marks(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         if !is_closing(c) {
@@ -60,8 +60,8 @@ fn closing_marks(text: &str) -> Option<usize> {
     None
 }
 
-/// The pieces between decided ends, before closing marks are moved to where they belong. The last may be empty or
-/// turned around.
+/// The pieces between decided ends, before closing marks are moved to where they belong. The last may be
+/// empty or turned around.
 fn slices(text: &str) -> Vec<(usize, usize)> {
     let mut slices = Vec::new();
     let mut start = 0;
@@ -108,7 +108,8 @@ fn candidates(text: &str) -> Vec<Candidate> {
     found
 }
 
-/// What follows a mark: punctuation at once, or blanks and a token. Gives the beginning of that token and the end.
+/// What follows a mark: punctuation at once, or blanks and a token. Gives the beginning of that token and the
+/// end.
 fn token_behind(text: &str, at: usize) -> Option<(Option<usize>, usize)> {
     let rest = &text[at..];
     let first = rest.chars().next()?;

@@ -1,9 +1,9 @@
 //! What Python's `str` methods do where Rust's `str` does something else.
 //!
-//! Measured against `CPython` 3.11 over all code points. Lower case (`str::to_lowercase`, final sigma included) is the
-//! same in both; so are the classes of `regex`, as the patterns of this module use them: its `\w`, `\d` and `\s` are
-//! those of Python's package `regex`, `[\p{L}\p{N}_]` is the `\w` of Python's own `re`. Characters newer than
-//! Unicode 14 may differ.
+//! Measured against `CPython` 3.11 over all code points. Lower case (`str::to_lowercase`, final sigma
+//! included) is the same in both; so are the classes of `regex`, as the patterns of this module use them: its
+//! `\w`, `\d` and `\s` are those of Python's package `regex`, `[\p{L}\p{N}_]` is the `\w` of Python's own
+//! `re`. Characters newer than Unicode 14 may differ.
 //!
 //! **Invariant:** pure functions; any text is fine.
 
@@ -53,8 +53,8 @@ pub(super) fn is_word(c: char) -> bool {
     }
 }
 
-/// A character without its case, as `re.IGNORECASE` compares them: small first, then capital, so that letters with
-/// two small or two capital forms (ſ, ς, ı, İ, K) meet.
+/// A character without its case, as `re.IGNORECASE` compares them: small first, then capital, so that letters
+/// with two small or two capital forms (ſ, ς, ı, İ, K) meet.
 pub(super) fn fold(c: char) -> [char; 3] {
     let small = c.to_lowercase().next().unwrap_or(c);
     let mut capital = small.to_uppercase();

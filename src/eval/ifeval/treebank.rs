@@ -1,9 +1,11 @@
-//! Words as NLTK's `word_tokenize` divides them: the tokenization of the Penn Treebank on the sentences of [`punkt`].
+//! Words as NLTK's `word_tokenize` divides them: the tokenization of the Penn Treebank on the sentences of
+//! [`punkt`].
 //!
-//! It puts blanks around whatever is a token and then splits. The original writes quotation marks that open and that
-//! close in different ways; so does this, although only words in capitals are asked for here.
+//! It puts blanks around whatever is a token and then splits. The original writes quotation marks that open
+//! and that close in different ways; so does this, although only words in capitals are asked for here.
 //!
-//! Source: the Treebank's `tokenizer.sed` (Robert `MacIntyre`, 1995) as extended in NLTK 3.10.4, whose behaviour this has.
+//! Source: the Treebank's `tokenizer.sed` (Robert `MacIntyre`, 1995) as extended in NLTK 3.10.4, whose
+//! behaviour this has.
 //!
 //! **Invariant:** the steps are in the order of the original, each on what the one before left.
 
@@ -56,7 +58,8 @@ static CLOSING: LazyLock<Vec<Step>> = LazyLock::new(|| {
     ])
 });
 
-/// Words that are two, in both parts. The dots on and off the "i" are those that Python takes for one in any case.
+/// Words that are two, in both parts. The dots on and off the "i" are those that Python takes for one in any
+/// case.
 static CONTRACTIONS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let words =
         ["(can)(not)", "(d)('ye)", "(g[iİı]m)(me)", "(gon)(na)", "(got)(ta)", "(lem)(me)", "(more)('n)"];
@@ -92,8 +95,8 @@ fn apply(steps: &[Step], text: String) -> String {
     })
 }
 
-/// A single quotation mark before a word and behind none is a token of its own, unless what follows is an ending such
-/// as "'ll".
+/// A single quotation mark before a word and behind none is a token of its own, unless what follows is an
+/// ending such as "'ll".
 fn part_opening_apostrophes(text: &str) -> String {
     static APOSTROPHE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\B'").expect("a constant pattern"));
     static ENDING: LazyLock<Regex> =
@@ -106,8 +109,8 @@ fn part_opening_apostrophes(text: &str) -> String {
     APOSTROPHE.replace_all(text, part).into_owned()
 }
 
-/// Parts a contraction that stands alone. "wanna" must be followed by a blank; the end of others and the beginning of
-/// those that begin with a letter must be a boundary in the eyes of Python.
+/// Parts a contraction that stands alone. "wanna" must be followed by a blank; the end of others and the
+/// beginning of those that begin with a letter must be a boundary in the eyes of Python.
 fn part_contraction(word: &Regex, text: &str) -> String {
     let part = |found: &Captures<'_>| {
         let before = text[..found.get_match().start()].chars().next_back();

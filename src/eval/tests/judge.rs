@@ -84,7 +84,8 @@ fn who_is_asked_about_first_makes_no_difference() {
     assert_eq!(one, [-other[1], -other[0]]);
 }
 
-/// A judge that has the instruction's response by heart, one that always says the first, and one that tells by length.
+/// A judge that has the instruction's response by heart, one that always says the first, and one that tells
+/// by length.
 #[test]
 fn only_a_judge_that_tells_better_from_worse_is_trusted() {
     let first = calibrate(&mut Scripted(prefers_first)).unwrap().unwrap();

@@ -50,8 +50,8 @@ fn the_sign_test_is_scipy_s_binomial_test_and_statsmodels_mcnemar() {
     assert!(p > 0.02 && p < 0.03, "{p}");
 }
 
-/// The formula is an approximation by the normal distribution; the stored power of the exact test at that size was simulated.
-/// That test is conservative, so its power lies a little below 0.8.
+/// The formula is an approximation by the normal distribution; the stored power of the exact test at that
+/// size was simulated. That test is conservative, so its power lies a little below 0.8.
 #[test]
 fn the_number_needed_is_the_formula_s_and_gives_the_power_it_promises() {
     for case in cases("needed") {
@@ -77,9 +77,9 @@ fn a_paired_difference_has_the_interval_of_bonett_and_price() {
     assert_eq!(paired_difference(0, 0, 0), None);
 }
 
-/// 4000 resamples against 200,000: the ends of an interval have a standard error of about 2.5 % of its width (quantile
-/// 0.025 of a normal distribution: sqrt(0.025 * 0.975 / 4000) / density 0.0584 = 0.042 deviations, an interval has 3.9 of
-/// them, so 1.1 %, more where values are few). Five of them are 0.06.
+/// 4000 resamples against 200,000: the ends of an interval have a standard error of about 2.5 % of its width
+/// (quantile 0.025 of a normal distribution: sqrt(0.025 * 0.975 / 4000) / density 0.0584 = 0.042 deviations,
+/// an interval has 3.9 of them, so 1.1 %, more where values are few). Five of them are 0.06.
 #[test]
 fn the_bootstrap_interval_is_scipy_s() {
     for case in cases("bootstrap") {

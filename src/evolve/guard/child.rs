@@ -338,8 +338,8 @@ pub(super) fn wrong_language(case: &Case<'_>, limit: f64) -> Option<Value> {
     differ_in_language(case, case.parent.instruction, case.child.instruction, limit)
 }
 
-/// The languages of a task and of another text of at least `letters` letters, if they are two. A short task is English
-/// if it asks in English.
+/// The languages of a task and of another text of at least `letters` letters, if they are two. A short task
+/// is English if it asks in English.
 pub(super) fn differ_in_language(case: &Case<'_>, task: &str, other: &str, letters: f64) -> Option<Value> {
     let in_english = || (task.is_ascii() && asks(task, case.words)).then_some(Language::English);
     let (one, other) = (language(task, letters).or_else(in_english)?, language(other, letters)?);

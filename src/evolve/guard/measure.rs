@@ -115,8 +115,8 @@ pub(super) fn in_order(text: &str, other: &str) -> f64 {
 const NUMBER_WORDS: [&str; 11] =
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
 
-/// The numbers of a text, in digits: runs of digits with the separators between them (`1,000` and `1000` are one).
-/// With `in_words`, words for the small ones count too.
+/// The numbers of a text, in digits: runs of digits with the separators between them (`1,000` and `1000` are
+/// one). With `in_words`, words for the small ones count too.
 pub(super) fn numbers(text: &str, in_words: bool) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut number = String::new();

@@ -1,16 +1,17 @@
 //! Guards: what must not be in the data, each with a name, a limit and the evidence for the limit.
 //!
 //! In the flow: `eliminate` asks them of children and of answers; `evol check` asks them again of what was
-//! exported. [`GUARDS`] is the whole of it, one line of a table each; `child`, `answer` and `request` hold what the
-//! lines look with, `measure` what they count.
+//! exported. [`GUARDS`] is the whole of it, one line of a table each; `child`, `answer` and `request` hold
+//! what the lines look with, `measure` what they count.
 //!
-//! Small models break evolution in known ways: they answer the task instead of rewriting it, lose its numbers,
-//! change the subject, go round in circles. A guard finds one of these by looking, without a model. The limits
-//! were set on real children of `SmolLM2-135M-Instruct`, read one by one (`tests/data/children.jsonl`, where precision
-//! and recall are measured by a test), and on seeds, which must pass.
+//! Small models break evolution in known ways: they answer the task instead of rewriting it, lose its
+//! numbers, change the subject, go round in circles. A guard finds one of these by looking, without a model.
+//! The limits were set on real children of `SmolLM2-135M-Instruct`, read one by one
+//! (`tests/data/children.jsonl`, where precision and recall are measured by a test), and on seeds, which must
+//! pass.
 //!
-//! **Invariant:** a guard is a function of the texts, the operator and the constraints: what passed in a run passes
-//! again on its export.
+//! **Invariant:** a guard is a function of the texts, the operator and the constraints: what passed in a run
+//! passes again on its export.
 
 mod answer;
 mod child;
@@ -51,8 +52,8 @@ pub(super) struct Case<'t> {
 pub(super) enum On {
     /// The child beside its parent, whoever made it.
     Any,
-    /// The child of an operator that has a model rewrite. What code adds to a parent has none of a model's faults, and
-    /// the parent's own are not its.
+    /// The child of an operator that has a model rewrite. What code adds to a parent has none of a model's
+    /// faults, and the parent's own are not its.
     Child,
     /// Of these those in depth.
     Depth,
@@ -283,7 +284,8 @@ pub(super) fn first_objection(case: &Case<'_>, on_answers: bool) -> Option<(Reas
     asked.find_map(|guard| Some((guard.reason, guard.ask(case)?)))
 }
 
-/// Whether the child asks for nothing new, by its words: what rule 1 falls back on where no judge can be trusted.
+/// Whether the child asks for nothing new, by its words: what rule 1 falls back on where no judge can be
+/// trusted.
 pub(super) fn lexical_gain(case: &Case<'_>) -> Option<Value> {
     GUARDS.iter().find(|guard| guard.reason == Reason::CosmeticEdit).and_then(|guard| guard.ask(case))
 }

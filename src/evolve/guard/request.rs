@@ -1,7 +1,7 @@
 //! Whether a text asks for something, and what it says besides.
 //!
-//! English requests begin with a verb or a question word, after some introduction. That is looked for word by word;
-//! no grammar. Other languages are not judged.
+//! English requests begin with a verb or a question word, after some introduction. That is looked for word by
+//! word; no grammar. Other languages are not judged.
 //!
 //! **Invariant:** pure functions; any UTF-8 is fine.
 
@@ -103,8 +103,8 @@ pub(super) fn is_request(sentence: &str, lists: &Words) -> bool {
     introduced && clauses.any(|clause| begins(&clause))
 }
 
-/// Whether a sentence begins as a question and ends as a statement: `Is it possible to write a book on fire.` A title
-/// (`How to make tea.`) is none.
+/// Whether a sentence begins as a question and ends as a statement: `Is it possible to write a book on fire.`
+/// A title (`How to make tea.`) is none.
 pub(super) fn is_unmarked_question(sentence: &str) -> bool {
     let low = sentence.to_lowercase().replace('\u{2019}', "'");
     let list = clause_words(&low);

@@ -186,8 +186,8 @@ fn too_many_constraints_and_those_that_conflict_are_found() {
     assert_eq!(first_objection(&case, false).map(|(reason, _)| reason), Some(Reason::Unsuited));
 }
 
-/// Nearly every seed that people wrote is a request by the rules, is no loop and holds no answer: as its own parent, only
-/// that it is a copy may be said of it.
+/// Nearly every seed that people wrote is a request by the rules, is no loop and holds no answer: as its own
+/// parent, only that it is a copy may be said of it.
 #[test]
 fn seeds_trip_no_guard_on_single_texts() {
     let words = Words::load();
@@ -195,7 +195,8 @@ fn seeds_trip_no_guard_on_single_texts() {
     let seeds = builtin_seeds();
     for seed in &seeds {
         let child = task(&seed.instruction, &seed.input);
-        // Beside a parent that has none of its words but is a request too; honest tasks may ask for an opinion.
+        // Beside a parent that has none of its words but is a request too; honest tasks may ask for an
+        // opinion.
         let parent = task("Do this.", "");
         let case =
             Case { words: &words, operator: Operator::Mutation, parent, child, constraints: &[], answer: "" };
@@ -222,13 +223,13 @@ struct Labelled {
     operator: String,
     parent: LabelledTask,
     child: LabelledTask,
-    /// Whether it is a sound request that brings something new: in depth a harder version of its parent, in breadth a
-    /// task of its own.
+    /// Whether it is a sound request that brings something new: in depth a harder version of its parent, in
+    /// breadth a task of its own.
     keep: bool,
     /// `good`, or what is wrong with it.
     label: String,
-    /// Where it comes from: a run with the paper's rules only, one with `auto`, or, after the guards' limits were set, another
-    /// one with `auto` and the guards as they are (`held_out`).
+    /// Where it comes from: a run with the paper's rules only, one with `auto`, or, after the guards' limits
+    /// were set, another one with `auto` and the guards as they are (`held_out`).
     set: String,
 }
 

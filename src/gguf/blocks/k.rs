@@ -13,7 +13,8 @@
 //!
 //! Source of the layouts: `block_q2_K` and its siblings in `ggml-common.h`.
 //!
-//! **Invariant:** products are made in ggml's order, `(d·s)·q`: the first is exact, so the last is rounded once.
+//! **Invariant:** products are made in ggml's order, `(d·s)·q`: the first is exact, so the last is rounded
+//! once.
 
 use super::{IQ4_VALUES, half_at};
 
@@ -34,7 +35,8 @@ pub(super) fn q2(block: &[u8; 84], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// As [`q2`], with the third bit of weight `i` in bit `i / 32` of byte `i % 32`: where it is absent, 4 is taken off.
+/// As [`q2`], with the third bit of weight `i` in bit `i / 32` of byte `i % 32`: where it is absent, 4 is
+/// taken off.
 #[inline]
 pub(super) fn q3(block: &[u8; 110], weights: &mut [f32; WEIGHTS]) {
     let d = half_at(block, 108);
@@ -53,8 +55,8 @@ pub(super) fn q3(block: &[u8; 110], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// Scale and minimum of part `part` of 8, six bits each, from 12 bytes: those of the first four parts have bytes of their
-/// own, whose top two bits belong to the last four.
+/// Scale and minimum of part `part` of 8, six bits each, from 12 bytes: those of the first four parts have
+/// bytes of their own, whose top two bits belong to the last four.
 #[inline]
 fn six_bits(scales: &[u8], part: usize) -> (f32, f32) {
     let (scale, minimum) = if part < 4 {
@@ -95,8 +97,8 @@ pub(super) fn q5(block: &[u8; 176], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// 128 weights at a time: four low bits in 64 bytes, halves as 32, 32, 32, 32 weights by (byte / 32, half), two high bits
-/// in 32 bytes.
+/// 128 weights at a time: four low bits in 64 bytes, halves as 32, 32, 32, 32 weights by (byte / 32, half),
+/// two high bits in 32 bytes.
 #[inline]
 pub(super) fn q6(block: &[u8; 210], weights: &mut [f32; WEIGHTS]) {
     let d = half_at(block, 208);
@@ -112,7 +114,8 @@ pub(super) fn q6(block: &[u8; 210], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// Eight times the layout of `IQ4_NL`, with six bits of scale each: four in a half of 4 bytes, two in 2 bytes.
+/// Eight times the layout of `IQ4_NL`, with six bits of scale each: four in a half of 4 bytes, two in 2
+/// bytes.
 #[inline]
 pub(super) fn iq4_xs(block: &[u8; 136], weights: &mut [f32; WEIGHTS]) {
     let d = half_at(block, 0);

@@ -15,12 +15,12 @@
 //! | `Q8_0` | `d`, 32 signed bytes | `q * d` |
 //! | `IQ4_NL` | `d`, 16 bytes | `table[q] * d` |
 //!
-//! In the formats of 4 and 5 bits byte `j` holds weight `j` in its low half and weight `j + 16` in its high half.
-//! Blocks of 256 weights (`Q2_K` to `Q6_K`, `IQ4_XS`) are in `k`.
+//! In the formats of 4 and 5 bits byte `j` holds weight `j` in its low half and weight `j + 16` in its high
+//! half. Blocks of 256 weights (`Q2_K` to `Q6_K`, `IQ4_XS`) are in `k`.
 //!
-//! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit: wherever something is added to it, the
-//! product of small integers and an 11-bit significand has at most 24 bits and is exact in `f32`, so a compiler that
-//! fuses the addition changes nothing (`tests/it/gguf_engine.rs` compares the bits).
+//! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit: wherever something is added
+//! to it, the product of small integers and an 11-bit significand has at most 24 bits and is exact in `f32`,
+//! so a compiler that fuses the addition changes nothing (`tests/it/gguf_engine.rs` compares the bits).
 
 mod k;
 

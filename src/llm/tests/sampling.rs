@@ -93,7 +93,8 @@ fn filters_leave_exactly_what_they_define() {
     assert_eq!(with(|s| (s.top_k, s.top_p) = (2, 0.55)), [1]);
 }
 
-/// The nucleus is found by ranking a growing head; here against ranking everything, at sizes around its steps.
+/// The nucleus is found by ranking a growing head; here against ranking everything, at sizes around its
+/// steps.
 #[test]
 fn the_nucleus_is_that_of_a_full_sort() {
     for (case, vocab) in [63, 64, 65, 512, 513, 5000].into_iter().enumerate() {

@@ -78,7 +78,8 @@ impl Pass<'_, '_> {
         Ok(is_overwritten)
     }
 
-    /// Turns the gradient of the layer's output into that of `middle`. False: nothing further down is trained.
+    /// Turns the gradient of the layer's output into that of `middle`. False: nothing further down is
+    /// trained.
     fn feed_forward_backward(&self, layer: usize, is_fresh: bool) -> Result<bool, CudaError> {
         use TargetModule::{DownProj, GateProj, UpProj};
         let (CudaModel { device, workspace, weights, model, .. }, n) = (self.model, self.tokens);

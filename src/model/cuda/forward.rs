@@ -174,7 +174,8 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// The loss over the positions that have a target; with a scale also the gradient of their normalised stream, in `d_head_normed`.
+    /// The loss over the positions that have a target; with a scale also the gradient of their normalised
+    /// stream, in `d_head_normed`.
     pub(super) fn head(&self, scale: Option<f32>) -> Result<f64, CudaError> {
         let (CudaModel { device, workspace, weights, model, .. }, n) = (self.model, self.targets());
         let config = model.config();

@@ -1,14 +1,15 @@
 //! The passes on a GPU: the same sequences of ops as on the CPU, over tensors instead of slices.
 //!
-//! Where in the flow: `train` makes a [`CudaModel`] for a run, and calls it as it calls [`Llama`] on the CPU; what both passes share (segments of
-//! checkpointing, index lists, the layout of adapters) they take from the same modules.
+//! Where in the flow: `train` makes a [`CudaModel`] for a run, and calls it as it calls [`Llama`] on the CPU;
+//! what both passes share (segments of checkpointing, index lists, the layout of adapters) they take from the
+//! same modules.
 //!
 //! - `weights`: the base, in its blocks, copied from the mapped file
 //! - `workspace`: all other memory, and what a row puts there
 //! - `forward`, `backward`: the passes
 //!
-//! **Invariant:** no allocation after [`CudaModel::new`].
-//! **Invariant:** a pass is a function of (file, adapter, row, noise): the same bytes from run to run on one device.
+//! **Invariant:** no allocation after [`CudaModel::new`]. **Invariant:** a pass is a function of (file,
+//! adapter, row, noise): the same bytes from run to run on one device.
 
 mod backward;
 mod forward;
@@ -106,8 +107,9 @@ impl<'a> CudaModel<'a> {
         plan(Arena::default(), model, layout, max_tokens, purpose, precision.dtype()).bytes
     }
 
-    /// Copies the base and the adapter to the device, and takes all memory for rows of at most `max_tokens`. `on_upload` is told how many bytes
-    /// of the base are copied, and of how many; once it gives `false` the rest is left out, and the model is fit for nothing but its adapter.
+    /// Copies the base and the adapter to the device, and takes all memory for rows of at most `max_tokens`.
+    /// `on_upload` is told how many bytes of the base are copied, and of how many; once it gives `false` the
+    /// rest is left out, and the model is fit for nothing but its adapter.
     ///
     /// # Errors
     /// It does not fit, or the device has failed.

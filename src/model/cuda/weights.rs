@@ -75,7 +75,8 @@ impl Weights {
         parts
     }
 
-    /// Copies everything, straight from the mapped file, or until `on_upload` of the bytes done and in all gives `false`.
+    /// Copies everything, straight from the mapped file, or until `on_upload` of the bytes done and in all
+    /// gives `false`.
     pub(super) fn fill(
         &self,
         device: &CudaDevice,

@@ -1,6 +1,7 @@
 //! All memory of the passes besides the base and the adapter, and what a row puts there.
 //!
-//! The buffers are those of the CPU's [`workspace`](crate::model::workspace), with the same places for what checkpointing keeps.
+//! The buffers are those of the CPU's [`workspace`](crate::model::workspace), with the same places for what
+//! checkpointing keeps.
 
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Staging, Tensor};
 use crate::lora::{LoraWeights, TargetModule};

@@ -63,8 +63,8 @@ fn compare(a: &[f32], b: &[f32]) -> (f64, f64) {
     ((distance / norm).sqrt(), product(a, b) / (norm * product(a, a)).sqrt())
 }
 
-/// In f32 only the order of sums differs: 6e-8 per term over some hundred terms and layers. In bf16 activations are rounded some ten times
-/// (2^-9 each) on the way through two layers and back.
+/// In f32 only the order of sums differs: 6e-8 per term over some hundred terms and layers. In bf16
+/// activations are rounded some ten times (2^-9 each) on the way through two layers and back.
 #[track_caller]
 fn assert_agrees(
     wanted: &(Vec<LossSum>, Vec<f32>),
@@ -101,7 +101,8 @@ fn passes_agree_with_those_on_the_cpu() {
     }
 }
 
-/// Some projections alone, dropout, noise on embeddings: the same elements are dropped, and nothing is computed below the lowest adapter.
+/// Some projections alone, dropout, noise on embeddings: the same elements are dropped, and nothing is
+/// computed below the lowest adapter.
 #[test]
 fn options_agree_with_those_on_the_cpu() {
     let model = TinyFile::untied().load();

@@ -177,8 +177,8 @@ fn loss_and_logits_agree_with_training() {
     assert!((nll - training.nll).abs() / nll <= 1e-6, "{nll} from logits, {training:?}");
 }
 
-/// Computing again is the same ops on the same numbers, dropout included: also with segments that do not divide the
-/// layers, and with more layers in a segment than there are.
+/// Computing again is the same ops on the same numbers, dropout included: also with segments that do not
+/// divide the layers, and with more layers in a segment than there are.
 #[test]
 fn checkpointing_changes_no_bit_and_takes_less_memory() {
     let model = TinyFile::with_layers(5).load();

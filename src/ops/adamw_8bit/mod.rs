@@ -1,14 +1,16 @@
 //! One step of `AdamW` whose moments are kept in 8 bits: two bytes per parameter instead of eight.
 //!
-//! A moment is stored in blocks of [`BLOCK`]: the block's largest magnitude in f32, and for every element the index of the
-//! nearest of 256 values between -1 and 1 (0 and 1 for squares), in times of it. The values are denser near zero, by powers of ten
-//! ("dynamic" quantisation), because moments are. A step decodes a block, makes the step of [`adamw`](super::adamw) in f32, and
-//! encodes the new moments; nothing of the block is kept in between.
-//! One departure from the source: a square that is not 0 is never stored as 0, but as the smallest value. It is divided by, and
-//! a mean of 1e-4 over a root of 0 and an epsilon of 1e-8 would be a step of ten thousand learning rates.
+//! A moment is stored in blocks of [`BLOCK`]: the block's largest magnitude in f32, and for every element the
+//! index of the nearest of 256 values between -1 and 1 (0 and 1 for squares), in times of it. The values are
+//! denser near zero, by powers of ten ("dynamic" quantisation), because moments are. A step decodes a block,
+//! makes the step of [`adamw`](super::adamw) in f32, and encodes the new moments; nothing of the block is
+//! kept in between. One departure from the source: a square that is not 0 is never stored as 0, but as the
+//! smallest value. It is divided by, and a mean of 1e-4 over a root of 0 and an epsilon of 1e-8 would be a
+//! step of ten thousand learning rates.
 //!
-//! Shapes: p, g (N); codes (N) bytes and scales (⌈N / 256⌉) for each moment; codes start at the code of 0, scales at 0.
-//! Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of `create_dynamic_map` in bitsandbytes.
+//! Shapes: p, g (N); codes (N) bytes and scales (⌈N / 256⌉) for each moment; codes start at the code of 0,
+//! scales at 0. Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of
+//! `create_dynamic_map` in bitsandbytes.
 
 mod cpu;
 pub(crate) mod cuda;
@@ -26,7 +28,8 @@ pub const BLOCK: usize = 256;
 #[derive(Debug)]
 pub struct CodeBook {
     values: [f32; 256],
-    /// Between neighbours: a number below `middles[i]`, and not below the one before, is nearest to `values[i]`.
+    /// Between neighbours: a number below `middles[i]`, and not below the one before, is nearest to
+    /// `values[i]`.
     middles: [f32; 255],
     zero: u8,
 }
@@ -37,8 +40,8 @@ pub static SIGNED: LazyLock<CodeBook> = LazyLock::new(|| CodeBook::dynamic(true)
 pub static UNSIGNED: LazyLock<CodeBook> = LazyLock::new(|| CodeBook::dynamic(false));
 
 impl CodeBook {
-    /// For every exponent from 10⁻⁶ to 1 the middles of so many equal parts of (0.1, 1): twice as many at each larger one,
-    /// of either sign or of the positive one alone; and 0 and 1.
+    /// For every exponent from 10⁻⁶ to 1 the middles of so many equal parts of (0.1, 1): twice as many at
+    /// each larger one, of either sign or of the positive one alone; and 0 and 1.
     fn dynamic(signed: bool) -> Self {
         const EXPONENTS: i32 = 7;
         let mut values = vec![0.0, 1.0];
@@ -87,7 +90,8 @@ pub struct Moment<'a> {
     pub scales: &'a mut [f32],
 }
 
-/// Makes step number `step` (from 1) with `gradients` · `gradient_scale`, as [`adamw::step`](super::adamw::step).
+/// Makes step number `step` (from 1) with `gradients` · `gradient_scale`, as
+/// [`adamw::step`](super::adamw::step).
 ///
 /// # Panics
 /// If lengths do not fit, or `step` is 0.

@@ -44,7 +44,8 @@ fn moment(len: usize, zero: u8) -> (Vec<u8>, Vec<f32>) {
     (vec![zero; len], vec![0.0; len.div_ceil(BLOCK)])
 }
 
-/// A quadratic with curvatures over an order of magnitude in every block: both go down, and end as close within a factor.
+/// A quadratic with curvatures over an order of magnitude in every block: both go down, and end as close
+/// within a factor.
 #[test]
 fn a_quadratic_is_descended_as_in_f32() {
     let len = 3 * BLOCK + 17;
@@ -76,7 +77,8 @@ fn a_quadratic_is_descended_as_in_f32() {
     assert!(eight <= 2.0 * exact, "{eight} in 8 bits, {exact} in f32, {before} before");
 }
 
-/// A gradient a million times smaller than its neighbour's: its square is below the smallest value, and must not become 0.
+/// A gradient a million times smaller than its neighbour's: its square is below the smallest value, and must
+/// not become 0.
 #[test]
 fn a_small_square_beside_a_large_one_is_not_divided_away() {
     let mut params = vec![0.0_f32; 2];
@@ -90,7 +92,8 @@ fn a_small_square_beside_a_large_one_is_not_divided_away() {
     assert!(params[0] < -0.1, "{params:?}");
 }
 
-/// The first step moves by the learning rate in either direction, as `AdamW` does: nothing was rounded before it.
+/// The first step moves by the learning rate in either direction, as `AdamW` does: nothing was rounded before
+/// it.
 #[test]
 fn the_first_step_is_exact() {
     let (mut params, gradients) = (vec![0.5_f32; 300], random::<f32>(300, 4));

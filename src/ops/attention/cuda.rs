@@ -1,4 +1,5 @@
-//! CUDA twin of [`attention`](super): `kernels/attention.cu`, on tensor cores for the sizes of heads that models of today have.
+//! CUDA twin of [`attention`](super): `kernels/attention.cu`, on tensor cores for the sizes of heads that
+//! models of today have.
 //!
 //! Statistics (`lse` and `deltas`) are (H, T) here, so that those of a tile of queries lie together.
 
@@ -45,7 +46,8 @@ impl CudaInputs {
         Arg::Five([tokens, heads, kv_heads, head_dim, scale.to_bits()])
     }
 
-    /// Launches the kernel of a pass that is made for heads of this size; `heads` is how many a token has of what a block works on.
+    /// Launches the kernel of a pass that is made for heads of this size; `heads` is how many a token has of
+    /// what a block works on.
     fn launch(
         &self,
         device: &CudaDevice,
@@ -81,7 +83,8 @@ pub(crate) fn forward(
     inputs.launch(device, "forward", heads.heads, &[starts, q, k, v, out, lse])
 }
 
-/// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`; `deltas` (H, T) is scratch in f32.
+/// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`;
+/// `deltas` (H, T) is scratch in f32.
 pub(crate) fn backward(
     device: &CudaDevice,
     inputs: CudaInputs,

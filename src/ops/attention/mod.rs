@@ -1,17 +1,17 @@
 //! Causal attention with grouped heads, over rows in which several samples are packed.
 //!
 //! For query head h and its kv head `h / (H/K)`, with keys j from the start of t's sample up to t:
-//! `s[t,j] = q[t]·k[j] / √D`, `p[t,j] = e^(s[t,j] - lse[t])`, `lse[t] = ln Σ_j e^s[t,j]`, `out[t] = Σ_j p[t,j] v[j]`.
-//! Backward, with `δ[t] = d_out[t]·out[t]` and `d_s[t,j] = p[t,j] · (d_out[t]·v[j] - δ[t])`:
-//! `d_q[t] = Σ_j d_s[t,j] k[j] / √D`, `d_k[j] = Σ_t d_s[t,j] q[t] / √D`, `d_v[j] = Σ_t p[t,j] d_out[t]`,
-//! the last two summed over the query heads of the group, in their order.
+//! `s[t,j] = q[t]·k[j] / √D`, `p[t,j] = e^(s[t,j] - lse[t])`, `lse[t] = ln Σ_j e^s[t,j]`,
+//! `out[t] = Σ_j p[t,j] v[j]`. Backward, with `δ[t] = d_out[t]·out[t]` and
+//! `d_s[t,j] = p[t,j] · (d_out[t]·v[j] - δ[t])`: `d_q[t] = Σ_j d_s[t,j] k[j] / √D`,
+//! `d_k[j] = Σ_t d_s[t,j] q[t] / √D`, `d_v[j] = Σ_t p[t,j] d_out[t]`, the last two summed over the query
+//! heads of the group, in their order.
 //!
-//! Shapes: q, out, `d_q`, `d_out` (T, H, D); k, v, `d_k`, `d_v` (T, K, D); starts (T): where the sample of token t
-//! begins; lse (T, H).
-//! Saved: q, k, v, out, lse. Scores live only in blocks on the stack: no T×T buffer exists.
-//! Scratch for backward: [`scratch_len`], the `d_k` and `d_v` of every query head before they are summed.
-//! Source: Dao 2023, arXiv:2307.08691 (`FlashAttention`-2), algorithms 1 and 2; grouped heads: Ainslie et al.
-//! 2023, arXiv:2305.13245; parity with `torch.nn.functional.scaled_dot_product_attention`.
+//! Shapes: q, out, `d_q`, `d_out` (T, H, D); k, v, `d_k`, `d_v` (T, K, D); starts (T): where the sample of
+//! token t begins; lse (T, H). Saved: q, k, v, out, lse. Scores live only in blocks on the stack: no T×T
+//! buffer exists. Scratch for backward: [`scratch_len`], the `d_k` and `d_v` of every query head before they
+//! are summed. Source: Dao 2023, arXiv:2307.08691 (`FlashAttention`-2), algorithms 1 and 2; grouped heads:
+//! Ainslie et al. 2023, arXiv:2305.13245; parity with `torch.nn.functional.scaled_dot_product_attention`.
 
 mod cpu;
 pub(crate) mod cuda;

@@ -20,8 +20,8 @@ impl Case {
         Self { heads: Heads { heads, kv_heads, head_dim }, starts }
     }
 
-    /// Around the blocks of 64 queries and 128 keys, samples that end inside and at the edge of blocks, every kind
-    /// of grouping, and one real size.
+    /// Around the blocks of 64 queries and 128 keys, samples that end inside and at the edge of blocks, every
+    /// kind of grouping, and one real size.
     fn all() -> Vec<Self> {
         vec![
             Self::new(2, 1, 4, &[]),
@@ -165,8 +165,8 @@ fn refuses_a_sample_that_starts_in_the_future() {
 fn cuda_agrees_with_the_cpu() {
     use crate::device::cuda::Dtype;
     use crate::ops::check::{Cuda, on_cuda};
-    // Kernels are made for heads of up to 64, 128 and 256 columns, and of exactly 64 and 128 in tiles of 64 rows, which samples here fill, end
-    // within, begin within, and share.
+    // Kernels are made for heads of up to 64, 128 and 256 columns, and of exactly 64 and 128 in tiles of 64
+    // rows, which samples here fill, end within, begin within, and share.
     let large = [
         Case::new(2, 1, 64, &[64, 128]),
         Case::new(2, 1, 64, &[5, 7, 90, 1, 30, 60]),

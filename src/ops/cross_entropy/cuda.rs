@@ -1,6 +1,8 @@
-//! CUDA twin of [`cross_entropy`](super): products are cuBLAS's, what is between them `kernels/cross_entropy.cu`.
+//! CUDA twin of [`cross_entropy`](super): products are cuBLAS's, what is between them
+//! `kernels/cross_entropy.cu`.
 //!
-//! As on the CPU the vocabulary is gone through in tiles, with a running maximum: logits never take more than a block of rows by a tile.
+//! As on the CPU the vocabulary is gone through in tiles, with a running maximum: logits never take more than
+//! a block of rows by a tile.
 
 use super::BLOCK_ROWS;
 use crate::device::cuda::{Arena, Arg, CudaDevice, CudaError, Dtype, Grid, Operand, Tensor};
@@ -56,7 +58,8 @@ impl Scratch {
     }
 }
 
-/// The sum of negative log-likelihoods; with `gradient`, a scale and where `scale` times their gradient goes, that too.
+/// The sum of negative log-likelihoods; with `gradient`, a scale and where `scale` times their gradient goes,
+/// that too.
 pub(crate) fn run(
     device: &CudaDevice,
     w: &CudaMatrix,

@@ -10,10 +10,11 @@
 //!
 //! Why one pass over tiles of the vocabulary: a row of logits has V numbers (49 152 here, 128 256 in Llama 3)
 //! and the gradient needs them all, normalised. Storing them costs hundreds of megabytes or short chunks of
-//! rows, with all of W decoded twice per chunk; computing them twice costs half as much again. Here each tile of W is
-//! decoded once, its logits live in a cache-sized buffer, and exp(z - m) · W is added to dh at once, with m the
-//! running maximum; when m grows, the sums so far are scaled down. The division by the sum and the target's
-//! row come last. So the arithmetic is that of the two unavoidable products, and memory does not grow with V.
+//! rows, with all of W decoded twice per chunk; computing them twice costs half as much again. Here each tile
+//! of W is decoded once, its logits live in a cache-sized buffer, and exp(z - m) · W is added to dh at once,
+//! with m the running maximum; when m grows, the sums so far are scaled down. The division by the sum and the
+//! target's row come last. So the arithmetic is that of the two unavoidable products, and memory does not
+//! grow with V.
 
 mod cpu;
 pub(crate) mod cuda;

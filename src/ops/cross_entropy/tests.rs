@@ -8,8 +8,8 @@ use crate::ops::check::{
 };
 use crate::tensor::Real;
 
-/// (M, C, V, format of W): empty, single, odd, several tiles (8192 columns leave 192 rows per tile), more than one block
-/// of rows, and real rows of the head of `SmolLM2` (a quarter of its vocabulary: 8 tiles).
+/// (M, C, V, format of W): empty, single, odd, several tiles (8192 columns leave 192 rows per tile), more
+/// than one block of rows, and real rows of the head of `SmolLM2` (a quarter of its vocabulary: 8 tiles).
 fn cases() -> Vec<(usize, usize, usize, GgmlType)> {
     vec![
         (0, 32, 5, GgmlType::Q4_1),
@@ -93,8 +93,8 @@ fn gradient_of_h() {
     }
 }
 
-/// Logits in the thousands, whose exponentials overflow, and whose maximum moves from tile to tile: a vocabulary
-/// whose weights grow with their index.
+/// Logits in the thousands, whose exponentials overflow, and whose maximum moves from tile to tile: a
+/// vocabulary whose weights grow with their index.
 #[test]
 fn large_and_growing_logits() {
     let (width, vocab) = (8192, 500);

@@ -1,4 +1,5 @@
-//! CUDA twin of [`embedding`](super): rows are decoded by `kernels/quant_matrix.cu`, noise is in `kernels/elementwise.cu`.
+//! CUDA twin of [`embedding`](super): rows are decoded by `kernels/quant_matrix.cu`, noise is in
+//! `kernels/elementwise.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 use crate::ops::cuda_matrix::CudaMatrix;

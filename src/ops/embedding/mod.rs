@@ -1,7 +1,7 @@
 //! Token embedding: gathers rows of a frozen, quantized matrix.
 //!
-//! `out[t] = W[tokens[t]]`. No backward: the base is frozen. In training noise may be added (Jain et al. 2023,
-//! arXiv:2310.05914), which is constant too.
+//! `out[t] = W[tokens[t]]`. No backward: the base is frozen. In training noise may be added (Jain et al.
+//! 2023, arXiv:2310.05914), which is constant too.
 //!
 //! Shapes: tokens (T); W (V, C) in GGUF blocks; out (T, C).
 //! Source: matches `torch.nn.functional.embedding`.
@@ -28,8 +28,9 @@ pub fn forward<T: Real>(device: &Device, w: &QuantMatrix<'_>, tokens: &[u32], ou
     }
 }
 
-/// Adds to every number of a segment's rows of `x` (T, C) noise that is even over ±alpha / √(len · C); segments cover
-/// 0..T. Element (row, column) is drawn as [`rng::uniform`](crate::rng::uniform)`(key, row, column)`.
+/// Adds to every number of a segment's rows of `x` (T, C) noise that is even over ±alpha / √(len · C);
+/// segments cover 0..T. Element (row, column) is drawn as
+/// [`rng::uniform`](crate::rng::uniform)`(key, row, column)`.
 ///
 /// # Panics
 /// If the segments and `x` do not fit together.

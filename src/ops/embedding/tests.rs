@@ -33,8 +33,8 @@ fn rows_are_the_decoded_ones() {
     }
 }
 
-/// Noise is even over ±alpha / √(len · C): its mean square is a third of the bound's. Of 33 · 576 numbers the mean square is
-/// within 3 %, about four standard deviations.
+/// Noise is even over ±alpha / √(len · C): its mean square is a third of the bound's. Of 33 · 576 numbers the
+/// mean square is within 3 %, about four standard deviations.
 #[test]
 fn noise_has_the_size_of_its_segment() {
     let (width, segments, alpha) = (576, [0..33, 33..66], 5.0);

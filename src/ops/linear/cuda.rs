@@ -1,7 +1,7 @@
 //! CUDA twin of [`linear`](super): the weight is decoded whole into scratch, the product is cuBLAS's.
 //!
-//! At the thousands of tokens of a training row decoding costs some per cent of the product; a kernel that decodes while it multiplies
-//! pays off only below some hundred.
+//! At the thousands of tokens of a training row decoding costs some per cent of the product; a kernel that
+//! decodes while it multiplies pays off only below some hundred.
 
 use crate::device::cuda::{CudaDevice, CudaError, Operand, Tensor};
 use crate::ops::cuda_matrix::CudaMatrix;

@@ -1,8 +1,8 @@
 //! A linear layer with a frozen, quantized weight.
 //!
-//! `y = x · Wᵀ`, backward `dx = beta · dx + dy · W`. No gradient of W: the base is frozen.
-//! Either may take a product of low rank with it ([`LowRank`]): the branch of an adapter, which would otherwise be one
-//! more way through y or dx.
+//! `y = x · Wᵀ`, backward `dx = beta · dx + dy · W`. No gradient of W: the base is frozen. Either may take a
+//! product of low rank with it ([`LowRank`]): the branch of an adapter, which would otherwise be one more way
+//! through y or dx.
 //!
 //! Shapes: x, dx (M, in); y, dy (M, out); W (out, in) in GGUF blocks.
 //! Saved: nothing; dx does not depend on x.
@@ -24,8 +24,8 @@ use crate::tensor::Real;
 /// Weights decoded per pass: 4 MiB in f32, about the second-level cache of two current server cores.
 const PASS_WEIGHTS: usize = 1 << 20;
 
-/// Rows of a (`out_features`, `in_features`) weight that are decoded per pass: a function of the shape alone, because
-/// the passes of backward add up in their order.
+/// Rows of a (`out_features`, `in_features`) weight that are decoded per pass: a function of the shape alone,
+/// because the passes of backward add up in their order.
 pub(super) fn rows_per_pass(in_features: usize, out_features: usize) -> usize {
     let tiles = PASS_WEIGHTS / in_features.max(1) / TILE_COLS;
     (tiles.max(1) * TILE_COLS).min(out_features)

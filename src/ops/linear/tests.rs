@@ -8,8 +8,8 @@ use crate::ops::check::{
 use crate::ops::matmul::LowRank;
 use crate::tensor::{Matrix, Real};
 
-/// (M, in, out, format of W): empty, single, odd around vector and tile widths, several passes over W, and the
-/// `up` projection of `SmolLM2` in its real format.
+/// (M, in, out, format of W): empty, single, odd around vector and tile widths, several passes over W, and
+/// the `up` projection of `SmolLM2` in its real format.
 fn cases() -> Vec<(usize, usize, usize, GgmlType)> {
     vec![
         (0, 32, 5, GgmlType::Q4_1),
@@ -79,8 +79,8 @@ fn f32_and_f64_match_plain_loops() {
     }
 }
 
-/// With an addition of rank 3 the result is the one without it, plus that product by plain loops: over the edges of tiles,
-/// over several passes, and where there is no weight at all.
+/// With an addition of rank 3 the result is the one without it, plus that product by plain loops: over the
+/// edges of tiles, over several passes, and where there is no weight at all.
 #[test]
 fn a_product_of_low_rank_is_added_once() {
     let alpha = 1.25;

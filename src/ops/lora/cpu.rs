@@ -135,8 +135,8 @@ fn dropped<'a, T: Real>(branch: &Branch<'_, T>, rows: usize, x: &'a [T], scratch
     d
 }
 
-/// Calls `apply(out, input, factor)` for every element of two (M, in) buffers; `factor` is 0 where dropped and
-/// 1 / (1 - p) where kept.
+/// Calls `apply(out, input, factor)` for every element of two (M, in) buffers; `factor` is 0 where dropped
+/// and 1 / (1 - p) where kept.
 fn for_each_kept<T: Real>(
     branch: &Branch<'_, T>,
     out: &mut [T],

@@ -1,8 +1,9 @@
 //! CUDA twin of [`lora`](super): products are cuBLAS's, dropout is in `kernels/elementwise.cu`.
 //!
-//! Factors are read in the type of activations (`shadow`), gradients are added up in f32. Branches write their own columns of t and u.
-//! What a branch adds is written before the product with the frozen weight, which then adds to it: the other way round most of it would be
-//! lost, because it is often smaller than half a unit in the last place of a bf16 number that was rounded already.
+//! Factors are read in the type of activations (`shadow`), gradients are added up in f32. Branches write
+//! their own columns of t and u. What a branch adds is written before the product with the frozen weight,
+//! which then adds to it: the other way round most of it would be lost, because it is often smaller than half
+//! a unit in the last place of a bf16 number that was rounded already.
 
 use super::LoraSlot;
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Operand, Tensor};
@@ -115,7 +116,8 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// `dx = Σ dropout'(u A)` over the branches; what the frozen parts have to be added with: 0 if there is no branch.
+/// `dx = Σ dropout'(u A)` over the branches; what the frozen parts have to be added with: 0 if there is no
+/// branch.
 pub(crate) fn input(
     device: &CudaDevice,
     branches: &[Option<CudaBranch>],

@@ -1,20 +1,18 @@
 //! The low-rank branches beside frozen linear layers that read the same input.
 //!
-//! With d = `dropout(x)` and s the scaling (`lora_alpha / r`):
-//! `t = d · Aᵀ`, `y += s · t · Bᵀ`; backward `u = s · dy · B`, `dB += s · dyᵀ · t`, `dA += uᵀ · d`,
-//! `dx += dropout'(u · A)`.
-//! The two products that widen again, `t · Bᵀ` and `u · A`, are not made here: [`up`] and [`down_input`] describe them, and
+//! With d = `dropout(x)` and s the scaling (`lora_alpha / r`): `t = d · Aᵀ`, `y += s · t · Bᵀ`; backward
+//! `u = s · dy · B`, `dB += s · dyᵀ · t`, `dA += uᵀ · d`, `dx += dropout'(u · A)`. The two products that
+//! widen again, `t · Bᵀ` and `u · A`, are not made here: [`up`] and [`down_input`] describe them, and
 //! [`linear`](super::linear) adds them to what it computes anyway.
 //!
-//! Shapes: N branches with ranks `R_i`, R their sum; x, dx (M, in); `y_i`, `dy_i` (M, `out_i`); `A_i`, `dA_i` (`R_i`, in);
-//! `B_i`, `dB_i` (`out_i`, `R_i`); t, u (M, R), the branches' columns side by side.
-//! Branches that share an input are one product: with all A under each other it is wide enough to fill vector
-//! registers, and x is read once.
-//! Saved: t. Dropout keeps no mask: element (row, column) is dropped if
+//! Shapes: N branches with ranks `R_i`, R their sum; x, dx (M, in); `y_i`, `dy_i` (M, `out_i`); `A_i`, `dA_i`
+//! (`R_i`, in); `B_i`, `dB_i` (`out_i`, `R_i`); t, u (M, R), the branches' columns side by side. Branches
+//! that share an input are one product: with all A under each other it is wide enough to fill vector
+//! registers, and x is read once. Saved: t. Dropout keeps no mask: element (row, column) is dropped if
 //! [`rng::uniform`](crate::rng::uniform)`(key, row, column) < p`, and backward asks again. Kept elements are
 //! divided by 1 - p. Every branch drops by itself, as PEFT's do, so that with dropout nothing is shared.
-//! Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d.
-//! Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
+//! Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d. Source: Hu et al. 2021,
+//! arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
 
 mod cpu;
 pub(crate) mod cuda;
@@ -73,8 +71,8 @@ pub fn total_rank<T>(branches: &[Option<Branch<'_, T>>]) -> usize {
 /// Overwrites `t` (`rows`, R), which [`up`] and [`backward`] need.
 ///
 /// # Panics
-/// If lengths do not fit, branches differ in what they share, a `dropout` is not in [0, 1), or `scratch` is shorter than
-/// [`scratch_len`].
+/// If lengths do not fit, branches differ in what they share, a `dropout` is not in [0, 1), or `scratch` is
+/// shorter than [`scratch_len`].
 pub fn down<T: Real>(
     device: &Device,
     branches: &[Option<Branch<'_, T>>],
@@ -101,7 +99,8 @@ pub fn up<'a, T: Real>(
     Some(LowRank { alpha: branch.scaling, left: columns(branches, index, rows, t), right })
 }
 
-/// Adds to the gradients of the branches and overwrites `u` (`rows`, R), from `dy` (`rows`, `out_i`) of every projection.
+/// Adds to the gradients of the branches and overwrites `u` (`rows`, R), from `dy` (`rows`, `out_i`) of every
+/// projection.
 ///
 /// # Panics
 /// As [`down`], or if a branch has no gradient.
@@ -132,8 +131,8 @@ pub fn backward<T: Real>(
     }
 }
 
-/// `u · A` of branch `index`, which is a part of dx; `None` if there is no such branch, or if it drops, when the part is not
-/// a product: [`add_dropped_input`] adds it then.
+/// `u · A` of branch `index`, which is a part of dx; `None` if there is no such branch, or if it drops, when
+/// the part is not a product: [`add_dropped_input`] adds it then.
 pub fn down_input<'a, T: Real>(
     branches: &[Option<Branch<'a, T>>],
     index: usize,

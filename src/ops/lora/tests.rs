@@ -137,8 +137,8 @@ impl<T: Real> Case<T> {
     }
 }
 
-/// Empty, single, odd around vector and tile sizes, one branch and several, one without an adapter, ranks that differ, and
-/// q, k and v of `SmolLM2` at rank 16.
+/// Empty, single, odd around vector and tile sizes, one branch and several, one without an adapter, ranks
+/// that differ, and q, k and v of `SmolLM2` at rank 16.
 fn cases() -> Vec<Case<f32>> {
     let shapes: [(usize, usize, Shapes); 7] = [
         (0, 32, &[(5, 4), (3, 2)]),
@@ -210,8 +210,8 @@ fn threads_do_not_change_bits() {
     }
 }
 
-/// With A and B the identity the branch is `s · dropout(x)`. Of 40 000 elements p = 0.25 are dropped, with a standard
-/// deviation of 87: 5 sigma are 435.
+/// With A and B the identity the branch is `s · dropout(x)`. Of 40 000 elements p = 0.25 are dropped, with a
+/// standard deviation of 87: 5 sigma are 435.
 #[test]
 fn dropout_drops_p_and_scales_the_rest() {
     let (rows, width) = (1250, 32);

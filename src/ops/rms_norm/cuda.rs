@@ -26,8 +26,9 @@ pub(crate) fn forward(
     device.launch(&x.dtype().kernel("rms_norm_forward"), grid(rows), &args)
 }
 
-/// The residual connection before it in the same kernel: `stream` becomes x plus branch, and is what is normalised. The same bits as
-/// [`residual`](crate::ops::residual) and [`forward`], without reading the stream once more.
+/// The residual connection before it in the same kernel: `stream` becomes x plus branch, and is what is
+/// normalised. The same bits as [`residual`](crate::ops::residual) and [`forward`], without reading the
+/// stream once more.
 pub(crate) fn forward_behind(
     device: &CudaDevice,
     [x, branch, stream]: [Tensor; 3],

@@ -1,8 +1,8 @@
 //! RMS normalisation with a frozen weight.
 //!
-//! `out[m,c] = x[m,c] · rstd[m] · weight[c]`, `rstd[m] = 1/√(mean_c x[m,c]² + eps)`.
-//! Backward, with `g = weight ⊙ d_out` and `x̂ = x · rstd`: `d_x = beta · d_x + rstd · (g - x̂ · mean_c(g ⊙ x̂))`.
-//! No gradient of the weight: the base is frozen.
+//! `out[m,c] = x[m,c] · rstd[m] · weight[c]`, `rstd[m] = 1/√(mean_c x[m,c]² + eps)`. Backward, with
+//! `g = weight ⊙ d_out` and `x̂ = x · rstd`: `d_x = beta · d_x + rstd · (g - x̂ · mean_c(g ⊙ x̂))`. No
+//! gradient of the weight: the base is frozen.
 //!
 //! Shapes: x, out, `d_out`, `d_x` (M, C); weight (C), f32 as in the file; rstd (M).
 //! Saved: rstd. `out` is cheap and is computed again where backward needs it.

@@ -2,7 +2,8 @@
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
-/// Rotates `x` (T, heads, D) by the angles of `table` (T, D/2, 2), which is f32, times `direction`: 1 forward, -1 backward.
+/// Rotates `x` (T, heads, D) by the angles of `table` (T, D/2, 2), which is f32, times `direction`: 1
+/// forward, -1 backward.
 pub(crate) fn rotate(
     device: &CudaDevice,
     table: Tensor,

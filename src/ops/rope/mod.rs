@@ -4,17 +4,17 @@
 //! `frequency[i] = theta^(-2i/D) / factor[i]`, where the factors are the file's `rope_freqs` or 1.
 //! Backward rotates by the negative angle: a rotation is orthogonal.
 //!
-//! A context that was stretched after training has other frequencies ([`Scaling`]), and `YaRN` also lengthens the rotated
-//! vectors by a magnitude m: cosine and sine are multiplied with it, and backward, with the same table, is the transpose.
+//! A context that was stretched after training has other frequencies ([`Scaling`]), and `YaRN` also lengthens
+//! the rotated vectors by a magnitude m: cosine and sine are multiplied with it, and backward, with the same
+//! table, is the transpose.
 //!
 //! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the
 //! rows of the q and k weights for it. The other layout on these files gives plausible, wrong text.
 //!
-//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D).
-//! Saved: nothing but the table, which all layers share.
-//! Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs` as in llama.cpp's `ggml_rope_ext`;
-//! Chen et al. 2023, arXiv:2306.15595 (linear); Peng et al. 2023, arXiv:2309.00071 (`YaRN`), with the bounds as
-//! `ggml_rope_yarn_corr_dims` rounds them.
+//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D). Saved: nothing but
+//! the table, which all layers share. Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs`
+//! as in llama.cpp's `ggml_rope_ext`; Chen et al. 2023, arXiv:2306.15595 (linear); Peng et al. 2023,
+//! arXiv:2309.00071 (`YaRN`), with the bounds as `ggml_rope_yarn_corr_dims` rounds them.
 
 mod cpu;
 pub(crate) mod cuda;
@@ -44,8 +44,8 @@ pub enum Scaling {
     },
 }
 
-/// Turns over the original context that a pair makes at least to be left alone, and at most to be divided: the paper's
-/// β and α, which llama.cpp has for all `llama` models.
+/// Turns over the original context that a pair makes at least to be left alone, and at most to be divided:
+/// the paper's β and α, which llama.cpp has for all `llama` models.
 const YARN_TURNS: [f64; 2] = [32.0, 1.0];
 
 impl Scaling {

@@ -38,8 +38,9 @@ fn neighbours_are_paired_and_factors_divide() {
     }
 }
 
-/// By the formulas of the paper at D = 64, theta = 10 000, 4096 positions: a pair turns `4096 · theta^(-2i/64) / 2π` times;
-/// 32 turns are at pair 10.46, one turn at pair 22.52, so pairs up to 10 are as they were, from 23 on divided.
+/// By the formulas of the paper at D = 64, theta = 10 000, 4096 positions: a pair turns
+/// `4096 · theta^(-2i/64) / 2π` times; 32 turns are at pair 10.46, one turn at pair 22.52, so pairs up to 10
+/// are as they were, from 23 on divided.
 #[test]
 fn yarn_divides_slow_pairs_only_and_linear_all() {
     let plain = frequencies(64, 1e4, None, Scaling::None);

@@ -14,7 +14,8 @@ pub(crate) fn forward(
     run(device, "rows_forward", x, rows, columns, out)
 }
 
-/// As [`backward`](super::backward): `places` (T) has for each row of `out` one more than its place in `x`, or 0.
+/// As [`backward`](super::backward): `places` (T) has for each row of `out` one more than its place in `x`,
+/// or 0.
 pub(crate) fn backward(
     device: &CudaDevice,
     x: Tensor,

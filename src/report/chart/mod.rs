@@ -1,14 +1,14 @@
 //! Charts as inline SVG: two kinds, drawn by plotters into our own backend.
 //!
-//! Where in the flow: sections describe a chart as [`Rows`] (a list of labels with bars or intervals) or as a [`Plane`]
-//! (lines and points over two axes) and get a whole `figure` element back.
+//! Where in the flow: sections describe a chart as [`Rows`] (a list of labels with bars or intervals) or as a
+//! [`Plane`] (lines and points over two axes) and get a whole `figure` element back.
 //!
-//! Drawings are [`WIDTH`] units wide, about the width of a phone, and are scaled up little or not at all: a text in them is
-//! as readable as the text around them.
+//! Drawings are [`WIDTH`] units wide, about the width of a phone, and are scaled up little or not at all: a
+//! text in them is as readable as the text around them.
 //!
-//! **Invariant:** what cannot be drawn (NaN, infinity, beyond [`LARGEST`]) is left out, and the caption says how many; a chart
-//! with nothing in it is a sentence.
-//! **Invariant:** no series is told by colour alone: it has a marker, a dash or an outline of its own.
+//! **Invariant:** what cannot be drawn (NaN, infinity, beyond [`LARGEST`]) is left out, and the caption says
+//! how many; a chart with nothing in it is a sentence. **Invariant:** no series is told by colour alone: it
+//! has a marker, a dash or an outline of its own.
 
 mod marker;
 mod plane;
@@ -30,7 +30,8 @@ use svg::{Ink, SCALE, Svg};
 const WIDTH: f64 = 400.0;
 /// Size of its text.
 const FONT: f64 = 12.5;
-/// Largest number that is drawn: beyond it the arithmetic of ticks is no longer exact, and no figure of a run is there.
+/// Largest number that is drawn: beyond it the arithmetic of ticks is no longer exact, and no figure of a run
+/// is there.
 const LARGEST: f64 = 1e15;
 
 /// Where plotters draws.
@@ -138,13 +139,15 @@ fn letters(ink: Ink, horizontal: HPos, vertical: VPos, bold: bool) -> TextStyle<
     TextStyle { font, color: ink.rgb().to_backend_color(), pos: Pos::new(horizontal, vertical) }
 }
 
-/// Width of a text in multiples of its size, as sans-serif faces have it on average; digits and signs as wide faces have it.
+/// Width of a text in multiples of its size, as sans-serif faces have it on average; digits and signs as wide
+/// faces have it.
 fn text_width(text: &str) -> f64 {
     let width = |c: char| match c {
         'i' | 'j' | 'l' | '\'' | '.' | ',' | ':' | ';' | '|' | '!' => 0.28,
         ' ' | 'f' | 't' | 'r' | '(' | ')' | '[' | ']' | '-' => 0.36,
         'm' | 'w' | 'M' | 'W' | '%' | '…' => 0.88,
-        // Values in a column are digits and signs, and stand too near to what they are of where these are taken for narrow.
+        // Values in a column are digits and signs, and stand too near to what they are of where these are
+        // taken for narrow.
         '0'..='9' => 0.64,
         '+' | '−' => 0.84,
         'A'..='Z' => 0.66,

@@ -2,7 +2,8 @@
 //!
 //! Where in the flow: loss, learning rate, speed and memory over time, and the map of instructions.
 //!
-//! **Invariant:** a line has at most [`MOST`] points, whatever was measured: the least and the greatest of every stretch stay.
+//! **Invariant:** a line has at most [`MOST`] points, whatever was measured: the least and the greatest of
+//! every stretch stay.
 
 use super::{Caption, Drawn, Ends, Ink, Key, KeyLook, Marker, SCALE, figure, letters, missing, plottable};
 use plotters::prelude::*;
@@ -149,7 +150,8 @@ impl Plane {
 }
 
 impl Plane {
-    /// Where a series has markers: on a line at a few places, which differ between lines that lie on each other.
+    /// Where a series has markers: on a line at a few places, which differ between lines that lie on each
+    /// other.
     fn marked<'a>(&self, series: &'a Series) -> impl Iterator<Item = (f64, f64)> + 'a {
         let sparse = matches!(series.look, Look::Line | Look::Pale);
         let alone = sparse && self.series.len() == 1 && series.points.len() > 1;

@@ -1,6 +1,7 @@
 //! A list of labels, each with bars or with points and their intervals.
 //!
-//! Where in the flow: the funnel, the reasons, lengths by round, memory, pass rates, differences, wins and losses.
+//! Where in the flow: the funnel, the reasons, lengths by round, memory, pass rates, differences, wins and
+//! losses.
 //!
 //! **Invariant:** a label and its marks are on one line, at any number of rows.
 

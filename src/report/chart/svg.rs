@@ -1,13 +1,14 @@
 //! A drawing backend for plotters that writes small SVG with CSS classes instead of colours.
 //!
-//! Where in the flow: `rows` and `plane` draw with plotters, which calls this; the text goes into the page as it is. The
-//! classes have their colours in `page.css`, so that one drawing is right in light, in dark and on paper.
+//! Where in the flow: `rows` and `plane` draw with plotters, which calls this; the text goes into the page as
+//! it is. The classes have their colours in `page.css`, so that one drawing is right in light, in dark and on
+//! paper.
 //!
-//! plotters knows RGB and whole pixels. So an [`Ink`] travels as an RGB value that is no colour, and a drawing is
-//! [`SCALE`] times as large as what is written.
+//! plotters knows RGB and whole pixels. So an [`Ink`] travels as an RGB value that is no colour, and a
+//! drawing is [`SCALE`] times as large as what is written.
 //!
-//! **Invariant:** what comes out is well-formed, and every number in it is a decimal: coordinates are integers here.
-//! **Invariant:** nothing here fails.
+//! **Invariant:** what comes out is well-formed, and every number in it is a decimal: coordinates are
+//! integers here. **Invariant:** nothing here fails.
 
 use crate::report::text::escape;
 use plotters::style::RGBColor;

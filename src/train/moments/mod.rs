@@ -2,8 +2,8 @@
 //!
 //! Where in the flow: the loop applies gradients through it, the checkpoint stores what it lists.
 //!
-//! **Invariant:** parts of the adapter with a learning rate of their own have blocks of their own, so that the state is a function
-//! of the configuration and the gradients.
+//! **Invariant:** parts of the adapter with a learning rate of their own have blocks of their own, so that
+//! the state is a function of the configuration and the gradients.
 
 mod cuda;
 

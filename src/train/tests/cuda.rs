@@ -1,4 +1,5 @@
-//! Runs on the device of the tests: they agree with those on the CPU, and a run that is stopped anywhere goes on to the same bytes.
+//! Runs on the device of the tests: they agree with those on the CPU, and a run that is stopped anywhere goes
+//! on to the same bytes.
 
 use std::sync::atomic::Ordering;
 
@@ -52,8 +53,8 @@ fn on_cpu(fixture: &Fixture) -> Losses {
     losses
 }
 
-/// With dropout, weight decay, validation passes, a rate of its own for B, and both kinds of moments: losses of all steps within 1e-3 in
-/// f32 and 2e-2 in 16 bits.
+/// With dropout, weight decay, validation passes, a rate of its own for B, and both kinds of moments: losses
+/// of all steps within 1e-3 in f32 and 2e-2 in 16 bits.
 #[test]
 fn losses_are_those_on_the_cpu() {
     for optim in [Optim::Adamw, Optim::Adamw8bit] {
@@ -102,7 +103,8 @@ fn an_interrupt_after_any_step_changes_nothing() {
     }
 }
 
-/// Copying the base to the device is told to its end, and can be stopped; then the same command goes on as if nothing had been.
+/// Copying the base to the device is told to its end, and can be stopped; then the same command goes on as if
+/// nothing had been.
 #[test]
 fn an_upload_is_told_and_can_be_stopped() {
     let (fixture, precision) = (Fixture::new(), MixedPrecision::Bf16);
@@ -140,7 +142,8 @@ fn an_upload_is_told_and_can_be_stopped() {
     assert!(total <= planned && planned - total < 256 * uploads.len() as u64, "{total} of {planned}");
 }
 
-/// A device that fails in the middle of a step ends the run with an error; the same command goes on to the bytes of a run without.
+/// A device that fails in the middle of a step ends the run with an error; the same command goes on to the
+/// bytes of a run without.
 #[test]
 fn a_device_that_is_lost_leaves_the_last_checkpoint() {
     let loader::Device::Simulated(simulator) = loader::device() else {

@@ -97,7 +97,8 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// Eleven samples of different lengths in rows of up to 24 positions, dropout on, six steps in three epochs.
+    /// Eleven samples of different lengths in rows of up to 24 positions, dropout on, six steps in three
+    /// epochs.
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let train: Vec<Sample> = (0..11).map(|i| sample(i, 2 + i as usize % 4, 3 + i as usize % 5)).collect();
@@ -196,8 +197,8 @@ impl Fixture {
         })
     }
 
-    /// Runs until event number `event` (from 0) and dies there: what is on disk is what a kill leaves. `false`:
-    /// the run ended before.
+    /// Runs until event number `event` (from 0) and dies there: what is on disk is what a kill leaves.
+    /// `false`: the run ended before.
     pub(super) fn run_and_kill(&self, out: &Path, event: usize) -> bool {
         let mut count = 0;
         let run = || {

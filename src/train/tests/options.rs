@@ -13,8 +13,8 @@ fn finished(outcome: Result<Outcome, Error>) -> TrainSummary {
     }
 }
 
-/// With everything that has a state, a stream of random numbers or a file of its own, a kill at any event still changes no
-/// byte; checkpointing, which may differ on resume, differs.
+/// With everything that has a state, a stream of random numbers or a file of its own, a kill at any event
+/// still changes no byte; checkpointing, which may differ on resume, differs.
 #[test]
 fn a_kill_at_any_event_changes_nothing_whatever_is_switched_on() {
     let mut fixture = Fixture::new();
@@ -70,8 +70,8 @@ fn moments_of_eight_bits_survive_a_stop_and_learn() {
     );
 }
 
-/// The first step of `AdamW` without decay moves every number by the learning rate, whatever the gradient is. At the start B
-/// is 0, so A has no gradient and stays.
+/// The first step of `AdamW` without decay moves every number by the learning rate, whatever the gradient is.
+/// At the start B is 0, so A has no gradient and stays.
 #[test]
 fn b_learns_faster_by_the_ratio() {
     let moved = |ratio| {
@@ -113,7 +113,8 @@ fn noise_and_scaling_change_the_result_and_the_seed_the_noise() {
     assert_eq!(noisy, loss(&|fixture| fixture.config.neftune_noise_alpha = 5.0));
 }
 
-/// Rising losses: the rate is far too high. The adapter is that of the best pass, which a run of just so many steps makes.
+/// Rising losses: the rate is far too high. The adapter is that of the best pass, which a run of just so many
+/// steps makes.
 #[test]
 fn early_stopping_takes_the_best_adapter() {
     let mut fixture = Fixture::new();
@@ -159,7 +160,8 @@ fn an_adapter_can_be_gone_on_from() {
     assert!(error.contains("`init_adapter` is "), "{error}");
 }
 
-/// One sample of nonsense among samples that were learned: its step is told with its number, or stops the run.
+/// One sample of nonsense among samples that were learned: its step is told with its number, or stops the
+/// run.
 #[test]
 fn a_loss_that_stands_out_is_told_with_its_examples() {
     let mut fixture = Fixture::new();

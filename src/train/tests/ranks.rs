@@ -1,5 +1,5 @@
-//! Runs on two simulated devices: the same rows in the same order as on one, the same bytes where sums are made in the same order, and a device that
-//! is lost.
+//! Runs on two simulated devices: the same rows in the same order as on one, the same bytes where sums are
+//! made in the same order, and a device that is lost.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -88,7 +88,8 @@ fn two_devices_are_one_with_twice_the_accumulation() {
     }
 }
 
-/// With two rows for each device the sums are made in another order, but always in the same one; the rows are those of one device.
+/// With two rows for each device the sums are made in another order, but always in the same one; the rows are
+/// those of one device.
 #[test]
 fn the_order_of_data_does_not_depend_on_the_devices() {
     let mut fixture = fixture(4);
@@ -103,7 +104,8 @@ fn the_order_of_data_does_not_depend_on_the_devices() {
     assert!(files(&fixture.out("two")) == files(&fixture.out("again")));
 }
 
-/// A kernel that fails on one device, and a sum that fails on all, end the run for all; the same command goes on to the bytes of a run without.
+/// A kernel that fails on one device, and a sum that fails on all, end the run for all; the same command goes
+/// on to the bytes of a run without.
 #[test]
 fn a_device_that_is_lost_ends_the_others_and_leaves_the_checkpoint() {
     let loader::Device::Simulated(simulator) = loader::device() else {

@@ -1,6 +1,7 @@
 //! A coverage-guided fuzz target for the PTX front end: parser, lowering, register allocation.
 //!
-//! `scripts/fuzz ptx` runs it on `tests/data/ptx`. Any text must give a module or an error; a crash or a hang ends it.
+//! `scripts/fuzz ptx` runs it on `tests/data/ptx`. Any text must give a module or an error; a crash or a hang
+//! ends it.
 
 #![no_main]
 

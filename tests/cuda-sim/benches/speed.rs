@@ -1,6 +1,7 @@
 //! How fast kernels run: lane instructions and floating-point operations a second, on one thread and on all.
 //!
-//! `cargo bench -p cuda-sim --bench speed`. Every figure is the best of five launches, because other programs only make one slower.
+//! `cargo bench -p cuda-sim --bench speed`. Every figure is the best of five launches, because other programs
+//! only make one slower.
 
 #![expect(unsafe_code, reason = "kernels are launched")]
 

@@ -1,5 +1,5 @@
-// Causal attention, forward, in the manner of FlashAttention-2: tiles of 64 queries and 64 keys, heads of 64, scores in registers,
-// keys and values copied ahead into two buffers.
+// Causal attention, forward, in the manner of FlashAttention-2: tiles of 64 queries and 64 keys, heads of 64,
+// scores in registers, keys and values copied ahead into two buffers.
 
 #include "tensor.cuh"
 

@@ -2,7 +2,8 @@
 
 #include "tensor.cuh"
 
-// c (m, n) = a (m, k) b (k, n), rows first, all multiples of 64 (k of 32): tiles of 64 by 64, four warps, two buffers.
+// c (m, n) = a (m, k) b (k, n), rows first, all multiples of 64 (k of 32): tiles of 64 by 64, four warps, two
+// buffers.
 extern "C" __global__ void __launch_bounds__(128) gemm_bf16(const u16 *a, const u16 *b, float *c, int m, int n, int k) {
     __shared__ __align__(16) u16 left[2][64][40], right[2][32][72];
     int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, row = blockIdx.y * 64, column = blockIdx.x * 64;

@@ -1,4 +1,5 @@
-// Instructions between lanes and between warps. Each kernel writes what every lane got; tests/sim/warp.rs knows what that should be.
+// Instructions between lanes and between warps. Each kernel writes what every lane got; tests/sim/warp.rs
+// knows what that should be.
 
 extern "C" __global__ void shuffles(int *out, const int *x, int delta, int width) {
     int lane = threadIdx.x;
@@ -62,7 +63,8 @@ extern "C" __global__ void block_reductions(int *out, const int *x) {
     out[2 * all + i] = __syncthreads_or(x[i] > 1) != 0;
 }
 
-// Warps 0 and 1 make what warps 2 and 3 take: two named barriers, at which makers arrive and takers wait, and the reverse.
+// Warps 0 and 1 make what warps 2 and 3 take: two named barriers, at which makers arrive and takers wait, and
+// the reverse.
 extern "C" __global__ void hand_over(int *out, const int *x, int rounds) {
     __shared__ int buffer[64];
     bool makes = threadIdx.x < 64;

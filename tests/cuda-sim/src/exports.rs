@@ -1,6 +1,7 @@
 //! How functions of C are written, for the driver, for cuBLAS and for NCCL.
 
-/// Functions of C that give an error, and run on pointers that the caller promises to be what the library's documentation says.
+/// Functions of C that give an error, and run on pointers that the caller promises to be what the library's
+/// documentation says.
 macro_rules! exports {
     ($(fn $name:ident($($argument:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
         #[unsafe(no_mangle)]

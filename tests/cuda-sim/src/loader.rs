@@ -1,7 +1,7 @@
 //! Puts the simulated device, or NVRTC, where `cudarc` finds it.
 //!
-//! `cudarc` opens `libcuda.so` and `libnvrtc.so.12` by name. A library that was opened by its path before, and is not closed,
-//! answers to its SONAME; so no environment variable and no system folder is needed.
+//! `cudarc` opens `libcuda.so` and `libnvrtc.so.12` by name. A library that was opened by its path before,
+//! and is not closed, answers to its SONAME; so no environment variable and no system folder is needed.
 //!
 //! **Invariant:** a real driver is taken if there is one; then the simulator is not even loaded.
 

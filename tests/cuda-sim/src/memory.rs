@@ -1,7 +1,8 @@
 //! Device memory: an address space of its own, allocations in it, and what is free.
 //!
-//! A device address is the address of the byte in this process with bits set that no pointer has, so a program that follows
-//! one ends at once. Managed memory, which the host may touch, has addresses without these bits.
+//! A device address is the address of the byte in this process with bits set that no pointer has, so a
+//! program that follows one ends at once. Managed memory, which the host may touch, has addresses without
+//! these bits.
 //!
 //! **Invariant:** an address is never given out twice, so an access to what was freed is always found.
 
@@ -14,7 +15,8 @@ use std::sync::Arc;
 const DEVICE_TAG: u64 = 7 << 48;
 /// Bits of a device address that are the address in this process.
 pub const HOST_BITS: u64 = (1 << 48) - 1;
-/// Where the memory is asked for, so that addresses are the same from run to run. No window of generic addresses is there.
+/// Where the memory is asked for, so that addresses are the same from run to run. No window of generic
+/// addresses is there.
 const ARENA_HINT: usize = 1 << 44;
 /// Addresses of a device. Only what is touched takes memory.
 const ARENA_BYTES: usize = 1 << 40;
@@ -29,7 +31,8 @@ pub struct Arena {
     base: *mut u8,
 }
 
-// SAFETY: the arena is plain memory for as long as the process lives; who may read and write when is up to the streams.
+// SAFETY: the arena is plain memory for as long as the process lives; who may read and write when is up to
+// the streams.
 unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
@@ -120,7 +123,8 @@ impl Memory {
         self.take(owner, bytes, DEVICE_TAG)
     }
 
-    /// The same, at an address that the host may use too; `None` also if the system gave no address space that allows it.
+    /// The same, at an address that the host may use too; `None` also if the system gave no address space
+    /// that allows it.
     pub fn allocate_managed(&mut self, owner: Owner, bytes: u64) -> Option<u64> {
         if self.arena.base.addr() != ARENA_HINT { None } else { self.take(owner, bytes, 0) }
     }

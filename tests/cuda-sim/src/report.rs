@@ -1,8 +1,11 @@
-//! What can be said of a kernel's speed without a device: what it moves and computes, counted here, and what `ptxas` gives it.
+//! What can be said of a kernel's speed without a device: what it moves and computes, counted here, and what
+//! `ptxas` gives it.
 //!
-//! Where in the flow: a bench runs kernels with `profiles` on, and prints [`table`] of the counters and of [`assemble`].
+//! Where in the flow: a bench runs kernels with `profiles` on, and prints [`table`] of the counters and of
+//! [`assemble`].
 //!
-//! **Invariant:** times are lower bounds of a device's published limits: memory at its full rate, or arithmetic at its peak.
+//! **Invariant:** times are lower bounds of a device's published limits: memory at its full rate, or
+//! arithmetic at its peak.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -109,8 +112,9 @@ fn ratio(part: u64, whole: u64) -> String {
     if whole == 0 { "–".into() } else { format!("{:.2}", part as f64 / whole as f64) }
 }
 
-/// Two tables in Markdown: what was counted, and what each device makes of it. Bytes are the least that memory has to move; what blocks
-/// fetch (from the second-level cache, if another has fetched it) and what warps ask for are told as multiples of that.
+/// Two tables in Markdown: what was counted, and what each device makes of it. Bytes are the least that
+/// memory has to move; what blocks fetch (from the second-level cache, if another has fetched it) and what
+/// warps ask for are told as multiples of that.
 pub fn table(
     counters: &BTreeMap<String, Counters>,
     resources: &[(Model, BTreeMap<String, Resources>)],

@@ -1,7 +1,7 @@
 //! A made-up run for the tests of the report: everything that the page can show, hostile texts included.
 //!
-//! Texts are put together from lists by a small generator, so that the page looks like one of a real run and is the same
-//! on every machine.
+//! Texts are put together from lists by a small generator, so that the page looks like one of a real run and
+//! is the same on every machine.
 
 mod evaluation;
 

@@ -49,8 +49,8 @@ pub(super) fn tokens(line: &str) -> Vec<String> {
     tokens
 }
 
-/// The length of dashes, of full stops, or of full stops with single blanks between them (at least three) at the
-/// beginning; 0 if there are none.
+/// The length of dashes, of full stops, or of full stops with single blanks between them (at least three) at
+/// the beginning; 0 if there are none.
 fn run(chars: &[char]) -> usize {
     for mark in ['-', '.'] {
         let len = chars.iter().take_while(|&&c| c == mark).count();
@@ -129,7 +129,8 @@ impl Word {
         INITIAL.is_match(&self.text)
     }
 
-    /// Whether its case says that it begins a sentence (section 4.1.1 of the paper); None if that does not decide.
+    /// Whether its case says that it begins a sentence (section 4.1.1 of the paper); None if that does not
+    /// decide.
     fn begins_sentence(&self) -> Option<bool> {
         if matches!(self.text.as_str(), ";" | ":" | "," | "." | "!" | "?") {
             return Some(false);

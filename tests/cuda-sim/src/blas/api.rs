@@ -1,6 +1,7 @@
 //! The functions of `libcublas`.
 //!
-//! Source: NVIDIA, "cuBLAS"; names and arguments are those of `cublas_api.h`, numbers those of its enumerations.
+//! Source: NVIDIA, "cuBLAS"; names and arguments are those of `cublas_api.h`, numbers those of its
+//! enumerations.
 
 #![expect(unsafe_code, reason = "functions of C with pointers of the caller")]
 #![allow(non_snake_case, reason = "names of `cublas_api.h`")]

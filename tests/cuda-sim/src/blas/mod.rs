@@ -1,10 +1,10 @@
 //! cuBLAS: the products and sums that a trainer calls, behind the functions of `libcublas`.
 //!
-//! Where in the flow: a program calls [`api`]; the call goes into the stream of its handle, and is performed there by
-//! [`product`] (matrices, by the `gemm` crate) or [`vector`].
+//! Where in the flow: a program calls [`api`]; the call goes into the stream of its handle, and is performed
+//! there by [`product`] (matrices, by the `gemm` crate) or [`vector`].
 //!
-//! **Invariant:** 16-bit types are added up in f32 and rounded once; the same call gives the same bits, on any number of
-//! threads. What a real cuBLAS makes of the order of sums is not modelled.
+//! **Invariant:** 16-bit types are added up in f32 and rounded once; the same call gives the same bits, on
+//! any number of threads. What a real cuBLAS makes of the order of sums is not modelled.
 
 mod api;
 mod product;
@@ -43,7 +43,8 @@ impl Type {
     }
 }
 
-/// A factor: a number of the host, read when the call was made, or an address on the device, read when it is performed.
+/// A factor: a number of the host, read when the call was made, or an address on the device, read when it is
+/// performed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scalar {
     Host(f64),

@@ -112,7 +112,8 @@ impl Product {
         self.multiply::<f32>(&a, &b, &c.of(&mut sums), 1.0, 0.0, threads);
         for (i, sum) in sums.into_iter().enumerate() {
             let (row, column) = (i % c.rows, i / c.rows);
-            // SAFETY: the element is one of the matrix, whose range was looked up, and its type has two bytes.
+            // SAFETY: the element is one of the matrix, whose range was looked up, and its type has two
+            // bytes.
             unsafe {
                 let to = c.pointer.cast::<u16>().add(column * c.ld + row);
                 // With beta 0 what was there is not read: it may be NaN.

@@ -1,8 +1,9 @@
 //! Races between blocks, and bytes that nothing has written, in device memory.
 //!
-//! Two accesses of different blocks race if one of them writes and not both are atomic. A block that has done an atomic has
-//! seen what another wrote before its last `fence`: so counters that tell the last block to go on are no race, and neither
-//! are flags. (Which counter it was is not looked at: a race behind an unrelated atomic is missed.)
+//! Two accesses of different blocks race if one of them writes and not both are atomic. A block that has done
+//! an atomic has seen what another wrote before its last `fence`: so counters that tell the last block to go
+//! on are no race, and neither are flags. (Which counter it was is not looked at: a race behind an unrelated
+//! atomic is missed.)
 
 use std::collections::HashMap;
 

@@ -2,8 +2,8 @@
 //!
 //! Where in the flow: the interpreter tells every access; what is wrong comes back as a finding.
 //!
-//! **Invariant:** a program without findings here has none of these mistakes in the run that was checked, in any order of
-//! blocks and warps, as far as its control flow does not depend on that order.
+//! **Invariant:** a program without findings here has none of these mistakes in the run that was checked, in
+//! any order of blocks and warps, as far as its control flow does not depend on that order.
 
 mod global;
 mod shared;

@@ -1,8 +1,8 @@
 //! Races in shared memory, by vector clocks (Flanagan and Freund 2009, "FastTrack").
 //!
-//! Each warp has a clock for every warp: how far it has seen the other. A barrier makes its members see all that any of them
-//! has seen. An access races with an earlier one of another thread if that is not seen yet. Inside a warp the same is done
-//! with a count of `bar.warp.sync`; shuffles order nothing.
+//! Each warp has a clock for every warp: how far it has seen the other. A barrier makes its members see all
+//! that any of them has seen. An access races with an earlier one of another thread if that is not seen yet.
+//! Inside a warp the same is done with a count of `bar.warp.sync`; shuffles order nothing.
 
 use super::Touch;
 use crate::finding::FindingKind;

@@ -1,7 +1,7 @@
 //! How well accesses use the memory: sectors of device memory and banks of shared memory.
 //!
-//! Source: NVIDIA, "CUDA C++ Best Practices Guide", sections 9.2.1 and 9.2.3: device memory moves in sectors of 32 bytes;
-//! shared memory has 32 banks of 4 bytes, and wider accesses are made by half and quarter warps.
+//! Source: NVIDIA, "CUDA C++ Best Practices Guide", sections 9.2.1 and 9.2.3: device memory moves in sectors
+//! of 32 bytes; shared memory has 32 banks of 4 bytes, and wider accesses are made by half and quarter warps.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,8 @@ pub struct Traffic {
     pub shared_waves: u64,
     /// Turns without conflicts.
     pub shared_ideal_waves: u64,
-    /// Sectors that blocks touch, each counted once a block and once more if it is written: what a cache that keeps all of a block's leaves.
+    /// Sectors that blocks touch, each counted once a block and once more if it is written: what a cache that
+    /// keeps all of a block's leaves.
     pub block_sectors: u64,
     /// The same, counted once a launch: the least that memory has to move.
     pub least_sectors: u64,

@@ -1,6 +1,7 @@
 //! Graphs: work that a stream records instead of doing, to be done many times.
 //!
-//! The order in which work was submitted is one of the orders that its dependencies allow, so a graph is a list.
+//! The order in which work was submitted is one of the orders that its dependencies allow, so a graph is a
+//! list.
 //!
 //! **Invariant:** work that is recorded has no effect until the graph is launched.
 

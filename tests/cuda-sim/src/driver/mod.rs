@@ -1,10 +1,11 @@
 //! The driver: contexts, streams, memory, modules, launches, behind the functions of `libcuda`.
 //!
-//! Where in the flow: a program calls [`api`] (or cuBLAS and NCCL, in `crate::blas` and `crate::nccl`); what is to run goes through a [`stream`], to the
-//! interpreter.
+//! Where in the flow: a program calls [`api`] (or cuBLAS and NCCL, in `crate::blas` and `crate::nccl`); what
+//! is to run goes through a [`stream`], to the interpreter.
 //!
-//! **Invariant:** one lock guards everything, and what runs on the device runs under it: streams never overlap. What a program
-//! may not rely on is shown by the lazy mode instead, which runs work as late as the API allows.
+//! **Invariant:** one lock guards everything, and what runs on the device runs under it: streams never
+//! overlap. What a program may not rely on is shown by the lazy mode instead, which runs work as late as the
+//! API allows.
 
 mod api;
 mod graph;

@@ -1,6 +1,7 @@
 //! Devices that can be simulated: what they say of themselves.
 //!
-//! Source: NVIDIA, "CUDA C++ Programming Guide", table of compute capabilities; attribute numbers of `cuda.h`.
+//! Source: NVIDIA, "CUDA C++ Programming Guide", table of compute capabilities; attribute numbers of
+//! `cuda.h`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! Pools, from which streams allocate.
 //!
-//! A pool here keeps nothing back: what is reserved is what is in use. That is what a program must be able to live with.
+//! A pool here keeps nothing back: what is reserved is what is in use. That is what a program must be able to
+//! live with.
 
 #![expect(unsafe_code, reason = "attributes are read and written through pointers of the caller")]
 

@@ -121,7 +121,8 @@ impl State {
         self.failed.take().map_or(Ok(()), Err)
     }
 
-    /// Puts work into the first of several streams, which is done once all of them have come to it, and for which all of them wait.
+    /// Puts work into the first of several streams, which is done once all of them have come to it, and for
+    /// which all of them wait.
     pub(crate) fn submit_to_all(&mut self, streams: &[usize], work: Work) -> Result<(), i32> {
         let Some((&first, others)) = streams.split_first() else { return Ok(()) };
         for &stream in others {
@@ -177,8 +178,8 @@ impl State {
         contexts.into_iter().try_for_each(|context| self.drain_context(context))
     }
 
-    /// Does the work of a stream that was submitted up to a point, and first what it depends on. False if functions of the
-    /// program are still to come back and may not be waited for.
+    /// Does the work of a stream that was submitted up to a point, and first what it depends on. False if
+    /// functions of the program are still to come back and may not be waited for.
     fn drain_until(&mut self, stream: usize, last: u64, waits: bool) -> bool {
         loop {
             let Some(queue) = self.streams.get_mut(&stream) else { return true };

@@ -63,7 +63,8 @@ impl How {
     }
 }
 
-/// Splits generic addresses: the space of the first lane, the lanes that are in it too, and the start of its window.
+/// Splits generic addresses: the space of the first lane, the lanes that are in it too, and the start of its
+/// window.
 pub(super) fn window(addresses: &[u64; 32], mask: u32) -> (Space, u32, u64) {
     let number = |address: u64| if address >> 48 == 0 { address >> WINDOW_BITS } else { 0 };
     let first = number(addresses[mask.trailing_zeros() as usize]);
@@ -321,7 +322,8 @@ impl Worker<'_, '_> {
                 for (i, &to) in values.iter().enumerate().filter(|(i, _)| access.sinks >> i & 1 == 0) {
                     let behind = i * usize::from(access.size);
                     let from = |lane: usize| region.at(addresses[lane], lane).wrapping_add(behind);
-                    // SAFETY: the region was checked for every lane of the mask, and the rows are those of this access.
+                    // SAFETY: the region was checked for every lane of the mask, and the rows are those of
+                    // this access.
                     unsafe {
                         match (access.size, access.wide_value, access.signed) {
                             (4, false, _) if region.shape == Shape::Line && values.len() == 1 => {
@@ -400,8 +402,8 @@ impl Worker<'_, '_> {
                     let behind = i * usize::from(access.size);
                     let to = |lane: usize| region.at(addresses[lane], lane).wrapping_add(behind);
                     let width = if access.wide_value { 8 } else { 4 };
-                    // SAFETY: the region was checked for every lane of the mask, and the rows are those of this access.
-                    // Numbers have their low bytes first, here and on the device.
+                    // SAFETY: the region was checked for every lane of the mask, and the rows are those of
+                    // this access. Numbers have their low bytes first, here and on the device.
                     unsafe {
                         let from = row::<u8>(rows, from);
                         match access.size {

@@ -45,7 +45,8 @@ impl Worker<'_, '_> {
             let region =
                 self.region(warp, space, &addresses, mask, u64::from(atomic.size), pc, How::Atomic)?;
             for lane in lanes(mask) {
-                // SAFETY: the region was checked, alignment too; all of device memory may be changed by others.
+                // SAFETY: the region was checked, alignment too; all of device memory may be changed by
+                // others.
                 let old =
                     unsafe { update(region.at(addresses[lane], lane), atomic, values[lane], others[lane]) };
                 if atomic.returns {

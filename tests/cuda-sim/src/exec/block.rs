@@ -6,8 +6,8 @@ use crate::check::{Checks, SharedShadow};
 use crate::finding::{Finding, FindingKind};
 use crate::lower::{Barrier, Kind};
 
-/// Instructions of a warp before another has its turn: enough that turns cost nothing, and a warp that waits in a loop for
-/// another does not wait for ever.
+/// Instructions of a warp before another has its turn: enough that turns cost nothing, and a warp that waits
+/// in a loop for another does not wait for ever.
 const SLICE: u64 = 1 << 18;
 /// Barriers of a block.
 const BARRIERS: usize = 16;
@@ -200,7 +200,8 @@ impl<'l, 'c> Worker<'l, 'c> {
         self.arrived[number].push((warp, pc));
     }
 
-    /// Lanes of a warp that wait at different barriers will do so for ever on older devices, and are a mistake on all.
+    /// Lanes of a warp that wait at different barriers will do so for ever on older devices, and are a
+    /// mistake on all.
     fn check_divergence(&self, warp: &Warp) -> Result<(), Fault> {
         let mut waiting = warp.groups.iter().filter(|group| matches!(group.state, State::Barrier(_)));
         let (Some(first), Some(second)) = (waiting.next(), waiting.next()) else { return Ok(()) };

@@ -106,7 +106,8 @@ impl Worker<'_, '_> {
         Ok(())
     }
 
-    /// Source: "PTX ISA" 8.8, section 9.7.9.6: a lane whose source is outside of its segment keeps its own value.
+    /// Source: "PTX ISA" 8.8, section 9.7.9.6: a lane whose source is outside of its segment keeps its own
+    /// value.
     fn shuffle(
         &mut self,
         warp: &mut Warp,

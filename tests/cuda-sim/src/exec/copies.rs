@@ -1,4 +1,5 @@
-//! `cp.async`: what is copied arrives when it is waited for, not before, so that a wait that is missing shows.
+//! `cp.async`: what is copied arrives when it is waited for, not before, so that a wait that is missing
+//! shows.
 
 #![expect(unsafe_code, reason = "device memory is raw memory")]
 

@@ -1,7 +1,8 @@
 //! Tensor cores: `ldmatrix`, `mma`, `wmma`.
 //!
-//! Source of the layouts: "PTX ISA" 8.8, sections 9.7.14.4 and 9.7.14.5. Sums run over the inner index in order, each step
-//! fused in f32 (f64, s32); real tensor cores add in groups, in an order that is not documented.
+//! Source of the layouts: "PTX ISA" 8.8, sections 9.7.14.4 and 9.7.14.5. Sums run over the inner index in
+//! order, each step fused in f32 (f64, s32); real tensor cores add in groups, in an order that is not
+//! documented.
 
 #![expect(unsafe_code, reason = "rows and device memory are raw memory")]
 
@@ -51,7 +52,8 @@ impl Worker<'_, '_> {
         let mask = if count == 4 { FULL } else { (1 << (8 * count)) - 1 };
         let region = self.region(warp, Space::Shared, &addresses, mask, 16, pc, How::Read)?;
         for (i, &to) in list[..count].iter().enumerate() {
-            // SAFETY: the region was checked for 16 bytes a lane; rows of shared memory are aligned to 16 bytes.
+            // SAFETY: the region was checked for 16 bytes a lane; rows of shared memory are aligned to 16
+            // bytes.
             let matrix: [[u16; 8]; 8] = std::array::from_fn(|r| unsafe {
                 region.at(addresses[8 * i + r], 0).cast::<[u16; 8]>().read()
             });
@@ -137,7 +139,8 @@ fn one(word: u32, element: Element, i: usize) -> f32 {
     }
 }
 
-/// A register as 8 rows of elements in f32; `k` elements a row: a lane's elements are neighbours, and so are lanes.
+/// A register as 8 rows of elements in f32; `k` elements a row: a lane's elements are neighbours, and so are
+/// lanes.
 #[inline(always)]
 fn widen<const K: usize>(words: &[u32; 32], element: Element) -> [[f32; K]; 8] {
     let mut wide = [[0.0; K]; 8];
@@ -289,7 +292,8 @@ fn elements_of_register(element: Element) -> usize {
     if element == Element::F64 { 1 } else { 4 / element.bytes() }
 }
 
-/// Where element `e` of register `i` of a lane stands in a matrix of so many columns. What `wmma` loads stays as it is stored: only `wmma` reads it.
+/// Where element `e` of register `i` of a lane stands in a matrix of so many columns. What `wmma` loads stays
+/// as it is stored: only `wmma` reads it.
 fn index(
     [i, lane, e]: [usize; 3],
     per: usize,

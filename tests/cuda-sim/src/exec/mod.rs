@@ -1,13 +1,15 @@
 //! Runs kernels: blocks over threads, warps of a block by turns, lanes of a warp together.
 //!
-//! Where in the flow: the driver makes a [`Launch`] of a kernel, its parameters and the memory, and gets an [`Outcome`].
+//! Where in the flow: the driver makes a [`Launch`] of a kernel, its parameters and the memory, and gets an
+//! [`Outcome`].
 //!
-//! A warp is a list of groups of lanes with a program counter each. The group that is furthest back runs, and takes in others
-//! where it meets them; so lanes that diverged come together again as early as they can, without any analysis of the control
-//! flow. A warp runs until its lanes wait or have ended, or its slice is over; then another does.
+//! A warp is a list of groups of lanes with a program counter each. The group that is furthest back runs, and
+//! takes in others where it meets them; so lanes that diverged come together again as early as they can,
+//! without any analysis of the control flow. A warp runs until its lanes wait or have ended, or its slice is
+//! over; then another does.
 //!
-//! **Invariant:** every access is checked against live allocations before it is made; nothing a kernel does reaches memory of
-//! this process that is not the device's.
+//! **Invariant:** every access is checked against live allocations before it is made; nothing a kernel does
+//! reaches memory of this process that is not the device's.
 
 mod access;
 mod atomics;

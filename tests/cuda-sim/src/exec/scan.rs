@@ -1,7 +1,7 @@
 //! Whether the addresses of a warp are where they may be, and how they lie.
 //!
-//! Half of a kernel's instructions touch memory, and most of those have addresses side by side: finding that out in one pass
-//! over a register is what makes checking every access affordable.
+//! Half of a kernel's instructions touch memory, and most of those have addresses side by side: finding that
+//! out in one pass over a register is what makes checking every access affordable.
 
 #![expect(unsafe_code, reason = "functions for AVX2 are called on processors that have it")]
 

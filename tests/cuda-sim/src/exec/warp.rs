@@ -289,7 +289,8 @@ impl Worker<'_, '_> {
         Ok(())
     }
 
-    /// Other lanes are elsewhere: after every instruction it is looked whether they are met, or are now further back.
+    /// Other lanes are elsewhere: after every instruction it is looked whether they are met, or are now
+    /// further back.
     fn run_beside(&mut self, warp: &mut Warp, group: Group, left: &mut u64) -> Result<(), Fault> {
         let code = self.launch.kernel.code.as_slice();
         let (mut pc, mask) = (group.pc as usize, group.mask);

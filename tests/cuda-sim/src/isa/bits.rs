@@ -111,7 +111,8 @@ fn funnel(op: &Opcode<'_>) -> Option<Lanes> {
     })
 }
 
-/// `len` bits of `x` from `from` on, with `width` bits in all; signed ones are extended by the highest bit of the field.
+/// `len` bits of `x` from `from` on, with `width` bits in all; signed ones are extended by the highest bit of
+/// the field.
 fn extract(x: u64, from: u32, len: u32, width: u32, signed: bool) -> u64 {
     let (from, len) = (from & 0xff, len & 0xff);
     if len == 0 {

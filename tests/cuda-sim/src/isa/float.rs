@@ -1,7 +1,8 @@
 //! f32 and f64: arithmetic, extremes, and the functions that hardware approximates.
 //!
-//! `.approx` functions are the exact ones here, rounded: real ones differ by an ulp or two. `.ftz` (subnormals are zeros) and
-//! `.sat` are instructions of their own, that [`lower`](crate::lower) puts around the others.
+//! `.approx` functions are the exact ones here, rounded: real ones differ by an ulp or two. `.ftz`
+//! (subnormals are zeros) and `.sat` are instructions of their own, that [`lower`](crate::lower) puts around
+//! the others.
 
 #![expect(unsafe_code, reason = "`lanes!` makes handlers, which are unsafe to call")]
 

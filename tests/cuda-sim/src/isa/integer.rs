@@ -142,7 +142,8 @@ fn product_of_24_bits(op: &Opcode<'_>) -> Option<Lanes> {
     })
 }
 
-/// Division by zero has an unspecified result in PTX, and must not stop a lane that is not even active: all bits set.
+/// Division by zero has an unspecified result in PTX, and must not stop a lane that is not even active: all
+/// bits set.
 fn quotient(op: &Opcode<'_>) -> Option<Lanes> {
     Some(match (op.name, op.ty()) {
         ("div", "u16") => {

@@ -1,8 +1,8 @@
 //! Functions of a lane, applied to the 32 lanes of a warp.
 //!
-//! A register is a row of 32 lanes, 4 or 8 bytes each; a predicate is one bit a lane in 4 bytes. Operands are byte offsets
-//! into the rows of a warp. Every handler exists twice: for any processor, and for AVX2 with FMA, where the compiler makes
-//! eight lanes one instruction.
+//! A register is a row of 32 lanes, 4 or 8 bytes each; a predicate is one bit a lane in 4 bytes. Operands are
+//! byte offsets into the rows of a warp. Every handler exists twice: for any processor, and for AVX2 with
+//! FMA, where the compiler makes eight lanes one instruction.
 //!
 //! **Invariant:** only the lanes of the mask are written.
 
@@ -13,7 +13,8 @@ use crate::ptx::Class;
 /// Reads and writes rows at `rows` plus the offsets in `r` (destination first) for the lanes of the mask.
 ///
 /// # Safety
-/// The offsets are those of rows of the right width, and the processor has the features that the handler was made for.
+/// The offsets are those of rows of the right width, and the processor has the features that the handler was
+/// made for.
 pub type Handler = unsafe fn(rows: *mut u8, r: &[u32; 5], mask: u32);
 
 /// A handler and what its operands are.

@@ -1,10 +1,11 @@
 //! What instructions compute: for each opcode and type the function that does it for the lanes of a warp.
 //!
-//! Where in the flow: [`lower`](crate::lower) looks an opcode up here and keeps the handler; [`exec`](crate::exec) calls it.
-//! Instructions that touch memory, other lanes or the control flow are not here.
-//! Source: "PTX ISA" 8.8, section 9.7.
+//! Where in the flow: [`lower`](crate::lower) looks an opcode up here and keeps the handler;
+//! [`exec`](crate::exec) calls it. Instructions that touch memory, other lanes or the control flow are not
+//! here. Source: "PTX ISA" 8.8, section 9.7.
 //!
-//! **Invariant:** a handler is total: it may be run for lanes that are not active, whose registers hold anything.
+//! **Invariant:** a handler is total: it may be run for lanes that are not active, whose registers hold
+//! anything.
 
 mod bits;
 mod compare;

@@ -1,7 +1,7 @@
 //! Rounding in software: to any binary format, in any direction.
 //!
-//! A sum, product or quotient is first rounded to odd in f64 (Boldo and Melquiond 2008: cut, and the last bit says whether
-//! anything was cut), from where any narrower format is rounded to rightly.
+//! A sum, product or quotient is first rounded to odd in f64 (Boldo and Melquiond 2008: cut, and the last bit
+//! says whether anything was cut), from where any narrower format is rounded to rightly.
 
 /// Directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,8 @@ pub fn sum(x: f64, y: f64) -> f64 {
     to_odd(sum, sum_error(x, y, sum))
 }
 
-/// The same for a result that is rounded in a direction: a sum of opposite terms is -0 downwards (IEEE 754, 6.3).
+/// The same for a result that is rounded in a direction: a sum of opposite terms is -0 downwards (IEEE 754,
+/// 6.3).
 pub fn sum_towards(x: f64, y: f64, mode: Mode) -> f64 {
     let sum = sum(x, y);
     let is_balance = sum == 0.0 && x.is_sign_negative() != y.is_sign_negative();

@@ -1,11 +1,11 @@
 //! From the tree to what the interpreter runs.
 //!
-//! Where in the flow: [`ptx`](crate::ptx) before, [`exec`](crate::exec) after. One kernel becomes one list of instructions:
-//! device functions are put in place of their calls, operands are resolved to rows, constants and special registers are rows
-//! that are filled before a warp starts.
+//! Where in the flow: [`ptx`](crate::ptx) before, [`exec`](crate::exec) after. One kernel becomes one list of
+//! instructions: device functions are put in place of their calls, operands are resolved to rows, constants
+//! and special registers are rows that are filled before a warp starts.
 //!
-//! **Invariant:** an instruction that is not supported does not stop a module: it stops the kernels that have it, when they
-//! are launched.
+//! **Invariant:** an instruction that is not supported does not stop a module: it stops the kernels that have
+//! it, when they are launched.
 
 mod build;
 mod matrices;

@@ -1,10 +1,11 @@
 //! Which row each register gets.
 //!
-//! NVRTC writes a new register for nearly every value; a warp's rows would not fit a cache. Registers whose lives do not
-//! overlap share a row: lives by data flow over basic blocks, rows by linear scan (Poletto and Sarkar 1999).
+//! NVRTC writes a new register for nearly every value; a warp's rows would not fit a cache. Registers whose
+//! lives do not overlap share a row: lives by data flow over basic blocks, rows by linear scan (Poletto and
+//! Sarkar 1999).
 //!
-//! Lanes of a warp may be at different places, yet sharing is right: each lane reads and writes its own part of a row along
-//! its own path, for which lives are computed. A guarded write does not end an older life.
+//! Lanes of a warp may be at different places, yet sharing is right: each lane reads and writes its own part
+//! of a row along its own path, for which lives are computed. A guarded write does not end an older life.
 //!
 //! **Invariant:** constants and special registers have rows of their own, which nothing else writes.
 

@@ -117,7 +117,8 @@ impl Builder<'_> {
         self.source(operand, class)
     }
 
-    /// `cvt` writes registers that are wider than its type: with zeros, or the sign that the value already has.
+    /// `cvt` writes registers that are wider than its type: with zeros, or the sign that the value already
+    /// has.
     fn write_as(
         &mut self,
         destination: u32,

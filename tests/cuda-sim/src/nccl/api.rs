@@ -1,7 +1,8 @@
 //! The functions of `libnccl`.
 //!
-//! Source: NVIDIA, "NCCL"; names and arguments are those of `nccl.h`, numbers those of its enumerations. All communicators of a clique belong to
-//! this process, and a group has the calls of all its ranks: that other threads or processes give theirs is not modelled.
+//! Source: NVIDIA, "NCCL"; names and arguments are those of `nccl.h`, numbers those of its enumerations. All
+//! communicators of a clique belong to this process, and a group has the calls of all its ranks: that other
+//! threads or processes give theirs is not modelled.
 
 #![expect(unsafe_code, reason = "functions of C with pointers of the caller")]
 #![allow(non_snake_case, reason = "names of `nccl.h`")]

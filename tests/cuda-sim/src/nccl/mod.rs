@@ -1,10 +1,11 @@
 //! NCCL: sums over the devices of a process, behind the functions of `libnccl`.
 //!
-//! Where in the flow: a program makes communicators, one for each device, and gives all of them an all-reduce in one group
-//! ([`api`]). It is performed once the streams of all ranks have come to it; what they do after it comes after it.
+//! Where in the flow: a program makes communicators, one for each device, and gives all of them an all-reduce
+//! in one group ([`api`]). It is performed once the streams of all ranks have come to it; what they do after
+//! it comes after it.
 //!
-//! **Invariant:** numbers are added in the order of ranks, in their own type, so that all ranks have the same bits. In which order a real
-//! NCCL adds follows from its rings.
+//! **Invariant:** numbers are added in the order of ranks, in their own type, so that all ranks have the same
+//! bits. In which order a real NCCL adds follows from its rings.
 
 #![expect(unsafe_code, reason = "sums go to and from memory of devices")]
 
@@ -94,7 +95,8 @@ unsafe fn add<T: Copy + std::ops::Add<Output = T>>(pointers: &[(*mut u8, *mut u8
 }
 
 impl State {
-    /// The end of a device's context: communicators that are left are a mistake, unless the device has failed.
+    /// The end of a device's context: communicators that are left are a mistake, unless the device has
+    /// failed.
     pub(crate) fn end_communicators(&mut self, device: usize, has_failed: bool) {
         let left = self.communicators.extract_if(|_, communicator| communicator.device == device);
         let findings = left.filter(|_| !has_failed).map(|(_, communicator)| {

@@ -3,7 +3,8 @@
 //! Where in the flow: first step of loading a module; [`lower`](crate::lower) goes on from here.
 //! Source: NVIDIA, "PTX ISA" 8.8, chapters 4 to 7 and 11; and what NVRTC writes.
 //!
-//! **Invariant:** any text gives a module or an error with its line; nothing here panics (`benches/fuzz_ptx.rs`).
+//! **Invariant:** any text gives a module or an error with its line; nothing here panics
+//! (`benches/fuzz_ptx.rs`).
 
 mod lexer;
 mod parser;

@@ -1,6 +1,7 @@
 //! Tokens to the tree.
 //!
-//! Registers and variables are resolved here, scope by scope, because their names may come again in another scope.
+//! Registers and variables are resolved here, scope by scope, because their names may come again in another
+//! scope.
 
 use std::collections::HashMap;
 

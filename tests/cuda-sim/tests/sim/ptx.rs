@@ -1,4 +1,5 @@
-//! The front end on text that is not right: an error with its line, never a panic (`scripts/fuzz ptx` looks for more).
+//! The front end on text that is not right: an error with its line, never a panic (`scripts/fuzz ptx` looks
+//! for more).
 
 use std::path::Path;
 

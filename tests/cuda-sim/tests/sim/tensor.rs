@@ -168,7 +168,8 @@ fn attention_by_tiles_is_attention() {
         }
         let report = bench.report();
         assert_eq!(report.findings, []);
-        // Tiles on and below the diagonal alone: 6 of 9, 4 warps, 8 x 4 products of scores and as many of values.
+        // Tiles on and below the diagonal alone: 6 of 9, 4 warps, 8 x 4 products of scores and as many of
+        // values.
         assert_eq!(report.counters["attention"].mma, (heads * 6 * 4 * 64) as u64);
     }
 }

@@ -193,7 +193,8 @@ fn subnormals_flushed_and_results_clamped() {
     ]);
 }
 
-/// The exact function in f64, rounded: what is simulated may be off by the error of an f32 library function, an ulp or two.
+/// The exact function in f64, rounded: what is simulated may be off by the error of an f32 library function,
+/// an ulp or two.
 fn approximate(opcode: &str, f: fn(f64) -> f64) -> Case {
     one(opcode, move |x: f32| f(x.into()) as f32).within(2)
 }

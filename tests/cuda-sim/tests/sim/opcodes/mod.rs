@@ -1,4 +1,5 @@
-//! Every instruction between registers against a reference of the same meaning, on all combinations of edge values.
+//! Every instruction between registers against a reference of the same meaning, on all combinations of edge
+//! values.
 //!
 //! Each is a kernel of one instruction, written as PTX, which `ptxas` accepts too.
 
