@@ -41,7 +41,7 @@ fn launches(simulator: &Simulator) {
         report.get(name).map_or(0, |counters| counters.launches as i64)
     };
     let names: BTreeSet<&String> = two.keys().chain(three.keys()).collect();
-    println!("| kernel | launches a layer | besides |\n|---|--:|--:|");
+    println!("| kernel | launches per layer | in addition |\n|---|--:|--:|");
     let mut sums = [0; 2];
     for name in names {
         let a_layer = of(&three, name) - of(&two, name);
@@ -49,7 +49,7 @@ fn launches(simulator: &Simulator) {
         println!("| `{name}` | {a_layer} | {besides} |");
         sums = [sums[0] + a_layer, sums[1] + besides];
     }
-    println!("| all of ours | {} | {} |", sums[0], sums[1]);
+    println!("| all of our own | {} | {} |", sums[0], sums[1]);
     let a_layer = products[1] - products[0];
     println!("| products of cuBLAS | {a_layer} | {} |", products[0] - 2 * a_layer);
 }

@@ -22,7 +22,7 @@ const TOKENS: [usize; 5] = [2048, 4096, 8192, 16_384, 32_768];
 fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let models: Vec<_> = MODELS.iter().map(|sizes| (sizes.name, load(sizes, folder.path()))).collect();
-    println!("| model | base | adapter | optimiser | activations | cuBLAS | in all |");
+    println!("| model | base | adapter | optimiser | activations | cuBLAS | total |");
     println!("|---|--:|--:|--:|--:|--:|--:|");
     for (name, model) in &models {
         let plan = plan(model, TOKENS[0], GradientCheckpointing::Layer);
