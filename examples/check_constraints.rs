@@ -1,10 +1,11 @@
-//! Reads lines of `{"constraint": {...}, "response": "..."}` and writes one verdict for each, as `{"passed":
-//! true, "loose": true, "found": "..."}`: what the comparison with the reference implementation calls.
+//! Checks constraints from a pipe: reads lines of `{"constraint": {...}, "response": "..."}` and writes one
+//! verdict per line, as `{"passed": true, "loose": true, "found": "..."}`. `tests/oracle/ifeval_oracle.py`
+//! compares these verdicts with IFEval's.
 
 use evol::constraint::Constraint;
 use std::io::{self, BufRead, Write};
 
-/// One question.
+/// One line of input.
 #[derive(serde::Deserialize)]
 struct Line {
     constraint: Constraint,
