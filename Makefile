@@ -1,9 +1,9 @@
-# Everything here builds the release profile, tests and lints too: llama.cpp, the slow part, is then
-# compiled once (a second profile would compile it again), and the tests run a real model at full speed.
+# Everything builds the release profile, also tests and lints. So llama.cpp, the slow part, is compiled once (a
+# second profile would compile it again), and tests run a real model at full speed.
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TERM_COLOR ?= auto
-# `make demo OUT=somewhere` keeps runs apart.
+# `make demo OUT=somewhere` uses another run directory.
 OUT ?= runs/quickstart
 
 .PHONY: help demo build test test-slurm lint setup model cuda-tools kernels kernel-report fuzz clean-demo
@@ -20,7 +20,7 @@ test: setup model lint ## Everything that must pass: format, lints, documentatio
 	cargo test --locked --release --workspace
 	scripts/test-cudarc
 
-test-slurm: build model ## A run of four shards on a real Slurm on this machine, one of which is killed
+test-slurm: build model ## Run four shards on a real Slurm on this machine, and kill one
 	@scripts/setup --slurm
 	scripts/test-slurm --all
 
@@ -42,10 +42,10 @@ model: setup ## Fetch the default model into the cache folder and check its SHA-
 cuda-tools: setup ## Fetch NVRTC and ptxas into the cache folder, for tests of kernels
 	@scripts/fetch-cuda-tools
 
-kernels: setup cuda-tools ## Compile kernels/*.cu to the PTX that the binary carries
+kernels: setup cuda-tools ## Compile kernels/*.cu to the PTX that the binary embeds
 	scripts/build-kernels
 
-kernel-report: setup cuda-tools ## What the trainer's kernels move and compute, and what ptxas gives them (docs/kernels.md)
+kernel-report: setup cuda-tools ## Count what the trainer's kernels move and compute, and what ptxas reports (docs/kernels.md)
 	cargo bench --locked --bench kernels
 
 fuzz: setup ## Fuzz the GGUF reader (or TARGET=ptx, the simulated device's front end) for ten minutes, or SECONDS=N
