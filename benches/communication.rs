@@ -63,7 +63,7 @@ fn main() {
             flop / 1e12
         );
         println!(
-            "| | one row, s | all-reduce of 2, 4, 8, ms | share of a step of 1 row | of 8 rows | efficiency of 2, 4, 8, 8 rows |"
+            "| | a row, s | all-reduce of 2, 4, 8, ms | share of a step of 1 row | of 8 rows | efficiency of 2, 4, 8, 8 rows |"
         );
         println!("|---|--:|--:|--:|--:|--:|");
         let needed = device_memory(&model, &config, TOKENS, MixedPrecision::Bf16, 0).total();
