@@ -118,6 +118,8 @@ pub(super) struct Noun {
 /// How often something is done: its amounts are "once" and "3 times".
 pub(super) const TIMES: Noun = Noun { one: "time", many: "times" };
 
+pub(super) const WORDS: Noun = Noun { one: "word", many: "words" };
+
 impl Noun {
     pub(super) const fn new(one: &'static str, many: &'static str) -> Self {
         Self { one, many }

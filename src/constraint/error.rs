@@ -1,15 +1,17 @@
-//! What can be wrong with a constraint that was written by hand or by another program.
+//! Why JSON, or a set of parameters, is not a valid constraint.
 //!
 //! **Invariant:** every message names the constraint, what was found and what was expected.
 
-/// Why something is no constraint.
+/// Why something is not a valid constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No kind, or one that is not known.
-    #[error("`kind` of a constraint is {found}, expected one of: {}", known_kinds())]
+    /// No kind, or an unknown one.
+    #[error("`kind` of a constraint is {found}, expected one of: {expected}")]
     Kind {
-        /// What stands there.
+        /// What is there instead.
         found: String,
+        /// The names of all kinds.
+        expected: String,
     },
     /// A parameter that cannot be used.
     #[error("`{field}` of constraint `{kind}` is {found}, expected {expected}")]
@@ -18,9 +20,9 @@ pub enum Error {
         kind: &'static str,
         /// The parameter.
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         found: String,
-        /// What it should hold.
+        /// What its value should be.
         expected: String,
     },
     /// A parameter that the kind does not have.
@@ -28,14 +30,9 @@ pub enum Error {
     UnknownField {
         /// The kind.
         kind: &'static str,
-        /// The word.
+        /// The field.
         field: String,
-        /// The parameters that there are.
+        /// The parameters that the kind has.
         expected: String,
     },
-}
-
-fn known_kinds() -> String {
-    let names: Vec<String> = super::Kind::ALL.iter().map(|kind| format!("`{}`", kind.name())).collect();
-    names.join(", ")
 }

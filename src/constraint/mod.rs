@@ -5,13 +5,18 @@
 //! JSON beside the instruction that it was added to.
 //!
 //! - [`Constraint::text`] says it, in wordings of our own.
-//! - [`Constraint::check`] looks at a response and says what it found; [`Constraint::check_loose`] forgives
-//!   an opening line, a closing line and emphasis.
+//! - [`Constraint::check`] checks a response and says what was found; [`Constraint::check_loose`] forgives an
+//!   opening line, a closing line and emphasis.
 //! - [`draw()`] chooses constraints that suit a request; [`derive()`] finds some that a response meets
 //!   already; [`impose()`] gives a response the form that some ask for.
 //! - [`suits()`] says whether one goes with a request; [`without()`] takes constraints out of a request
 //!   again.
 //! - [`conflict()`] says why two cannot be asked together.
+//!
+//! A kind of constraint stands in one file of [`kinds`], which also has the list of all; every function above
+//! walks that list. From low to high: how texts are read (`text`, `sentence`, `language`), what a kind can be
+//! (`rule`, `fact`), requests and responses as kinds see them (`request`, `answer`, `body`), the kinds, and
+//! what is done with all of them.
 //!
 //! Source of the idea and of 26 of the kinds: `IFEval` (Zhou et al. 2023, arXiv:2311.07911).
 //! `docs/constraints.md` lists where our reading differs from its code, and why.
@@ -23,35 +28,38 @@
 //! **Invariant:** a [`Constraint`] that was read from JSON is valid, and what [`draw()`], [`derive()`] and
 //! [`impose()`] return is valid and free of conflicts.
 
+mod answer;
+mod body;
 mod bound;
-mod check;
 mod conflict;
 mod derive;
 mod draw;
 mod error;
+mod fact;
+mod fields;
 mod impose;
-mod kind;
+mod instance;
+pub mod kinds;
+mod language;
 mod named;
-mod parent;
-mod parse;
+mod pick;
+mod request;
+mod rule;
 mod sentence;
 mod suit;
 mod text;
-mod vocabulary;
 mod wording;
 
 pub use bound::Bound;
-pub use check::Check;
 pub use conflict::{all_compatible, conflict};
 pub use derive::derive;
 pub use draw::draw;
 pub use error::Error;
 pub use impose::{impose, whole_sentences};
-pub use kind::{Constraint, Kind};
+pub use kinds::{Constraint, Kind};
+pub use language::Language;
+pub use rule::Check;
 pub use suit::{suits, without};
-pub use vocabulary::{Language, Mark, Postscript, Unit};
 
-#[cfg(test)]
-mod impose_tests;
 #[cfg(test)]
 mod tests;

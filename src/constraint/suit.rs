@@ -2,20 +2,15 @@
 //!
 //! **Invariant:** what [`super::draw()`] and [`super::derive()`] return for a request suits it.
 
-use super::Constraint;
-use super::parent::Task;
+use super::kinds::Constraint;
+use super::request::Request;
 
 /// Whether the constraint can be added to the request: it fits the kind of answer that is wanted, the request
 /// does not decide the same thing itself, and a phrase to begin or end with is no fragment. `request` is
 /// without constraints, see [`without`].
 pub fn suits(request: &str, constraint: &Constraint) -> bool {
-    let is_whole = match constraint {
-        Constraint::StartPhrase { phrase } | Constraint::EndPhrase { phrase } => {
-            phrase.starts_with(char::is_uppercase)
-        }
-        _ => true,
-    };
-    is_whole && Task::of(request).suits(constraint.kind())
+    let any = constraint.any();
+    any.rule.is_whole() && any.kind.suits(&Request::new(request))
 }
 
 /// The request without the sentences of these constraints, in whatever wording: what it was before they were
@@ -35,10 +30,12 @@ pub fn without(request: &str, constraints: &[Constraint]) -> String {
 mod tests {
     use super::*;
     use crate::constraint::Bound;
+    use crate::constraint::kinds::{Json, NoDigits, Title, WordCount};
 
     #[test]
     fn a_request_is_found_again_without_its_constraints() {
-        let constraints = [Constraint::WordCount { bound: Bound::AtMost { n: 50 } }, Constraint::NoDigits];
+        let constraints =
+            [Constraint::from(WordCount { bound: Bound::AtMost { n: 50 } }), Constraint::from(NoDigits)];
         for wording in 0..4 {
             let text = format!(
                 "Name a river. {} {}",
@@ -52,13 +49,13 @@ mod tests {
 
     #[test]
     fn a_fixed_reply_takes_no_constraint_and_an_open_one_takes_most() {
-        for constraint in [Constraint::Title, Constraint::NoDigits, Constraint::Json] {
+        for constraint in [Title.into(), NoDigits.into(), Json.into()] {
             assert!(!suits("Is it true? Output true or false.", &constraint));
             assert!(suits("Describe a wet morning.", &constraint));
         }
         assert!(!suits(
             "Describe a wet morning in 50 words.",
-            &Constraint::WordCount { bound: Bound::AtMost { n: 5 } }
+            &Constraint::from(WordCount { bound: Bound::AtMost { n: 5 } })
         ));
     }
 }

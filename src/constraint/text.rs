@@ -12,8 +12,8 @@ pub(super) fn is_word_char(c: char) -> bool {
         // Accents on their own.
         '\u{300}'..='\u{36F}'
         // Virama, the sign that joins two consonants, in the scripts of South Asia.
-        | '\u{94D}' | '\u{9CD}' | '\u{A4D}' | '\u{ACD}' | '\u{B4D}' | '\u{BCD}' | '\u{C4D}' | '\u{CCD}' | '\u{D4D}'
-        | '\u{DCA}'
+        | '\u{94D}' | '\u{9CD}' | '\u{A4D}' | '\u{ACD}' | '\u{B4D}' | '\u{BCD}' | '\u{C4D}' | '\u{CCD}'
+        | '\u{D4D}' | '\u{DCA}'
         // Thai vowel shortener and tone marks.
         | '\u{E47}'..='\u{E4E}');
     c.is_alphanumeric() || c == '_' || joins

@@ -110,11 +110,13 @@ pub(super) fn add(seed: u64, id: u64, instruction: &str, constraints: &[Constrai
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::constraint::kinds::{LowerCase, NoDigits, Title, TwoAnswers, WordCount};
     use crate::constraint::{Bound, Kind};
 
     #[test]
     fn what_is_added_follows_the_instruction_in_the_form_that_it_has() {
-        let constraints = [Constraint::WordCount { bound: Bound::AtMost { n: 50 } }, Constraint::NoDigits];
+        let constraints =
+            [Constraint::from(WordCount { bound: Bound::AtMost { n: 50 } }), Constraint::from(NoDigits)];
         for (instruction, between) in
             [("Name a river.", " "), ("Name a river", ". "), ("Name a river:", ". "), ("Run:\nx = 1", "\n\n")]
         {
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_four() {
-        let have = [Constraint::NoDigits, Constraint::Title, Constraint::TwoAnswers];
+        let have = [Constraint::from(NoDigits), Constraint::from(Title), Constraint::from(TwoAnswers)];
         for id in 0..200 {
             let chosen = choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &have, "", 3);
             assert!(chosen.constraints.len() <= 1, "{chosen:?}");
@@ -139,7 +141,7 @@ mod tests {
             choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &[], "", 3).constraints.len()
                 == 3
         }));
-        let full = [have.as_slice(), &[Constraint::LowerCase]].concat();
+        let full = [have.as_slice(), &[Constraint::from(LowerCase)]].concat();
         assert_eq!(
             choose((1, 1), Operator::VerifiableConstraints, "Explain fog.", &full, "", 3),
             Chosen::default()

@@ -1,6 +1,7 @@
 //! The guards on texts made for them, on seeds, and on real children that were read one by one.
 
 use super::*;
+use crate::constraint::kinds::{LowerCase, NoDigits, Title, TwoAnswers, UpperCase, WordCount};
 use crate::constraint::{Bound, Constraint};
 use crate::dataset::builtin_seeds;
 use crate::evolve::eliminate::{Child, ChildRules};
@@ -143,9 +144,9 @@ fn each_fault_of_an_answer_is_named() {
     assert_eq!(answered(rivers, &[], &loops), Some(Reason::AnswerLooping));
     let good = "The Ob, the Lena and the Yenisei; all of them flow north to the Arctic Ocean.";
     assert_eq!(answered(rivers, &[], good), None);
-    let short = [Constraint::WordCount { bound: Bound::AtMost { n: 5 } }];
+    let short = [Constraint::from(WordCount { bound: Bound::AtMost { n: 5 } })];
     assert_eq!(answered(rivers, &short, good), Some(Reason::ConstraintFailed));
-    assert_eq!(answered(rivers, &[Constraint::NoDigits], good), None);
+    assert_eq!(answered(rivers, &[Constraint::from(NoDigits)], good), None);
     // What works on material gives it back.
     let correct = task("Correct the spelling.", "The cats is on teh table and it are big.");
     assert_eq!(answered(correct, &[], "The cats are on the table and they are big."), None);
@@ -171,14 +172,17 @@ fn too_many_constraints_and_those_that_conflict_are_found() {
         first_objection(&case, false).map(|(reason, _)| reason)
     };
     let many = [
-        Constraint::NoDigits,
-        Constraint::LowerCase,
-        Constraint::Title,
-        Constraint::TwoAnswers,
-        Constraint::WordCount { bound: Bound::AtMost { n: 50 } },
+        Constraint::from(NoDigits),
+        Constraint::from(LowerCase),
+        Constraint::from(Title),
+        Constraint::from(TwoAnswers),
+        Constraint::from(WordCount { bound: Bound::AtMost { n: 50 } }),
     ];
     assert_eq!(found(&many), Some(Reason::OverEscalated));
-    assert_eq!(found(&[Constraint::LowerCase, Constraint::UpperCase]), Some(Reason::Contradictory));
+    assert_eq!(
+        found(&[Constraint::from(LowerCase), Constraint::from(UpperCase)]),
+        Some(Reason::Contradictory)
+    );
     assert_eq!(found(&many[..1]), None);
     let fixed = task("Is it true? Output true or false.", "");
     let operator = Operator::VerifiableConstraints;

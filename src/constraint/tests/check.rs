@@ -1,7 +1,6 @@
 //! What meets each kind and what nearly does.
 
-use super::*;
-use crate::constraint::Kind;
+use crate::constraint::{Constraint, Kind};
 
 /// A constraint, responses that meet it, responses that do not.
 type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -274,7 +273,8 @@ const FORMS: &[Case] = &[
         r#"{"kind":"language","language":"fr"}"#,
         &[
             "Le vieux port est calme ce matin, et les bateaux dorment encore sous la pluie.",
-            "Voici la r\u{E9}ponse que vous avez demand\u{E9}e :\n```\nprint the whole list of the things that are here\n```",
+            "Voici la r\u{E9}ponse que vous avez demand\u{E9}e :\n\
+             ```\nprint the whole list of the things that are here\n```",
         ],
         &[
             "The old harbour is quiet this morning, and the boats still sleep in the rain.",

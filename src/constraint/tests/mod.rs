@@ -1,5 +1,12 @@
 //! Properties of the whole module: any response, any request, any constraint.
 
+mod check;
+mod conflict;
+mod fields;
+mod golden;
+mod impose;
+mod wording;
+
 use super::*;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -117,7 +124,7 @@ fn there_is_a_sample_of_every_kind() {
 
 #[test]
 fn every_kind_is_documented() {
-    let page = include_str!("../../docs/constraints.md");
+    let page = include_str!("../../../docs/constraints.md");
     for kind in Kind::ALL {
         assert!(page.contains(&format!("| `{}` |", kind.name())), "`{}` is not in the table", kind.name());
     }
@@ -158,7 +165,7 @@ fn draws_suit_the_request() {
     assert!(code.contains(&Kind::CodeBlock));
     assert!(kinds(REQUESTS[1]).contains(&Kind::BulletCount));
     assert!(kinds(REQUESTS[4]).contains(&Kind::OneOf) && !kinds(REQUESTS[0]).contains(&Kind::OneOf));
-    assert!(!kinds(REQUESTS[3]).contains(&Kind::Language) && !kinds(REQUESTS[3]).contains(&Kind::Keywords));
+    assert!(!kinds(REQUESTS[3]).contains(&Kind::InLanguage) && !kinds(REQUESTS[3]).contains(&Kind::Keywords));
     assert!(
         !kinds(REQUESTS[9]).contains(&Kind::WordCount) && !kinds(REQUESTS[9]).contains(&Kind::WithoutMark)
     );
@@ -169,8 +176,9 @@ fn draws_suit_the_request() {
 
 #[test]
 fn what_a_real_response_meets_is_stated() {
-    let response = "Vinegar is useful at home.\n\n- It cleans glass and removes lime from 2 kettles.\n- It keeps \
-                    vegetables for months.\n- It softens laundry without any perfume.\n\nTry a small amount first.";
+    let response = "Vinegar is useful at home.\n\n- It cleans glass and removes lime from 2 kettles.\n\
+                    - It keeps vegetables for months.\n- It softens laundry without any perfume.\n\n\
+                    Try a small amount first.";
     let mut kinds = Vec::new();
     for id in 0..200 {
         let derived = derive(3, &[id], REQUESTS[1], response, &[], 3);
@@ -208,7 +216,10 @@ proptest! {
 
     #[test]
     fn what_is_derived_passes_and_has_no_conflicts(
-        response in response(), request in proptest::sample::select(&REQUESTS[..]), id in any::<u64>(), count in 0_usize..6,
+        response in response(),
+        request in proptest::sample::select(&REQUESTS[..]),
+        id in any::<u64>(),
+        count in 0_usize..6,
     ) {
         let derived = derive(1, &[id], request, &response, &[], count);
         prop_assert!(derived.len() <= count);
@@ -224,7 +235,10 @@ proptest! {
 
     #[test]
     fn what_is_imposed_passes_on_the_form_and_has_no_conflicts(
-        response in response(), request in proptest::sample::select(&REQUESTS[..]), id in any::<u64>(), count in 0_usize..4,
+        response in response(),
+        request in proptest::sample::select(&REQUESTS[..]),
+        id in any::<u64>(),
+        count in 0_usize..4,
     ) {
         let have = draw(3, &[id], request, &[], count % 2);
         let whole = whole_sentences(&response);
@@ -260,10 +274,14 @@ proptest! {
 
     #[test]
     fn any_json_is_a_valid_constraint_or_an_error(
-        kind in proptest::sample::select(Kind::ALL), field in "[a-z]{1,9}", n in any::<i64>(), text in any::<String>(),
+        kind in proptest::sample::select(Kind::ALL),
+        field in "[a-z]{1,9}",
+        n in any::<i64>(),
+        text in any::<String>(),
     ) {
         let value = serde_json::json!({
-            "kind": kind.name(), "relation": "at_least", "n": n, field: text, "words": [text], "word": text, "phrase": text,
+            "kind": kind.name(), "relation": "at_least", "n": n, field: text,
+            "words": [text], "word": text, "phrase": text,
         });
         if let Ok(constraint) = serde_json::from_value::<Constraint>(value) {
             prop_assert_eq!(constraint.validate(), Ok(()));

@@ -1,11 +1,17 @@
 //! Forms that code gives to responses.
 
-use super::impose::form;
-use super::vocabulary::Postscript;
-use super::{Bound, Constraint, Kind, Mark, impose, whole_sentences};
+use crate::constraint::impose::form;
+use crate::constraint::kinds::{
+    BulletCount, CapitalWordCount, DividedParagraphs, EndPhrase, HeadingCount, HighlightCount, Json,
+    JsonKeys, Keywords, LowerCase, Mark, Marker, NoDigits, NumberedCount, OneOf, ParagraphCount, Postscript,
+    Quoted, RepeatRequest, SectionCount, SentenceCount, StartPhrase, TableRows, Title, UpperCase,
+    WithoutMark, WordCount,
+};
+use crate::constraint::{Bound, Constraint, Kind, impose, whole_sentences};
 
-const RESPONSE: &str = "Fog is a cloud that touches the ground. It forms when moist air cools at night. Drivers \
-     should slow down in it. Many airports have 2 systems for that. The morning sun usually clears it.";
+const RESPONSE: &str = "Fog is a cloud that touches the ground. It forms when moist air cools at night. \
+     Drivers should slow down in it. Many airports have 2 systems for that. The morning sun usually \
+     clears it.";
 const REQUEST: &str = "Explain how morning fog forms near rivers.";
 
 fn formed(constraints: &[Constraint]) -> Option<String> {
@@ -17,35 +23,36 @@ fn each_form_is_given_to_a_plain_response() {
     let exactly = |n| Bound::Exactly { n };
     let cases = [
         (
-            Constraint::BulletCount { bound: exactly(3) },
+            Constraint::from(BulletCount { bound: exactly(3) }),
             "- Fog is a cloud that touches the ground.\n- It forms",
         ),
-        (Constraint::NumberedCount { bound: exactly(4) }, "1. Fog is a cloud"),
-        (Constraint::TableRows { bound: exactly(2) }, "| No. | Point |\n| --- | --- |\n| 1 | Fog is"),
+        (Constraint::from(NumberedCount { bound: exactly(4) }), "1. Fog is a cloud"),
+        (Constraint::from(TableRows { bound: exactly(2) }), "| No. | Point |\n| --- | --- |\n| 1 | Fog is"),
         (
-            Constraint::ParagraphCount { bound: exactly(2) },
+            Constraint::from(ParagraphCount { bound: exactly(2) }),
             "Fog is a cloud that touches the ground. It forms",
         ),
-        (Constraint::DividedParagraphs { bound: exactly(3) }, "Fog is a cloud"),
-        (Constraint::SectionCount { marker: "Part".to_owned(), bound: exactly(2) }, "Part 1\nFog is"),
-        (Constraint::HeadingCount { bound: exactly(2) }, "## Cloud Touches\nFog is"),
-        (Constraint::HighlightCount { bound: exactly(2) }, "Fog is a cloud that touches the ground."),
-        (Constraint::CapitalWordCount { bound: Bound::AtLeast { n: 2 } }, "Fog is"),
-        (Constraint::SentenceCount { bound: exactly(2) }, "Fog is"),
-        (Constraint::WordCount { bound: Bound::AtMost { n: 20 } }, "Fog is"),
-        (Constraint::NoDigits, "Fog is"),
-        (Constraint::StartPhrase { phrase: "In short".to_owned() }, "In short: Fog is"),
-        (Constraint::EndPhrase { phrase: "That is all.".to_owned() }, "Fog is"),
-        (Constraint::Title, "<<Morning Forms Rivers>>\n\nFog is"),
-        (Constraint::Postscript { marker: Postscript::Ps }, "Fog is"),
-        (Constraint::RepeatRequest { request: REQUEST.to_owned() }, REQUEST),
-        (Constraint::LowerCase, "fog is"),
-        (Constraint::UpperCase, "FOG IS"),
-        (Constraint::Quoted, "\"Fog is"),
-        (Constraint::Json, "{\"answer\": \"Fog is"),
+        (Constraint::from(DividedParagraphs { bound: exactly(3) }), "Fog is a cloud"),
+        (Constraint::from(SectionCount { marker: "Part".to_owned(), bound: exactly(2) }), "Part 1\nFog is"),
+        (Constraint::from(HeadingCount { bound: exactly(2) }), "## Cloud Touches\nFog is"),
+        (Constraint::from(HighlightCount { bound: exactly(2) }), "Fog is a cloud that touches the ground."),
+        (Constraint::from(CapitalWordCount { bound: Bound::AtLeast { n: 2 } }), "Fog is"),
+        (Constraint::from(SentenceCount { bound: exactly(2) }), "Fog is"),
+        (Constraint::from(WordCount { bound: Bound::AtMost { n: 20 } }), "Fog is"),
+        (Constraint::from(NoDigits), "Fog is"),
+        (Constraint::from(StartPhrase { phrase: "In short".to_owned() }), "In short: Fog is"),
+        (Constraint::from(EndPhrase { phrase: "That is all.".to_owned() }), "Fog is"),
+        (Constraint::from(Title), "<<Morning Forms Rivers>>\n\nFog is"),
+        (Constraint::from(Postscript { marker: Marker::Ps }), "Fog is"),
+        (Constraint::from(RepeatRequest { request: REQUEST.to_owned() }), REQUEST),
+        (Constraint::from(LowerCase), "fog is"),
+        (Constraint::from(UpperCase), "FOG IS"),
+        (Constraint::from(Quoted), "\"Fog is"),
+        (Constraint::from(Json), "{\"answer\": \"Fog is"),
         (
-            Constraint::JsonKeys { keys: vec!["title".to_owned(), "keywords".to_owned()] },
-            "{\n  \"title\": \"Morning Forms Rivers\",\n  \"keywords\": [\"cloud\",\"touches\",\"ground\"],\n  \"answer\": \"Fog is",
+            Constraint::from(JsonKeys { keys: vec!["title".to_owned(), "keywords".to_owned()] }),
+            "{\n  \"title\": \"Morning Forms Rivers\",\n  \"keywords\": [\"cloud\",\"touches\",\"ground\"],\n\
+             \x20 \"answer\": \"Fog is",
         ),
     ];
     for (constraint, begin) in cases {
@@ -58,9 +65,9 @@ fn each_form_is_given_to_a_plain_response() {
 #[test]
 fn forms_go_together_in_a_writers_order() {
     let constraints = [
-        Constraint::UpperCase,
-        Constraint::EndPhrase { phrase: "That is all.".to_owned() },
-        Constraint::BulletCount { bound: Bound::Between { low: 2, high: 3 } },
+        Constraint::from(UpperCase),
+        Constraint::from(EndPhrase { phrase: "That is all.".to_owned() }),
+        Constraint::from(BulletCount { bound: Bound::Between { low: 2, high: 3 } }),
     ];
     assert_eq!(
         formed(&constraints).unwrap(),
@@ -71,50 +78,53 @@ fn forms_go_together_in_a_writers_order() {
 
 #[test]
 fn what_cannot_be_given_is_refused() {
-    assert_eq!(formed(&[Constraint::ParagraphCount { bound: Bound::Exactly { n: 6 } }]), None);
-    assert_eq!(formed(&[Constraint::Keywords { words: vec!["zebra".to_owned()] }]), None);
-    assert_eq!(form(REQUEST, " ", &[Constraint::Title]), None);
+    assert_eq!(formed(&[Constraint::from(ParagraphCount { bound: Bound::Exactly { n: 6 } })]), None);
+    assert_eq!(formed(&[Constraint::from(Keywords { words: vec!["zebra".to_owned()] })]), None);
+    assert_eq!(form(REQUEST, " ", &[Constraint::from(Title)]), None);
     let code = "Run this.\n```python\nprint(1)\n```\nIt prints.";
-    assert_eq!(form(REQUEST, code, &[Constraint::UpperCase]), None);
-    assert!(form(REQUEST, code, &[Constraint::Title]).is_some());
+    assert_eq!(form(REQUEST, code, &[Constraint::from(UpperCase)]), None);
+    assert!(form(REQUEST, code, &[Constraint::from(Title)]).is_some());
     let options = ["Yes", "No"].map(str::to_owned).to_vec();
-    let one = [Constraint::OneOf { options }];
+    let one = [Constraint::from(OneOf { options })];
     assert_eq!(form("Is fog wet?", "Yes, it is.", &one).as_deref(), Some("Yes"));
     assert_eq!(form("Is fog wet?", "It is.", &one), None);
     assert_eq!(form("Is fog wet?", "No doubt about it: it is.", &one), None);
     // A phrase that was read off another answer.
-    assert_eq!(formed(&[Constraint::StartPhrase { phrase: "Mist is a cloud".to_owned() }]), None);
-    assert_eq!(formed(&[Constraint::JsonKeys { keys: vec!["reason".to_owned()] }]), None);
+    assert_eq!(formed(&[Constraint::from(StartPhrase { phrase: "Mist is a cloud".to_owned() })]), None);
+    assert_eq!(formed(&[Constraint::from(JsonKeys { keys: vec!["reason".to_owned()] })]), None);
 }
 
 #[test]
 fn the_answer_stays_in_the_form() {
-    let without_comma = [Constraint::WithoutMark { mark: Mark::Comma }];
+    let without_comma = [Constraint::from(WithoutMark { mark: Mark::Comma })];
     let lima = "The capital of Peru is Lima, on the coast. It has about 10 million people.";
     assert_eq!(form("What is the capital of Peru?", lima, &without_comma), None);
-    let postscript = [Constraint::Postscript { marker: Postscript::Ps }];
+    let postscript = [Constraint::from(Postscript { marker: Marker::Ps })];
     let sum = "Each shirt costs 20 euros. There are five shirts. The total is 100 euros.";
     assert_eq!(form("Calculate the total.", sum, &postscript), None);
     let ten: String = (1..=10).fold(String::new(), |list, n| format!("{list}{n}. It cleans thing {n}.\n"));
-    let three = [Constraint::BulletCount { bound: Bound::Exactly { n: 3 } }];
+    let three = [Constraint::from(BulletCount { bound: Bound::Exactly { n: 3 } })];
     assert_eq!(form("Name ten uses of vinegar.", &ten, &three), None);
-    let more = [Constraint::BulletCount { bound: Bound::AtLeast { n: 3 } }];
+    let more = [Constraint::from(BulletCount { bound: Bound::AtLeast { n: 3 } })];
     assert_eq!(form("Name ten uses of vinegar.", &ten, &more).unwrap().lines().count(), 10);
     let code = "def reverse(items):\n    return items[::-1]\n\nprint(reverse([1, 2]))";
-    let headings = [Constraint::HeadingCount { bound: Bound::AtLeast { n: 2 } }];
+    let headings = [Constraint::from(HeadingCount { bound: Bound::AtLeast { n: 2 } })];
     assert_eq!(form("Write a Python function that reverses a list.", code, &headings), None);
 }
 
 #[test]
 fn what_is_neither_a_list_nor_prose_is_not_taken_apart() {
-    let rows = [Constraint::TableRows { bound: Bound::AtLeast { n: 2 } }];
+    let rows = [Constraint::from(TableRows { bound: Bound::AtLeast { n: 2 } })];
     let nested = "1. Body:\n   - Lower blood pressure\n   - Better sleep\n2. Mind:\n   - Less stress\n";
     let essay = format!("{RESPONSE}\n\n- It is wet.\n- It is grey.\n");
     let table = "| a | b |\n| --- | --- |\n| one thing | two things |\n";
     for response in [nested, essay.as_str()] {
         assert_eq!(form(REQUEST, response, &rows), None, "{response}");
     }
-    assert_eq!(form(REQUEST, table, &[Constraint::BulletCount { bound: Bound::AtLeast { n: 1 } }]), None);
+    assert_eq!(
+        form(REQUEST, table, &[Constraint::from(BulletCount { bound: Bound::AtLeast { n: 1 } })]),
+        None
+    );
 }
 
 #[test]
@@ -122,7 +132,7 @@ fn only_words_of_prose_are_emphasised() {
     let text =
         "Compute 5 \\times 3 with `print(value)` or see https://example.com/value for a simple example.";
     let marked =
-        form(REQUEST, text, &[Constraint::HighlightCount { bound: Bound::Exactly { n: 2 } }]).unwrap();
+        form(REQUEST, text, &[Constraint::from(HighlightCount { bound: Bound::Exactly { n: 2 } })]).unwrap();
     for part in ["\\times", "`print(value)`", "https://example.com/value"] {
         assert!(marked.contains(part), "{marked}");
     }
@@ -138,13 +148,14 @@ fn a_request_in_another_language_gets_none() {
 #[test]
 fn a_list_is_told_by_its_items() {
     let list = "Here are some:\n\n1. **Rain**: falls down.\n2. **Snow**: is white.\n";
-    let text = form(REQUEST, list, &[Constraint::TableRows { bound: Bound::AtLeast { n: 2 } }]).unwrap();
+    let text =
+        form(REQUEST, list, &[Constraint::from(TableRows { bound: Bound::AtLeast { n: 2 } })]).unwrap();
     assert!(text.contains("| Item | Description |\n| --- | --- |\n| Rain | falls down. |"), "{text}");
 }
 
 #[test]
 fn what_is_chosen_holds_with_what_was_there() {
-    let have = [Constraint::WithoutMark { mark: Mark::Exclamation }];
+    let have = [Constraint::from(WithoutMark { mark: Mark::Exclamation })];
     let mut kinds = std::collections::BTreeSet::new();
     for id in 0..300 {
         let Some((text, new)) = impose(1, &[id], REQUEST, RESPONSE, &have, 2) else { continue };
