@@ -8,7 +8,7 @@ use super::bound::Bound;
 use super::request::{Request, Shape, content_words};
 use super::{sentence, text};
 
-/// The most parts that a response is cut into: more is no answer for a reader.
+/// The most parts that a response is cut into: nobody wants to read more.
 const MOST_PARTS: usize = 8;
 
 /// The steps in which a form is given, in a writer's order.
@@ -41,9 +41,9 @@ pub(super) struct Body<'a> {
     /// neither, but a table, a list in a list, or an essay with a list in it, and cannot be taken apart
     /// without loss.
     pub(super) parts: Vec<String>,
-    /// What the parts stand behind, if they are items.
+    /// What each part follows, if they are items of a list.
     mark: Option<Mark>,
-    /// As it stands.
+    /// The response in its present form.
     pub(super) text: String,
 }
 
@@ -53,26 +53,21 @@ impl<'a> Body<'a> {
         Self { request, parts, mark, text: response.to_owned() }
     }
 
-    /// Whether the answer is several things that its writer chose: no result, no given text, no program.
-    pub(super) fn is_free(&self) -> bool {
-        self.request.is_free()
-    }
-
     /// Leaves out the parts that are not allowed.
     pub(super) fn leave_out(&mut self, is_allowed: impl Fn(&str) -> bool) -> Option<()> {
         let before = self.parts.clone();
         self.parts.retain(|part| is_allowed(part));
-        // What is left of a text that is full of it is no answer.
-        (2 * self.parts.len() > before.len() && self.is_free()).then_some(())?;
+        // If most of the text has to go, what is left is not an answer.
+        (2 * self.parts.len() > before.len() && self.request.is_free()).then_some(())?;
         self.say_selected(&before)
     }
 
-    /// Keeps as many parts from the start as the bound allows, in parts.
+    /// Keeps as many parts from the start as the bound allows.
     pub(super) fn keep_parts(&mut self, bound: Bound) -> Option<()> {
         self.keep_while(bound, <[String]>::len)
     }
 
-    /// Keeps as many parts from the start as the bound allows, in rows or items of a list.
+    /// Keeps as many parts from the start as the bound allows, for a list or a table of them.
     pub(super) fn keep_items(&mut self, bound: Bound) -> Option<()> {
         let before = self.parts.clone();
         if self.mark.is_none() {
@@ -82,7 +77,7 @@ impl<'a> Body<'a> {
         self.say_selected(&before)
     }
 
-    /// Keeps as many parts from the start as the bound on the measure allows.
+    /// Keeps as many parts from the start as a bound on some measure of them allows.
     pub(super) fn keep_while(&mut self, bound: Bound, measure: impl Fn(&[String]) -> usize) -> Option<()> {
         let before = self.parts.clone();
         self.shorten(bound, measure);
@@ -95,10 +90,11 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Makes the text of the parts that are left, if the answer is still among them.
+    /// Makes a text of the parts that are left, if the answer is still among them.
     fn say_selected(&mut self, before: &[String]) -> Option<()> {
         if self.parts != before {
-            let may_end_sooner = self.is_free() || matches!(self.request.shape, Shape::Short | Shape::YesNo);
+            let may_end_sooner =
+                self.request.is_free() || matches!(self.request.shape, Shape::Short | Shape::YesNo);
             (may_end_sooner && self.mark.is_none()).then_some(())?;
         }
         (self.parts.first()? == before.first()?).then_some(())?;
@@ -111,7 +107,7 @@ impl<'a> Body<'a> {
         self.lay_out(self.list(mark))
     }
 
-    /// Takes a new layout of the parts, if there are any.
+    /// Takes `text` as the new layout of the parts, if there are any.
     pub(super) fn lay_out(&mut self, text: String) -> Option<()> {
         self.text = text;
         (!self.parts.is_empty()).then_some(())
@@ -132,7 +128,7 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// Marks as many words as the bound asks for, of those that say what the text is about.
+    /// Marks as many words as the bound asks for, from those that say what the text is about.
     pub(super) fn mark_words(&mut self, bound: Bound, mark: impl Fn(&str) -> String) -> Option<()> {
         self.text = mark_words(&self.text, bound.least().max(1), mark)?;
         Some(())
@@ -163,14 +159,14 @@ fn take_apart(response: &str) -> (Vec<String>, Option<Mark>) {
     };
     let words = |text: &str| text::words(text).count();
     let said: usize = parts.iter().map(|part| words(part)).sum();
-    // Lines beside the items may introduce them, and no more.
+    // Lines outside the items may introduce them, but not say more than they do.
     if mark.is_some() && 2 * said < words(response) {
         return (Vec::new(), None);
     }
     (parts.iter().map(|part| plain(part)).filter(|part| words(part) >= 2).collect(), mark)
 }
 
-/// An item without the emphasis of its name.
+/// An item whose name is no longer emphasised: `**Rain**: falls` becomes `Rain: falls`.
 fn plain(item: &str) -> String {
     let bare = item.strip_prefix("**").and_then(|rest| rest.split_once("**"));
     bare.map_or_else(|| item.to_owned(), |(name, rest)| format!("{name}{rest}"))
@@ -197,11 +193,11 @@ pub(super) fn starts_in_prose(text: &str) -> bool {
         && !line.starts_with(['|', '<', '`'])
 }
 
-/// The text with `count` different words of those that it is about marked, spread over it.
+/// The text with `count` different words marked: words that say what it is about, spread over it.
 fn mark_words(text: &str, count: u32, mark: impl Fn(&str) -> String) -> Option<String> {
     let about = content_words(text);
     let mut found: Vec<(usize, &str)> = Vec::new();
-    // No part of a name in code, a formula, an address: a word between spaces, but for punctuation.
+    // A word between spaces, apart from punctuation: not a part of a name in code, a formula or an address.
     for token in text.split_whitespace().filter(|token| !token.contains(['`', '\\', '*', '_'])) {
         let word = token.trim_matches(|c: char| !text::is_word_char(c));
         let lower = word.to_lowercase();
@@ -214,7 +210,7 @@ fn mark_words(text: &str, count: u32, mark: impl Fn(&str) -> String) -> Option<S
     if found.len() < count {
         return None;
     }
-    // From the last, so that places before it stay.
+    // From the last, so that earlier positions stay valid.
     for at in (0..count).rev() {
         let (start, word) = found[(2 * at + 1) * found.len() / (2 * count)];
         marked.replace_range(start..start + word.len(), &mark(word));

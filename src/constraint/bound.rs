@@ -1,25 +1,25 @@
 //! Limits on a count: at least, at most, exactly, between.
 //!
-//! **Invariant:** a valid bound allows one at least and does not allow everything: that something must not
-//! occur is said by kinds of their own.
+//! **Invariant:** a valid bound allows at least one and does not allow every count. That something must not
+//! occur is the business of other kinds.
 
 use super::error::Error;
 
-/// The largest number that a bound may name: more is a mistake, not a wish.
+/// The largest number in a bound: more must be a mistake.
 pub(super) const MAX_COUNT: u32 = 100_000;
 
-/// A limit on a count, ends included.
+/// A limit on a count. Both ends are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(tag = "relation", rename_all = "snake_case")]
 pub enum Bound {
     /// `n` or more.
     AtLeast {
-        /// The smallest count that will do.
+        /// The smallest count that is allowed.
         n: u32,
     },
     /// `n` or fewer.
     AtMost {
-        /// The largest.
+        /// The largest count that is allowed.
         n: u32,
     },
     /// `n`.
@@ -29,15 +29,15 @@ pub enum Bound {
     },
     /// From `low` to `high`.
     Between {
-        /// The smallest count that will do.
+        /// The smallest count that is allowed.
         low: u32,
-        /// The largest.
+        /// The largest count that is allowed.
         high: u32,
     },
 }
 
 impl Bound {
-    /// The smallest count that will do.
+    /// The smallest count that is allowed.
     pub fn least(self) -> u32 {
         match self {
             Self::AtLeast { n } | Self::Exactly { n } => n,
@@ -46,7 +46,7 @@ impl Bound {
         }
     }
 
-    /// The largest count that will do.
+    /// The largest count that is allowed.
     pub fn most(self) -> u32 {
         match self {
             Self::AtMost { n } | Self::Exactly { n } => n,
@@ -55,12 +55,12 @@ impl Bound {
         }
     }
 
-    /// Whether a count will do.
+    /// Whether the count is allowed.
     pub fn holds(self, count: usize) -> bool {
         (self.least() as usize..=self.most() as usize).contains(&count)
     }
 
-    /// In words; `wording` chooses among equal ways to say it.
+    /// The bound in words; `wording` chooses among ways to say the same.
     pub(super) fn in_words(self, wording: usize, noun: Noun) -> String {
         let amount = |n| noun.amount(n);
         match self {
@@ -86,7 +86,11 @@ impl Bound {
         }
     }
 
-    /// Whether it asks for something that a response can have.
+    /// Whether a response can have such a count.
+    ///
+    /// # Errors
+    ///
+    /// The number that makes it impossible or meaningless.
     pub(super) fn validate(self, kind: &'static str) -> Result<(), Error> {
         let field = |field, found: u32, expected: String| {
             Err(Error::Field { kind, field, found: format!("`{found}`"), expected })
@@ -115,7 +119,7 @@ pub(super) struct Noun {
     pub(super) many: &'static str,
 }
 
-/// How often something is done: its amounts are "once" and "3 times".
+/// For uses of something: its amounts are "once" and "3 times".
 pub(super) const TIMES: Noun = Noun { one: "time", many: "times" };
 
 pub(super) const WORDS: Noun = Noun { one: "word", many: "words" };
@@ -125,7 +129,7 @@ impl Noun {
         Self { one, many }
     }
 
-    /// A number of them.
+    /// A number and the noun: "1 word", "3 words".
     pub(super) fn amount(self, n: impl Into<u64>) -> String {
         match n.into() {
             1 if self == TIMES => "once".to_owned(),
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_that_says_nothing_is_no_bound() {
+    fn a_bound_that_says_nothing_is_refused() {
         let bad = |bound: Bound| bound.validate("word_count").unwrap_err().to_string();
         let expected = "`n` of constraint `word_count` is `0`, expected 1 to 100000";
         assert_eq!(bad(Bound::AtLeast { n: 0 }), expected);

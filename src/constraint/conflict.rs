@@ -13,7 +13,7 @@ use super::rule::AnyRule;
 
 /// Why `a` and `b` cannot be asked together, if they cannot.
 pub fn conflict(a: &Constraint, b: &Constraint) -> Option<&'static str> {
-    let (a, b) = (a.any(), b.any());
+    let (a, b) = (a.erased(), b.erased());
     let shared = RULES.iter().find(|row| (row.applies)(a, b) || (row.applies)(b, a)).map(|row| row.why);
     shared.or_else(|| a.rule.rules_out(b)).or_else(|| b.rule.rules_out(a))
 }

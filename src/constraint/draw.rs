@@ -1,12 +1,12 @@
-//! Which constraints are added to a request.
+//! Choosing constraints for a request.
 //!
-//! The shape of the request says which kinds suit it, the stream for its key in which order they are tried
-//! and with which parameters. A kind is left out if the request decides the same thing itself or if it
-//! conflicts with what is there.
+//! The shape of the request decides which kinds suit it; the stream for its key decides in which order they
+//! are tried and with which parameters. A kind is left out if the request decides the same thing itself or if
+//! it conflicts with a constraint that is already there.
 //!
 //! **Invariant:** a function of (seed, ids, request, constraints that it has, count).
 //!
-//! **Invariant:** what is drawn is valid and free of conflicts, also with what the request has.
+//! **Invariant:** what is drawn is valid and conflicts neither with itself nor with what the request has.
 
 use super::conflict::fits;
 use super::kinds::{Constraint, Kind};
@@ -51,7 +51,7 @@ pub(super) fn draw_from(
     drawn
 }
 
-/// The kinds that go with the answer which the request wants, by rank. None for a request that is not in
+/// The kinds that go with the answer that the request wants, by rank. None for a request that is not in
 /// English: a sentence in another language would be a hint at the wrong one.
 pub(super) fn suitable(request: &Request<'_>) -> Vec<Kind> {
     if request.is_foreign || request.shape == Shape::Fixed {

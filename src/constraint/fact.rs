@@ -1,9 +1,9 @@
-//! What a kind of constraint is like, as far as other kinds and requests need to know.
+//! What other kinds and requests need to know about a kind.
 //!
 //! A kind lists its facts; `conflict`, `request` and `impose` have the rules that follow from them. So a new
-//! kind says what it is like, and no rule has to learn its name.
+//! kind states its facts, and no rule has to learn its name.
 
-/// Something that holds for all constraints of a kind, but for those that are exempt.
+/// Something that holds for all constraints of a kind, except those that are exempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fact {
     /// The response is JSON.

@@ -1,19 +1,19 @@
 //! Giving a response the form that constraints ask for.
 //!
-//! A small model never writes a table because it was asked to, so sampling finds no answer that has one, and
-//! nothing can be learned from. What it says can still be put into a table, by code: the words stay the
+//! A small model never writes a table because it was asked to, so sampling finds no answer with one, and
+//! there is nothing to learn from. Code can still put what the model says into a table: the words stay the
 //! model's. [`impose()`] chooses constraints whose form code can give, gives it, and keeps those that hold
 //! afterwards.
 //!
-//! A form is given in the order in which a writer would: which sentences are said, how they are laid out,
-//! what is emphasised, how the text begins and ends, and what goes around all of it.
+//! The stages follow a writer's order: which sentences are said, how they are laid out, what is emphasised,
+//! how the text begins and ends, and what goes around all of it.
 //!
-//! **Invariant:** what is returned passes every constraint, those that the request had included.
+//! **Invariant:** what is returned passes every constraint, including those that the request had.
 //!
-//! **Invariant:** words come from the response and the request, but for keys of JSON, headers of tables,
-//! markers, and the phrases that a constraint spells out.
+//! **Invariant:** words come from the response and the request, except JSON keys, table headers, markers, and
+//! the phrases that a constraint spells out.
 //!
-//! **Invariant:** the answer stays in it: what a response says first, all of a list, and every line of a
+//! **Invariant:** the answer is never lost: what a response says first, all of a list, and every line of a
 //! calculation, a rewriting or a program.
 
 use super::body::{Body, Stage};
@@ -49,8 +49,8 @@ pub fn impose(
     Some((formed?, drawn))
 }
 
-/// The kinds that are tried. Some go with any answer that has several things to say, but with some numbers
-/// only, so they are tried more often.
+/// The kinds that are tried. Some go with any answer that says several things, but only in some amounts, so
+/// they are tried more often.
 fn kinds(request: &Request<'_>) -> Vec<Kind> {
     let mut kinds = suitable(request);
     kinds.retain(|kind| !kind.definition().stages.is_empty());
@@ -62,8 +62,8 @@ fn kinds(request: &Request<'_>) -> Vec<Kind> {
     kinds
 }
 
-/// The text up to the end of its last whole sentence: what a response that was cut can be used for. Empty if
-/// it was cut within code.
+/// The text up to the end of its last whole sentence: the usable part of a response that was cut off. Empty
+/// if it was cut off within code.
 pub fn whole_sentences(text: &str) -> &str {
     let end = sentence::last_end(text).unwrap_or(0);
     let whole = &text[..end];
@@ -73,9 +73,9 @@ pub fn whole_sentences(text: &str) -> &str {
 
 /// The response in the form that all `constraints` ask for, if code can give it.
 pub(super) fn form(request: &str, response: &str, constraints: &[Constraint]) -> Option<String> {
-    // At most three bullet points are met by none, but that is not what was asked for.
+    // A response without bullet points passes "at most three", but nobody would say that it has the form.
     let shows = |constraint: &Constraint, text: &str| {
-        constraint.check(text).passed && constraint.any().rule.count(text) != Some(0)
+        constraint.check(text).passed && constraint.erased().rule.count(text) != Some(0)
     };
     let holds = |text: &str| constraints.iter().all(|constraint| shows(constraint, text));
     let response = response.trim();
@@ -84,7 +84,7 @@ pub(super) fn form(request: &str, response: &str, constraints: &[Constraint]) ->
         return Some(response.to_owned());
     }
     let lacks = constraints.iter().filter(|constraint| !shows(constraint, response));
-    let lacks: Vec<AnyRule<'_>> = lacks.map(Constraint::any).collect();
+    let lacks: Vec<AnyRule<'_>> = lacks.map(Constraint::erased).collect();
     let request = &Request::new(request);
     let mut body = Body::new(request, response);
     if let Some(reply) = lacks.iter().find(|one| one.kind.stages.contains(&Stage::Reply)) {

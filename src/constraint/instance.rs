@@ -39,7 +39,7 @@ impl Constraint {
     ///
     /// The first parameter that does not.
     pub fn validate(&self) -> Result<(), Error> {
-        let any = self.any();
+        let any = self.erased();
         if let Some(bound) = self.bound() {
             bound.validate(any.kind.name)?;
         }
@@ -48,24 +48,24 @@ impl Constraint {
 
     /// The limit, if it is one on a count.
     pub fn bound(&self) -> Option<Bound> {
-        self.any().rule.bound()
+        self.erased().rule.bound()
     }
 
     /// The requirement as a sentence (or two) to add to a request. There are as many wordings as
     /// [`Constraint::wordings`] says; a larger index starts again from the first.
     pub fn text(&self, wording: usize) -> String {
-        let templates = self.any().kind.wordings;
+        let templates = self.erased().kind.wordings;
         fill(templates[wording % templates.len()], &self.slots(wording))
     }
 
     /// How many wordings it has.
     pub fn wordings(&self) -> usize {
-        self.any().kind.wordings.len()
+        self.erased().kind.wordings.len()
     }
 
     /// The values of the slots in its wordings.
     pub(super) fn slots(&self, wording: usize) -> Vec<(&'static str, String)> {
-        let any = self.any();
+        let any = self.erased();
         let amount = self.bound().map(|bound| ("amount", bound.in_words(wording, any.kind.noun)));
         amount.into_iter().chain(any.rule.slots()).collect()
     }
@@ -75,7 +75,7 @@ impl Constraint {
         if response.trim().is_empty() {
             return Check::new(false, "found an empty response");
         }
-        self.any().rule.check(response)
+        self.erased().rule.check(response)
     }
 
     /// Like [`Constraint::check`], but forgives what models put around an answer: also passes when the
@@ -98,7 +98,7 @@ impl Constraint {
     }
 }
 
-/// The seven other forms of a response that count loosely.
+/// The seven other forms of a response that the loose check accepts.
 fn variants(response: &str) -> impl Iterator<Item = String> {
     let after_first = response.split_once('\n').map_or("", |(_, rest)| rest);
     let before_last = response.rsplit_once('\n').map_or("", |(rest, _)| rest);

@@ -4,7 +4,7 @@ use super::named::named;
 use super::text;
 
 named! {
-    /// A language, by its ISO 639-1 code. Those that `whichlang` tells apart.
+    /// A language that `whichlang` recognises, by its ISO 639-1 code.
     Language {
         /// Arabic.
         Arabic = "ar",
@@ -42,7 +42,7 @@ named! {
 }
 
 impl Language {
-    /// As a sentence names it.
+    /// Its English name.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Arabic => "Arabic",
@@ -64,7 +64,7 @@ impl Language {
         }
     }
 
-    /// The likeliest language of a text that is long enough to tell: some 40 letters.
+    /// The most likely language of a text. Reliable from about 40 letters.
     pub fn most_likely(text: &str) -> Self {
         match whichlang::detect_language(text) {
             whichlang::Lang::Ara => Self::Arabic,
@@ -87,10 +87,11 @@ impl Language {
     }
 }
 
-/// Letters below which a text in Latin script may be of any language.
+/// Letters below which a text in Latin script may be in any language.
 const MIN_LETTERS: usize = 12;
 
-/// The language of a text, if it has letters enough to show it: few do in a script that few languages share.
+/// The language of a text, if it has enough letters to show it. In a script that few languages share, one is
+/// enough. Code blocks do not count.
 pub(super) fn detect(response: &str) -> Option<Language> {
     let prose = text::Layout::of(response).prose.join("\n").to_lowercase();
     let letters = prose.chars().filter(|c| c.is_alphabetic());

@@ -15,7 +15,7 @@
 //!
 //! A kind of constraint stands in one file of [`kinds`], which also has the list of all; every function above
 //! walks that list. From low to high: how texts are read (`text`, `sentence`, `language`), what a kind can be
-//! (`rule`, `fact`), requests and responses as kinds see them (`request`, `answer`, `body`), the kinds, and
+//! (`rule`, `fact`), requests and responses as kinds see them (`request`, `response`, `body`), the kinds, and
 //! what is done with all of them.
 //!
 //! Source of the idea and of 26 of the kinds: `IFEval` (Zhou et al. 2023, arXiv:2311.07911).
@@ -28,7 +28,6 @@
 //! **Invariant:** a [`Constraint`] that was read from JSON is valid, and what [`draw()`], [`derive()`] and
 //! [`impose()`] return is valid and free of conflicts.
 
-mod answer;
 mod body;
 mod bound;
 mod conflict;
@@ -44,6 +43,7 @@ mod language;
 mod named;
 mod pick;
 mod request;
+mod response;
 mod rule;
 mod sentence;
 mod suit;

@@ -12,7 +12,7 @@ macro_rules! named {
         }
 
         impl $type {
-            /// All, in order.
+            /// All values, in order.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// Its name in data.
@@ -22,7 +22,7 @@ macro_rules! named {
                 }
             }
 
-            /// The one of that name.
+            /// The value of that name.
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.name() == name)
             }

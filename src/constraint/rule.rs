@@ -1,20 +1,19 @@
-//! What a file in `kinds` says about its kind: a row of facts, the rule on a response, and where constraints
-//! of the kind come from.
+//! What a file in `kinds` has to say about its kind.
 //!
 //! A kind is a struct with the parameters of one constraint. It has a [`Definition`] (what holds for every
 //! constraint of the kind), implements [`Rule`] (what one constraint does) and [`Origin`] (how one is read
-//! from JSON, drawn for a request, derived from a response). `kinds/mod.rs` lists the kinds; nothing else
-//! does.
+//! from JSON, drawn for a request, derived from a response). Only `kinds/mod.rs`
+//! lists the kinds.
 //!
 //! **Invariant:** this file names no kind.
 
-use super::answer::Answer;
 use super::body::{Body, Stage};
 use super::bound::{Bound, Noun, TIMES};
 use super::error::Error;
 use super::fact::Fact;
 use super::fields::Fields;
 use super::request::Request;
+use super::response::Response;
 use rand::Rng;
 
 /// What holds for every constraint of a kind.
@@ -25,22 +24,21 @@ pub(super) struct Definition {
     pub(super) noun: Noun,
     /// Sentences with a slot for each parameter, see `wording`. Three or more.
     pub(super) wordings: &'static [&'static str],
-    /// What rules on pairs and requests need to know.
+    /// What other kinds, and requests, need to know about this kind.
     pub(super) facts: &'static [Fact],
-    /// Whether the request decides by itself what a constraint of this kind would decide.
+    /// Whether the request itself already decides what a constraint of this kind would decide.
     pub(super) decided: fn(&Request<'_>) -> bool,
-    /// Where the kind stands in the list that is shuffled for a request; `None`: it is not tried. What a seed
-    /// draws depends on it, so a rank never changes, and a new kind comes last.
+    /// The position in the list of kinds that is shuffled for a request; `None`: not in the list. It decides
+    /// what a seed draws, so it never changes; a new kind takes a new rank at the end.
     pub(super) rank: fn(&Request<'_>) -> Option<u8>,
-    /// Where the kind stands among those that are derived from a response. The same caution applies.
+    /// The position among the kinds that are derived from a response. It never changes either.
     pub(super) derive_rank: u8,
-    /// When a response is given the form that the kind asks for. Empty: code cannot give it.
+    /// The stages at which code gives a response the form that the kind asks for. Empty: it cannot.
     pub(super) stages: &'static [Stage],
 }
 
 impl Definition {
-    /// A kind that counts nothing, is never drawn and conflicts with nothing. Every kind has its own name and
-    /// wordings.
+    /// A kind that counts nothing, is not drawn and has no facts. Name and wordings have to be filled in.
     pub(super) const BASE: Self = Self {
         name: "",
         noun: TIMES,
@@ -59,7 +57,7 @@ impl Definition {
     }
 }
 
-/// One constraint of some kind: what it asks for.
+/// What one constraint of a kind asks for, and what it does.
 pub(super) trait Rule {
     /// Whether the response, which is not blank, meets it, and what was found.
     fn check(&self, response: &str) -> Check;
@@ -93,8 +91,8 @@ pub(super) trait Rule {
         false
     }
 
-    /// The word, letter or the like that it is about, if several constraints of the kind may stand together
-    /// when they are about different ones.
+    /// The word, letter, mark or unit that it is about, for kinds of which several constraints may be asked
+    /// together if they are about different ones.
     fn subject(&self) -> Option<String> {
         None
     }
@@ -130,7 +128,7 @@ pub(super) trait Rule {
         true
     }
 
-    /// Gives a response this form, at one of the stages of its kind. `None`: it cannot be given.
+    /// Does what one of the stages of its kind has to do. `None`: the form cannot be given.
     fn impose(&self, _stage: Stage, _body: &mut Body<'_>) -> Option<()> {
         None
     }
@@ -138,7 +136,7 @@ pub(super) trait Rule {
 
 /// Where constraints of a kind come from.
 pub(super) trait Origin: Rule + Sized {
-    /// The row of the kind.
+    /// What holds for all constraints of the kind.
     const KIND: Definition;
 
     /// Takes the parameters out of a JSON object.
@@ -154,17 +152,17 @@ pub(super) trait Origin: Rule + Sized {
 
     /// What could be said about a response. What does not hold, or conflicts, is dropped by the caller, so a
     /// rule here may be rough.
-    fn derive(_answer: &Answer<'_>, _rng: &mut dyn Rng) -> Option<Self> {
+    fn derive(_response: &Response<'_>, _rng: &mut dyn Rng) -> Option<Self> {
         None
     }
 
-    /// The same for kinds that may say several things about one response.
-    fn derive_all(answer: &Answer<'_>, rng: &mut dyn Rng) -> Vec<Self> {
-        Self::derive(answer, rng).into_iter().collect()
+    /// As [`Origin::derive`], for kinds that may say several things about one response.
+    fn derive_all(response: &Response<'_>, rng: &mut dyn Rng) -> Vec<Self> {
+        Self::derive(response, rng).into_iter().collect()
     }
 }
 
-/// A constraint of any kind, with the row of its kind.
+/// A constraint of any kind, with the definition of its kind.
 #[derive(Clone, Copy)]
 pub(super) struct AnyRule<'a> {
     pub(super) kind: &'static Definition,

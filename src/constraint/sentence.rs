@@ -2,14 +2,14 @@
 //!
 //! A sentence ends with `.`, `!`, `?` or an ellipsis before a space; with such a mark of a script that has no
 //! spaces; and with its block: a blank line, or the line before or after a heading or an item of a list. A
-//! full stop after an abbreviation or an initial ends none unless the text shows it. Headings, rules and the
-//! marks of lists are no sentences.
+//! full stop after an abbreviation or an initial does not end one, unless the text shows that it does.
+//! Headings, rules and the marks of lists are not sentences.
 //!
-//! **Invariant:** any Unicode is fine; a sentence has a letter or digit in it.
+//! **Invariant:** any Unicode is fine; every sentence has a letter or digit.
 
 use super::text;
 
-/// Abbreviations that stand before something they belong to, so that their full stop ends no sentence.
+/// Abbreviations that stand before what they belong to, so their full stop does not end a sentence.
 const BEFORE_NAMES: [&str; 22] = [
     "mr", "mrs", "ms", "dr", "prof", "st", "mt", "gen", "col", "capt", "lt", "sgt", "rev", "hon", "vs",
     "fig", "eq", "vol", "e.g", "i.e", "cf", "approx",
@@ -32,7 +32,7 @@ pub(super) fn sentences(response: &str) -> Vec<String> {
     sentences
 }
 
-/// The stretches of prose that belong together, each on one line.
+/// Prose that belongs together, each block on one line.
 fn blocks(response: &str) -> Vec<String> {
     let mut blocks = vec![String::new()];
     for line in text::Layout::of(response).prose {
@@ -73,8 +73,8 @@ fn split(block: &str, sentences: &mut Vec<String>) {
     sentences.push(chars[start..].iter().collect::<String>().trim().to_owned());
 }
 
-/// The byte behind the last sentence that ends before something else begins. A number before a full stop is
-/// taken for that of an item.
+/// The byte after the last sentence that something else follows. A number before a full stop is taken for the
+/// number of an item.
 pub(super) fn last_end(text: &str) -> Option<usize> {
     let (places, chars): (Vec<usize>, Vec<char>) = text.char_indices().unzip();
     (0..chars.len()).rev().filter(|&mark| is_end_mark(chars[mark])).find_map(|mark| {
@@ -101,8 +101,8 @@ fn is_closing(c: char) -> bool {
     matches!(c, '"' | '\'' | ')' | ']' | '*' | '_' | '\u{201D}' | '\u{2019}' | '\u{BB}' | '\u{300D}')
 }
 
-/// Whether the sentence ends with the mark at `mark`; `after` is the first character behind mark and closing
-/// signs.
+/// Whether the sentence ends with the mark at `mark`; `after` is the first character after the mark and
+/// closing signs.
 fn ends(chars: &[char], mark: usize, after: usize) -> bool {
     if ends_without_space(chars[mark]) {
         return true;

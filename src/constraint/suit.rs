@@ -6,14 +6,14 @@ use super::kinds::Constraint;
 use super::request::Request;
 
 /// Whether the constraint can be added to the request: it fits the kind of answer that is wanted, the request
-/// does not decide the same thing itself, and a phrase to begin or end with is no fragment. `request` is
+/// does not decide the same thing itself, and a phrase to begin or end with is not a fragment. `request` is
 /// without constraints, see [`without`].
 pub fn suits(request: &str, constraint: &Constraint) -> bool {
-    let any = constraint.any();
+    let any = constraint.erased();
     any.rule.is_whole() && any.kind.suits(&Request::new(request))
 }
 
-/// The request without the sentences of these constraints, in whatever wording: what it was before they were
+/// The request without the sentences of these constraints, in any wording: what it was before they were
 /// added.
 pub fn without(request: &str, constraints: &[Constraint]) -> String {
     let mut rest = request.to_owned();
@@ -29,8 +29,8 @@ pub fn without(request: &str, constraints: &[Constraint]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::constraint::Bound;
     use crate::constraint::kinds::{Json, NoDigits, Title, WordCount};
+    use crate::constraint::{Bound, Kind};
 
     #[test]
     fn a_request_is_found_again_without_its_constraints() {
@@ -57,5 +57,16 @@ mod tests {
             "Describe a wet morning in 50 words.",
             &Constraint::from(WordCount { bound: Bound::AtMost { n: 5 } })
         ));
+    }
+
+    #[test]
+    fn what_the_request_decides_is_not_decided_again() {
+        let decided = |request: &str, kind: Kind| (kind.definition().decided)(&Request::new(request));
+        for kind in [Kind::WordCount, Kind::WithoutMark, Kind::Keywords, Kind::NoDigits] {
+            assert!(decided("Tell a story of 100 words, without commas.", kind), "{kind:?}");
+        }
+        for &kind in Kind::ALL {
+            assert!(!decided("Describe a wet morning.", kind), "{kind:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! How a response is read: what counts as a word, a sentence, a paragraph, an item of a list.
+//! How a text is read: what counts as a word, a paragraph, an item of a list. Sentences are in `sentence`.
 //!
-//! The definitions are those that a reader of the wording would apply, in a form that code can: each is one
-//! function with its rule in the comment.
+//! The definitions are those that a reader of the wordings would apply, made exact: each is one function with
+//! its rule in the comment.
 //!
 //! **Invariant:** pure functions of their arguments; any Unicode is fine.
 
@@ -24,8 +24,8 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c| !is_word_char(c)).filter(|word| !word.is_empty())
 }
 
-/// How often `phrase` stands in `text` as whole words, in whatever case: "art" is not in "party". Uses do not
-/// overlap. Both are lower case already.
+/// How often `phrase` stands in `text` as whole words: "art" is not in "party". Uses do not overlap. Both
+/// must be in lower case already.
 pub(super) fn count_phrase(text: &str, phrase: &str) -> usize {
     let is_word = |c: Option<char>| c.is_some_and(is_word_char);
     let starts_as_word = is_word(phrase.chars().next());
@@ -38,7 +38,7 @@ pub(super) fn count_phrase(text: &str, phrase: &str) -> usize {
     if phrase.is_empty() { 0 } else { text.match_indices(phrase).map(|(at, _)| at).filter(is_whole).count() }
 }
 
-/// The blocks between blank lines.
+/// The paragraphs: blocks between blank lines.
 pub(super) fn paragraphs(text: &str) -> Vec<&str> {
     let mut paragraphs = Vec::new();
     let mut start = 0;
@@ -72,8 +72,8 @@ pub(super) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    /// A fence is three or more backticks or tildes at the start of a line; one that nothing closes goes on
-    /// to the end (`CommonMark` 0.31, section 4.5).
+    /// A fence is three or more backticks or tildes at the start of a line; one that is not closed
+    /// continues to the end (`CommonMark` 0.31, section 4.5).
     pub(super) fn of(text: &'a str) -> Self {
         let mut layout = Self::default();
         let mut open: Option<&str> = None;
@@ -100,7 +100,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The fence that a line begins with, or nothing, and what follows it.
+/// The fence at the start of a line, or nothing, and what follows it.
 fn split_fence(line: &str) -> (&str, &str) {
     let sign = if line.starts_with('~') { '~' } else { '`' };
     let rest = line.trim_start_matches(sign);
@@ -136,7 +136,7 @@ pub(super) fn heading(line: &str) -> Option<&str> {
 }
 
 /// The numbers written in digits, as (number, byte where it starts): `3.5` and `1,000` are one each. The
-/// number that marks an item of a list is none.
+/// number that marks an item of a list does not count.
 pub(super) fn numerals(text: &str) -> Vec<(&str, usize)> {
     let mut found = Vec::new();
     let mut line_start = 0;

@@ -97,8 +97,8 @@ impl Origin for CodeBlock {
         Some(Self { language: (*language).to_owned() })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let mut languages = answer.layout.code.iter().map(|block| block.language);
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let mut languages = response.layout.code.iter().map(|block| block.language);
         let language = languages.find(|language| !language.is_empty())?;
         Some(Self { language: language.to_owned() })
     }

@@ -1,9 +1,9 @@
 //! `highlight_count` and `capital_word_count`: passages that stand out.
 
 use super::prelude::*;
-use crate::constraint::answer::bound_around;
 use crate::constraint::pick::at_least;
 use crate::constraint::request::LETTER_CASE;
+use crate::constraint::response::bound_around;
 
 /// Phrases about words that stand out.
 const DECIDED: &str = "bold, italic, italics, highlight, emphasize, emphasise, underline";
@@ -17,18 +17,18 @@ plain_count! {
     }
 }
 
-/// Code has no emphasis: what looks like it there is a product or a pointer.
+/// What looks like emphasis within code is not: it is a product or a pointer.
 fn highlights(response: &str) -> usize {
     text::Layout::of(response).prose.into_iter().map(in_line).sum()
 }
 
 /// Passages between runs of one, two or three asterisks, on one line, each with a letter or digit; one within
-/// another counts too. The first run has no space after it and the last none before, so that `2 * 3 * 4` and
-/// a bullet are none.
+/// another counts too. The first run has no space after it and the last none before, so `2 * 3 * 4` and a
+/// bullet do not count.
 fn in_line(line: &str) -> usize {
     let chars: Vec<char> = line.chars().collect();
     let is_text = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(|c| !c.is_whitespace());
-    // Open runs: their length and the place behind them.
+    // Open runs: their length and the position after them.
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut count = 0;
     let mut at = 0;
@@ -79,8 +79,8 @@ impl Origin for HighlightCount {
         Some(Self { bound: at_least(1..=3, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        bound_around(highlights(answer.text), 1, rng).map(|bound| Self { bound })
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        bound_around(highlights(response.text), 1, rng).map(|bound| Self { bound })
     }
 }
 
@@ -128,8 +128,8 @@ impl Origin for CapitalWordCount {
         Some(Self { bound: at_least(1..=4, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let n = if answer.is_english { capital_words(answer.text) as u32 } else { 0 };
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let n = if response.is_english { capital_words(response.text) as u32 } else { 0 };
         (1..=20).contains(&n).then_some(Self { bound: Bound::AtLeast { n } })
     }
 }

@@ -12,7 +12,6 @@ pub struct InLanguage {
 }
 
 impl Rule for InLanguage {
-    /// The most likely of our languages; code blocks do not count.
     fn check(&self, response: &str) -> Check {
         let Some(found) = detect(response) else {
             return Check::new(false, "found no text whose language shows");
@@ -60,8 +59,8 @@ impl Origin for InLanguage {
         Some(Self { language: *DRAWN.choose(rng)? })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let language = answer.language.filter(|_| answer.is_long() && !answer.is_english);
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let language = response.language.filter(|_| response.is_long() && !response.is_english);
         language.map(|language| Self { language })
     }
 }

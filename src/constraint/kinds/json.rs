@@ -66,7 +66,7 @@ impl Origin for Json {
         Some(Self)
     }
 
-    fn derive(_: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
+    fn derive(_: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
         Some(Self)
     }
 }
@@ -113,12 +113,12 @@ impl Rule for JsonKeys {
                 "title" => to_json(body.title()?)?,
                 "summary" => to_json(body.parts.first()?)?,
                 "keywords" => to_json(content_words(&body.text).get(..3)?)?,
-                // What is the reason, or an example, only a reader knows.
+                // Only a reader knows which part is the reason, or an example.
                 _ => return None,
             };
             Some(format!("  {}: {value}", to_json(key)?))
         };
-        // Whatever else is asked for, the answer is in it.
+        // The answer is always there, whatever keys are asked for.
         let unasked = (!self.keys.iter().any(|key| key == "answer")).then_some("answer");
         let keys = self.keys.iter().map(String::as_str).chain(unasked);
         body.text = format!("{{\n{}\n}}", keys.map(pair).collect::<Option<Vec<_>>>()?.join(",\n"));
@@ -151,8 +151,8 @@ impl Origin for JsonKeys {
         Some(Self { keys: some_of(&["title", "answer", "reason", "summary", "example", "keywords"], n, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        match parse_json(answer.text) {
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        match parse_json(response.text) {
             Ok(Value::Object(object)) => Some(Self { keys: object.keys().take(3).cloned().collect() }),
             _ => None,
         }

@@ -4,7 +4,7 @@ use super::prelude::*;
 use crate::constraint::language::{Language, detect};
 use crate::constraint::request::{FORMAT, LETTER_CASE};
 
-/// No letter of the other case, some letter of this one, and nothing that speaks against English.
+/// The response has no letter of the other case, has one of this case, and does not show another language.
 fn one_case(response: &str, other: &str, is_other: fn(char) -> bool) -> Check {
     if let Some(wrong) = response.split_whitespace().find(|word| word.contains(is_other)) {
         return Check::new(false, format!("found a {other} letter in {}", show(wrong)));
@@ -21,10 +21,10 @@ fn one_case(response: &str, other: &str, is_other: fn(char) -> bool) -> Check {
     }
 }
 
-/// So many letters show another language: fewer may be names and loan words in English.
+/// Letters from which on another language is believed: a few names and loan words are still English.
 const LETTERS_AGAINST_ENGLISH: usize = 30;
 
-/// Why letters of one case are impossible.
+/// The reason that both kinds give.
 const CLASH: &str = "letters cannot be both small and capital";
 
 /// English without capital letters. `IFEval`: `change_case:english_lowercase`.
@@ -36,7 +36,7 @@ impl Rule for LowerCase {
         one_case(response, "capital", char::is_uppercase)
     }
 
-    /// Capital letters, and texts that have to be written with some.
+    /// Whatever needs capital letters.
     fn rules_out(&self, other: AnyRule<'_>) -> Option<&'static str> {
         let has_capitals = |text: &&str| text.contains(char::is_uppercase);
         let clashes =
@@ -77,8 +77,8 @@ impl Origin for LowerCase {
         Some(Self)
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        answer.is_long().then_some(Self)
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        response.is_long().then_some(Self)
     }
 }
 
@@ -91,8 +91,8 @@ impl Rule for UpperCase {
         one_case(response, "small", char::is_lowercase)
     }
 
-    /// Small letters. A phrase that is quoted stands in the response as it is quoted; a word that is wanted
-    /// may be in any case.
+    /// Whatever needs small letters. A quoted phrase stands in the response as it is; a keyword may be in any
+    /// case.
     fn rules_out(&self, other: AnyRule<'_>) -> Option<&'static str> {
         let has_small = |text: &&str| text.contains(char::is_lowercase);
         let clashes = other.has(Fact::LetterCase)
@@ -133,7 +133,7 @@ impl Origin for UpperCase {
         Some(Self)
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        answer.is_long().then_some(Self)
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        response.is_long().then_some(Self)
     }
 }

@@ -49,14 +49,13 @@ impl Rule for LetterCount {
         Some(self.letter.to_string())
     }
 
-    /// A text has its most frequent letters in every other word or so.
+    /// The most frequent letters occur in about every other word.
     fn least_words(&self) -> usize {
         self.bound.least() as usize / 3
     }
 
-    /// A cap on a letter that words asked for go beyond: by themselves, or because there are too many of
-    /// them. A rare letter is in one word of ten or fewer, so that only a cap that leaves ten words for each
-    /// is safe.
+    /// Texts that have the letter too often, or too many words to do with so few. A rare letter occurs in one
+    /// word of ten or fewer, so only a limit that leaves ten words for each is safe.
     fn rules_out(&self, other: AnyRule<'_>) -> Option<&'static str> {
         let most = self.bound.most() as usize;
         let times = other.rule.bound().map_or(1, |bound| bound.least() as usize);
@@ -87,7 +86,7 @@ impl Origin for LetterCount {
     }
 
     fn draw(_: &Request<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        // Letters that are neither everywhere nor hardly anywhere.
+        // Letters that are neither frequent nor rare.
         let letter = *['b', 'c', 'f', 'g', 'k', 'p', 'v', 'w'].choose(rng)?;
         Some(Self { letter, bound: at_least(3..=8, rng) })
     }

@@ -1,14 +1,14 @@
 //! `bullet_count`, `numbered_count` and `bullet_words`: items of a list, and how long they are.
 //!
-//! Code has no items: what looks like one there is code.
+//! What looks like an item within code is not one.
 
 use super::prelude::*;
 use super::sentences::check_words;
-use crate::constraint::answer::bound_around;
 use crate::constraint::body::{BULLET, NUMBER};
 use crate::constraint::bound::WORDS;
 use crate::constraint::pick::any_bound;
 use crate::constraint::request::{FORMAT, LAYOUT, LENGTH};
+use crate::constraint::response::bound_around;
 use rand::RngExt;
 
 plain_count! {
@@ -51,8 +51,8 @@ impl Origin for BulletCount {
         Some(Self { bound: any_bound(3..=6, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        bound_around(bullets(answer.text), 2, rng).map(|bound| Self { bound })
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        bound_around(bullets(response.text), 2, rng).map(|bound| Self { bound })
     }
 }
 
@@ -96,8 +96,8 @@ impl Origin for NumberedCount {
         Some(Self { bound: any_bound(3..=6, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        bound_around(numbered(answer.text), 2, rng).map(|bound| Self { bound })
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        bound_around(numbered(response.text), 2, rng).map(|bound| Self { bound })
     }
 }
 
@@ -159,8 +159,8 @@ impl Origin for BulletWords {
         Some(Self { n: rng.random_range(6..=12) })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let items = answer.layout.prose.iter().filter_map(|line| text::bullet(line));
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let items = response.layout.prose.iter().filter_map(|line| text::bullet(line));
         let longest = items.map(|item| text::words(item).count()).max();
         longest.map(|longest| Self { n: (longest as u32).next_multiple_of(5) })
     }

@@ -1,7 +1,8 @@
 //! The kinds of constraints: one file for each, or for a few that share their machinery, and the list of all.
 //!
-//! A file has all that its kind is: its parameters, and its [`Rule`](super::rule::Rule),
-//! [`Origin`](super::rule::Origin) and [`Definition`]. To add a kind, write its file and add it to the list.
+//! A file has everything about its kind: the parameters, the [`Definition`] (name, wordings, facts, ranks),
+//! the [`Rule`](super::rule::Rule) (check, form, conflicts) and the [`Origin`] (read, draw, derive). To add a
+//! kind, write its file and add the kind to the list.
 //!
 //! **Invariant:** names and parameters are stored data: they never change their meaning.
 
@@ -35,15 +36,15 @@ pub use numbers::Unit;
 pub use postscript::Marker;
 pub use without_mark::Mark;
 
-use super::answer::Answer;
 use super::error::Error;
 use super::fields::Fields;
 use super::request::Request;
+use super::response::Response;
 use super::rule::{AnyRule, Definition, Origin};
 use rand::Rng;
 use serde_json::{Map, Value};
 
-/// Declares [`Constraint`] and [`Kind`] from the list of kinds, and what leads from one to the other.
+/// Declares [`Constraint`] and [`Kind`] from the list of kinds, with what depends on the kind.
 macro_rules! kinds {
     ($($kind:ident in $file:ident,)+) => {
         $(pub use $file::$kind;)+
@@ -86,10 +87,10 @@ macro_rules! kinds {
                 }
             }
 
-            pub(super) fn derive(self, answer: &Answer<'_>, rng: &mut dyn Rng) -> Vec<Constraint> {
+            pub(super) fn derive(self, response: &Response<'_>, rng: &mut dyn Rng) -> Vec<Constraint> {
                 match self {
                     $(Self::$kind => {
-                        $kind::derive_all(answer, rng).into_iter().map(Constraint::$kind).collect()
+                        $kind::derive_all(response, rng).into_iter().map(Constraint::$kind).collect()
                     })+
                 }
             }
@@ -103,7 +104,7 @@ macro_rules! kinds {
                 }
             }
 
-            pub(super) fn any(&self) -> AnyRule<'_> {
+            pub(super) fn erased(&self) -> AnyRule<'_> {
                 match self {
                     $(Self::$kind(rule) => AnyRule { kind: &<$kind as Origin>::KIND, rule },)+
                 }

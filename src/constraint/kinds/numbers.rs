@@ -1,9 +1,9 @@
 //! `numeral_count`, `unit_count` and `no_digits`: numbers in digits.
 
 use super::prelude::*;
-use crate::constraint::answer::MIN_WORDS;
 use crate::constraint::named::named;
 use crate::constraint::pick::at_least;
+use crate::constraint::response::MIN_WORDS;
 
 const NUMBERS: Noun = Noun::new("number", "numbers");
 
@@ -40,8 +40,8 @@ impl Origin for NumeralCount {
         Some(Self { bound: at_least(2..=4, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let n = if answer.is_english { text::numerals(answer.text).len() as u32 } else { 0 };
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let n = if response.is_english { text::numerals(response.text).len() as u32 } else { 0 };
         (n >= 2).then_some(Self { bound: Bound::AtLeast { n } })
     }
 }
@@ -69,7 +69,7 @@ named! {
 }
 
 impl Unit {
-    /// The amount as a sentence names it.
+    /// The amount in a wording.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Percent => "a percentage (such as 12% or 12 percent)",
@@ -97,7 +97,7 @@ impl Unit {
         }
     }
 
-    /// What may stand before it.
+    /// What may stand before the number, in lower case.
     fn prefixes(self) -> &'static [&'static str] {
         match self {
             Self::Euros => &["€", "eur"],
@@ -202,9 +202,9 @@ impl Origin for UnitCount {
         Some(Self { unit, bound: at_least(1..=2, rng) })
     }
 
-    fn derive_all(answer: &Answer<'_>, _: &mut dyn Rng) -> Vec<Self> {
-        let units = if answer.is_english { Unit::ALL } else { &[] };
-        let counted = units.iter().map(|&unit| (unit, with_unit(answer.text, unit) as u32));
+    fn derive_all(response: &Response<'_>, _: &mut dyn Rng) -> Vec<Self> {
+        let units = if response.is_english { Unit::ALL } else { &[] };
+        let counted = units.iter().map(|&unit| (unit, with_unit(response.text, unit) as u32));
         let stated = counted.filter(|&(_, n)| n >= 1);
         stated.map(|(unit, n)| Self { unit, bound: Bound::AtLeast { n } }).collect()
     }
@@ -257,8 +257,8 @@ impl Origin for NoDigits {
         Some(Self)
     }
 
-    /// Many short texts have no digits, so it says something about a longer one only.
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        (answer.words >= 2 * MIN_WORDS).then_some(Self)
+    /// Only a long text: most short ones have no digits anyway.
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        (response.words >= 2 * MIN_WORDS).then_some(Self)
     }
 }

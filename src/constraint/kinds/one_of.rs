@@ -1,4 +1,4 @@
-//! `one_of`: a reply out of a few.
+//! `one_of`: one of a few fixed replies.
 
 use super::phrases::is_wrapping;
 use super::prelude::*;
@@ -13,7 +13,7 @@ pub struct OneOf {
 }
 
 impl Rule for OneOf {
-    /// Emphasis, quotes and the final stop do not count.
+    /// Emphasis, quotation marks and the final full stop are ignored.
     fn check(&self, response: &str) -> Check {
         let bare = |text: &str| {
             let is_around = |c: char| is_wrapping(c) || matches!(c, '*' | '_' | '.' | '`' | '\'');
@@ -35,7 +35,7 @@ impl Rule for OneOf {
         self.options.iter().map(String::as_str).collect()
     }
 
-    /// The option that the response begins with: "No doubt about it" is no "no".
+    /// Replaces the response by the option that it begins with. "No doubt about it" does not begin with "No".
     fn impose(&self, _: Stage, body: &mut Body<'_>) -> Option<()> {
         let (first, _) = body.text.split_at(body.text.find([',', '.', '!', ';'])?);
         body.text = self.options.iter().find(|option| option.eq_ignore_ascii_case(first))?.clone();

@@ -2,11 +2,11 @@
 //! and how one of them begins.
 
 use super::prelude::*;
-use crate::constraint::answer::bound_around;
 use crate::constraint::bound::MAX_COUNT;
 use crate::constraint::fields::bad;
 use crate::constraint::pick::{exactly, one_of};
 use crate::constraint::request::{OPENING, VERSE};
+use crate::constraint::response::bound_around;
 use crate::constraint::wording::quote;
 use rand::RngExt;
 
@@ -48,14 +48,14 @@ impl Origin for ParagraphCount {
         Some(Self { bound: exactly(2..=3, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let count = text::paragraphs(answer.text).len() as u32;
-        let states_it = answer.is_prose && FEW.contains(&count);
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let count = text::paragraphs(response.text).len() as u32;
+        let states_it = response.is_prose && FEW.contains(&count);
         states_it.then_some(Self { bound: Bound::Exactly { n: count } })
     }
 }
 
-/// As many paragraphs as are worth stating.
+/// Numbers of paragraphs that are worth stating.
 const FEW: std::ops::RangeInclusive<u32> = 2..=8;
 
 plain_count! {
@@ -106,13 +106,13 @@ impl Origin for DividedParagraphs {
         Some(Self { bound: exactly(2..=3, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        let bound = bound_around(divided_paragraphs(answer.text), 2, rng);
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        let bound = bound_around(divided_paragraphs(response.text), 2, rng);
         bound.map(|bound| Self { bound })
     }
 }
 
-/// So many paragraphs, the `nth` of which begins with `word`. `IFEval`:
+/// A number of paragraphs, the `nth` of which begins with `word`. `IFEval`:
 /// `length_constraints:nth_paragraph_first_word`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct ParagraphStart {
@@ -210,10 +210,10 @@ impl Origin for ParagraphStart {
         Some(Self { paragraphs, nth, word })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        let parts = text::paragraphs(answer.text);
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        let parts = text::paragraphs(response.text);
         let paragraphs = parts.len() as u32;
-        if !answer.is_prose || !FEW.contains(&paragraphs) {
+        if !response.is_prose || !FEW.contains(&paragraphs) {
             return None;
         }
         let nth = rng.random_range(1..=paragraphs);

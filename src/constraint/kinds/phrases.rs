@@ -1,15 +1,15 @@
 //! `start_phrase` and `end_phrase`: the first and the last words of a response.
 
 use super::prelude::*;
-use crate::constraint::answer::MIN_WORDS;
 use crate::constraint::body::starts_in_prose;
 use crate::constraint::fields::Phrase;
 use crate::constraint::pick::one_of;
 use crate::constraint::request::{CLOSING, OPENING};
+use crate::constraint::response::MIN_WORDS;
 use crate::constraint::rule::SHOWN;
 use crate::constraint::wording::quote;
 
-/// Quotation marks around a response are not looked at, so that a phrase of these would say nothing.
+/// The check ignores quotation marks around a response, so a phrase of nothing else would say nothing.
 const PHRASE: Phrase = Phrase { needs_letter: true, ..Phrase::SHORT };
 
 /// Space and double quotes, which may be around a whole response.
@@ -17,8 +17,8 @@ pub(super) fn is_wrapping(c: char) -> bool {
     c.is_whitespace() || matches!(c, '"' | '\u{201C}' | '\u{201D}')
 }
 
-/// Whether a sentence can be asked for as it is: words and plain punctuation, and few of them. The first
-/// words of a longer sentence are a fragment that nobody asks for.
+/// Whether a sentence can be asked for as it is: a few words and plain punctuation. The first words of a
+/// longer sentence would be a fragment, which nobody asks for.
 fn is_usable(text: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '\'' | ',' | '.' | '!' | '?' | '-');
     let is_short = (1..=6).contains(&text::words(text).count());
@@ -26,8 +26,8 @@ fn is_usable(text: &str) -> bool {
 }
 
 /// Whether a response is long enough to state how it begins and ends.
-fn is_long_enough(answer: &Answer<'_>) -> bool {
-    answer.is_english && answer.text.split_whitespace().count() >= MIN_WORDS
+fn is_long_enough(response: &Response<'_>) -> bool {
+    response.is_english && response.text.split_whitespace().count() >= MIN_WORDS
 }
 
 /// Begins with the phrase. `IFEval`: `multi-turn:constrained_start`.
@@ -120,8 +120,8 @@ impl Origin for StartPhrase {
     }
 
     /// A short first sentence, or an introduction up to a comma.
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let first = answer.sentences.first().filter(|_| is_long_enough(answer))?;
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let first = response.sentences.first().filter(|_| is_long_enough(response))?;
         let usable = |text: &&str| is_usable(text);
         let introduction = first.split_once(',').map(|(introduction, _)| introduction);
         let phrase = introduction.filter(usable).or(Some(first.trim_end_matches('.')).filter(usable));
@@ -221,9 +221,9 @@ impl Origin for EndPhrase {
         Some(Self { phrase: one_of(&ENDINGS, rng)? })
     }
 
-    /// A short last sentence. Words over a line break are no phrase: the check then says so.
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let last = answer.sentences.last().filter(|_| is_long_enough(answer));
+    /// A short last sentence. If it spans a line break, the check fails, and the caller drops it.
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let last = response.sentences.last().filter(|_| is_long_enough(response));
         let phrase = last.map(|last| last.trim()).filter(|last| is_usable(last));
         phrase.map(|phrase| Self { phrase: phrase.to_owned() })
     }

@@ -1,21 +1,21 @@
 //! `placeholder_count`: blanks to be filled in.
 
 use super::prelude::*;
-use crate::constraint::answer::bound_around;
 use crate::constraint::pick::at_least;
+use crate::constraint::response::bound_around;
 
 plain_count! {
     /// Blanks such as `[name]`. `IFEval`: `detectable_content:number_placeholders`.
     PlaceholderCount counts placeholders, needs |n| n
 }
 
-/// Code has no placeholders: what looks like one there is an index or a list.
+/// What looks like a placeholder within code is not: it is an index or a list.
 fn placeholders(response: &str) -> usize {
     text::Layout::of(response).prose.into_iter().map(in_line).sum()
 }
 
 /// Square brackets with a letter in them, on one line. A link, a footnote `[1]`, a check box and an index
-/// such as `a[i]` are none.
+/// such as `a[i]` do not count.
 fn in_line(line: &str) -> usize {
     let mut count = 0;
     let mut before = None;
@@ -44,7 +44,7 @@ impl Origin for PlaceholderCount {
             "Where details are missing, put blanks such as [place]: {amount} in all.",
         ],
         decided: |request| request.mentions("placeholder, placeholders, blank, blanks"),
-        // With details that the writer does not know.
+        // A text with details that the writer does not know.
         rank: |request| {
             let is_template =
                 request.mentions("email, e-mail, letter, invitation, form, template, message, announcement");
@@ -62,7 +62,7 @@ impl Origin for PlaceholderCount {
         Some(Self { bound: at_least(2..=4, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        bound_around(placeholders(answer.text), 1, rng).map(|bound| Self { bound })
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        bound_around(placeholders(response.text), 1, rng).map(|bound| Self { bound })
     }
 }

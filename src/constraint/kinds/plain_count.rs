@@ -1,7 +1,8 @@
 //! Counts whose bound is their only parameter.
 
-/// Declares such a kind: its struct, and its [`Rule`](crate::constraint::rule::Rule) from a function that
-/// counts and one that gives the words which so many need at least. Other methods of the rule may follow.
+/// Declares such a kind: its struct and its [`Rule`](crate::constraint::rule::Rule). `counts` is followed by
+/// the function that counts, `needs` by the least number of words that so many take; other methods of the
+/// rule may follow in braces.
 macro_rules! plain_count {
     (
         $(#[$doc:meta])*

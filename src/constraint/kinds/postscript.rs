@@ -55,7 +55,7 @@ impl Rule for Postscript {
         let may_move = body.parts.len() >= 3 && body.request.is_free();
         let last = body.parts.last().filter(|_| may_move)?;
         let rest = body.text.strip_suffix(last.as_str())?.trim_end();
-        // No item is left without its text.
+        // The item of a list must keep its text.
         rest.ends_with(['.', '!', '?', '"']).then_some(())?;
         (text::words(rest.lines().last()?).count() >= 2).then_some(())?;
         body.text = format!("{rest}\n\nP.S. {last}");
@@ -75,7 +75,7 @@ fn strip_marker(line: &str, marker: Marker) -> Option<&str> {
         rest = next.strip_prefix([letter, letter.to_ascii_uppercase()])?;
         rest = rest.strip_prefix('.').unwrap_or(rest);
     }
-    // "Psalm" is no postscript.
+    // "Psalm" does not begin a postscript.
     (!rest.starts_with(text::is_word_char) || rest.len() < line.len() - letters.len()).then_some(rest)
 }
 
@@ -111,7 +111,7 @@ impl Origin for Postscript {
         Some(Self { marker: Marker::Ps })
     }
 
-    fn derive_all(_: &Answer<'_>, _: &mut dyn Rng) -> Vec<Self> {
+    fn derive_all(_: &Response<'_>, _: &mut dyn Rng) -> Vec<Self> {
         Marker::ALL.iter().map(|&marker| Self { marker }).collect()
     }
 }

@@ -1,13 +1,13 @@
-//! What nearly every file of a kind names.
+//! The names that nearly every file of a kind needs.
 
 pub(super) use super::plain_count::plain_count;
-pub(super) use crate::constraint::answer::Answer;
 pub(super) use crate::constraint::body::{Body, Stage};
 pub(super) use crate::constraint::bound::{Bound, Noun};
 pub(super) use crate::constraint::error::Error;
 pub(super) use crate::constraint::fact::Fact;
 pub(super) use crate::constraint::fields::Fields;
 pub(super) use crate::constraint::request::{Request, Shape};
+pub(super) use crate::constraint::response::Response;
 pub(super) use crate::constraint::rule::{AnyRule, Check, Definition, Origin, Rule, show};
 pub(super) use crate::constraint::text;
 pub(super) use rand::Rng;

@@ -1,8 +1,8 @@
 //! `quoted` and `quote_count`: all of a response, or passages of it, between double quotation marks.
 
 use super::prelude::*;
-use crate::constraint::answer::bound_around;
 use crate::constraint::pick::at_least;
+use crate::constraint::response::bound_around;
 
 /// Phrases about quotations and people who speak.
 const DECIDED: &str = "quote, quotes, quotation, quotations, dialogue, conversation";
@@ -52,7 +52,7 @@ impl Origin for Quoted {
         Some(Self)
     }
 
-    fn derive(_: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
+    fn derive(_: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
         Some(Self)
     }
 }
@@ -93,7 +93,7 @@ impl Origin for QuoteCount {
             "Work in {amount}, each between \" and \".",
         ],
         decided: |request| request.mentions(DECIDED),
-        // With people in it who may speak.
+        // A text in which people may speak.
         rank: |request| {
             let is_narrative =
                 request.mentions("story, tale, scene, interview, speech, diary, letter, imagine, character");
@@ -111,8 +111,8 @@ impl Origin for QuoteCount {
         Some(Self { bound: at_least(1..=2, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        let count = if answer.is_english { quotes(answer.text) } else { 0 };
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        let count = if response.is_english { quotes(response.text) } else { 0 };
         bound_around(count, 1, rng).map(|bound| Self { bound })
     }
 }

@@ -1,13 +1,13 @@
 //! `section_count` and `heading_count`: parts of a response that stand under a line of their own.
 //!
-//! Code has neither: what looks like one there is code.
+//! What looks like one within code is not one.
 
 use super::prelude::*;
-use crate::constraint::answer::bound_around;
 use crate::constraint::body::heading;
 use crate::constraint::fields::Phrase;
 use crate::constraint::pick::{any_bound, exactly, one_of};
 use crate::constraint::request::LAYOUT;
+use crate::constraint::response::bound_around;
 
 /// Sections that begin with `marker` and a number. `IFEval`: `detectable_format:multiple_sections`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
@@ -98,10 +98,10 @@ impl Origin for SectionCount {
         Some(Self { marker, bound: exactly(2..=3, rng) })
     }
 
-    fn derive_all(answer: &Answer<'_>, rng: &mut dyn Rng) -> Vec<Self> {
+    fn derive_all(response: &Response<'_>, rng: &mut dyn Rng) -> Vec<Self> {
         let markers = ["Section", "SECTION", "Part", "Step", "Chapter"].into_iter();
         let found = markers.filter_map(|marker| {
-            let bound = bound_around(sections(answer.text, marker), 2, rng)?;
+            let bound = bound_around(sections(response.text, marker), 2, rng)?;
             Some(Self { marker: marker.to_owned(), bound })
         });
         found.collect()
@@ -147,7 +147,7 @@ impl Origin for HeadingCount {
         Some(Self { bound: any_bound(2..=3, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        bound_around(headings(answer.text), 2, rng).map(|bound| Self { bound })
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        bound_around(headings(response.text), 2, rng).map(|bound| Self { bound })
     }
 }

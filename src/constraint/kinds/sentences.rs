@@ -49,9 +49,9 @@ impl Origin for SentenceCount {
         Some(Self { bound })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        let count = answer.sentences.len();
-        if !answer.is_prose || !(2..=12).contains(&count) {
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        let count = response.sentences.len();
+        if !response.is_prose || !(2..=12).contains(&count) {
             return None;
         }
         Some(Self { bound: around(count as u32, rng) })
@@ -122,10 +122,10 @@ impl Origin for LongestSentence {
         Some(Self { n: 5 * rng.random_range(3..=5) })
     }
 
-    fn derive(answer: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
-        let lengths = answer.sentences.iter().map(|sentence| text::words(sentence).count());
+    fn derive(response: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
+        let lengths = response.sentences.iter().map(|sentence| text::words(sentence).count());
         let longest = lengths.max().unwrap_or(0);
-        if !answer.is_prose || answer.sentences.len() < 2 || longest > 30 {
+        if !response.is_prose || response.sentences.len() < 2 || longest > 30 {
             return None;
         }
         Some(Self { n: (longest as u32).next_multiple_of(5) })

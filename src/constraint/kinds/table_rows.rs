@@ -1,9 +1,9 @@
 //! `table_rows`: rows of a markdown table.
 
 use super::prelude::*;
-use crate::constraint::answer::bound_around;
 use crate::constraint::pick::any_bound;
 use crate::constraint::request::{FORMAT, LAYOUT};
+use crate::constraint::response::bound_around;
 
 plain_count! {
     /// Rows of the largest markdown table, without its header.
@@ -17,8 +17,8 @@ plain_count! {
     }
 }
 
-/// Rows of the table with the most: lines with `|` that follow a header and its line of dashes. Code has no
-/// tables.
+/// Rows of the longest table: lines with `|` that follow a header and its line of dashes. What looks like a
+/// table within code is not one.
 fn rows(response: &str) -> usize {
     let prose = text::Layout::of(response).prose;
     let has_cells = |line: &str| line.contains('|');
@@ -74,7 +74,7 @@ impl Origin for TableRows {
         Some(Self { bound: any_bound(2..=5, rng) })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        bound_around(rows(answer.text), 1, rng).map(|bound| Self { bound })
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        bound_around(rows(response.text), 1, rng).map(|bound| Self { bound })
     }
 }

@@ -66,7 +66,7 @@ impl Origin for Title {
         Some(Self)
     }
 
-    fn derive(_: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
+    fn derive(_: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
         Some(Self)
     }
 }

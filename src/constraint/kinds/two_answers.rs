@@ -10,7 +10,7 @@ impl Rule for TwoAnswers {
     fn check(&self, response: &str) -> Check {
         let parts: Vec<&str> = response.split("******").map(str::trim).collect();
         let answers: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
-        // An empty part at an end is a divider before the first answer or after the last.
+        // An empty part at either end only means a divider before the first answer or after the last.
         let has_gap = parts.len() > 2 && parts[1..parts.len() - 1].contains(&"");
         let passed = answers.len() == 2 && answers[0] != answers[1] && !has_gap;
         let same = if answers.len() == 2 && answers[0] == answers[1] { ", which are the same" } else { "" };
@@ -41,7 +41,7 @@ impl Origin for TwoAnswers {
         Some(Self)
     }
 
-    fn derive(_: &Answer<'_>, _: &mut dyn Rng) -> Option<Self> {
+    fn derive(_: &Response<'_>, _: &mut dyn Rng) -> Option<Self> {
         Some(Self)
     }
 }

@@ -20,13 +20,13 @@ named! {
         Colon = "colon",
         /// `(`, `)` and their full-width forms.
         Parenthesis = "parenthesis",
-        /// The en dash and the em dash; a hyphen is none.
+        /// The en dash and the em dash, but not the hyphen.
         Dash = "dash",
     }
 }
 
 impl Mark {
-    /// As a sentence names it, in the plural.
+    /// Its name in a wording, in the plural.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Comma => "commas",
@@ -39,7 +39,7 @@ impl Mark {
         }
     }
 
-    /// The characters that are this mark: what a reader of any script takes for it.
+    /// The characters that readers of any script take for this mark.
     pub fn characters(self) -> &'static [char] {
         match self {
             Self::Comma => &[',', '\u{FF0C}', '\u{3001}', '\u{060C}'],
@@ -84,7 +84,7 @@ impl Rule for WithoutMark {
 
     fn rules_out(&self, other: AnyRule<'_>) -> Option<&'static str> {
         let has_mark = |text: &&str| text.contains(self.mark.characters());
-        // Code comes with marks of its own.
+        // Code has its own punctuation.
         let clashes = other.has(Fact::Code)
             || (self.mark == Mark::Colon && other.is::<TableRows>())
             || other.rule.fixed_texts().iter().any(has_mark);
@@ -120,9 +120,9 @@ impl Origin for WithoutMark {
         Some(Self { mark: *Mark::ALL.choose(rng)? })
     }
 
-    /// The marks that nearly every text of some length has.
-    fn derive_all(answer: &Answer<'_>, _: &mut dyn Rng) -> Vec<Self> {
-        let marks: &[Mark] = if answer.is_long() { &[Mark::Comma, Mark::Colon] } else { &[] };
+    /// Only the marks that nearly every longer text has.
+    fn derive_all(response: &Response<'_>, _: &mut dyn Rng) -> Vec<Self> {
+        let marks: &[Mark] = if response.is_long() { &[Mark::Comma, Mark::Colon] } else { &[] };
         marks.iter().map(|&mark| Self { mark }).collect()
     }
 }

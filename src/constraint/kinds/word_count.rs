@@ -12,7 +12,7 @@ plain_count! {
             self.bound.most() as usize
         }
 
-        /// At least 200 words do not fit into three sentences.
+        /// 200 words do not fit into three sentences.
         fn rules_out(&self, other: AnyRule<'_>) -> Option<&'static str> {
             let most = other.rule.most_sentences().saturating_mul(25);
             (self.bound.least() as usize > most).then_some("so many words need longer or more sentences")
@@ -46,7 +46,7 @@ impl Origin for WordCount {
         Ok(Self { bound: fields.bound()? })
     }
 
-    /// Multiples of ten, short where the answer is.
+    /// Multiples of ten, small where a short answer is wanted.
     fn draw(request: &Request<'_>, rng: &mut dyn Rng) -> Option<Self> {
         if matches!(request.shape, Shape::YesNo | Shape::Short) {
             return Some(Self { bound: Bound::AtMost { n: 10 * rng.random_range(2..=5) } });
@@ -62,10 +62,10 @@ impl Origin for WordCount {
         Some(Self { bound })
     }
 
-    /// Rounded: nobody asks for 87 words.
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        let words = answer.words as u32;
-        if !answer.is_english || words < 20 {
+    /// Round numbers: nobody asks for 87 words.
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        let words = response.words as u32;
+        if !response.is_english || words < 20 {
             return None;
         }
         let step = match words {
@@ -74,7 +74,7 @@ impl Origin for WordCount {
             _ => 50,
         };
         let low = words / step * step;
-        // Not at the limit itself, and room for those who count "don't" as one word.
+        // Some room, also for those who count "don't" as one word.
         let high = (words + step / 2).next_multiple_of(step);
         let bound = match rng.random_range(0..3) {
             0 => Bound::AtLeast { n: low },

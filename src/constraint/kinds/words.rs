@@ -1,6 +1,6 @@
 //! `keywords`, `forbidden_words` and `keyword_count`: words and phrases that occur, or do not.
 //!
-//! They are whole words in any case: "art" is not in "party".
+//! They are looked for as whole words, in any case: "art" is not in "party".
 
 use super::prelude::*;
 use crate::constraint::fields::{Phrase, check_phrases};
@@ -85,12 +85,12 @@ impl Origin for Keywords {
         Some(Self { words })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        if !answer.is_english {
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        if !response.is_english {
             return None;
         }
         let n = rng.random_range(1..=3);
-        Some(Self { words: answer.own_words.sample(rng, n).cloned().collect() })
+        Some(Self { words: response.own_words.sample(rng, n).cloned().collect() })
     }
 }
 
@@ -178,11 +178,11 @@ impl Origin for ForbiddenWords {
         Some(Self { words })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        if !answer.is_long() {
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        if !response.is_long() {
             return None;
         }
-        let lower = answer.text.to_lowercase();
+        let lower = response.text.to_lowercase();
         let absent: Vec<&str> =
             FILLERS.iter().copied().filter(|word| text::count_phrase(&lower, word) == 0).collect();
         let n = rng.random_range(1..=3);
@@ -268,12 +268,12 @@ impl Origin for KeywordCount {
         Some(Self { word: one_of(&request.content, rng)?, bound })
     }
 
-    fn derive(answer: &Answer<'_>, rng: &mut dyn Rng) -> Option<Self> {
-        if !answer.is_english {
+    fn derive(response: &Response<'_>, rng: &mut dyn Rng) -> Option<Self> {
+        if !response.is_english {
             return None;
         }
-        let words = answer.own_words.iter().chain(&answer.request.content);
-        let counted = words.map(|word| (word, uses(answer.text, word) as u32));
+        let words = response.own_words.iter().chain(&response.request.content);
+        let counted = words.map(|word| (word, uses(response.text, word) as u32));
         let often: Vec<(&String, u32)> = counted.filter(|&(_, times)| times >= 2).collect();
         let &(word, n) = often.choose(rng)?;
         Some(Self { word: word.clone(), bound: Bound::AtLeast { n } })

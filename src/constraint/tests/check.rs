@@ -1,4 +1,4 @@
-//! What meets each kind and what nearly does.
+//! Responses that meet each kind, and responses that nearly do.
 
 use crate::constraint::{Constraint, Kind};
 

@@ -1,4 +1,4 @@
-//! Pairs that clash, pairs that do not, and what holds for all.
+//! Pairs of constraints that conflict, pairs that do not, and what holds for all pairs.
 
 use super::samples;
 use crate::constraint::kinds::{

@@ -1,8 +1,8 @@
 //! Hashes of what constraints say and of what is drawn, derived, imposed and checked. All of it decides rows
 //! of a run, so a change that was not intended must show.
 //!
-//! To regenerate after an intended change (a new kind changes most of them), copy the hashes on the left of
-//! the failure message.
+//! After an intended change, such as a new kind, raise the version of the rules that runs are bound to
+//! (`RULES_VERSION` in `evolve`), and copy the hashes on the left of the failure message.
 
 use super::{REQUESTS, samples};
 use crate::constraint::{Constraint, conflict, derive, draw, impose, suits};

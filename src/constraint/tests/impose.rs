@@ -1,4 +1,4 @@
-//! Forms that code gives to responses.
+//! Responses that are given a form.
 
 use crate::constraint::impose::form;
 use crate::constraint::kinds::{

@@ -11,7 +11,7 @@ use super::*;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-/// One valid constraint of every kind, and more where the parameters matter.
+/// A valid constraint of every kind, several where the parameters matter.
 pub(super) fn samples() -> Vec<Constraint> {
     let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     include_str!("samples.jsonl").lines().map(read).collect()
@@ -32,7 +32,7 @@ const REQUESTS: [&str; 12] = [
     "",
 ];
 
-/// Texts made of what the rules look at, in any order, and of any other characters.
+/// Texts made of what the rules look for, in any order, and texts of arbitrary characters.
 fn response() -> impl Strategy<Value = String> {
     let pieces = proptest::sample::select(vec![
         "The harbour is quiet",

@@ -1,4 +1,4 @@
-//! What constraints say.
+//! Constraints as sentences.
 
 use super::samples;
 use crate::constraint::kinds::{BulletCount, Keywords};

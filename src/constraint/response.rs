@@ -4,17 +4,18 @@ use super::bound::Bound;
 use super::language::{Language, detect};
 use super::pick::around;
 use super::request::{Request, content_words};
-use super::{sentence, text};
+use super::sentence;
+use super::text::{self, Layout};
 use rand::Rng;
 
-/// Words below which it says little about a response that something does not occur in it.
+/// Words from which on it says something about a response that it does without something.
 pub(super) const MIN_WORDS: usize = 25;
 
 /// A response, and what kinds need to know about it.
-pub(super) struct Answer<'a> {
+pub(super) struct Response<'a> {
     pub(super) text: &'a str,
     pub(super) request: &'a Request<'a>,
-    pub(super) layout: text::Layout<'a>,
+    pub(super) layout: Layout<'a>,
     pub(super) sentences: Vec<String>,
     pub(super) words: usize,
     pub(super) language: Option<Language>,
@@ -27,12 +28,12 @@ pub(super) struct Answer<'a> {
     pub(super) own_words: Vec<String>,
 }
 
-impl<'a> Answer<'a> {
-    pub(super) fn new(request: &'a Request<'a>, response: &'a str) -> Self {
-        let language = detect(response);
+impl<'a> Response<'a> {
+    pub(super) fn new(request: &'a Request<'a>, text: &'a str) -> Self {
+        let language = detect(text);
         let is_english = language == Some(Language::English) && !request.is_foreign;
-        let layout = text::Layout::of(response);
-        let sentences = sentence::sentences(response);
+        let layout = Layout::of(text);
+        let sentences = sentence::sentences(text);
         let has_structure = layout.prose.iter().any(|line| {
             text::bullet(line).is_some()
                 || text::numbered(line).is_some()
@@ -40,11 +41,11 @@ impl<'a> Answer<'a> {
                 || line.contains('|')
         });
         let is_new = |word: &String| !request.content.contains(word);
-        let content = if is_english { content_words(response) } else { Vec::new() };
+        let content = if is_english { content_words(text) } else { Vec::new() };
         Self {
-            text: response,
+            text,
             request,
-            words: text::words(response).count(),
+            words: text::words(text).count(),
             language,
             is_english,
             is_prose: is_english && !has_structure && !sentences.is_empty(),
@@ -60,7 +61,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// A bound around a count of parts that a reader sees, if it is `least` or more.
+/// A bound that holds for the count, if it is `least` or more.
 pub(super) fn bound_around(count: usize, least: u32, rng: &mut dyn Rng) -> Option<Bound> {
     let n = u32::try_from(count).unwrap_or(0);
     (n >= least).then(|| around(n, rng))

@@ -1,5 +1,5 @@
 //! Checks constraints from a pipe: reads lines of `{"constraint": {...}, "response": "..."}` and writes one
-//! verdict per line, as `{"passed": true, "loose": true, "found": "..."}`. `tests/oracle/ifeval_oracle.py`
+//! verdict per line, as `{"passed": true, "loose": true, "found": "..."}`. `ifeval_oracle.py`
 //! compares these verdicts with IFEval's.
 
 use evol::constraint::Constraint;
