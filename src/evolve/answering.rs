@@ -1,90 +1,92 @@
 //! The stage in which instructions are answered, and answers meet the rules.
 //!
-//! In the flow: called by `rounds`, for the seeds and at the end of each attempt.
+//! In the flow: called by `rounds`, for the seeds and as the last stage of each attempt.
 //!
-//! **Invariant:** which answer is kept, and which are asked for, is a function of the list: the samples of a
-//! chunk come in waves, one call each, so that a replay can make the same calls.
+//! **Invariant:** which answer is kept, and which are generated, is a function of the chunk: its samples come
+//! in waves, one call each, so that a replay can make the same calls.
 
 use super::eliminate::{self, Outcome};
 use super::requests;
-use super::rounds::{Run, generation, record};
+use super::state::{Run, StageId};
 use super::{Error, Stage};
-use crate::llm::{Completion, FinishReason, Request};
+use crate::llm::FinishReason;
 use crate::store::{Answer, Node, Status};
 
-impl Run<'_, '_> {
-    /// Answers what came through the judge (the seeds: all), and asks the rules on answers.
-    pub(super) fn answer(&mut self, round: u32, attempt: u32) -> Result<(), Error> {
-        let nodes = requests::reached(self.attempts(round, attempt)?, Stage::Answer)?;
-        let place = (round, attempt, Stage::Answer);
-        let is_done = |_: &Self, node: &Node| Ok(matches!(node.status, Status::Kept | Status::Eliminated));
-        self.in_chunks(place, &nodes, is_done, |run, nodes| {
-            let answers = run.answers(nodes)?;
-            run.watch.store(|| {
-                let unit = run.store.begin()?;
-                for (node, Answered { answer, outcome, is_new }) in nodes.iter().zip(answers) {
-                    if is_new {
-                        unit.insert_answer(node.id, &answer)?;
+/// Answers what came through the judge (of round 0: all seeds), and asks the rules on answers.
+pub(super) fn answer(run: &mut Run<'_, '_>, round: u32, attempt: u32) -> Result<(), Error> {
+    let id = StageId { round, attempt, stage: Stage::Answer };
+    run.in_chunks(
+        id,
+        run.tally.reached(attempt, Stage::Answer),
+        |run, after| run.reached_chunk(id, after),
+        |_, node: &Node| Ok(matches!(node.status, Status::Kept | Status::Eliminated)),
+        |run, nodes| {
+            let answers = answers(run, nodes)?;
+            let (outcomes, new): (Vec<Outcome>, Vec<Option<Answer>>) = answers
+                .into_iter()
+                .map(|Answered { answer, outcome, is_new }| (outcome, is_new.then_some(answer)))
+                .unzip();
+            run.commit_outcomes(nodes, &outcomes, Status::Kept, |unit| {
+                for (node, answer) in nodes.iter().zip(&new) {
+                    if let Some(answer) = answer {
+                        unit.insert_answer(node.id, answer)?;
                     }
-                    record(&unit, node.id, &outcome, Status::Kept)?;
                 }
-                Ok(unit.commit()?)
+                Ok(())
             })
-        })
-    }
-
-    /// For each node the first answer that passes, or else the last: in waves, one for each sample, of those
-    /// that have none yet.
-    fn answers(&mut self, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
-        let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let there = self.watch.store(|| self.store.answer(node.id))?;
-            let check = |answer: Answer| {
-                let outcome = self.check_answer(node, &answer.text, answer.generation.finish_reason)?;
-                Ok::<_, Error>(Answered { answer, outcome, is_new: false })
-            };
-            answered.push(there.map(check).transpose()?);
-        }
-        for sample in 0..self.policy.answer_samples {
-            let is_open = |answered: &Option<Answered>| {
-                answered.as_ref().is_none_or(|found| found.is_new && found.outcome.reason.is_some())
-            };
-            let open: Vec<usize> = (0..nodes.len()).filter(|&at| is_open(&answered[at])).collect();
-            if open.is_empty() {
-                break;
-            }
-            let requests = open
-                .iter()
-                .map(|&at| self.requests.answer(self.model, &nodes[at], sample))
-                .collect::<Result<Vec<_>, _>>()?;
-            let completions = requests::complete(self.model, &requests)?;
-            for ((at, request), completion) in open.into_iter().zip(&requests).zip(&completions) {
-                let answer = answer_of(request, completion);
-                let outcome = self.check_answer(&nodes[at], &answer.text, completion.finish_reason)?;
-                answered[at] = Some(Answered { answer, outcome, is_new: true });
-            }
-        }
-        Ok(answered.into_iter().map(|answered| answered.expect("at least one sample")).collect())
-    }
-
-    fn check_answer(&self, node: &Node, answer: &str, finish: FinishReason) -> Result<Outcome, Error> {
-        self.watch
-            .filters(|| eliminate::check_answer(&self.rules.words, node, answer, finish, self.policy.guards))
-    }
+        },
+    )
 }
 
 /// An answer of one node, and what the rules say about it.
 struct Answered {
     answer: Answer,
     outcome: Outcome,
-    /// It is not in the journal yet.
+    /// Whether it still has to be written to the journal.
     is_new: bool,
 }
 
-pub(super) fn answer_of(request: &Request, completion: &Completion) -> Answer {
-    Answer {
-        text: requests::read_answer(completion),
-        generation: generation(request, completion),
-        sample: request.sample,
+/// For each node the first answer that passes, or else the last: in waves, one for each sample, of those
+/// that have none yet.
+fn answers(run: &mut Run<'_, '_>, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
+    let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        // An operator that answers first has written one with the node.
+        let found = run.watch.store(|| run.store.answer(node.id))?;
+        let check = |answer: Answer| {
+            let outcome = check_answer(run, node, &answer.text, answer.generation.finish_reason)?;
+            Ok::<_, Error>(Answered { answer, outcome, is_new: false })
+        };
+        answered.push(found.map(check).transpose()?);
     }
+    for sample in 0..run.policy.answer_samples {
+        let is_open = |answered: &Option<Answered>| {
+            answered.as_ref().is_none_or(|found| found.is_new && found.outcome.reason.is_some())
+        };
+        let open: Vec<usize> = (0..nodes.len()).filter(|&at| is_open(&answered[at])).collect();
+        if open.is_empty() {
+            break;
+        }
+        let requests = open
+            .iter()
+            .map(|&at| run.requests.answer(run.model, &nodes[at], sample))
+            .collect::<Result<Vec<_>, _>>()?;
+        let completions = requests::complete(run.model, &requests)?;
+        for ((at, request), completion) in open.into_iter().zip(&requests).zip(&completions) {
+            let answer = requests::answer_row(request, completion);
+            let outcome = check_answer(run, &nodes[at], &answer.text, completion.finish_reason)?;
+            answered[at] = Some(Answered { answer, outcome, is_new: true });
+        }
+    }
+    Ok(answered.into_iter().map(|answered| answered.expect("at least one sample")).collect())
+}
+
+fn check_answer(
+    run: &Run<'_, '_>,
+    node: &Node,
+    answer: &str,
+    finish: FinishReason,
+) -> Result<Outcome, Error> {
+    let guards = run.policy.guards;
+    run.watch.filters(|| eliminate::check_answer(&run.rules.words, node, answer, finish, guards))
 }

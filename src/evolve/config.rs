@@ -4,11 +4,12 @@
 //! its fingerprint.
 
 use super::constrain;
-use super::{Error, Operator, OperatorWeights, Profile};
+use super::weights;
+use super::{Error, Operator, OperatorWeights};
 use crate::llm::Sampling;
 use crate::store;
 
-/// Answers to one instruction: beyond it nothing is gained.
+/// One more than the answers that one instruction may get: beyond that nothing is gained.
 const MAX_SAMPLES: u32 = 65;
 
 /// Labelled pairs below which an area under a curve means nothing.
@@ -34,7 +35,7 @@ pub enum Style {
 const CHAT_MIN_PARAMS: u64 = 3_000_000_000;
 
 impl Style {
-    /// What `Auto` means for a model; the others mean themselves.
+    /// The style in use: what `Auto` means for this model, or the style that was chosen.
     pub(super) fn resolve(self, n_params: Option<u64>, has_chat_template: bool) -> Result<Self, Error> {
         match self {
             Self::Auto if has_chat_template && n_params.is_some_and(|n| n >= CHAT_MIN_PARAMS) => {
@@ -56,15 +57,42 @@ impl Style {
     }
 }
 
+/// A named set of choices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// The paper, faithfully.
+    Wizardlm,
+    /// All guards, and constraints that code checks.
+    Verified,
+    /// [`Profile::Verified`], fitted to the model.
+    #[default]
+    Auto,
+}
+
+impl Profile {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Wizardlm, Self::Verified, Self::Auto];
+
+    /// Its name on the command line and in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wizardlm => "wizardlm",
+            Self::Verified => "verified",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// Limits on generated tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaxTokens {
     /// A rewritten instruction: the parent plus 10 to 20 words, with room to spare.
     pub instruction: usize,
-    /// The same with data (`complicate_input`).
+    /// A rewritten instruction that comes with data (`complicate_input`).
     pub instruction_with_data: usize,
-    /// An answer. One that reaches the limit is cut, and eliminated.
+    /// An answer. One that reaches the limit is cut off, and eliminated.
     pub answer: usize,
 }
 
@@ -94,43 +122,44 @@ impl Default for JudgeConfig {
     }
 }
 
-/// Everything that can be chosen about evolving.
+/// Everything that can be chosen about evolving. A field that is `None` is decided by the profile.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvolveConfig {
-    /// What decides the fields that are not set here.
+    /// Decides the fields that are not set here.
     pub profile: Profile,
     /// Rounds of evolution. The paper has 4 and a model of 175B; small evolvers over-escalate from the
     /// third round on, so 2 in the other profiles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounds: Option<u32>,
-    /// Attempts at an instruction within a round, each with another operator and a higher temperature. 1 is
-    /// the paper's: what failed waits for the next round.
+    /// Attempts at an instruction within a round, each with another operator and a higher temperature. The
+    /// paper has 1: what failed waits for the next round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// Answers to an instruction, at most: the first that passes every rule is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_samples: Option<u32>,
-    /// Constraints that one step of an operator adds which adds them by code, at most.
+    /// Constraints that code adds in one step, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_constraints: Option<usize>,
     /// Seed of every random choice of the run.
     pub seed: u64,
-    /// Relative frequencies of the operators.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How often each operator is drawn, relative to the others. An operator that is not named has weight 0;
+    /// if none is named, the profile decides.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "weights::deserialize_named")]
     pub operators: Option<OperatorWeights>,
-    /// Which prompts.
+    /// Which prompt files are used.
     pub style: Style,
-    /// How tokens of instructions are drawn: hot, for variety.
+    /// How tokens of instructions are sampled: hot, for variety.
     pub sampling: Sampling,
-    /// How tokens of answers are drawn: cooler, for correctness; the penalty keeps small models from loops.
+    /// How tokens of answers are sampled: cooler, for correctness; the penalty keeps small models from loops.
     pub answer_sampling: Sampling,
-    /// Limits by purpose.
+    /// Limits on generated tokens.
     pub max_tokens: MaxTokens,
     /// The judge of equality.
     pub judge: JudgeConfig,
-    /// Generations that are made and committed together. More: fuller batches; fewer: less is lost when
-    /// the process is killed.
+    /// Generations that are made and committed together. With more, batches are fuller; with fewer, less is
+    /// lost when the process is killed.
     pub chunk_size: usize,
     /// The run gives up when, after 50 attempts of a round, a smaller share than this is still alive.
     pub min_yield: f64,
@@ -233,7 +262,7 @@ impl EvolveConfig {
     /// The configuration as flat (name, value) pairs: `config.operators.mutation` = `1.0`.
     pub(super) fn fingerprint(&self) -> Vec<(String, String)> {
         let mut value = serde_json::to_value(self).expect("plain data serialises");
-        // These give up earlier or later, but change no row.
+        // These decide when a run gives up, but change no row.
         for name in ["min_yield", "max_errors"] {
             value.as_object_mut().expect("a struct is an object").remove(name);
         }
@@ -242,8 +271,8 @@ impl EvolveConfig {
         flat
     }
 
-    /// The configuration of which `fingerprint` is the fingerprint (other entries are left aside). What is
-    /// not in it has its default.
+    /// The configuration whose fingerprint is in `fingerprint`; other entries are ignored. A field that is
+    /// missing has its default.
     pub(super) fn from_fingerprint(fingerprint: &[(String, String)]) -> Result<Self, Error> {
         let mut root = serde_json::Map::new();
         for (name, value) in fingerprint {
@@ -257,7 +286,7 @@ impl EvolveConfig {
                 let empty = || serde_json::Value::Object(serde_json::Map::new());
                 object.entry(key).or_insert_with(empty).as_object_mut()
             });
-            // Numbers are written as in JSON, words without quotes.
+            // `flatten` writes numbers as JSON does, and strings without quotes.
             let value = serde_json::from_str(value).unwrap_or_else(|_| value.clone().into());
             let twice = || Error::BadFingerprint { reason: format!("`{name}` is a part of a value") };
             object.ok_or_else(twice)?.insert(last.to_owned(), value);
@@ -269,7 +298,7 @@ impl EvolveConfig {
     }
 }
 
-/// Checks temperature, `top_p` and `min_p`, of which `names` are the fields.
+/// Checks temperature, `top_p` and `min_p`, whose fields have these names, in this order.
 fn check_sampling(sampling: &Sampling, names: [&'static str; 3]) -> Result<(), Error> {
     let share = |x: f32| (0.0..=1.0).contains(&x);
     let Sampling { temperature, top_p, min_p, .. } = *sampling;
@@ -286,7 +315,7 @@ fn check_sampling(sampling: &Sampling, names: [&'static str; 3]) -> Result<(), E
     }
 }
 
-/// What the names of the configuration's entries begin with.
+/// First part of the names of the configuration's entries.
 const FINGERPRINT: &str = "config";
 
 fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
@@ -312,7 +341,7 @@ mod tests {
         config.sampling.temperature = 0.1;
         config.judge.min_auc = 1.0 / 3.0;
         config.max_tokens.answer = 33;
-        config.operators.get_or_insert_default().set(Operator::Mutation, 0.25);
+        config.operators = Some(OperatorWeights::new([(Operator::Mutation, 0.25)]));
         let mut fingerprint = config.fingerprint();
         fingerprint.push(("model.sha256".to_owned(), "aa".to_owned()));
         assert_eq!(EvolveConfig::from_fingerprint(&fingerprint).unwrap(), config);
@@ -329,13 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_names_no_operator_leaves_the_weights_to_the_profile() {
+        let read = |text: &str| serde_json::from_str::<EvolveConfig>(text).unwrap().operators;
+        assert_eq!((read("{}"), read(r#"{"operators": {}}"#)), (None, None));
+        let mutation = OperatorWeights::new([(Operator::Mutation, 1.0)]);
+        assert_eq!(read(r#"{"operators": {"mutation": 1}}"#), Some(mutation));
+    }
+
+    #[test]
     fn weights_that_cannot_be_drawn_by_are_named() {
         let refused = |weights: OperatorWeights| {
             let config = EvolveConfig { operators: Some(weights), ..EvolveConfig::default() };
             config.validate().unwrap_err().to_string()
         };
-        let negative = OperatorWeights { mutation: -1.0, deepening: 2.0, ..OperatorWeights::NONE };
+        let negative = OperatorWeights::new([(Operator::Mutation, -1.0), (Operator::Deepening, 2.0)]);
         assert!(refused(negative).contains("`deepening = 2, mutation = -1`"), "{}", refused(negative));
-        assert!(refused(OperatorWeights::NONE).contains("`all 0`"));
+        assert!(refused(OperatorWeights::new([])).contains("`all 0`"));
     }
 }

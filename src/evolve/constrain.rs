@@ -1,12 +1,13 @@
 //! Constraints that code adds to an instruction, and reading them back.
 //!
-//! In the flow: the operators `verifiable_constraints`, `derived_constraints` and `imposed_constraints` of
-//! `rounds`; what they add is stored beside the instruction, and `guard` checks answers against it.
+//! In the flow: `coded` and `trial` ask here for what an operator that works by code adds. It is stored
+//! beside the instruction, and `guard` checks answers against it.
 //!
 //! **Invariant:** the child's text is its parent's, unchanged but for a colon at its end, and one sentence or
 //! more for each constraint.
 
-use super::{Error, Operator};
+use super::Error;
+use super::operator::Method;
 use crate::constraint::{self, Constraint};
 use crate::rng;
 use crate::store::Node;
@@ -17,7 +18,7 @@ use serde_json::Value;
 /// anyone.
 pub(super) const MOST: usize = 4;
 
-/// What a node's answer has to meet.
+/// The constraints that the answer to a node has to meet.
 ///
 /// # Errors
 /// [`Error::BadConstraint`]: the journal was written by another version, or by hand.
@@ -29,66 +30,70 @@ pub(super) fn of(node: &Node) -> Result<Vec<Constraint>, Error> {
     node.constraints.iter().map(parse).collect()
 }
 
-/// As [`of`] reads them.
+/// Constraints as a node has them, which [`of`] reads.
 pub(super) fn to_json(constraints: &[Constraint]) -> Vec<Value> {
     constraints.iter().map(|constraint| serde_json::to_value(constraint).expect("plain data")).collect()
 }
 
-/// What an operator adds.
+/// A step of an operator that adds constraints.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step<'t> {
+    /// The run's seed.
+    pub(super) seed: u64,
+    /// The id of the child.
+    pub(super) node_id: u64,
+    pub(super) method: Method,
+    /// The parent's instruction.
+    pub(super) instruction: &'t str,
+    /// The parent's constraints.
+    pub(super) have: &'t [Constraint],
+    /// The answer to the parent, for a method that answers first.
+    pub(super) answer: &'t str,
+    /// New constraints, at most.
+    pub(super) most: usize,
+}
+
+/// What a step adds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Chosen {
     /// Empty: nothing suits.
     pub(super) constraints: Vec<Constraint>,
     /// The answer in the form that they ask for, where code gave it one.
-    pub(super) answer: Option<String>,
+    pub(super) formed_answer: Option<String>,
 }
 
-impl Chosen {
-    fn only(constraints: Vec<Constraint>) -> Self {
-        Self { constraints, answer: None }
-    }
-}
-
-/// New constraints for the child `id` of `parent`, at most `most`: drawn, derived from `answer`, or imposed
-/// on it.
-pub(super) fn choose(
-    (seed, id): (u64, u64),
-    operator: Operator,
-    parent: &str,
-    have: &[Constraint],
-    answer: &str,
-    most: usize,
-) -> Chosen {
+/// The new constraints of a step: drawn, derived from the answer, or imposed on it.
+pub(super) fn choose(step: Step<'_>) -> Chosen {
+    let Step { seed, node_id, method, instruction, have, answer, most } = step;
     let most = most.min(MOST.saturating_sub(have.len()));
     if most == 0 {
         return Chosen::default();
     }
     // What an earlier step added says nothing about the task.
-    let parent = &constraint::without(parent, have);
-    let mut stream = rng::stream(seed, "evolve.constraints", &[id]);
+    let task = &constraint::without(instruction, have);
+    let mut stream = rng::stream(seed, "evolve.constraints", &[node_id]);
     let count = stream.random_range(1..=most);
-    let ids = &[id];
-    match operator {
-        Operator::DerivedConstraints => {
-            Chosen::only(constraint::derive(seed, ids, parent, answer, have, count))
-        }
-        Operator::ImposedConstraints => {
+    let ids = &[node_id];
+    let (constraints, formed_answer) = match method {
+        Method::Rewrite(_) => unreachable!("the model rewrites, and code adds nothing"),
+        Method::Draw => (constraint::draw(seed, ids, task, have, count), None),
+        Method::Derive => (constraint::derive(seed, ids, task, answer, have, count), None),
+        Method::Impose => {
             let forms = stream.random_range(1..=count);
-            let Some((answer, mut chosen)) = constraint::impose(seed, ids, parent, answer, have, forms)
-            else {
+            let Some((formed, mut new)) = constraint::impose(seed, ids, task, answer, have, forms) else {
                 return Chosen::default();
             };
-            // The rest is said of the answer as it is now.
-            let all = [have, &chosen].concat();
-            chosen.extend(constraint::derive(seed, ids, parent, &answer, &all, count - chosen.len()));
-            Chosen { constraints: chosen, answer: Some(answer) }
+            // The rest is derived from the answer as it is now.
+            let all = [have, &new].concat();
+            new.extend(constraint::derive(seed, ids, task, &formed, &all, count - new.len()));
+            (new, Some(formed))
         }
-        _ => Chosen::only(constraint::draw(seed, ids, parent, have, count)),
-    }
+    };
+    Chosen { constraints, formed_answer }
 }
 
-/// The instruction with the constraints in words. What ends in code or a list gets them in a paragraph of
-/// their own.
+/// The instruction with the constraints in words. An instruction of several lines, which may end in code or
+/// a list, gets them in a paragraph of their own.
 pub(super) fn add(seed: u64, id: u64, instruction: &str, constraints: &[Constraint]) -> String {
     let mut wording = rng::stream(seed, "evolve.wording", &[id]);
     let sentences: Vec<String> = constraints
@@ -130,32 +135,32 @@ mod tests {
         assert!(wordings.len() > 5, "{wordings:?}");
     }
 
+    fn step(node_id: u64, method: Method) -> Step<'static> {
+        let (instruction, have, answer) = ("Explain fog.", &[], "");
+        Step { seed: 1, node_id, method, instruction, have, answer, most: 3 }
+    }
+
     #[test]
     fn there_are_never_more_than_four() {
         let have = [Constraint::from(NoDigits), Constraint::from(Title), Constraint::from(TwoAnswers)];
         for id in 0..200 {
-            let chosen = choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &have, "", 3);
+            let chosen = choose(Step { have: &have, ..step(id, Method::Draw) });
             assert!(chosen.constraints.len() <= 1, "{chosen:?}");
         }
-        assert!((0..200).any(|id| {
-            choose((1, id), Operator::VerifiableConstraints, "Explain fog.", &[], "", 3).constraints.len()
-                == 3
-        }));
+        assert!((0..200).any(|id| choose(step(id, Method::Draw)).constraints.len() == 3));
         let full = [have.as_slice(), &[Constraint::from(LowerCase)]].concat();
-        assert_eq!(
-            choose((1, 1), Operator::VerifiableConstraints, "Explain fog.", &full, "", 3),
-            Chosen::default()
-        );
+        assert_eq!(choose(Step { have: &full, ..step(1, Method::Draw) }), Chosen::default());
     }
 
     #[test]
     fn imposed_constraints_come_with_the_answer_that_meets_them() {
-        let answer = "Fog is a cloud that touches the ground. It forms when moist air cools at night. Drivers should \
-             slow down in it, and look for the lights of others. The morning sun usually clears it by noon.";
+        let answer = "Fog is a cloud that touches the ground. It forms when moist air cools at night. \
+             Drivers should slow down in it, and look for the lights of others. The morning sun usually \
+             clears it by noon.";
         let mut derived_too = 0;
         for id in 0..100 {
-            let chosen = choose((1, id), Operator::ImposedConstraints, "Explain fog.", &[], answer, 2);
-            let formed = chosen.answer.unwrap();
+            let chosen = choose(Step { answer, most: 2, ..step(id, Method::Impose) });
+            let formed = chosen.formed_answer.unwrap();
             assert!((1..=2).contains(&chosen.constraints.len()));
             for constraint in &chosen.constraints {
                 assert!(constraint.check(&formed).passed, "{constraint:?}: {formed}");

@@ -1,12 +1,16 @@
 //! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3),
 //! and then the guards.
 //!
+//! In the flow: `evolving` asks the rules on children, `answering` those on answers; `trial`, `recheck` and
+//! `coded` ask them too.
+//!
 //! Source: `WizardLM` (arXiv:2304.12244), section 3, "elimination evolving"; rule 1 is in `judge.rs`. The
-//! rules beyond the four catch what local models do in addition: cut, broken and repeated output; `guard` the
-//! rest.
+//! rules beyond the four catch what local models do in addition: output that is cut off, broken or repeated;
+//! `guard` catches the rest.
 //!
 //! **Invariant:** rules are asked in a fixed order, and the first that fails is the node's reason and its
-//! verdict. Rules that pass leave no verdict: there are thirty of them, and a million nodes.
+//! verdict. Rules that pass leave no verdict: with thirty rules and a million nodes the journal would be
+//! mostly verdicts.
 
 use super::guard::{self, Case, Task, Words};
 use super::text::{self, Phrases};
@@ -23,21 +27,21 @@ const REFUSAL_WORDS: usize = 80;
 /// The line between the instruction and the data in the output of `complicate_input`.
 const DATA_LINE: &str = "\nData:";
 
-/// What came out of a stage for one node.
+/// What a stage decided about one node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outcome {
     pub(super) verdicts: Vec<Verdict>,
-    /// `None`: it lives on.
+    /// Why the node is eliminated; `None`: it is not.
     pub(super) reason: Option<Reason>,
 }
 
 impl Outcome {
-    /// Nothing to say.
+    /// No verdict, no objection.
     pub(super) fn new() -> Self {
         Self { verdicts: Vec::new(), reason: None }
     }
 
-    /// Asks a rule unless one has failed. `look` gives what the rule objects to.
+    /// Asks a rule unless one has failed. `look` returns what the rule objects to.
     fn ask(&mut self, rule: Reason, look: impl FnOnce() -> Option<Value>) {
         if self.reason.is_none()
             && let Some(objection) = look()
@@ -62,7 +66,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a single rule.
+    /// The outcome of one rule.
     pub(super) fn of(rule: Reason, passed: bool, detail: Value) -> Self {
         let mut outcome = Self::new();
         outcome.record(rule, passed, detail);
@@ -70,14 +74,14 @@ impl Outcome {
     }
 }
 
-/// An instruction and its material, as read from the output of the model.
+/// A new instruction and its material.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Child {
     pub(super) instruction: String,
     pub(super) input: String,
-    /// Data was asked for and did not come.
+    /// The operator asked for data and the model gave none.
     pub(super) lacks_data: bool,
-    /// What its answer has to meet; its parent's included.
+    /// What its answer has to meet, its parent's constraints included.
     pub(super) constraints: Vec<Constraint>,
 }
 
@@ -96,9 +100,7 @@ pub(super) fn split_instruction(style: Style, instruction: &str) -> (&str, &str)
 /// verbatim; in breadth, nothing is.
 pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output: &str) -> Child {
     let (head, data) = match output.split_once(DATA_LINE) {
-        Some((head, data)) if operator == Operator::ComplicateInput => {
-            (head.trim(), data.trim_matches('\n').trim_end())
-        }
+        Some((head, data)) if operator.adds_data() => (head.trim(), data.trim_matches('\n').trim_end()),
         _ => (output.trim(), ""),
     };
     if operator.is_in_breadth() {
@@ -116,19 +118,19 @@ pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output
         // A carried rest begins with its line break; without a head there is nothing to carry it for.
         instruction: if head.is_empty() { String::new() } else { format!("{head}{carried}") },
         input: material.join("\n\n"),
-        lacks_data: operator == Operator::ComplicateInput && data.is_empty(),
+        lacks_data: operator.adds_data() && data.is_empty(),
         constraints: Vec::new(),
     }
 }
 
-/// What the rules on children compare with.
+/// The rules on children, with what they compare with.
 #[derive(Debug)]
 pub(super) struct ChildRules {
     scaffold: Vec<String>,
-    /// By operator: rows of words of its prompt.
-    phrases: Vec<Phrases>,
-    /// Every instruction that a lineage has already, normalised. What other lineages have is the export's to
-    /// compare: a lineage must not depend on them, or shards of a run would have to talk.
+    /// For each operator that rewrites: rows of words of its prompt.
+    phrases: Vec<(Operator, Phrases)>,
+    /// (root, instruction): what lineages have already, normalised. The export compares lineages with each
+    /// other: here one must not depend on the others, or shards of a run would have to communicate.
     known: HashSet<(u64, String)>,
     pub(super) words: Words,
     /// Whether the guards are asked.
@@ -137,10 +139,13 @@ pub(super) struct ChildRules {
 
 impl ChildRules {
     pub(super) fn new(prompts: &library::Prompts, guards: bool) -> Self {
-        let phrases = |operator: &Operator| Phrases::of(&prompts.operator(*operator).fixed_text());
+        let phrases = prompts.rewriting().map(|(operator, prompt)| {
+            let phrases = Phrases::of(&prompt.fixed_text());
+            (operator, phrases)
+        });
         Self {
             scaffold: library::scaffold_phrases(),
-            phrases: Operator::REWRITING.iter().map(phrases).collect(),
+            phrases: phrases.collect(),
             known: HashSet::new(),
             words: Words::load(),
             guards,
@@ -188,11 +193,11 @@ impl ChildRules {
         outcome
     }
 
-    /// The child beside its parent, as guards see it.
+    /// What guards look at: the child beside its parent.
     pub(super) fn case<'t>(&'t self, operator: Operator, parent: &'t Node, child: &'t Child) -> Case<'t> {
         Case {
             words: &self.words,
-            operator,
+            operator: Some(operator),
             parent: Task { instruction: &parent.instruction, input: &parent.input },
             child: Task { instruction: &child.instruction, input: &child.input },
             constraints: &child.constraints,
@@ -200,16 +205,16 @@ impl ChildRules {
         }
     }
 
-    /// Rule 4: a scaffold phrase, or a row of words of the prompt and its examples. What the parent has is
-    /// its own.
+    /// Rule 4: a scaffold phrase, or a row of words of the prompt and its examples. A child may have what its
+    /// parent has.
     fn leak(&self, operator: Operator, child: &str, parent: &str) -> Option<Value> {
         let (low_child, low_parent) = (child.to_lowercase(), parent.to_lowercase());
         let leaks =
             |phrase: &&String| text::has_phrase(&low_child, phrase) && !text::has_phrase(&low_parent, phrase);
         let scaffold = self.scaffold.iter().find(leaks);
-        // An operator without a prompt leaks none.
-        let phrases = self.phrases.get(operator as usize);
-        let leak = scaffold.cloned().or_else(|| phrases?.leaked(child, parent))?;
+        // What code adds comes from no prompt, so it has no phrases to leak.
+        let phrases = || self.phrases.iter().find(|(other, _)| *other == operator);
+        let leak = scaffold.cloned().or_else(|| phrases()?.1.leaked(child, parent))?;
         Some(json!({ "leak": leak }))
     }
 }
@@ -233,9 +238,11 @@ pub(super) fn check_answer(
     let words = text::words(answer);
     let mut outcome = Outcome::new();
     let simply = |fails: bool| fails.then_some(Value::Null);
-    let operator = node.operator.as_deref().and_then(Operator::parse).unwrap_or(Operator::Mutation);
+    // A seed has none.
+    let operator = node.operator.as_deref().and_then(Operator::parse);
+    let may_be_cut = operator.is_some_and(Operator::may_be_cut);
     outcome.ask(Reason::AnswerPromptTooLong, || simply(finish == FinishReason::PromptTooLong));
-    outcome.ask(Reason::AnswerTruncated, || simply(finish == FinishReason::Length && !operator.may_be_cut()));
+    outcome.ask(Reason::AnswerTruncated, || simply(finish == FinishReason::Length && !may_be_cut));
     outcome.ask(Reason::AnswerGarbled, || simply(text::is_garbled(answer)));
     outcome.ask(Reason::Refused, || {
         let sorry = answer.to_lowercase().contains("sorry");

@@ -1,7 +1,7 @@
-//! What decides a run's rows, by name: the journal is bound to it.
+//! A run's fingerprint: what decides its rows, by name. The journal is bound to it.
 //!
 //! In the flow: [`super::run`] binds a new journal and compares an old one; [`super::check`] compares without
-//! a model, so that a run that was begun with something else is refused before any work, finished or not.
+//! a model, so that a run that was started with something else is refused before any work, finished or not.
 //!
 //! **Invariant:** two runs with equal fingerprints have equal rows.
 
@@ -14,11 +14,11 @@ const STYLE: &str = "prompts.style";
 /// Entry with the shard, in a run that is divided.
 const SHARD: &str = "shard";
 
-/// Raised when a rule changes whose text is in no hash. 2: repetition is looked for within a lineage only. 3:
+/// Raised when a rule changes that no hash covers. 2: repetition is looked for within a lineage only. 3:
 /// more phrases are drawn for constraints.
 const RULES_VERSION: &str = "3";
 
-/// The fingerprint of a run. `recipe` is what its caller knows about the engine.
+/// The fingerprint of a run. `recipe` is what the caller knows about the engine.
 pub(super) fn new(
     sha256: &str,
     style: &str,
@@ -47,7 +47,7 @@ pub(super) fn new(
     fingerprint
 }
 
-/// Refuses a journal that was begun with something else, as [`super::run`] does, but before the model is
+/// Refuses a journal that was started with something else, as [`super::run`] does, but before the model is
 /// loaded; one that is not bound yet fits. `sha256` and `recipe` are those of [`super::Model`].
 ///
 /// # Errors
@@ -59,14 +59,14 @@ pub fn check(
     roots: Roots<'_>,
     config: &EvolveConfig,
 ) -> Result<(), Error> {
-    // What `auto` became needs the model; it follows from the model and the configuration, and both are
-    // compared.
+    // Which style `auto` became is only known with the model loaded. It follows from the model and the
+    // configuration, which are both compared, so the journal's own style is as good.
     let journal = store.fingerprint()?;
     let style = journal.iter().find(|(name, _)| name == STYLE).map_or("", |(_, style)| style);
     Ok(store.compare(&new(sha256, style, recipe, roots, config))?)
 }
 
-/// Takes the shard out of a fingerprint: what is left is that of the whole run.
+/// Takes the shard out of a fingerprint. The rest is the fingerprint of the whole run.
 ///
 /// # Errors
 /// [`Error::BadFingerprint`].

@@ -1,4 +1,4 @@
-//! Whole runs with all guards, trials, judges and every fault that is known, on a real journal.
+//! Whole runs with all guards, trials, judges and every known fault, on a real journal.
 
 use super::scripted::{self, NOTHING, Scripted};
 use super::tests::{config, families, go, new_store, replay, seeds};
@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, HashSet};
 
 /// All guards and all operators, whatever the yield.
 fn guarded(seed: u64) -> EvolveConfig {
-    let operators = Some(OperatorWeights { imposed_constraints: 2.0, ..OperatorWeights::EQUAL });
+    let mut weights = OperatorWeights::verified();
+    weights.set(Operator::ImposedConstraints, 2.0);
+    let operators = Some(weights);
     EvolveConfig { profile: Profile::Verified, rounds: Some(2), attempts: Some(2), operators, ..config(seed) }
 }
 
-/// Thousands of seeds and every fault that is known, under all guards.
+/// Thousands of seeds and every known fault, under all guards.
 #[test]
 fn no_bad_row_is_kept_whatever_the_generator_does() {
     let seeds = seeds(350);
@@ -43,7 +45,7 @@ fn no_bad_row_is_kept_whatever_the_generator_does() {
             *reasons.entry(row.reason.clone()).or_insert(0) += 1;
         }
         kept += summary.kept;
-        // Asked again, without the run, nothing is found in what an export has.
+        // Rechecked without the run, an export has no finding.
         let repeats: HashSet<u64> = near_repeats(&records).iter().map(|repeat| repeat.id).collect();
         let (left_out, exported): (Vec<Record>, Vec<Record>) =
             records.into_iter().partition(|record| repeats.contains(&record.id));
@@ -52,7 +54,7 @@ fn no_bad_row_is_kept_whatever_the_generator_does() {
         assert_eq!((again.findings, again.without_parent), (Vec::new(), 0));
     }
     assert!(kept > 500 && imposed > 50, "{kept}, {imposed}");
-    // What code draws suits the task, so that this guard is for data from elsewhere.
+    // Code only draws constraints that suit the task: this guard is for data from elsewhere.
     for reason in Reason::ALL.into_iter().filter(|reason| *reason != Reason::Unsuited) {
         assert!(reasons.contains_key(reason.name()), "{} never fired: {reasons:?}", reason.name());
     }
@@ -69,7 +71,7 @@ fn a_guarded_run_that_is_interrupted_ends_with_the_same_rows_and_replays() {
     assert_eq!((found.differing, found.compared), (0, found.generations), "{:?}", found.differences.first());
     let generated = |h: &History| usize::from(h.node.generation.is_some()) + usize::from(h.answer.is_some());
     assert_eq!(found.generations, expected.iter().flatten().map(generated).sum::<usize>());
-    // In steps, or it takes minutes: every place is met by one seed or another of the test before.
+    // In steps, or it would take minutes.
     for calls in (1..200).step_by(7) {
         let (dir, mut store) = new_store();
         let mut scripted = Scripted { interrupt_at: Some(calls), ..new() };
@@ -87,12 +89,13 @@ fn a_guarded_run_that_is_interrupted_ends_with_the_same_rows_and_replays() {
 
 #[test]
 fn further_attempts_draw_operators_that_were_not_tried() {
-    let weights = OperatorWeights::EQUAL;
+    let weights = OperatorWeights::verified();
+    let used = Operator::ALL.into_iter().filter(|&operator| weights.get(operator) > 0.0).count();
     for root in 1..=200 {
         let drawn = |attempt| weights.draw(3, root * 10_000, 1, attempt, false);
-        let tried: HashSet<Operator> = (0..8).map(drawn).collect();
-        assert_eq!(tried.len(), 8, "all operators before one comes again");
-        assert!(tried.contains(&drawn(8)));
+        let tried: HashSet<Operator> = (0..used as u32).map(drawn).collect();
+        assert_eq!(tried.len(), used, "all operators before one comes again");
+        assert!(tried.contains(&drawn(used as u32)));
         for attempt in 0..4 {
             assert!(weights.draw(3, root * 10_000, 1, attempt, true).is_by_code(), "constraints stay whole");
         }

@@ -1,5 +1,7 @@
-//! What a model says about tasks, by the log-probabilities of labels: whether two ask for the same (rule 1),
+//! A model's judgement of tasks, by the log-probabilities of labels: whether two ask for the same (rule 1),
 //! how hard one is, which of two is harder. Pairs are asked in both orders of presentation.
+//!
+//! In the flow: `judging` asks about the children of a run; `rounds` calibrates the judge before that.
 //!
 //! The margin of a pair is the mean over both orders of `ln p(same) - ln p(different)`. A model's margins are
 //! shifted (a small one says *same* of nearly everything, or of nothing), but may still be ordered rightly:
@@ -23,7 +25,7 @@ use super::prompt::{PromptFile, Slot};
 use super::{Error, JudgeConfig};
 use crate::llm::{self, Generate, Question};
 
-/// How well the model's margins tell *same* from *different*, and where the line is drawn.
+/// How well the model's margins tell *same* from *different*, and the threshold between them.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
@@ -81,7 +83,7 @@ pub(super) fn margins(
         .collect())
 }
 
-/// Asks `file` about what `value` puts into its slots.
+/// The question that `file` makes of what `value` puts into its slots.
 fn question(
     model: &dyn Generate,
     file: &PromptFile,
@@ -126,7 +128,7 @@ pub(super) fn rate(
     Ok(digits.iter().zip(orders).map(rating).collect())
 }
 
-/// Of the first of two labels, from the difference of their log-probabilities.
+/// The probability of the first of two labels, from the difference of their log-probabilities.
 fn probability(margin: f64) -> f64 {
     1.0 / (1.0 + (-margin).exp())
 }
@@ -136,9 +138,10 @@ fn probability(margin: f64) -> f64 {
 pub struct JudgedPair {
     /// What makes the two tasks the same, or different.
     pub kind: String,
-    /// Whether they are.
+    /// Whether they are the same.
     pub same: bool,
-    /// How much likelier the model thinks that they are, in nats; absent if they do not fit its context.
+    /// How much likelier *same* is than *different* to the model, in nats; absent if the pair does not fit
+    /// its context.
     pub margin: Option<f64>,
 }
 
@@ -172,7 +175,7 @@ fn spread(pairs: Vec<LabelledPair>, count: usize) -> Vec<LabelledPair> {
     spread
 }
 
-/// Draws the line.
+/// The calibration that follows from judged pairs.
 pub(super) fn calibration(pairs: &[JudgedPair], config: JudgeConfig) -> Calibration {
     let of = |same: bool| -> Vec<f64> {
         pairs.iter().filter(|pair| pair.same == same).filter_map(|pair| pair.margin).collect()

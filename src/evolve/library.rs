@@ -1,5 +1,8 @@
 //! The prompt files and word lists that are embedded in the binary, by style and purpose.
 //!
+//! In the flow: `requests` renders the prompts, `eliminate` and `guard` read the word lists, `fingerprint`
+//! binds a run to the hash. The prompts of operators are named in the operators' own table.
+//!
 //! All wording and all examples are this project's own.
 //!
 //! **Invariant:** every byte that is embedded here is part of [`hash`].
@@ -7,8 +10,12 @@
 use super::prompt::PromptFile;
 use super::{Operator, Style};
 
-/// (path below `prompts/`, content).
-type File = (&'static str, &'static str);
+/// An embedded file.
+struct File {
+    /// Below `prompts/`.
+    path: String,
+    content: &'static str,
+}
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -16,29 +23,18 @@ macro_rules! files {
     };
 }
 
-const FILES: &[File] = files![
+/// Path and content of the files that belong to no operator.
+const SHARED: &[(&str, &str)] = files![
     "asks_back.txt",
     "boilerplate.txt",
-    "chat/add_constraints.txt",
     "chat/answer.txt",
-    "chat/complicate_input.txt",
-    "chat/concretizing.txt",
-    "chat/deepening.txt",
     "chat/difficulty.txt",
     "chat/harder.txt",
-    "chat/increase_reasoning.txt",
     "chat/judge.txt",
-    "chat/mutation.txt",
-    "completion/add_constraints.txt",
     "completion/answer.txt",
-    "completion/complicate_input.txt",
-    "completion/concretizing.txt",
-    "completion/deepening.txt",
     "completion/difficulty.txt",
     "completion/harder.txt",
-    "completion/increase_reasoning.txt",
     "completion/judge.txt",
-    "completion/mutation.txt",
     "imperatives.txt",
     "judge_pairs.jsonl",
     "personal.txt",
@@ -46,20 +42,40 @@ const FILES: &[File] = files![
     "stop_words.txt",
 ];
 
+/// Every embedded file, by path.
+fn files() -> Vec<File> {
+    let shared = SHARED.iter().map(|(path, content)| File { path: (*path).to_owned(), content });
+    let of_operators = Operator::rewriting().flat_map(|operator| {
+        [Style::Chat, Style::Completion].map(|style| File {
+            path: format!("{}/{}.txt", style.name(), operator.name()),
+            content: source(operator, style).unwrap_or_default(),
+        })
+    });
+    let mut files: Vec<File> = shared.chain(of_operators).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
 fn file(path: &str) -> &'static str {
-    let found = FILES.iter().find(|(name, _)| *name == path);
+    let found = SHARED.iter().find(|(name, _)| *name == path);
     found.unwrap_or_else(|| panic!("no file `{path}` is embedded")).1
+}
+
+/// The prompt file of an operator; `None` if the model does not rewrite.
+fn source(operator: Operator, style: Style) -> Option<&'static str> {
+    let prompts = operator.prompts()?;
+    Some(if style == Style::Chat { prompts.chat } else { prompts.completion })
 }
 
 /// The prompts of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Prompts {
-    operators: Vec<PromptFile>,
+    rewriting: Vec<(Operator, PromptFile)>,
     /// Answers.
     pub(super) answer: PromptFile,
 }
 
-/// What a judge is asked.
+/// The prompts of a judge.
 #[derive(Debug, Clone)]
 pub(super) struct JudgePrompts {
     /// Rule 1: whether two tasks are the same.
@@ -88,15 +104,23 @@ impl Prompts {
     /// it was taught to answer, and how it is used after training.
     pub(super) fn new(style: Style, has_chat_template: bool) -> Self {
         let answer_style = if has_chat_template { Style::Chat } else { Style::Completion };
+        let parse = |operator: Operator| {
+            Some((operator, PromptFile::parse(operator.name(), source(operator, style)?)))
+        };
         Self {
-            operators: Operator::REWRITING.iter().map(|operator| load(style, operator.name())).collect(),
+            rewriting: Operator::ALL.into_iter().filter_map(parse).collect(),
             answer: load(answer_style, "answer"),
         }
     }
 
-    /// The prompt of an operator that rewrites.
-    pub(super) fn operator(&self, operator: Operator) -> &PromptFile {
-        &self.operators[operator as usize]
+    /// The operators that have the model rewrite, each with its prompt.
+    pub(super) fn rewriting(&self) -> impl Iterator<Item = (Operator, &PromptFile)> {
+        self.rewriting.iter().map(|(operator, prompt)| (*operator, prompt))
+    }
+
+    /// The prompt of an operator; `None` if the model does not rewrite.
+    pub(super) fn operator(&self, operator: Operator) -> Option<&PromptFile> {
+        self.rewriting().find(|(other, _)| *other == operator).map(|(_, prompt)| prompt)
     }
 }
 
@@ -122,12 +146,12 @@ pub(super) fn scaffold_phrases() -> Vec<String> {
     entries("scaffold.txt").map(str::to_lowercase).collect()
 }
 
-/// Verbs that requests begin with.
+/// Verbs that requests start with.
 pub(super) fn imperatives() -> std::collections::HashSet<&'static str> {
     entries("imperatives.txt").flat_map(str::split_whitespace).collect()
 }
 
-/// Phrases of models about themselves.
+/// Phrases with which models talk about themselves or refuse.
 pub(super) fn boilerplate() -> Vec<&'static str> {
     entries("boilerplate.txt").collect()
 }
@@ -154,8 +178,8 @@ fn entries(path: &str) -> impl Iterator<Item = &'static str> {
 /// BLAKE3 over every embedded file, 32 hexadecimal digits.
 pub(super) fn hash() -> String {
     let mut hasher = blake3::Hasher::new();
-    for (path, content) in FILES {
-        for text in [path, content] {
+    for File { path, content } in files() {
+        for text in [path.as_str(), content] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
@@ -184,7 +208,7 @@ mod tests {
             on_disk.extend(below.iter().map(|p| p.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()));
         }
         on_disk.sort();
-        assert_eq!(on_disk, FILES.iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>());
+        assert_eq!(on_disk, files().into_iter().map(|file| file.path).collect::<Vec<_>>());
     }
 
     #[test]
@@ -193,10 +217,10 @@ mod tests {
         let task = "Name {{input}} and {{first}}.";
         for style in [Style::Chat, Style::Completion] {
             let prompts = Prompts::new(style, style == Style::Chat);
-            let files = Operator::REWRITING.map(|operator| prompts.operator(operator));
             let judge = JudgePrompts::new(style);
             let judges = [&judge.same, &judge.difficulty, &judge.harder];
-            for file in files.into_iter().chain([&prompts.answer]).chain(judges) {
+            let rewriting = prompts.rewriting().map(|(_, file)| file);
+            for file in rewriting.chain([&prompts.answer]).chain(judges) {
                 let value = |slot| if slot == Slot::Input { String::new() } else { task.to_owned() };
                 let prompt = file.render(&model, value).unwrap().unwrap();
                 let (shared, own) = prompt.parts.split_at(prompt.shared);

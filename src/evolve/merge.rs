@@ -1,21 +1,21 @@
 //! Joining the shards of a run.
 //!
-//! In the flow: after every shard has come to its end, before the export. What is merged is a run like one
-//! that was never divided, but for an entry that says of how many shards: what was generated together matters
-//! to who replays a `scheduled` one.
+//! In the flow: after every shard is finished, before the export. The merged run equals one that was never
+//! divided, but for an entry that says how many shards there were: a replay of a `scheduled` run depends on
+//! what was generated together.
 //!
-//! **Invariant:** nothing is written before all shards are known to be there, once each, finished, and of one
-//! run.
+//! **Invariant:** nothing is written before it is known that every shard is given once, is finished, and
+//! belongs to the same run.
 
-use super::{Error, Shard, fingerprint, rounds};
+use super::{Error, Shard, fingerprint, journal};
 use crate::store::{self, Heading, Merged, Store};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Entries of `meta` that belong to the run and not to a shard.
-const SHARED: [&str; 3] = [rounds::CALIBRATION, rounds::POLICY, rounds::FINISHED];
+const SHARED: [&str; 3] = [journal::CALIBRATION, journal::POLICY, journal::FINISHED];
 
-/// What a shard says of itself.
+/// A shard, as its journal describes it.
 struct Part<'a> {
     dir: &'a PathBuf,
     shard: Shard,
@@ -24,7 +24,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Opens the journal, which also brings in what a killed process has left beside it.
+    /// Opens the journal, which also takes in the `-wal` file that a killed process may have left.
     fn read(dir: &'a PathBuf) -> Result<Self, Error> {
         let store = Store::open(dir)?;
         let mut fingerprint = store.fingerprint()?;
@@ -33,13 +33,13 @@ impl<'a> Part<'a> {
         for key in SHARED {
             meta.extend(store.meta(key)?.map(|value| (key.to_owned(), value)));
         }
-        let is_finished = super::is_finished(&store)?;
+        let is_finished = journal::is_finished(&store)?;
         Ok(Self { dir, shard, heading: Heading { fingerprint, meta }, is_finished })
     }
 }
 
-/// Makes the run in `dir` of the shards in `parts`, in any order. `progress` gets the rows so far. `None`: it
-/// had been made before.
+/// Makes the run in `dir` from the shards in `parts`, in any order. `progress` gets the rows so far. `None`:
+/// `dir` already holds the merged run.
 ///
 /// # Errors
 /// [`Error::Shards`] lists everything that keeps them from being one run; [`Error::Store`] as
@@ -53,15 +53,15 @@ pub fn merge(dir: &Path, parts: &[PathBuf], progress: &mut dyn FnMut(u64)) -> Re
     }
     let first = read.first().ok_or_else(|| Error::Shards { problems: vec!["there are none".to_owned()] })?;
     if dir.join(store::FILE_NAME).exists() {
-        // A merged journal gets its name when it is whole, so one that is there and fits is this one.
+        // A merged journal gets its name when it is complete, so one with this fingerprint is the result.
         let store = Store::open(dir)?;
         store.compare(&first.heading.fingerprint)?;
-        if super::is_finished(&store)? {
+        if journal::is_finished(&store)? {
             return Ok(None);
         }
     }
     let mut heading = first.heading.clone();
-    heading.meta.push((rounds::SHARDS.to_owned(), first.shard.count().to_string()));
+    heading.meta.push((journal::SHARDS.to_owned(), first.shard.count().to_string()));
     Ok(Some(store::merge(dir, parts, &heading, progress)?))
 }
 
@@ -104,20 +104,20 @@ fn ranges(numbers: &[u32]) -> String {
     runs.map(run).collect::<Vec<_>>().join(", ")
 }
 
-/// Where a shard is of another run than the first.
+/// How a shard's run differs from that of the first.
 fn differences<'a>(first: &'a Part<'_>, part: &'a Part<'_>) -> impl Iterator<Item = String> + 'a {
     let entries = |heading: &'a Heading| -> BTreeMap<&'a str, &'a str> {
         let all = heading.fingerprint.iter().chain(&heading.meta);
         all.map(|(name, value)| (name.as_str(), value.as_str())).collect()
     };
     let (ours, theirs) = (entries(&first.heading), entries(&part.heading));
-    // Whether it is finished is said elsewhere.
+    // An unfinished shard is reported by `problems` itself.
     let names = ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))).copied();
-    let names: Vec<&str> = names.filter(|name| *name != rounds::FINISHED).collect();
+    let names: Vec<&str> = names.filter(|name| *name != journal::FINISHED).collect();
     names.into_iter().filter_map(move |name| {
         let (mine, other) = (ours.get(name), theirs.get(name));
         let show = |value: Option<&&str>| value.map_or("absent".to_owned(), |value| format!("`{value}`"));
-        // What follows from the settings is there once a run has come that far.
+        // These follow from the settings, and a run that has not come that far lacks them.
         let not_yet = SHARED.contains(&name) && (mine.is_none() || other.is_none());
         (mine != other && !not_yet)
             .then(|| format!("`{name}` is {}, in `{}` {}", show(other), first.dir.display(), show(mine)))

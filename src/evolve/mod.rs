@@ -17,17 +17,18 @@
 //!
 //! Each stage of a round works on a list that depends on the journal alone, cut into chunks of a fixed size;
 //! a chunk is generated in one call and committed in one transaction. Resuming makes the same lists and
-//! skips what is done.
+//! skips what is done. Lists are read chunk by chunk, so that memory does not grow with the run.
 //!
-//! - `config`: what can be chosen; `operator`, `reason`: the vocabulary
+//! - `config`: what can be chosen; `operator`, `reason`: the vocabulary; `weights`: drawing an operator
 //! - `prompt`, `library`: prompt files, and those that are embedded
-//! - `profile`, `trial`: what is done with which model
-//! - `eliminate`, `guard`, `judge`, `text`: the rules; `recheck`: asking them of an export
-//! - `constrain`: constraints that code adds
-//! - `requests`: what is asked of the model; `verify`: asking again, and comparing
+//! - `policy`, `trial`: what is done with which model
+//! - `eliminate`, `guard`, `judge`, `text`: the rules; `recheck`: the rules on an export
+//! - `constrain`, `coded`: constraints that code adds, and the children that it makes
+//! - `requests`: the requests to the model; `verify`: replaying them, and comparing
 //! - `shard`, `merge`: parts of a run, and joining them
-//! - `rounds`: the order of things; `judging`, `answering`: two of its stages; `fingerprint`: what decides
-//!   them; `times`: how long they took
+//! - `rounds`: the order of a run; `evolving`, `judging`, `answering`: its stages, which work on `state`
+//! - `tally`: counts of a round; `journal`: what a run notes about itself; `fingerprint`: what decides its
+//!   rows; `times`: how long it took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
 //! resumed run ends with the same rows as an uninterrupted one.
@@ -35,20 +36,23 @@
 //! **Invariant:** this module decides, and owns no file and no terminal; no clock decides anything.
 
 mod answering;
+mod coded;
 mod config;
 mod constrain;
 mod eliminate;
 mod error;
+mod evolving;
 mod fingerprint;
 mod guard;
 #[cfg(test)]
 mod guarded_tests;
+mod journal;
 mod judge;
 mod judging;
 mod library;
 mod merge;
 mod operator;
-mod profile;
+mod policy;
 mod prompt;
 mod reason;
 mod recheck;
@@ -59,25 +63,30 @@ mod scripted;
 mod shard;
 #[cfg(test)]
 mod shard_tests;
+mod state;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
 mod times;
 mod trial;
 mod verify;
+mod weights;
 
-pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Style};
+pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Profile, Style};
 pub use error::Error;
 pub use fingerprint::check;
+pub use journal::{calibration, is_finished, policy};
 pub use judge::{Calibration, JudgedPair};
 pub use merge::merge;
-pub use operator::{Operator, OperatorWeights};
-pub use profile::{Policy, Profile};
+pub use operator::Operator;
+pub use policy::Policy;
 pub use reason::{Reason, Stage};
 pub use recheck::{Finding, Recheck, recheck};
 pub use shard::{Roots, Shard};
 pub use times::Times;
 pub use verify::{Difference, Field, Selection, Verification, verify};
+pub use weights::OperatorWeights;
 
 use crate::llm::Generate;
 use crate::store::{Status, Store, TokenTotals};
@@ -89,9 +98,9 @@ pub struct Model<'a> {
     pub generate: &'a mut dyn Generate,
     /// SHA-256 of the model file, in lower-case hexadecimal: part of the run's fingerprint.
     pub sha256: String,
-    /// What else about generating decides the bytes, as (name, value): part of the fingerprint too.
+    /// What else about generating decides the bytes, as (name, value): part of the fingerprint as well.
     pub recipe: Vec<(String, String)>,
-    /// Its size, which decides what [`Style::Auto`] means.
+    /// Its number of parameters, which decides what [`Style::Auto`] means; `None` if unknown.
     pub n_params: Option<u64>,
     /// Another model that judges; its hash and its recipe belong into `recipe`.
     pub judge: Option<JudgeModel<'a>>,
@@ -101,15 +110,15 @@ pub struct Model<'a> {
 pub struct JudgeModel<'a> {
     /// What scores.
     pub generate: &'a mut dyn Generate,
-    /// Its size.
+    /// Its number of parameters; `None` if unknown.
     pub n_params: Option<u64>,
 }
 
-/// What a run tells while it goes on.
+/// What a run reports while it works.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The journal is open and fits.
-    Begun {
+    Started {
         /// The style in use, never [`Style::Auto`].
         style: Style,
         /// Seeds of the run, or of the shard.
@@ -195,37 +204,12 @@ impl Summary {
     }
 }
 
-/// Whether all rounds of the run in a journal are done.
-///
-/// # Errors
-/// [`Error::Store`].
-pub fn is_finished(store: &Store) -> Result<bool, Error> {
-    Ok(store.meta(rounds::FINISHED)?.is_some())
-}
-
-/// Which part of a run a journal is; [`Shard::WHOLE`] if it is not divided, or not begun.
+/// Which part of a run a journal is; [`Shard::WHOLE`] if it is not divided, or not started.
 ///
 /// # Errors
 /// [`Error::BadFingerprint`], [`Error::Store`].
 pub fn shard_of(store: &Store) -> Result<Shard, Error> {
     fingerprint::take_shard(&mut store.fingerprint()?)
-}
-
-/// How the run in a journal evolves; `None`: it is not settled yet.
-///
-/// # Errors
-/// [`Error::BadPolicy`], [`Error::Store`].
-pub fn policy(store: &Store) -> Result<Option<Policy>, Error> {
-    store.meta(rounds::POLICY)?.map(|stored| rounds::policy_from(&stored)).transpose()
-}
-
-/// How well the judge of the run in a journal can judge; `None`: it was not asked yet.
-///
-/// # Errors
-/// [`Error::BadCalibration`], [`Error::Store`].
-pub fn calibration(store: &Store) -> Result<Option<Calibration>, Error> {
-    let parse = |found: String| serde_json::from_str(&found).map_err(|_| Error::BadCalibration { found });
-    store.meta(rounds::CALIBRATION)?.map(parse).transpose()
 }
 
 /// How well a model judges: its calibration, and what it says about each labelled pair.
@@ -252,8 +236,8 @@ pub fn guard_table() -> Vec<[String; 4]> {
 ///
 /// # Errors
 /// [`Error::Llm`] with [`crate::llm::Error::Interrupted`] after Ctrl-C: the journal holds every finished
-/// chunk, and the same call goes on from there. [`Error::Store`] with [`crate::store::Error::Changed`] if the
-/// journal was begun with another model, configuration, prompts or seeds. The others as they say.
+/// chunk, and the same call resumes from there. [`Error::Store`] with [`crate::store::Error::Changed`] if the
+/// journal was started with another model, configuration, prompts or seeds. The others as they say.
 pub fn run(
     model: Model<'_>,
     store: &mut Store,

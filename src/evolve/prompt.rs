@@ -9,8 +9,10 @@
 //! Task: {{instruction}}          a slot
 //! ```
 //!
-//! **Invariant:** what fills a slot is never read as syntax: it is put in once, as a part of its own, and a
-//! slot's text within it stays text.
+//! In the flow: `library` parses the files, `requests` and `judge` render them.
+//!
+//! **Invariant:** what fills a slot is never read as syntax: it is inserted once, and a slot's
+//! name within it stays text.
 //! **Invariant:** everything before the first slot is the same for all requests, and marked as shared.
 
 use crate::llm::{self, Generate, Message, Part, Prompt};
@@ -51,7 +53,7 @@ enum Piece {
 pub(super) struct PromptFile {
     /// Generation ends before the first of these.
     pub(super) stop: Vec<String>,
-    /// For a judge: the aliases of each label.
+    /// For a judge: the spellings of each label.
     pub(super) labels: Vec<Vec<String>>,
     /// (role, content).
     sections: Vec<(String, Vec<Piece>)>,
@@ -165,7 +167,7 @@ fn fill(pieces: &[Piece], value: impl Fn(Slot) -> String) -> Prompt {
     Prompt { parts: vec![part(shared), part(&own)], shared: 1 }
 }
 
-/// BLAKE3 over the parts, 32 hexadecimal digits: what the journal says that the model saw.
+/// BLAKE3 over the parts, 32 hexadecimal digits: the journal's record of the prompt.
 pub(super) fn hash(prompt: &Prompt) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in &prompt.parts {

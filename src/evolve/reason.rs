@@ -1,5 +1,7 @@
 //! Why an instruction is eliminated, and at which stage.
 //!
+//! In the flow: the rules and guards give reasons; the journal stores their names.
+//!
 //! **Invariant:** a name in the journal never changes its meaning.
 
 /// The stages that a node passes, in order.
@@ -10,7 +12,7 @@ pub enum Stage {
     Evolve,
     /// The model compares it with its parent.
     Judge,
-    /// It is answered, and the answer meets the rules.
+    /// The model answers it, and the answer meets the rules.
     Answer,
     /// The judge says how hard it is.
     Rate,
@@ -21,7 +23,7 @@ pub enum Stage {
 pub enum Reason {
     /// The parent does not fit the model's context.
     PromptTooLong,
-    /// The child was cut at the token limit.
+    /// The child was cut off at the token limit.
     Truncated,
     /// The child has no letters and no digits.
     Empty,
@@ -35,29 +37,29 @@ pub enum Reason {
     Copied,
     /// The child says what models say about themselves.
     Boilerplate,
-    /// The child goes round in circles.
+    /// The child repeats itself.
     Looping,
-    /// The child asks for nothing: the model answered or went on.
+    /// The child asks for nothing: the model answered or continued instead.
     NotARequest,
     /// The child has an answer in it.
     AnswerInInstruction,
-    /// The child has hardly a word that its parent has not.
+    /// The child has hardly a word that its parent lacks.
     CosmeticEdit,
     /// The child is in another language than its parent.
     WrongLanguage,
     /// Numbers, names, quotations, code or material of the parent are gone.
     LostContent,
-    /// A child in depth that is about something else.
+    /// A child in depth is about something else.
     Drifted,
-    /// A child in breadth that is about the same.
+    /// A child in breadth is about the same.
     NotNew,
-    /// The child asks for too much more.
+    /// The child asks for far more than its parent.
     OverEscalated,
     /// The child points at material that is not there.
     MissingContext,
     /// The child asks the reader about a life that a model does not have.
     Unanswerable,
-    /// The child asks for what cannot be met together.
+    /// The child asks for things that exclude each other.
     Contradictory,
     /// The child has a constraint that does not go with its task.
     Unsuited,
@@ -71,7 +73,7 @@ pub enum Reason {
     NoGain,
     /// The instruction does not fit the model's context together with an answer.
     AnswerPromptTooLong,
-    /// The answer was cut at the token limit.
+    /// The answer was cut off at the token limit.
     AnswerTruncated,
     /// The answer holds broken or control characters.
     AnswerGarbled,
@@ -83,7 +85,7 @@ pub enum Reason {
     AnswerBoilerplate,
     /// The answer asks for what the instruction should have had.
     AsksBack,
-    /// The answer goes round in circles.
+    /// The answer repeats itself.
     AnswerLooping,
     /// The answer is the instruction again.
     AnswerEchoes,
@@ -94,7 +96,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All, in order.
+    /// All reasons, in order.
     pub const ALL: [Self; 36] = [
         Self::PromptTooLong,
         Self::Truncated,
@@ -134,7 +136,7 @@ impl Reason {
         Self::ConstraintFailed,
     ];
 
-    /// Its name in the journal: of the reason, and of the verdict of its rule.
+    /// Its name in the journal, which is also the name of its rule in verdicts.
     pub fn name(self) -> &'static str {
         match self {
             Self::PromptTooLong => "prompt_too_long",
@@ -181,7 +183,8 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// Whether generation itself went wrong: what came is cut, empty or broken, or could not be asked for.
+    /// Whether generation itself went wrong: the output is cut off, empty or broken, or the prompt was too
+    /// long.
     pub fn is_an_error(self) -> bool {
         matches!(
             self,

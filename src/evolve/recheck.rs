@@ -1,10 +1,10 @@
-//! Asking every rule again that needs no model, of data that was exported.
+//! Every rule that needs no model, asked again about exported data.
 //!
-//! In the flow: `evol check` reads an export and asks here; what comes out is printed. Nothing of a run is
-//! needed.
+//! In the flow: `evol check` reads an export, calls [`recheck`] and prints the findings. The run itself is
+//! not needed.
 //!
-//! **Invariant:** what a run with all guards kept has no finding. Rules about how a text was generated (cut,
-//! too long) leave no trace in a text, and are not asked.
+//! **Invariant:** what a run with all guards kept has no finding. Rules about how a text was generated (cut
+//! off, prompt too long) leave no trace in a text, and are not asked.
 
 use super::eliminate::{self, Child, ChildRules, Outcome};
 use super::library::Prompts;
@@ -18,47 +18,47 @@ use std::collections::HashMap;
 /// Something that should not be in the data.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Finding {
-    /// Of the record.
+    /// The id of the record.
     pub id: u64,
     /// Name of the rule or guard that objects.
     pub rule: &'static str,
-    /// To what.
+    /// What it objects to.
     pub detail: serde_json::Value,
     /// The instruction.
     pub instruction: String,
 }
 
-/// What was looked at, and what was found.
+/// What was checked, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Recheck {
     /// Rows.
     pub rows: usize,
-    /// Of these those with constraints.
+    /// Rows that have constraints.
     pub with_constraints: usize,
     /// Constraints that were checked.
     pub constraints: usize,
     /// Rows that were compared with their parents.
     pub with_parent: usize,
-    /// Evolved rows whose parent is not there, so that the guards which compare were not asked.
+    /// Evolved rows whose parent is missing, so that the guards which compare with it were not asked.
     pub without_parent: usize,
     /// In the order of the rows; at most three for each: on the instruction, on the answer, and on other
     /// lineages.
     pub findings: Vec<Finding>,
 }
 
-/// Checks `records`, in the order of their ids; `others` are asked for parents only.
+/// Checks `records`; `others` only serve as parents.
 ///
 /// # Errors
 /// [`Error::NoOrigin`] for an evolved record without an operator.
 pub fn recheck(records: &[Record], others: &[&Record]) -> Result<Recheck, Error> {
     let parents: HashMap<u64, Node> =
         records.iter().chain(others.iter().copied()).map(|record| (record.id, node(record))).collect();
-    // Leaks of prompts depend on the style, which an export does not have: small models are asked by
-    // completion.
+    // Leaks of prompts depend on the style, which an export does not say. Small models, which leak most, are
+    // prompted in completion style.
     let mut rules = ChildRules::new(&Prompts::new(Style::Completion, true), true);
     let mut found = Recheck { rows: records.len(), ..Recheck::default() };
     let mut order: Vec<&Record> = records.iter().collect();
-    // As a run makes them: round by round, and attempt by attempt.
+    // The order of a run: a record is compared with what its lineage had before it.
     order.sort_by_key(|record| (record.round, record.attempt, record.id));
     for record in order {
         found.with_constraints += usize::from(!record.constraints.is_empty());

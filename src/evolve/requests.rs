@@ -1,32 +1,40 @@
-//! What is asked of the model, made from what the journal holds, and how its replies are read.
+//! The requests to the model, made from what the journal holds, and how completions are read.
 //!
-//! In the flow: `rounds` asks and writes the replies into the journal; `verify` asks the same again.
+//! In the flow: `evolving` and `answering` make requests and write what comes back into the journal; `verify`
+//! makes the same requests again.
 //!
 //! **Invariant:** the one home of generation requests: each is a function of (configuration, style, prompts)
-//! and of rows that were there before it, so that it can be made again at any time.
+//! and of rows that were written before it, so that it can be made again at any time.
 
 use super::eliminate::{self, Child};
 use super::library::Prompts;
-use super::prompt::Slot;
+use super::operator::Method;
+use super::prompt::{self, Slot};
 use super::{Error, EvolveConfig, Operator, Reason, Stage, Style};
 use crate::constraint::whole_sentences;
 use crate::dataset::user_turn;
 use crate::llm::{Completion, FinishReason, Generate, Request, Restriction};
 use crate::rng;
-use crate::store::{MAX_ATTEMPTS, Node};
+use crate::store::{Answer, Generation, Node};
 
 /// By how much the temperature of a further attempt at an instruction is higher: 0.7, 0.85, 1 by default. The
 /// same prompt at the same temperature often fails the same way.
 const HOTTER_ATTEMPT: f32 = 0.15;
-/// The same of a further answer.
+/// By how much the temperature of a further answer is higher.
 const HOTTER_SAMPLE: f32 = 0.1;
 
-/// The attempt that a node is.
-fn attempt_of(id: u64) -> u64 {
-    id % u64::from(MAX_ATTEMPTS)
+/// An operator on a parent.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The id of the child.
+    pub(super) id: u64,
+    /// Number of the attempt, from 0: further attempts are hotter.
+    pub(super) attempt: u32,
+    pub(super) operator: Operator,
+    pub(super) parent: Node,
 }
 
-/// Makes requests, and reads what comes back.
+/// Makes requests, and reads their completions.
 #[derive(Debug)]
 pub(super) struct Requests {
     config: EvolveConfig,
@@ -40,56 +48,59 @@ impl Requests {
         Self { config: config.clone(), style, prompts: Prompts::new(style, has_chat_template) }
     }
 
-    /// For the instruction of node `id`: `operator` on `parent`.
-    pub(super) fn instruction(
-        &self,
-        model: &dyn Generate,
-        id: u64,
-        operator: Operator,
-        parent: &Node,
-    ) -> Result<Request, Error> {
-        let file = self.prompts.operator(operator);
+    /// The request that makes a child; `None` if the model is not needed.
+    pub(super) fn child(&self, model: &dyn Generate, plan: &Plan) -> Result<Option<Request>, Error> {
+        Ok(match plan.operator.method() {
+            Method::Rewrite(_) => Some(self.instruction(model, plan)?),
+            Method::Derive | Method::Impose => Some(self.draft(model, plan)?),
+            Method::Draw => None,
+        })
+    }
+
+    /// For the instruction that an operator makes by having the model rewrite the parent.
+    fn instruction(&self, model: &dyn Generate, plan: &Plan) -> Result<Request, Error> {
+        let Plan { id, attempt, operator, parent } = plan;
+        let file = self.prompts.operator(*operator).expect("the operator has the model rewrite");
         let (shown, _) = eliminate::split_instruction(self.style, &parent.instruction);
         let value = |slot| match slot {
             Slot::Instruction => shown.to_owned(),
             Slot::Input => parent.input.clone(),
             Slot::First | Slot::Second => unreachable!("an operator's prompt has slots for one task"),
         };
-        let with_data = operator == Operator::ComplicateInput;
         let limits = self.config.max_tokens;
         let mut sampling = self.config.sampling.clone();
-        sampling.temperature += HOTTER_ATTEMPT * attempt_of(id) as f32;
+        sampling.temperature += HOTTER_ATTEMPT * *attempt as f32;
         Ok(Request {
-            id,
+            id: *id,
             prompt: file.render(model, value).ok_or(Error::NoChatTemplate)??,
             sampling,
             stop: file.stop.clone(),
-            max_tokens: if with_data { limits.instruction_with_data } else { limits.instruction },
-            key: rng::key(self.config.seed, "evolve.instruction", &[id]),
+            max_tokens: if operator.adds_data() { limits.instruction_with_data } else { limits.instruction },
+            key: rng::key(self.config.seed, "evolve.instruction", &[*id]),
             sample: 0,
             restriction: Restriction::None,
         })
     }
 
+    /// For the answer to the parent that decides the constraints of its child.
+    fn draft(&self, model: &dyn Generate, plan: &Plan) -> Result<Request, Error> {
+        let mut request = self.reply(model, plan.id, &plan.parent)?;
+        // The parent was answered already: this is to be another answer.
+        request.sampling.temperature += HOTTER_SAMPLE * (1 + plan.attempt) as f32;
+        Ok(request)
+    }
+
     /// For an answer to `node`: the first, or one more because those before it failed.
     pub(super) fn answer(&self, model: &dyn Generate, node: &Node, sample: u32) -> Result<Request, Error> {
-        let mut request = self.reply(model, node.id, &node.instruction, &node.input)?;
+        let mut request = self.reply(model, node.id, node)?;
         request.sampling.temperature += HOTTER_SAMPLE * sample as f32;
         request.sample = sample;
         Ok(request)
     }
 
-    /// For the answer to `parent` that the constraints of its child `id` are derived from.
-    pub(super) fn derivation(&self, model: &dyn Generate, id: u64, parent: &Node) -> Result<Request, Error> {
-        let mut request = self.reply(model, id, &parent.instruction, &parent.input)?;
-        // The parent was answered already: this is to be another answer.
-        request.sampling.temperature += HOTTER_SAMPLE * (1 + attempt_of(id)) as f32;
-        Ok(request)
-    }
-
-    fn reply(&self, model: &dyn Generate, id: u64, instruction: &str, input: &str) -> Result<Request, Error> {
+    fn reply(&self, model: &dyn Generate, id: u64, task: &Node) -> Result<Request, Error> {
         let file = &self.prompts.answer;
-        let value = |_slot| user_turn(instruction, input);
+        let value = |_slot| user_turn(&task.instruction, &task.input);
         Ok(Request {
             id,
             prompt: file.render(model, value).ok_or(Error::NoChatTemplate)??,
@@ -102,7 +113,7 @@ impl Requests {
         })
     }
 
-    /// The instruction in the reply to [`Requests::instruction`].
+    /// The instruction in the completion of a request that rewrites.
     pub(super) fn read_instruction(
         &self,
         operator: Operator,
@@ -113,17 +124,38 @@ impl Requests {
     }
 }
 
-/// The answer in the reply to [`Requests::answer`].
+/// The answer in the completion of [`Requests::answer`].
 pub(super) fn read_answer(completion: &Completion) -> String {
     completion.text.trim().to_owned()
 }
 
-/// The answer in the reply to [`Requests::derivation`]. One that gets a form from code can do without its
-/// end.
+/// The answer in the completion of [`Requests::child`] for an operator that answers first. If code gives it
+/// a form, an answer that was cut can still be used up to its last whole sentence.
 pub(super) fn read_draft(operator: Operator, completion: &Completion) -> String {
     let answer = read_answer(completion);
     let is_cut = completion.finish_reason == FinishReason::Length;
     if operator.may_be_cut() && is_cut { whole_sentences(&answer).to_owned() } else { answer }
+}
+
+/// The answer as it is written into the journal.
+pub(super) fn answer_row(request: &Request, completion: &Completion) -> Answer {
+    Answer {
+        text: read_answer(completion),
+        generation: generation(request, completion),
+        sample: request.sample,
+    }
+}
+
+/// How a text was generated, as it is written into the journal.
+pub(super) fn generation(request: &Request, completion: &Completion) -> Generation {
+    Generation {
+        prompt_hash: prompt::hash(&request.prompt),
+        sampling: request.sampling.clone(),
+        key: request.key,
+        prompt_tokens: completion.prompt_tokens,
+        completion_tokens: completion.completion_tokens,
+        finish_reason: completion.finish_reason,
+    }
 }
 
 /// Completes requests and checks that the model kept its contract.
@@ -138,22 +170,14 @@ pub(super) fn complete(model: &mut dyn Generate, requests: &[Request]) -> Result
     Ok(completions)
 }
 
-/// Those nodes of an attempt that no stage before `stage` eliminated: what `stage` works on.
-pub(super) fn reached(attempt: Vec<Node>, stage: Stage) -> Result<Vec<Node>, Error> {
-    let mut reached = Vec::new();
-    for node in attempt {
-        if failed_at(&node)?.is_none_or(|failed| failed >= stage) {
-            reached.push(node);
-        }
-    }
-    Ok(reached)
+/// Whether `stage` works on a node: no stage before it eliminated the node.
+pub(super) fn reaches(node: &Node, stage: Stage) -> Result<bool, Error> {
+    let Some(reason) = &node.reason else { return Ok(true) };
+    Ok(stage_of(node.id, reason)? >= stage)
 }
 
-/// The stage whose rules eliminated a node.
-pub(super) fn failed_at(node: &Node) -> Result<Option<Stage>, Error> {
-    let stage = |reason: &String| {
-        let unknown = || Error::UnknownReason { id: node.id, reason: reason.clone() };
-        Reason::parse(reason).map(Reason::stage).ok_or_else(unknown)
-    };
-    node.reason.as_ref().map(stage).transpose()
+/// The stage whose rules eliminate for `reason`, the reason of node `id`.
+pub(super) fn stage_of(id: u64, reason: &str) -> Result<Stage, Error> {
+    let unknown = || Error::UnknownReason { id, reason: reason.to_owned() };
+    Reason::parse(reason).map(Reason::stage).ok_or_else(unknown)
 }

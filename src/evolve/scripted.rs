@@ -14,25 +14,25 @@ use std::collections::HashMap;
 
 /// The faults that the paper's rules find, each in about the share of `fault_rate / 9` of all generations.
 const FAULTS: u32 = 9;
-/// With those that guards find.
+/// Faults, with those that guards find.
 const ALL_FAULTS: u32 = 24;
-/// Stands in every text that must not be kept, as far as it is no copy.
+/// Marks every text that must not be kept, unless the text is a copy.
 pub(super) const BAD: &str = "zqbad";
-/// The fault of saying nothing.
+/// The fault of an empty completion.
 pub(super) const NOTHING: u32 = 2;
 
-/// See the file's header.
+/// The generator; see the header of this file.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a script, each of its own")]
 pub(super) struct Scripted {
     pub(super) seed: u64,
     /// Share of generations that go wrong.
     pub(super) fault_rate: f64,
-    /// What goes wrong then, if it is always the same.
+    /// The fault, if it is always the same.
     pub(super) only_fault: Option<u32>,
     /// Whether the faults that guards find are among them, and good children are good by the guards.
     pub(super) has_all_faults: bool,
-    /// Whether labelled pairs are told apart.
+    /// Whether the judge tells labelled pairs apart.
     pub(super) judges_well: bool,
     /// Whether there is a chat template.
     pub(super) has_template: bool,
@@ -46,7 +46,7 @@ pub(super) struct Scripted {
     pub(super) requested: Vec<u64>,
     /// Questions so far.
     pub(super) scored: usize,
-    /// Labelled pairs.
+    /// Labelled pairs, and whether they are the same.
     pub(super) labels: HashMap<(String, String), bool>,
 }
 
@@ -108,7 +108,7 @@ impl Scripted {
             NOTHING => (" \n ".to_owned(), FinishReason::EndOfText),
             3 => (" . the, and ...".to_owned(), FinishReason::Stop),
             4 => (parent, FinishReason::Stop),
-            // Of an answer nobody minds.
+            // An answer may say that.
             5 if is_answer => (format!("As said in the given prompt: {number} rivers."), FinishReason::Stop),
             5 => (format!("As said in the given prompt: {BAD} {number}"), FinishReason::Stop),
             6 => (format!("Broken {BAD} \u{FFFD} {number}"), FinishReason::Stop),
@@ -133,13 +133,14 @@ fn good_answer(number: u64, form: u32) -> String {
         0 => format!("Rivers of region {number} flow north, because the plateau tilts that way."),
         1 => format!("- stone bridge {number}\n- iron gate\n- wooden tower\n\nThat is all."),
         2 => format!(
-            "Here is my answer: *{number}* matters most.\n\nIt was built slowly. People often change it later."
+            "Here is my answer: *{number}* matters most.\n\nIt was built slowly. People often change \
+             it later."
         ),
         _ => format!("first, the old town has {number} wells; many of them are dry today and some are deep"),
     }
 }
 
-/// What a text is to be.
+/// What kind of text is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place<'t> {
     Depth,
@@ -148,7 +149,7 @@ enum Place<'t> {
     Answer(&'t str),
 }
 
-/// What guards find, in the order of their table, and copies across lineages.
+/// A text with a fault that guards find, in the order of their table, or a copy across lineages.
 fn fault_of_guards(fault: u32, parent: &str, good: &str, number: u64, place: Place<'_>) -> String {
     let stem = parent.trim_end_matches('.');
     let in_breadth = place == Place::Breadth;
@@ -203,7 +204,7 @@ fn parent_in(prompt: &str) -> String {
     task.map_or("", |(_label, task)| task).to_owned()
 }
 
-/// The two tasks that a judge is asked about.
+/// The two tasks of a judge's question.
 fn pair_in(question: &Question) -> Option<(String, String)> {
     let prompt: String = question.prompt.parts.iter().map(|part| part.text.as_str()).collect();
     let (_, pair) = prompt.rsplit_once("Task 1:")?;
@@ -212,12 +213,12 @@ fn pair_in(question: &Question) -> Option<(String, String)> {
     Some((first.trim().to_owned(), second.trim().to_owned()))
 }
 
-/// A number for a whole list.
+/// A number that depends on the whole list.
 fn list_key(ids: impl Iterator<Item = u64>) -> u64 {
     rng::key(0, "list", &ids.collect::<Vec<_>>())
 }
 
-/// Numbers for a question's text.
+/// Numbers that depend on a question's text.
 fn text_key(question: &Question) -> [u64; 3] {
     let text: String = question.prompt.parts.iter().map(|part| part.text.as_str()).collect();
     [rng::key(0, &text, &[]), 0, 0]

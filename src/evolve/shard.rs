@@ -1,8 +1,8 @@
-//! A part of a run: the lineages whose roots fall into it.
+//! Shards: parts of a run, each with some of the roots.
 //!
 //! In the flow: [`super::run`] works on the roots that its shard has and leaves the others alone; `merge`
-//! joins the journals of all shards. A lineage asks nothing of the others (what looks across them is the
-//! export's), so shards need no communication.
+//! joins the journals of all shards. Lineages are independent (only the export looks across them), so
+//! shards need no communication.
 //!
 //! **Invariant:** every root is in exactly one of the N shards; which one depends on its number and on N
 //! alone.
@@ -20,7 +20,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The only one.
+    /// All of a run that is not divided.
     pub const WHOLE: Self = Self { index: 1, count: 1 };
 
     /// `None` unless `1 <= index <= count`.
@@ -33,12 +33,12 @@ impl Shard {
         self.index
     }
 
-    /// How many there are.
+    /// The number of shards.
     pub fn count(self) -> u32 {
         self.count
     }
 
-    /// Whether seed number `root_index` (0-based) falls into it.
+    /// Whether seed number `root_index` (0-based) belongs to this shard.
     pub fn has(self, root_index: usize) -> bool {
         let key = rng::key(0, "evolve.shard", &[root_index as u64]);
         key % u64::from(self.count) == u64::from(self.index - 1)
@@ -63,22 +63,22 @@ impl FromStr for Shard {
     }
 }
 
-/// Where lineages begin: the seeds of a run, and which of them are this process's.
+/// Where lineages start: the seeds of a run, and the shard that this process works on.
 #[derive(Debug, Clone, Copy)]
 pub struct Roots<'a> {
-    /// All seeds of the run: their hash is part of the fingerprint, their places are their numbers.
+    /// All seeds of the run. Their hash is part of the fingerprint, their indices are part of node ids.
     pub seeds: &'a [Seed],
-    /// Those that are worked on.
+    /// The part that is worked on.
     pub shard: Shard,
 }
 
 impl<'a> Roots<'a> {
-    /// All of `seeds`.
+    /// All of `seeds`, in one shard.
     pub fn all(seeds: &'a [Seed]) -> Self {
         Self { seeds, shard: Shard::WHOLE }
     }
 
-    /// The seeds that are worked on, with their numbers.
+    /// The seeds of the shard, with their indices.
     pub(super) fn own(self) -> impl Iterator<Item = (usize, &'a Seed)> {
         self.seeds.iter().enumerate().filter(move |(index, _)| self.shard.has(*index))
     }

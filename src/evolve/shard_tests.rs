@@ -14,7 +14,7 @@ fn guarded() -> EvolveConfig {
     EvolveConfig { profile: Profile::Verified, rounds: Some(2), attempts: Some(2), ..config(7) }
 }
 
-/// Works on a shard in `dir`, or goes on with it; `interrupt_at` as [`Scripted`] has it.
+/// Starts or resumes a shard in `dir`; `interrupt_at` as in [`Scripted`].
 fn evolve(
     dir: &Path,
     shard: Shard,
@@ -74,15 +74,15 @@ fn merged_shards_are_the_run_that_was_never_divided() {
     assert_eq!(Summary::of(&store).unwrap(), expected);
     assert!(expected.kept > 50 && !expected.eliminated.is_empty(), "{expected:?}");
     drop(store);
-    // Again: it is there.
+    // A second merge finds the result.
     assert_eq!(merge(&out, &parts, &mut |_| ()).unwrap(), None);
-    // A run goes on with it as with its own: nothing is left to do.
+    // The merged run can be resumed like any other: nothing is left to do.
     let again = evolve(&out, Shard::WHOLE, &guarded(), Some(1)).unwrap();
     assert_eq!(again, expected);
 }
 
 #[test]
-fn a_shard_that_was_killed_goes_on_and_one_that_is_not_finished_is_refused() {
+fn a_shard_that_was_killed_is_resumed_and_one_that_is_not_finished_is_refused() {
     let (folder, mut parts) = shards(3);
     let dir = folder.path().join("late");
     let shard = Shard::new(2, 3).unwrap();

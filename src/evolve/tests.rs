@@ -177,14 +177,46 @@ fn what_the_model_does_not_see_is_carried_verbatim_in_depth_and_dropped_in_bread
         assert_eq!(has_data, operator == Operator::ComplicateInput);
         *seen.entry(operator).or_insert(0) += 1;
     }
-    assert_eq!(seen.len(), 6, "{seen:?}");
+    let paper = OperatorWeights::wizardlm();
+    let used = Operator::ALL.into_iter().filter(|&operator| paper.get(operator) > 0.0).count();
+    assert_eq!(seen.len(), used, "{seen:?}");
+}
+
+/// Collects chunks as a run reports them, whether they are replayed or not.
+fn collect(chunks: &mut Vec<Chunk>) -> impl FnMut(&Event) {
+    |event| {
+        if let Event::Chunk(chunk) = event {
+            chunks.push(Chunk { replayed: false, ..chunk.clone() });
+        }
+    }
+}
+
+#[test]
+fn every_stage_reports_as_many_nodes_as_it_has() {
+    let seeds = seeds(50);
+    let (_dir, mut store) = new_store();
+    let mut chunks = Vec::new();
+    let config = EvolveConfig { attempts: Some(3), ..config(2) };
+    go(&mut Scripted::new(2, 0.5), &mut store, &seeds, &config, &mut collect(&mut chunks)).unwrap();
+    let mut last: BTreeMap<(u32, u32, Stage), (usize, usize)> = BTreeMap::new();
+    for Chunk { round, attempt, stage, done, total, .. } in chunks {
+        last.insert((round, attempt, stage), (done, total));
+    }
+    assert!(last.len() > 25, "{last:?}");
+    assert!(last.values().all(|(done, total)| done == total), "{last:?}");
+    assert_eq!(last[&(0, 0, Stage::Answer)], (50, 50));
+    let kept = store.attempts(2, 0).unwrap().iter().filter(|node| node.status == Status::Kept).count();
+    assert_eq!(last[&(2, 1, Stage::Evolve)].1, 50 - kept);
 }
 
 #[test]
 fn a_run_that_is_interrupted_at_any_call_ends_with_the_same_rows() {
     let seeds = seeds(40);
     let config = EvolveConfig { attempts: Some(2), ..config(1) };
-    let (_dir, store, whole) = finished(1, &seeds, &config);
+    let (_dir, mut store) = new_store();
+    let mut chunks = Vec::new();
+    let whole =
+        go(&mut Scripted::new(1, 0.5), &mut store, &seeds, &config, &mut collect(&mut chunks)).unwrap();
     let expected = families(&store, seeds.len());
     let calibration = store.meta("judge").unwrap();
     let mut calls = 1;
@@ -199,10 +231,15 @@ fn a_run_that_is_interrupted_at_any_call_ends_with_the_same_rows() {
         drop(store);
         let mut store = Store::open(dir.path()).unwrap();
         let (mut again, mut replayed) = (Scripted::new(1, 0.5), 0);
+        let mut chunks_again = Vec::new();
+        let mut note = collect(&mut chunks_again);
         let summary = go(&mut again, &mut store, &seeds, &config, &mut |event| {
             replayed += usize::from(matches!(event, Event::Chunk(Chunk { replayed: true, .. })));
+            note(event);
         });
+        drop(note);
         assert_eq!(summary.unwrap(), whole);
+        assert_eq!(chunks_again, chunks, "interrupted at call {calls}");
         assert_eq!(families(&store, seeds.len()), expected, "interrupted at call {calls}");
         assert_eq!(store.meta("judge").unwrap(), calibration);
         // Nothing is done twice: calls of both processes add up, but for the one that was interrupted.
@@ -223,7 +260,7 @@ fn generations(families: &[Vec<History>]) -> usize {
 }
 
 #[test]
-fn a_run_goes_on_only_with_what_it_was_begun_with() {
+fn a_run_resumes_only_with_what_it_was_started_with() {
     let seeds = seeds(20);
     let (_dir, mut store, summary) = finished(2, &seeds, &config(2));
     let mut scripted = Scripted::new(2, 0.5);
@@ -235,7 +272,7 @@ fn a_run_goes_on_only_with_what_it_was_begun_with() {
     refused(&seeds[1..], &config(2), "`seeds.blake3` was");
     refused(&seeds, &config(3), "`config.seed` was `2`, is `3`");
     let mut other = config(2);
-    other.operators = Some(OperatorWeights { mutation: 0.5, ..OperatorWeights::default() });
+    other.operators = Some(OperatorWeights::new([(Operator::Mutation, 0.5)]));
     refused(&seeds, &other, "`config.operators.mutation` was absent, is `0.5`");
     let lenient = EvolveConfig { min_yield: 0.05, ..config(2) };
     assert_eq!(go(&mut scripted, &mut store, &seeds, &lenient, &mut |_| ()).unwrap(), summary);
@@ -257,8 +294,14 @@ fn a_hopeless_run_stops_early_and_says_why() {
 
 #[test]
 fn operators_are_drawn_by_weight_and_independently_of_anything_else() {
-    let weights =
-        OperatorWeights { add_constraints: 3.0, mutation: 0.0, deepening: 0.5, ..OperatorWeights::default() };
+    let named = [
+        (Operator::AddConstraints, 3.0),
+        (Operator::Deepening, 0.5),
+        (Operator::Concretizing, 1.0),
+        (Operator::IncreaseReasoning, 1.0),
+        (Operator::ComplicateInput, 1.0),
+    ];
+    let weights = OperatorWeights::new(named);
     let n = 20_000_u64;
     let mut counts: HashMap<Operator, f64> = HashMap::new();
     for root in 1..=n {
@@ -341,8 +384,8 @@ fn a_configuration_out_of_range_is_named() {
     refuse(EvolveConfig { attempts: Some(0), ..config(0) }, "attempts");
     refuse(EvolveConfig { chunk_size: 0, ..config(0) }, "chunk_size");
     refuse(EvolveConfig { min_yield: f64::NAN, ..config(0) }, "min_yield");
-    refuse(EvolveConfig { operators: Some(OperatorWeights::NONE), ..config(0) }, "operators");
-    let mut negative = OperatorWeights::default();
+    refuse(EvolveConfig { operators: Some(OperatorWeights::new([])), ..config(0) }, "operators");
+    let mut negative = OperatorWeights::wizardlm();
     negative.set(Operator::Mutation, -1.0);
     refuse(EvolveConfig { operators: Some(negative), ..config(0) }, "operators");
     let text = serde_json::to_string(&config(0)).unwrap();
@@ -359,7 +402,7 @@ pub(super) fn replay(
     verify(scripted, store, selection, whole_lists, &mut |_, _| ())
 }
 
-/// The scripted replies depend on the whole list, so that equal bytes mean equal lists of equal requests.
+/// The scripted completions depend on the whole list, so that equal bytes mean equal lists of equal requests.
 #[test]
 fn a_replay_asks_exactly_what_the_run_asked() {
     let seeds = seeds(50);

@@ -1,4 +1,6 @@
-//! Text as the rules see it: what counts as the same, what counts as a word, what leaks.
+//! Text as the rules see it: when two texts are the same, what a word is, what a leak is.
+//!
+//! In the flow: used by `eliminate` and `guard`.
 //!
 //! **Invariant:** pure functions of their arguments; any UTF-8 is fine.
 
@@ -13,7 +15,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `phrase` stands in `text`, not as part of a longer word ("here is" in "where is").
+/// Whether `text` has `phrase`, not as part of a longer word ("here is" in "where is").
 pub(super) fn has_phrase(text: &str, phrase: &str) -> bool {
     let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     text.match_indices(phrase).any(|(at, _)| {
@@ -24,29 +26,29 @@ pub(super) fn has_phrase(text: &str, phrase: &str) -> bool {
     })
 }
 
-/// Whether a text holds what no task and no answer holds: the mark of broken UTF-8, or control characters
-/// other than those of layout.
+/// Whether a text has what no task and no answer has: the replacement character of broken UTF-8, or control
+/// characters other than those of layout.
 pub(super) fn is_garbled(text: &str) -> bool {
     text.chars().any(|c| c == '\u{FFFD}' || (c.is_control() && !matches!(c, '\n' | '\r' | '\t')))
 }
 
-/// Words in a row that are taken for a leak. Shorter rows are common in honest tasks ("write a python
-/// function that").
+/// Words in a row that count as a leak. Shorter rows are common in honest tasks ("write a python function
+/// that").
 const LEAK_WORDS: usize = 6;
-/// As many with one word changed are taken for one too: models change the subject of an example.
+/// Words in a row that count as a leak with one of them changed: models change the subject of an example.
 const LEAK_WORDS_BUT_ONE: usize = 8;
 
-/// The rows of words of a text, whole, and with each of their words left out.
+/// The rows of words of a text, in full and with each of their words left out.
 #[derive(Debug, Clone)]
 pub(super) struct Phrases(HashSet<String>);
 
 impl Phrases {
     pub(super) fn of(text: &str) -> Self {
-        // No row goes over a line's end: what follows there is another example.
+        // No row crosses the end of a line: the next line is another example.
         Self(text.lines().flat_map(|line| rows(&words(line))).map(|(key, _)| key).collect())
     }
 
-    /// The first row of `child` that stands here, and not in `parent`.
+    /// The first row of `child` that this text has and `parent` lacks.
     pub(super) fn leaked(&self, child: &str, parent: &str) -> Option<String> {
         let parents_own: HashSet<String> = rows(&words(parent)).into_iter().map(|(key, _)| key).collect();
         let leaks = |key: &String| self.0.contains(key) && !parents_own.contains(key);
@@ -54,7 +56,7 @@ impl Phrases {
     }
 }
 
-/// What rows of words are found by, and the rows.
+/// (key, row) for each row of words; `*` stands for a word that is left out of the key.
 fn rows(words: &[String]) -> Vec<(String, String)> {
     let whole = words.windows(LEAK_WORDS).map(|row| (row.join(" "), row.join(" ")));
     let but_one = words.windows(LEAK_WORDS_BUT_ONE).flat_map(|row| {

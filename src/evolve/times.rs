@@ -2,7 +2,7 @@
 //!
 //! In the flow: `rounds` wraps its work in [`Stopwatch`]; [`super::run_timed`] returns [`Times`].
 //!
-//! **Invariant:** times are read by nobody who decides anything, and are in no row of the journal.
+//! **Invariant:** times decide nothing, and are in no row of the journal.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// What a run spent outside the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Reading the model's output and asking the rules that need no model.
+    /// Reading model output and asking the rules that need no model.
     pub filters: Duration,
     /// Reading and writing the journal.
     pub store: Duration,
 }
 
-/// Adds up [`Times`]; in cells, so that those who only look at a run can add to it.
+/// Adds up [`Times`]; in cells, so that code with a shared reference to the run can add to it.
 #[derive(Debug, Default)]
 pub(super) struct Stopwatch {
     filters: Cell<Duration>,
@@ -24,12 +24,12 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Does `work` on the account of the rules.
+    /// Does `work` and adds its time to that of the rules.
     pub(super) fn filters<T>(&self, work: impl FnOnce() -> T) -> T {
         measure(&self.filters, work)
     }
 
-    /// Does `work` on the account of the journal.
+    /// Does `work` and adds its time to that of the journal.
     pub(super) fn store<T>(&self, work: impl FnOnce() -> T) -> T {
         measure(&self.store, work)
     }

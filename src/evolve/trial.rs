@@ -1,33 +1,35 @@
 //! A trial of the model on a few built-in seeds, before a run: how often each operator gives a child that
 //! passes the guards, and how often an answer meets the constraints that were added.
 //!
-//! In the flow: `rounds` runs it for the profile `auto`; `profile` draws the conclusions.
+//! In the flow: `rounds` runs it for the profile `auto`; `policy` decides by its counts.
 //!
-//! **Invariant:** a function of the model, the prompts and the configuration; nothing of it enters the
-//! journal but what was concluded.
+//! **Invariant:** a function of the model, the prompts and the configuration; the journal gets nothing of it
+//! but the policy that follows.
 
-use super::eliminate::ChildRules;
-use super::requests::{self, Requests};
-use super::{Error, EvolveConfig, Operator, Policy, constrain, eliminate};
+use super::constrain::{self, Step};
+use super::eliminate::{self, ChildRules};
+use super::operator::Method;
+use super::requests::{self, Plan, Requests};
+use super::{Error, Operator};
 use crate::dataset::{Seed, builtin_seeds};
 use crate::llm::{Generate, Request};
 use crate::rng;
-use crate::store::{Node, Status, node_id};
+use crate::store::{MAX_ATTEMPTS, Node, Status, node_id};
 
 /// Seeds that each operator is tried on: enough to tell a quarter from a half, few enough to take seconds.
 const SEEDS: usize = 12;
 
-/// What came of it.
+/// The counts of a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trial {
     pub(super) operators: Vec<Tried>,
     /// Answers to instructions with constraints.
     pub(super) constraints_asked: usize,
-    /// Of these the ones that meet all.
+    /// Answers that meet all constraints.
     pub(super) constraints_met: usize,
 }
 
-/// An operator's children.
+/// The children of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tried {
     pub(super) operator: Operator,
@@ -35,54 +37,72 @@ pub(super) struct Tried {
     pub(super) passed: usize,
 }
 
-/// Tries `operators`, and constraints if `policy` uses them.
+/// What a request of the trial is for.
+enum Try {
+    /// A child.
+    Rewrite(Plan),
+    /// An answer to an instruction with constraints.
+    Answer(Node),
+}
+
+/// Tries `operators`: those that rewrite by their children, and one that draws constraints, at most
+/// `max_constraints`, by the answers to its children. `seed` is the run's.
 pub(super) fn run(
     model: &mut dyn Generate,
     requests: &Requests,
-    config: &EvolveConfig,
-    policy: &Policy,
+    seed: u64,
+    max_constraints: usize,
     operators: &[Operator],
 ) -> Result<Trial, Error> {
-    let parents = parents(config.seed);
+    let parents = parents(seed);
+    let rewriting: Vec<Operator> = operators.iter().copied().filter(|one| !one.is_by_code()).collect();
+    let drawing = operators.iter().copied().find(|one| one.method() == Method::Draw);
     let rules = ChildRules::new(&requests.prompts, true);
-    let mut plans: Vec<(Option<Operator>, Node)> = Vec::new();
-    let mut asked: Vec<Request> = Vec::new();
-    for &operator in operators {
+    let mut tries: Vec<Try> = Vec::new();
+    let mut requested: Vec<Request> = Vec::new();
+    for &operator in &rewriting {
         for parent in &parents {
-            asked.push(requests.instruction(model, asked.len() as u64, operator, parent)?);
-            plans.push((Some(operator), parent.clone()));
+            let id = requested.len() as u64;
+            // Requests of a trial get hotter as further attempts do. What `auto` settles on depends on it.
+            let attempt = (id % u64::from(MAX_ATTEMPTS)) as u32;
+            let plan = Plan { id, attempt, operator, parent: parent.clone() };
+            requested.extend(requests.child(model, &plan)?);
+            tries.push(Try::Rewrite(plan));
         }
     }
-    if policy.operators.get(Operator::VerifiableConstraints) > 0.0 {
+    if let Some(operator) = drawing {
         for parent in &parents {
-            let Some(child) = constrained(config.seed, parent, policy.max_constraints) else { continue };
+            let Some(child) = constrained(seed, operator, parent, max_constraints) else { continue };
             let mut request = requests.answer(model, &child, 0)?;
-            request.id = asked.len() as u64;
-            asked.push(request);
-            plans.push((None, child));
+            request.id = requested.len() as u64;
+            requested.push(request);
+            tries.push(Try::Answer(child));
         }
     }
-    let completions = requests::complete(model, &asked)?;
-    let tried = operators.iter().map(|&operator| Tried { operator, asked: parents.len(), passed: 0 });
+    let completions = requests::complete(model, &requested)?;
+    let tried = rewriting.iter().map(|&operator| Tried { operator, asked: parents.len(), passed: 0 });
     let mut trial = Trial { operators: tried.collect(), constraints_asked: 0, constraints_met: 0 };
-    for ((operator, node), completion) in plans.iter().zip(&completions) {
-        if let Some(operator) = operator {
-            let child = requests.read_instruction(*operator, node, completion);
-            let passed = rules.check(*operator, node, &child, completion.finish_reason).reason.is_none();
-            let tried = trial.operators.iter_mut().find(|tried| tried.operator == *operator);
-            tried.expect("one for each").passed += usize::from(passed);
-        } else {
-            let answer = requests::read_answer(completion);
-            let outcome =
-                eliminate::check_answer(&rules.words, node, &answer, completion.finish_reason, true)?;
-            trial.constraints_asked += 1;
-            trial.constraints_met += usize::from(outcome.reason.is_none());
+    for (one, completion) in tries.iter().zip(&completions) {
+        let finish = completion.finish_reason;
+        match one {
+            Try::Rewrite(Plan { operator, parent, .. }) => {
+                let child = requests.read_instruction(*operator, parent, completion);
+                let passed = rules.check(*operator, parent, &child, finish).reason.is_none();
+                let tried = trial.operators.iter_mut().find(|tried| tried.operator == *operator);
+                tried.expect("one for each").passed += usize::from(passed);
+            }
+            Try::Answer(node) => {
+                let answer = requests::read_answer(completion);
+                let outcome = eliminate::check_answer(&rules.words, node, &answer, finish, true)?;
+                trial.constraints_asked += 1;
+                trial.constraints_met += usize::from(outcome.reason.is_none());
+            }
         }
     }
     Ok(trial)
 }
 
-/// Built-in seeds, as they would lie in the journal.
+/// Built-in seeds, as nodes of round 0.
 fn parents(seed: u64) -> Vec<Node> {
     let mut seeds: Vec<(usize, Seed)> = builtin_seeds().into_iter().enumerate().collect();
     seeds.sort_by_key(|(index, _)| rng::key(seed, "evolve.trial", &[*index as u64]));
@@ -112,10 +132,10 @@ pub(super) fn seed_node(index: usize, seed: &Seed) -> Node {
 }
 
 /// The parent with constraints; `None`: none suit it.
-fn constrained(seed: u64, parent: &Node, most: usize) -> Option<Node> {
-    let operator = Operator::VerifiableConstraints;
-    let constraints =
-        constrain::choose((seed, parent.id), operator, &parent.instruction, &[], "", most).constraints;
+fn constrained(seed: u64, operator: Operator, parent: &Node, most: usize) -> Option<Node> {
+    let (method, instruction) = (operator.method(), parent.instruction.as_str());
+    let step = Step { seed, node_id: parent.id, method, instruction, have: &[], answer: "", most };
+    let constraints = constrain::choose(step).constraints;
     (!constraints.is_empty()).then(|| Node {
         operator: Some(operator.name().to_owned()),
         instruction: constrain::add(seed, parent.id, &parent.instruction, &constraints),

@@ -1,19 +1,22 @@
-//! Asking the model again what a run has asked it, and comparing the replies with the journal byte by byte.
+//! Replaying a run: the same requests to the model again, and a comparison of what comes back with the
+//! journal, byte by byte.
 //!
 //! In the flow: `cli` loads the run's model and hands it over with the journal; requests come from
 //! `requests`, where the run's own came from.
 //!
 //! What is compared of a generation: the request (hash of the prompt, key, sampling), the text as the run
-//! read it, and what ended it after how many tokens. Where results depend on the list that a request stands
-//! in, the run's own lists are made again and replayed whole.
+//! read it, and how many tokens it had and why it ended. Where results depend on the list that a request
+//! stands in, the run's own lists are made again and replayed whole.
 //!
 //! **Invariant:** the journal is only read. A difference is a finding, not an error.
 
+use super::coded::Coding;
 use super::guard::Words;
+use super::journal::{SHARDS, policy};
 use super::library;
+use super::operator::Method;
 use super::prompt;
-use super::requests::{self, Requests};
-use super::rounds::{Choice, POLICY, SHARDS, constrained, policy_from};
+use super::requests::{self, Plan, Requests};
 use super::{Error, EvolveConfig, Operator, Policy, Stage, Style};
 use crate::llm::{Completion, Generate, Request};
 use crate::rng;
@@ -38,15 +41,15 @@ pub enum Selection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
-    /// The program asks something else now.
+    /// The program makes another request now.
     Request,
-    /// The rewritten instruction.
+    /// The instruction of a child.
     Instruction,
-    /// Its material.
+    /// The material that belongs to it.
     Input,
     /// The answer.
     Answer,
-    /// The texts are equal, but not the number of tokens or the reason of the end.
+    /// The texts are equal, but not the number of tokens or why generation ended.
     End,
 }
 
@@ -73,44 +76,55 @@ pub struct Difference {
 pub struct Verification {
     /// Generations in the journal: instructions and answers.
     pub generations: usize,
-    /// Of these replayed and compared.
+    /// Generations that were replayed and compared.
     pub compared: usize,
     /// Bytes of text that were compared.
     pub bytes: u64,
-    /// Of the compared ones, those that differ.
+    /// Compared generations that differ.
     pub differing: usize,
     /// Each of them, in the order of the run.
     pub differences: Vec<Difference>,
 }
 
 /// A generation of the run.
-struct Asked {
+struct Generated {
     node: Node,
-    what: What,
+    purpose: Purpose,
     /// What came of it; `None` where the journal does not keep it: an answer that failed while another was
     /// tried.
     recorded: Option<Recorded>,
 }
 
-/// What was generated.
-enum What {
-    /// The instruction, by an operator on a parent.
-    Instruction(Operator, Node),
-    /// An answer to the parent, by an operator that derives constraints from it or imposes them on it.
-    Derivation(Operator, Node),
-    /// An answer: so many were tried before.
-    Answer(u32),
+/// What a generation was for.
+enum Purpose {
+    /// A child: its instruction, or the answer to its parent that decides its constraints.
+    Child(Plan),
+    /// An answer, after `sample` others had failed.
+    Answer { sample: u32 },
 }
 
+/// What the journal has of a generation.
 struct Recorded {
-    /// (field, text) in the order of comparison.
-    texts: Vec<(Field, String)>,
+    /// In the order of comparison.
+    texts: Vec<RecordedText>,
     generation: Generation,
+}
+
+struct RecordedText {
+    field: Field,
+    text: String,
+}
+
+/// What turns a completion into texts as the run did.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    requests: &'a Requests,
+    coding: Coding<'a>,
 }
 
 /// Replays generations of the journal. `whole_lists`: the bytes depend on the list that a request stands in
 /// ([`crate::llm::Determinism::Scheduled`]), so the run's own lists are replayed, as many as hold the sample.
-/// `progress` is told how many of how many are done.
+/// `progress` gets how many of how many are done.
 ///
 /// # Errors
 /// [`Error::NothingToVerify`], [`Error::OtherPrompts`], [`Error::BadFingerprint`] where the journal cannot be
@@ -131,19 +145,17 @@ pub fn verify(
     }
     let (config, style) = settings(&fingerprint)?;
     let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
-    let Some(policy) = store.meta(POLICY)? else { return Err(Error::NothingToVerify) };
-    let policy = policy_from(&policy)?;
+    let Some(policy) = policy(store)? else { return Err(Error::NothingToVerify) };
     let words = Words::load();
-    let (seed, most) = (config.seed, policy.max_constraints);
-    let choice = Choice { seed, most, words: &words, guards: policy.guards };
-    let mut lists = asked_lists(store, &config, &policy)?;
+    let reader = Reader { requests: &requests, coding: Coding::new(config.seed, &policy, &words) };
+    let mut lists = generation_lists(store, &config, &policy)?;
     let count =
-        |lists: &[Vec<Asked>]| lists.iter().flatten().filter(|asked| asked.recorded.is_some()).count();
+        |lists: &[Vec<Generated>]| lists.iter().flatten().filter(|one| one.recorded.is_some()).count();
     let generations = count(&lists);
     if !whole_lists {
         // What cannot be compared need not be made again.
         for list in &mut lists {
-            list.retain(|asked| asked.recorded.is_some());
+            list.retain(|one| one.recorded.is_some());
         }
         lists.retain(|list| !list.is_empty());
     }
@@ -161,12 +173,12 @@ pub fn verify(
     progress(0, total);
     for list in lists {
         let requested =
-            list.iter().map(|asked| asked.request(&requests, model)).collect::<Result<Vec<_>, _>>()?;
+            list.iter().map(|one| one.request(&requests, model)).collect::<Result<Vec<_>, _>>()?;
         let completions = requests::complete(model, &requested)?;
-        for ((asked, request), completion) in list.iter().zip(&requested).zip(&completions) {
-            let Some(recorded) = &asked.recorded else { continue };
-            found.bytes += recorded.texts.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
-            found.differences.extend(asked.compare(recorded, (&requests, choice), request, completion)?);
+        for ((one, request), completion) in list.iter().zip(&requested).zip(&completions) {
+            let Some(recorded) = &one.recorded else { continue };
+            found.bytes += recorded.texts.iter().map(|recorded| recorded.text.len() as u64).sum::<u64>();
+            found.differences.extend(one.compare(recorded, reader, request, completion)?);
             found.compared += 1;
         }
         progress(found.compared, total);
@@ -193,36 +205,46 @@ fn settings(fingerprint: &[(String, String)]) -> Result<(EvolveConfig, Style), E
 }
 
 /// All generations as the run made them: a list for each call, in the order of the calls.
-fn asked_lists(store: &Store, config: &EvolveConfig, policy: &Policy) -> Result<Vec<Vec<Asked>>, Error> {
+fn generation_lists(
+    store: &Store,
+    config: &EvolveConfig,
+    policy: &Policy,
+) -> Result<Vec<Vec<Generated>>, Error> {
     let mut lists = Vec::new();
     for round in 0..=policy.rounds {
         for attempt in 0..if round == 0 { 1 } else { policy.attempts } {
-            for chunk in store.attempts(round, attempt)?.chunks(config.chunk_size) {
-                let asked = chunk.iter().map(|node| Asked::in_evolving(store, node));
-                lists.push(asked.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+            let nodes = store.attempts(round, attempt)?;
+            for chunk in nodes.chunks(config.chunk_size) {
+                let children = chunk.iter().map(|node| Generated::child(store, node));
+                lists.push(children.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
             }
-            let reached = requests::reached(store.attempts(round, attempt)?, Stage::Answer)?;
+            let mut reached = Vec::new();
+            for node in &nodes {
+                if requests::reaches(node, Stage::Answer)? {
+                    reached.push(node);
+                }
+            }
             for chunk in reached.chunks(config.chunk_size) {
                 for sample in 0..policy.answer_samples {
-                    let asked = chunk.iter().map(|node| Asked::in_answering(store, node, sample));
-                    lists.push(asked.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+                    let answers = chunk.iter().map(|node| Generated::answer(store, node, sample));
+                    lists.push(answers.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
                 }
             }
         }
     }
-    lists.retain(|list: &Vec<Asked>| !list.is_empty());
+    lists.retain(|list: &Vec<Generated>| !list.is_empty());
     Ok(lists)
 }
 
 /// The generations of `nodes` nodes, in lists of `length`.
-fn sample_nodes(lists: Vec<Vec<Asked>>, nodes: usize, seed: u64, length: usize) -> Vec<Vec<Asked>> {
-    let mut ids: Vec<u64> = lists.iter().flatten().map(|asked| asked.node.id).collect();
+fn sample_nodes(lists: Vec<Vec<Generated>>, nodes: usize, seed: u64, length: usize) -> Vec<Vec<Generated>> {
+    let mut ids: Vec<u64> = lists.iter().flatten().map(|one| one.node.id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.sort_by_key(|&id| rng::key(seed, "verify.nodes", &[id]));
     let drawn: HashSet<u64> = ids.into_iter().take(nodes).collect();
-    let mut rest: Vec<Asked> =
-        lists.into_iter().flatten().filter(|asked| drawn.contains(&asked.node.id)).collect();
+    let mut rest: Vec<Generated> =
+        lists.into_iter().flatten().filter(|one| drawn.contains(&one.node.id)).collect();
     let mut lists = Vec::new();
     while !rest.is_empty() {
         let behind = rest.split_off(length.min(rest.len()));
@@ -232,7 +254,7 @@ fn sample_nodes(lists: Vec<Vec<Asked>>, nodes: usize, seed: u64, length: usize) 
 }
 
 /// Whole lists, as many as it takes to have that many nodes.
-fn sample_lists(lists: Vec<Vec<Asked>>, nodes: usize, seed: u64) -> Vec<Vec<Asked>> {
+fn sample_lists(lists: Vec<Vec<Generated>>, nodes: usize, seed: u64) -> Vec<Vec<Generated>> {
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|&index| rng::key(seed, "verify.lists", &[index as u64]));
     let mut held = HashSet::new();
@@ -241,82 +263,81 @@ fn sample_lists(lists: Vec<Vec<Asked>>, nodes: usize, seed: u64) -> Vec<Vec<Aske
         if held.len() >= nodes {
             break;
         }
-        held.extend(lists[index].iter().map(|asked| asked.node.id));
+        held.extend(lists[index].iter().map(|one| one.node.id));
         drawn.insert(index);
     }
     let picked = lists.into_iter().enumerate().filter(|(index, _)| drawn.contains(index));
     picked.map(|(_, list)| list).collect()
 }
 
-impl Asked {
-    /// What the stage of evolving asked for `node`; `None`: nothing (a seed, or constraints that were drawn).
-    fn in_evolving(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
+impl Generated {
+    /// What the stage of evolving generated for `node`; `None`: nothing (a seed, or constraints that were
+    /// drawn).
+    fn child(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
         let Some(parent_id) = node.parent_id else { return Ok(None) };
         let operator = node.operator.as_deref().and_then(Operator::parse);
         let (Some(parent), Some(operator)) = (store.node(parent_id)?, operator) else {
             return Err(Error::NoOrigin { id: node.id, operator: node.operator.clone() });
         };
-        let (what, recorded) = match operator {
-            Operator::VerifiableConstraints => return Ok(None),
-            operator if operator.answers_first() => {
+        let text = |field, text: &str| RecordedText { field, text: text.to_owned() };
+        let instruction = text(Field::Instruction, &node.instruction);
+        let recorded = match operator.method() {
+            Method::Draw => return Ok(None),
+            Method::Derive | Method::Impose => {
                 let mut recorded = Recorded::answer(store, node)?;
                 if let Some(recorded) = &mut recorded {
-                    recorded.texts.push((Field::Instruction, node.instruction.clone()));
+                    recorded.texts.push(instruction);
                 }
-                (What::Derivation(operator, parent), recorded)
+                recorded
             }
-            operator => {
+            Method::Rewrite(_) => {
                 let Some(generation) = node.generation.clone() else { return Ok(None) };
-                let texts =
-                    vec![(Field::Instruction, node.instruction.clone()), (Field::Input, node.input.clone())];
-                (What::Instruction(operator, parent), Some(Recorded { texts, generation }))
+                Some(Recorded { texts: vec![instruction, text(Field::Input, &node.input)], generation })
             }
         };
-        Ok(Some(Self { node: node.clone(), what, recorded }))
+        let plan = Plan { id: node.id, attempt: node.attempt, operator, parent };
+        Ok(Some(Self { node: node.clone(), purpose: Purpose::Child(plan), recorded }))
     }
 
-    /// What the stage of answering asked for `node` in the wave `sample`; `None`: nothing.
-    fn in_answering(store: &Store, node: &Node, sample: u32) -> Result<Option<Self>, Error> {
+    /// What the stage of answering generated for `node` in the wave `sample`; `None`: nothing.
+    fn answer(store: &Store, node: &Node, sample: u32) -> Result<Option<Self>, Error> {
         let operator = node.operator.as_deref().and_then(Operator::parse);
-        let is_there = operator.is_some_and(Operator::answers_first);
-        let Some(kept) = store.answer(node.id)?.filter(|answer| !is_there && answer.sample >= sample) else {
-            return Ok(None);
-        };
+        let answered_first = operator.is_some_and(Operator::answers_first);
+        let kept = store.answer(node.id)?.filter(|answer| !answered_first && answer.sample >= sample);
+        let Some(kept) = kept else { return Ok(None) };
         let recorded = if kept.sample == sample { Recorded::answer(store, node)? } else { None };
-        Ok(Some(Self { node: node.clone(), what: What::Answer(sample), recorded }))
+        Ok(Some(Self { node: node.clone(), purpose: Purpose::Answer { sample }, recorded }))
     }
 
     fn stage(&self) -> Stage {
-        if matches!(self.what, What::Answer(_)) { Stage::Answer } else { Stage::Evolve }
-    }
-
-    fn request(&self, requests: &Requests, model: &dyn Generate) -> Result<Request, Error> {
-        match &self.what {
-            What::Instruction(operator, parent) => {
-                requests.instruction(model, self.node.id, *operator, parent)
-            }
-            What::Derivation(_, parent) => requests.derivation(model, self.node.id, parent),
-            What::Answer(sample) => requests.answer(model, &self.node, *sample),
+        match self.purpose {
+            Purpose::Child(_) => Stage::Evolve,
+            Purpose::Answer { .. } => Stage::Answer,
         }
     }
 
-    /// The texts that the program makes of a completion now.
-    fn read(
-        &self,
-        (requests, choice): (&Requests, Choice<'_>),
-        completion: &Completion,
-    ) -> Result<Vec<String>, Error> {
-        Ok(match &self.what {
-            What::Instruction(operator, parent) => {
-                let child = requests.read_instruction(*operator, parent, completion);
+    fn request(&self, requests: &Requests, model: &dyn Generate) -> Result<Request, Error> {
+        match &self.purpose {
+            Purpose::Child(plan) => {
+                Ok(requests.child(model, plan)?.expect("a drawn child is no generation of the run"))
+            }
+            Purpose::Answer { sample } => requests.answer(model, &self.node, *sample),
+        }
+    }
+
+    /// The texts that the program makes of a completion now, in the order of [`Recorded::texts`].
+    fn read(&self, reader: Reader<'_>, completion: &Completion) -> Result<Vec<String>, Error> {
+        Ok(match &self.purpose {
+            Purpose::Child(plan) if plan.operator.is_by_code() => {
+                let answer = requests::read_draft(plan.operator, completion);
+                let new = reader.coding.child(plan, &answer)?;
+                vec![new.formed_answer.unwrap_or(answer), new.child.instruction]
+            }
+            Purpose::Child(plan) => {
+                let child = reader.requests.read_instruction(plan.operator, &plan.parent, completion);
                 vec![child.instruction, child.input]
             }
-            What::Derivation(operator, parent) => {
-                let answer = requests::read_draft(*operator, completion);
-                let (child, formed) = constrained(choice, self.node.id, *operator, parent, &answer)?;
-                vec![formed.unwrap_or(answer), child.instruction]
-            }
-            What::Answer(_) => vec![requests::read_answer(completion)],
+            Purpose::Answer { .. } => vec![requests::read_answer(completion)],
         })
     }
 
@@ -324,7 +345,7 @@ impl Asked {
     fn compare(
         &self,
         recorded: &Recorded,
-        with: (&Requests, Choice<'_>),
+        reader: Reader<'_>,
         request: &Request,
         completion: &Completion,
     ) -> Result<Option<Difference>, Error> {
@@ -333,8 +354,9 @@ impl Asked {
         let recorded = format!("{prompt_hash} {key:016x} {sampling:?}");
         let now = format!("{} {:016x} {:?}", prompt::hash(&request.prompt), request.key, request.sampling);
         let mut pairs = vec![(Field::Request, recorded, now)];
-        let replayed = self.read(with, completion)?;
-        pairs.extend(texts.iter().zip(replayed).map(|((field, text), now)| (*field, text.clone(), now)));
+        let replayed = self.read(reader, completion)?;
+        let texts = texts.iter().zip(replayed);
+        pairs.extend(texts.map(|(recorded, now)| (recorded.field, recorded.text.clone(), now)));
         let end = |finish, tokens| format!("{finish:?} after {tokens} tokens");
         pairs.push((
             Field::End,
@@ -361,7 +383,7 @@ impl Recorded {
     /// `None`: there is no answer.
     fn answer(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
         let recorded = |answer: crate::store::Answer| Self {
-            texts: vec![(Field::Answer, answer.text)],
+            texts: vec![RecordedText { field: Field::Answer, text: answer.text }],
             generation: answer.generation,
         };
         Ok(store.answer(node.id)?.map(recorded))

@@ -1,16 +1,16 @@
 //! Joining journals that hold different roots.
 //!
-//! In the flow: `evolve` checks that the parts belong together and calls [`merge`]. Rows are copied in the
-//! order of their ids, one from each part at a time, so that memory does not grow with them and every page of
-//! the new file is filled in turn.
+//! In the flow: `evolve` checks that the parts belong together and calls [`merge`]. Rows are merged in the
+//! order of their ids, with one row of each part in memory, so that memory does not grow with them and the
+//! pages of the new file are filled one after the other.
 //!
-//! Durability: the new file is built beside its place without a journal of its own, and gets its name when it
-//! is whole and on disk. What a killed merge leaves is overwritten by the next.
+//! Durability: the new file is built under another name, without a rollback journal, and gets its name when
+//! it is complete and on disk. The next merge overwrites what a killed one leaves.
 //!
 //! **Invariant:** the rows of the new journal are a function of the parts' rows, whatever the order of the
 //! parts.
 
-use super::{Error, FILE_NAME, schema};
+use super::{Error, FILE_NAME, NodeId, schema};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, Rows, Statement};
@@ -19,15 +19,14 @@ use std::collections::BinaryHeap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Page cache of the new file, in KiB: its upper pages, and those at the ends of its indices.
+/// Page cache of the new file, in KiB: enough for its inner pages, and the last pages of its indices.
 const TARGET_CACHE: i64 = 65_536;
-/// Page cache of a part, in KiB: it is read from one end to the other.
+/// Page cache of a part, in KiB: small, because a part is read from one end to the other.
 const PART_CACHE: i64 = 256;
 /// Rows between two calls of `progress`.
 const STEP: u64 = 50_000;
 
-/// What may lie where a merged run is made: parts, job scripts with their logs, and what an earlier merge
-/// left.
+/// What the directory of a merged run may hold already: parts, and job scripts with their logs.
 const MAY_LIE_THERE: [&str; 2] = ["shards", "slurm"];
 
 /// A table, and the columns of its key; the first is the id of a node.
@@ -44,7 +43,7 @@ pub struct Merged {
     pub verdicts: u64,
 }
 
-/// What a merged journal is bound to, and what else it says of itself: (name, value) each.
+/// What a merged journal is bound to, and its other entries of `meta`: (name, value) each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heading {
     /// As [`super::Store::fingerprint`].
@@ -53,9 +52,9 @@ pub struct Heading {
     pub meta: Vec<(String, String)>,
 }
 
-/// Makes the journal of the run in `dir` of `heading` and the rows of `parts`, directories of runs that
-/// nobody works on and that [`super::Store::open`] has opened and closed since somebody did. `progress` gets
-/// the rows so far.
+/// Makes the journal of the run in `dir` from `heading` and the rows of `parts`. These are directories of
+/// runs that no process works on, and that [`super::Store::open`] has opened and closed since one did, so
+/// that nothing is left in a `-wal` file. `progress` gets the rows so far.
 ///
 /// # Errors
 /// [`Error::Exists`], [`Error::NotARun`], [`Error::Directory`] about `dir`; [`Error::Overlap`] if two parts
@@ -75,11 +74,11 @@ pub fn merge(
             .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
         Ok(merged)
     });
-    // What is worth telling is why it failed, not whether the leftover could be removed.
+    // Why it failed is worth reporting, not whether the leftover could be removed.
     merged.inspect_err(|_| drop(std::fs::remove_file(&partial)))
 }
 
-/// Writes the file `partial`, whole.
+/// Writes the complete file `partial`.
 fn fill(
     partial: &Path,
     parts: &[PathBuf],
@@ -109,7 +108,7 @@ fn fill(
     Ok(Merged { nodes, answers, verdicts })
 }
 
-/// Makes room for a new journal, and refuses a directory that is somebody else's.
+/// Makes room for a new journal, and refuses a directory that holds something else.
 fn clear(dir: &Path, path: &Path) -> Result<(), Error> {
     let directory = |source| Error::Directory { dir: dir.to_owned(), source };
     if path.exists() {
@@ -127,11 +126,11 @@ fn clear(dir: &Path, path: &Path) -> Result<(), Error> {
             return Err(Error::NotARun { dir: dir.to_owned() });
         }
     }
-    // A `-wal` of a journal that is gone would be taken for one of the new journal.
+    // SQLite would take the `-wal` of a deleted journal for that of the new one.
     leftovers.iter().try_for_each(std::fs::remove_file).map_err(directory)
 }
 
-/// A new file that is written once, in order, and worth nothing before it is whole.
+/// Opens a new file that is written once, in order, and is thrown away if that fails: so nothing is synced.
 fn create(path: &Path) -> Result<Connection, rusqlite::Error> {
     let mut connection = Connection::open(path)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -139,7 +138,7 @@ fn create(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "cache_size", -TARGET_CACHE)?;
     schema::initialise(&mut connection)?;
-    // The parts' own keys hold; asking again would look up two rows for each.
+    // The keys hold in the parts; checking them again would look up two rows for each.
     connection.pragma_update(None, "foreign_keys", false)?;
     Ok(connection)
 }
@@ -148,7 +147,7 @@ fn create(path: &Path) -> Result<Connection, rusqlite::Error> {
 fn open_part(dir: &Path) -> Result<Connection, Error> {
     let path = std::path::absolute(dir.join(FILE_NAME))
         .map_err(|source| Error::Directory { dir: dir.to_owned(), source })?;
-    // What is immutable has no second file to SQLite.
+    // With `immutable=1` SQLite ignores the `-wal` file.
     let wal = dir.join(format!("{FILE_NAME}-wal"));
     if std::fs::metadata(wal).is_ok_and(|file| file.len() > 0) {
         return Err(Error::Unclosed { path });
@@ -164,7 +163,7 @@ fn open_part(dir: &Path) -> Result<Connection, Error> {
         .map_err(|e| Error::sqlite(&path, e))
 }
 
-/// A byte of a path in a URI.
+/// A byte of a path as it is written in a URI.
 fn escaped(byte: u8) -> String {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
@@ -175,7 +174,7 @@ fn escaped(byte: u8) -> String {
 /// The copying of one table.
 struct Copy<'a> {
     target: &'a Connection,
-    /// Of the new file.
+    /// The new file, for errors.
     path: &'a Path,
     parts: &'a [PathBuf],
     table: (&'static str, &'static str),
@@ -222,7 +221,7 @@ impl Copy<'_> {
         id.map_err(|e| Error::sqlite(&self.parts[part].join(FILE_NAME), e))
     }
 
-    /// `make` of every one of `items`, which are the parts' in their order.
+    /// Calls `make` on `items`, one for each part in order.
     fn of_parts<I: IntoIterator, T>(
         &self,
         items: I,
@@ -235,11 +234,12 @@ impl Copy<'_> {
     }
 }
 
-/// Looks at ids as they come: each once, and no root left out.
+/// Checks the ids of nodes as they come: each once, and no root left out.
 #[derive(Default)]
 struct Order {
     last: Option<(i64, usize)>,
-    roots: i64,
+    /// Roots so far: the largest number of a seed, from 1.
+    roots: u64,
 }
 
 impl Order {
@@ -249,11 +249,11 @@ impl Order {
             return Err(Error::Overlap { id: last as u64, parts });
         }
         self.last = Some((id, part));
-        let root = id / super::node_id(0, 0, 0) as i64;
-        if root > self.roots + 1 {
-            return Err(Error::Gap { root: self.roots as u64 + 1 });
+        let roots = NodeId::parse(id as u64).map_or(0, |id| id.root_index as u64 + 1);
+        if roots > self.roots + 1 {
+            return Err(Error::Gap { root: self.roots + 1 });
         }
-        self.roots = self.roots.max(root);
+        self.roots = self.roots.max(roots);
         Ok(())
     }
 }

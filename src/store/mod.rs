@@ -1,13 +1,14 @@
-//! The run journal: `RUN/run.db`, the only truth about what happened to every instruction.
+//! The run journal: `RUN/run.db`, which says what happened to every instruction.
 //!
 //! In the flow: `evolve` writes units of work into it and resumes from it; `dataset` and `cli` read it.
-//! Everything else in a run directory (export, report) can be made again from this file.
+//! Everything else in a run directory (export, report) can be made again from this file, so this one must be
+//! right.
 //!
 //! Durability: `SQLite` in WAL mode with `synchronous = FULL`, so a committed [`Unit`] survives `kill -9`
 //! *and* a power cut (`NORMAL` would lose the last commits with the power, and a resumed run would then
 //! contradict what was printed). A commit costs one fsync per chunk of generations, which take seconds.
-//! Locking is exclusive: one process per run directory, and a second one is told so instead of
-//! interleaving rows. A process that dies gives its lock back to the system.
+//! Locking is exclusive: one process per run directory. A second one gets an error instead of interleaving
+//! rows. The operating system releases the lock of a process that dies.
 //!
 //! **Invariant:** a row is a function of (model, prompts, config, seeds): no clock, no insertion order, no
 //! autoincrement. Ids come from [`node_id`].
@@ -16,7 +17,9 @@
 //! operator names are text to it.
 
 mod error;
+mod id;
 mod merge;
+mod pages;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -24,7 +27,9 @@ mod tests;
 mod write;
 
 pub use error::{Change, Error};
+pub use id::{MAX_ATTEMPTS, MAX_ROUNDS, NodeId, node_id};
 pub use merge::{Heading, Merged, merge};
+pub use pages::{KnownText, RoundCount};
 pub use read::{FunnelRow, History, TokenTotals, TrainingRow};
 pub use write::Unit;
 
@@ -35,32 +40,13 @@ use std::path::{Path, PathBuf};
 /// File name of the journal within a run directory.
 pub const FILE_NAME: &str = "run.db";
 
-/// Attempts that one root can have in one round: attempt numbers are below this (see [`node_id`]).
-pub const MAX_ATTEMPTS: u32 = 100;
-/// Rounds that a run can have, the seeds' round 0 included.
-pub const MAX_ROUNDS: u32 = 100;
-
-/// The id of what became of seed number `root_index` (0-based) in `round` at `attempt`: decimal digits
-/// `root_index + 1 | round (2) | attempt (2)`, so that a reader sees where a node belongs: `420100` is
-/// seed 42 in round 1. A seed is round 0, attempt 0; its id is the `root_id` of all its descendants.
-///
-/// Within a root, ids grow with the round and then with the attempt.
-///
-/// # Panics
-/// If `round` or `attempt` is not below its limit: the caller checks its configuration.
-pub fn node_id(root_index: usize, round: u32, attempt: u32) -> u64 {
-    assert!(round < MAX_ROUNDS, "round {round}, limit {MAX_ROUNDS}");
-    assert!(attempt < MAX_ATTEMPTS, "attempt {attempt}, limit {MAX_ATTEMPTS}");
-    (root_index as u64 + 1) * 10_000 + u64::from(round) * 100 + u64::from(attempt)
-}
-
 /// How far a node has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Generated, passed the rules that need no model. A seed starts here.
+    /// Passed the rules that need no model. A seed starts here.
     Evolved,
-    /// Passed the judge; waits for its answer.
+    /// Passed the judge; has no answer yet.
     Judged,
     /// Has an answer that passed every rule: it is exported, and the next round evolves it.
     Kept,
@@ -84,12 +70,12 @@ impl Status {
     }
 }
 
-/// How a text was generated: enough to generate it again.
+/// How a text was generated, in enough detail to generate it again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generation {
     /// BLAKE3 of the prompt that the model saw, 32 hexadecimal digits.
     pub prompt_hash: String,
-    /// How tokens were drawn.
+    /// How tokens were sampled.
     pub sampling: Sampling,
     /// Key of the noise (see `rng::uniform`).
     pub key: u64,
@@ -97,7 +83,7 @@ pub struct Generation {
     pub prompt_tokens: usize,
     /// Tokens generated.
     pub completion_tokens: usize,
-    /// Why it ended.
+    /// Why generation ended.
     pub finish_reason: FinishReason,
 }
 
@@ -130,7 +116,7 @@ pub struct Node {
     pub status: Status,
     /// Name of the rule that eliminated it: present exactly when `status` is [`Status::Eliminated`].
     pub reason: Option<String>,
-    /// What its answer has to meet, as far as code can check it: a JSON array, whose items mean nothing here.
+    /// What its answer has to meet, as far as code can check it. The items mean nothing to the journal.
     pub constraints: Vec<serde_json::Value>,
 }
 
@@ -150,7 +136,7 @@ pub struct Answer {
 pub struct Verdict {
     /// Name of the rule; a node has at most one verdict per rule.
     pub rule: String,
-    /// Whether the node may live on.
+    /// Whether the node may stay.
     pub passed: bool,
     /// What the rule saw: the leaked words, the log-probabilities in both orders.
     pub detail: serde_json::Value,
@@ -182,7 +168,7 @@ impl Store {
     /// calls compare.
     ///
     /// # Errors
-    /// [`Error::Changed`] names every entry that is not what the journal was begun with.
+    /// [`Error::Changed`] names every entry that differs from what the journal was started with.
     pub fn bind(&mut self, fingerprint: &[(String, String)]) -> Result<(), Error> {
         if self.fingerprint()?.is_empty() {
             let unit = self.begin()?;
@@ -194,7 +180,7 @@ impl Store {
         self.compare(fingerprint)
     }
 
-    /// The second half of [`Self::bind`]: compares, and writes nothing. A journal that is not bound yet fits.
+    /// As [`Self::bind`], but writes nothing. A journal that is not bound yet fits.
     ///
     /// # Errors
     /// As [`Self::bind`].

@@ -1,4 +1,8 @@
-//! Reading: nodes, lineage, the funnel, what is exported. Every list has a defined order.
+//! Reading: nodes, lineage, the funnel, what is exported.
+//!
+//! In the flow: `dataset`, `report` and the commands read here; `evolve` mostly reads `pages`.
+//!
+//! **Invariant:** every list has a defined order.
 
 use super::write::finish_reason_name;
 use super::{Answer, Error, Generation, Node, Status, Store, Verdict, schema};
@@ -29,14 +33,14 @@ pub struct TrainingRow {
     pub output: String,
 }
 
-/// Everything that is known about one node.
+/// A node with its verdicts and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// The node.
     pub node: Node,
-    /// What the rules said, by rule name.
+    /// What the rules said, ordered by rule name.
     pub verdicts: Vec<Verdict>,
-    /// Its answer, if it came that far.
+    /// Its answer, if it has one.
     pub answer: Option<Answer>,
 }
 
@@ -51,9 +55,11 @@ pub struct TokenTotals {
     pub answer_tokens: u64,
 }
 
-const NODE: &str =
+/// Every column of a node, as `RawNode::read` expects them.
+pub(super) const NODE: &str =
     "SELECT id, parent_id, root_id, round, attempt, operator, instruction, input, skill, difficulty,
-    prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason, status, reason, constraints FROM nodes";
+    prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason, status, reason, constraints
+    FROM nodes";
 
 impl Store {
     /// An entry of `meta`.
@@ -67,13 +73,14 @@ impl Store {
             .map_err(|e| Error::sqlite(&self.path, e))
     }
 
-    /// What the run was begun with, by name; empty before [`Store::bind`].
+    /// What the run was started with, by name; empty before [`Store::bind`].
     ///
     /// # Errors
     /// [`Error::Sqlite`].
     pub fn fingerprint(&self) -> Result<Vec<(String, String)>, Error> {
         self.rows(
-            "SELECT substr(key, length(?1) + 1), value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key",
+            "SELECT substr(key, length(?1) + 1), value FROM meta
+             WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key",
             [schema::FINGERPRINT],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -95,18 +102,6 @@ impl Store {
         self.nodes(&format!("{NODE} WHERE round = ?1 AND attempt = ?2 ORDER BY id"), [round, attempt])
     }
 
-    /// The pool as it stands before `round`: for each root its newest kept node, else the seed itself
-    /// (whatever became of its answer). By root.
-    ///
-    /// # Errors
-    /// [`Error::Sqlite`] or [`Error::BadCell`].
-    pub fn pool(&self, round: u32) -> Result<Vec<Node>, Error> {
-        // Ids grow with the round within a root (see `node_id`), so the largest is the newest.
-        let newest =
-            "SELECT max(id) FROM nodes WHERE round < ?1 AND (round = 0 OR status = 'kept') GROUP BY root_id";
-        self.nodes(&format!("{NODE} WHERE id IN ({newest}) ORDER BY root_id"), [round])
-    }
-
     /// Seeds and evolved instructions that were kept, each with its answer, by id.
     ///
     /// # Errors
@@ -121,7 +116,7 @@ impl Store {
             .collect()
     }
 
-    /// What was eliminated, by id.
+    /// The eliminated nodes, by id.
     ///
     /// # Errors
     /// [`Error::Sqlite`] or [`Error::BadCell`].
@@ -129,7 +124,7 @@ impl Store {
         self.nodes(&format!("{NODE} WHERE status = 'eliminated' ORDER BY id"), [])
     }
 
-    /// Everything that came of the seed `root_id`, by id.
+    /// The seed `root_id` and all its descendants, by id.
     ///
     /// # Errors
     /// [`Error::Sqlite`] or [`Error::BadCell`].
@@ -142,7 +137,7 @@ impl Store {
             .collect()
     }
 
-    /// The way from the seed to the node `id`, both included; empty if there is no such node.
+    /// The nodes from the seed to the node `id`, both included; empty if there is no such node.
     ///
     /// # Errors
     /// [`Error::Sqlite`] or [`Error::BadCell`].
@@ -151,7 +146,7 @@ impl Store {
         let mut next = Some(id);
         while let Some(id) = next {
             let Some(node) = self.node(id)? else { break };
-            // A parent's id is smaller, so that a damaged file cannot send us round in circles.
+            // A parent's id is smaller. Insisting on it ends the loop in a damaged file too.
             next = node.parent_id.filter(|&parent| parent < id);
             way.push(History { verdicts: self.verdicts(id)?, answer: self.answer(id)?, node });
         }
@@ -184,8 +179,8 @@ impl Store {
     pub fn answer(&self, node_id: u64) -> Result<Option<Answer>, Error> {
         let row = self
             .rows(
-                "SELECT text, prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason, sample
-                 FROM answers WHERE node_id = ?1",
+                "SELECT text, prompt_hash, sampling, key, prompt_tokens, completion_tokens, finish_reason,
+                 sample FROM answers WHERE node_id = ?1",
                 [node_id as i64],
                 |row| Ok((row.get::<_, String>(0)?, RawGeneration::read(row, 1)?, row.get(7)?)),
             )?
@@ -237,11 +232,11 @@ impl Store {
         })
     }
 
-    fn nodes(&self, sql: &str, values: impl Params) -> Result<Vec<Node>, Error> {
+    pub(super) fn nodes(&self, sql: &str, values: impl Params) -> Result<Vec<Node>, Error> {
         self.rows(sql, values, RawNode::read)?.into_iter().map(|raw| self.finish_node(raw)).collect()
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         sql: &str,
         values: impl Params,
@@ -281,7 +276,7 @@ impl Store {
         })
     }
 
-    fn bad_cell(&self, id: u64, column: &'static str, value: String) -> Error {
+    pub(super) fn bad_cell(&self, id: u64, column: &'static str, value: String) -> Error {
         Error::BadCell { path: self.path.clone(), id, column, value }
     }
 }

@@ -1,4 +1,5 @@
-//! Making and opening a journal: the tables, the two numbers that mark the file as ours, the refusals.
+//! Creating and opening a journal: the tables, the two numbers that mark the file as ours, and when a file or
+//! a directory is refused.
 //!
 //! **Invariant:** nothing is written into a directory or file before it is known to be ours or empty.
 
@@ -11,8 +12,7 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x4556_4F4C;
 /// `PRAGMA user_version`: raised whenever [`TABLES`] changes.
 pub(super) const SCHEMA_VERSION: i64 = 2;
-/// How long to wait for a process that is just ending, or one that looks at the run (`evol status` reads it
-/// once).
+/// How long to wait for a process that is just ending, or for a short reader such as `evol status`.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Prefix of the entries in `meta` that [`Store::bind`] compares.
 pub(super) const FINGERPRINT: &str = "fingerprint.";
@@ -74,7 +74,7 @@ ALTER TABLE answers ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;
 ";
 
 impl Store {
-    /// Makes a journal in `dir`, which is created if absent and must otherwise be empty.
+    /// Creates a journal in `dir`, which is created if absent and must otherwise be empty.
     ///
     /// # Errors
     /// [`Error::Exists`] if there is a run already, [`Error::NotARun`] if the directory holds anything
@@ -87,7 +87,7 @@ impl Store {
         }
         std::fs::create_dir_all(dir).map_err(directory)?;
         for entry in std::fs::read_dir(dir).map_err(directory)? {
-            // A creation that was cut short leaves the journal and its `-wal`; both are taken over.
+            // An interrupted creation leaves the journal and its `-wal` file, which are reused.
             if !entry.map_err(directory)?.file_name().to_string_lossy().starts_with(FILE_NAME) {
                 return Err(Error::NotARun { dir: dir.to_owned() });
             }
@@ -109,7 +109,7 @@ impl Store {
             let dir = dir.to_owned();
             return Err(if empty { Error::Missing { dir } } else { Error::NotARun { dir } });
         }
-        // Asked before anything that writes: `connect` turns WAL on, which changes the file's header.
+        // Checked before anything that writes: `connect` turns WAL on, which changes the file's header.
         let (application_id, version) = marks(&path)?;
         if application_id != APPLICATION_ID {
             let found = if is_unfinished(&path)? {
@@ -152,7 +152,8 @@ fn connect(path: &Path, create: OpenFlags) -> Result<Connection, Error> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(fail)?;
-    // A write takes the lock, which is then held to the end: a second process fails here, not midway.
+    // A write takes the lock, which is then held until the connection closes. So a second process fails here,
+    // not midway.
     connection.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(fail)?;
     Ok(connection)
 }
@@ -182,7 +183,7 @@ fn marks(path: &Path) -> Result<(i64, i64), Error> {
     })
 }
 
-/// Whether `path` is what a creation that was cut short leaves: a database without marks and tables.
+/// Whether `path` is what an interrupted creation leaves: a database without marks and tables.
 fn is_unfinished(path: &Path) -> Result<bool, Error> {
     let tables = read_only(path, |connection| {
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))

@@ -43,7 +43,7 @@ fn seed(root_index: usize) -> Node {
 }
 
 fn child(parent: &Node, round: u32) -> Node {
-    let root_index = (parent.root_id / 10_000 - 1) as usize;
+    let root_index = NodeId::parse(parent.root_id).unwrap().root_index;
     Node {
         id: node_id(root_index, round, 0),
         parent_id: Some(parent.id),
@@ -68,12 +68,6 @@ fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create(dir.path()).unwrap();
     (dir, store)
-}
-
-#[test]
-fn ids_can_be_read_and_are_ordered_within_a_root() {
-    assert_eq!(node_id(41, 1, 0), 420_100);
-    assert!(node_id(0, 1, 99) < node_id(0, 2, 0) && node_id(0, 99, 99) < node_id(1, 0, 0));
 }
 
 #[test]
@@ -117,17 +111,24 @@ fn an_uncommitted_unit_leaves_no_trace() {
 }
 
 #[test]
-fn the_pool_holds_the_newest_kept_node_of_each_root() {
+fn the_newest_kept_node_of_each_root_is_evolved() {
     let (_dir, mut store) = store();
     let (a, b) =
         (seed(0), Node { status: Status::Eliminated, reason: Some("refused".to_owned()), ..seed(1) });
     let a1 = Node { status: Status::Kept, ..child(&a, 1) };
     let a2 = Node { status: Status::Eliminated, reason: Some("copied".to_owned()), ..child(&a1, 2) };
     insert(&mut store, &[&a, &b, &a1, &a2]);
-    let ids = |round| store.pool(round).unwrap().iter().map(|n| n.id).collect::<Vec<_>>();
-    assert_eq!(ids(1), [a.id, b.id]);
-    assert_eq!(ids(2), [a1.id, b.id]);
-    assert_eq!(ids(3), [a1.id, b.id]);
+    let page = |round, attempt, after, limit| {
+        let page = store.parents_page(round, attempt, after, limit).unwrap();
+        page.iter().map(|node| node.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(1, 0, 0, 9), [a.id, b.id]);
+    assert_eq!(page(2, 0, 0, 9), [a1.id, b.id]);
+    assert_eq!(page(3, 0, 0, 9), [a1.id, b.id]);
+    // A further attempt leaves out the roots that have a kept node in this round.
+    assert_eq!(page(1, 1, 0, 9), [b.id]);
+    assert_eq!(page(2, 1, 0, 9), [a1.id, b.id]);
+    assert_eq!((page(2, 0, 0, 1), page(2, 0, a.id, 9)), (vec![a1.id], vec![b.id]));
     let funnel = store.funnel().unwrap();
     assert_eq!(funnel.iter().map(|row| row.count).sum::<u64>(), 4);
     assert_eq!(funnel[0].reason.as_deref(), Some("refused"));
@@ -288,4 +289,59 @@ fn parts_are_merged_in_order_and_overlaps_and_gaps_are_refused() {
     std::fs::write(foreign.path().join("thesis.tex"), "").unwrap();
     let error = merge(foreign.path(), &paths(&[&even, &odd]), &heading, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::NotARun { .. }), "{error}");
+}
+
+#[test]
+fn pages_and_counts_of_a_round_are_what_whole_lists_would_be() {
+    let (_dir, mut store) = store();
+    let seeds: Vec<Node> = (0..7).map(seed).collect();
+    let child_of = |seed: &Node, attempt: u32, status, reason: Option<&str>| {
+        let id = NodeId { attempt, ..NodeId::parse(child(seed, 1).id).unwrap() };
+        Node { id: id.number(), attempt, status, reason: reason.map(str::to_owned), ..child(seed, 1) }
+    };
+    let mut children = Vec::new();
+    for (index, seed) in seeds.iter().enumerate() {
+        if index % 3 == 0 {
+            children.push(child_of(seed, 0, Status::Eliminated, Some("copied")));
+            children.push(child_of(seed, 1, Status::Kept, None));
+        } else {
+            children.push(child_of(seed, 0, Status::Kept, None));
+        }
+    }
+    insert(&mut store, &seeds.iter().chain(&children).collect::<Vec<_>>());
+    let whole = store.attempts(1, 0).unwrap();
+    let mut paged: Vec<Node> = Vec::new();
+    loop {
+        let page = store.attempt_page(1, 0, paged.last().map_or(0, |node| node.id), 2).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!((paged.len(), paged), (7, whole));
+    let kept = |attempt, after, limit| -> Vec<u64> {
+        let page = store.kept_page(1, attempt, after, limit).unwrap();
+        page.iter().map(|node| node.id).collect()
+    };
+    assert_eq!(kept(0, 0, 9), [20_100, 30_100, 50_100, 60_100]);
+    assert_eq!((kept(0, 30_100, 1), kept(1, 10_101, 9)), (vec![50_100], vec![40_101, 70_101]));
+    let count = |attempt, status, reason: Option<&str>, count, first_id| RoundCount {
+        attempt,
+        status,
+        reason: reason.map(str::to_owned),
+        count,
+        first_id,
+    };
+    let expected = [
+        count(0, Status::Eliminated, Some("copied"), 3, 10_100),
+        count(0, Status::Kept, None, 4, 20_100),
+        count(1, Status::Kept, None, 3, 10_101),
+    ];
+    assert_eq!(store.round_counts(1).unwrap(), expected);
+    let known = store.known_texts(seeds[3].id).unwrap();
+    assert_eq!(known.iter().map(|text| text.id).collect::<Vec<_>>(), [40_000, 40_100, 40_101]);
+    assert_eq!(known[1].reason.as_deref(), Some("copied"));
+    assert_eq!(store.first_eliminated(1, "copied").unwrap().unwrap().id, 10_100);
+    assert_eq!(store.first_eliminated(1, "looping").unwrap(), None);
+    assert!(store.has_node(40_101).unwrap() && !store.has_node(50_101).unwrap());
 }

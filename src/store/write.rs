@@ -1,4 +1,8 @@
 //! Writing: a unit of work is one transaction.
+//!
+//! In the flow: `evolve` writes a chunk as one unit.
+//!
+//! **Invariant:** rows become visible and durable at commit, all together or not at all.
 
 use super::{Answer, Error, Generation, Node, Status, Verdict};
 use crate::llm::FinishReason;
@@ -21,13 +25,13 @@ impl<'a> Unit<'a> {
     /// Makes the rows durable.
     ///
     /// # Errors
-    /// [`Error::Sqlite`] if the disk refuses; nothing was written then.
+    /// [`Error::Sqlite`] if the disk refuses. Then nothing is written.
     pub fn commit(self) -> Result<(), Error> {
         let path = self.path;
         self.transaction.commit().map_err(|e| Error::sqlite(path, e))
     }
 
-    /// Writes an entry of `meta`, over an earlier one.
+    /// Writes an entry of `meta`, and replaces an earlier one.
     ///
     /// # Errors
     /// [`Error::Sqlite`].
@@ -38,7 +42,7 @@ impl<'a> Unit<'a> {
     /// Adds a node.
     ///
     /// # Errors
-    /// [`Error::Sqlite`], also when the node is there already or its parent is not.
+    /// [`Error::Sqlite`], also when the node exists already or its parent does not.
     pub fn insert_node(&self, node: &Node) -> Result<(), Error> {
         let generation = node.generation.as_ref().map(GenerationColumns::new);
         let generation = generation.as_ref();
@@ -70,7 +74,7 @@ impl<'a> Unit<'a> {
         )
     }
 
-    /// Moves a node on. `reason` is given exactly when `status` is [`Status::Eliminated`].
+    /// Sets the status of a node. `reason` is given exactly when `status` is [`Status::Eliminated`].
     ///
     /// # Errors
     /// [`Error::Sqlite`].
@@ -81,7 +85,7 @@ impl<'a> Unit<'a> {
         )
     }
 
-    /// Says how hard a node's instruction is, 1 to 10.
+    /// Sets how hard a node's instruction is, 1 to 10.
     ///
     /// # Errors
     /// [`Error::Sqlite`].
@@ -89,7 +93,7 @@ impl<'a> Unit<'a> {
         self.execute("UPDATE nodes SET difficulty = ?2 WHERE id = ?1", params![id as i64, difficulty])
     }
 
-    /// Adds what a rule said.
+    /// Adds what a rule said about a node.
     ///
     /// # Errors
     /// [`Error::Sqlite`], also when the node has a verdict of this rule already.
@@ -131,7 +135,7 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// A [`Generation`] as it lies in a row.
+/// A [`Generation`] as columns of a row.
 struct GenerationColumns<'a> {
     prompt_hash: &'a str,
     sampling: String,
@@ -154,7 +158,7 @@ impl<'a> GenerationColumns<'a> {
     }
 }
 
-/// The word in the journal (the same as in JSON).
+/// The word in the journal, which is the same as in JSON.
 pub(super) fn finish_reason_name(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",

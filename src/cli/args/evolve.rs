@@ -11,14 +11,11 @@ const FROM_CONFIG: [&str; 7] =
 
 /// A run directory with evolved, filtered and answered instructions, from seeds and a model
 ///
-/// In every round each instruction of the pool is evolved by an operator drawn at random. Five have the model
-/// make it harder (`add_constraints`, `deepening`, `concretizing`, `increase_reasoning`, `complicate_input`),
-/// one has it make a rarer one of the same kind (`mutation`). Three add constraints that code can check:
-/// `verifiable_constraints` samples answers until one meets them, `derived_constraints` answers first and
-/// states what the answer meets, `imposed_constraints` answers first and has code give the answer the form
-/// that is asked for. What fails a rule or a guard is eliminated, with its reason, and its parent is tried
-/// again. Survivors are answered. Everything is in `RUN/run.db`; the same command goes on with an unfinished
-/// run.
+/// In every round each instruction of the pool is evolved by an operator drawn at random (see `--operators`).
+/// In depth, the model makes it harder; in breadth, it makes a rarer one of the same kind; by code,
+/// constraints are added that code can check. What fails a rule or a guard is eliminated, with its reason,
+/// and its parent is tried again. Survivors are answered. Everything is in `RUN/run.db`; the same command
+/// resumes an unfinished run.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -146,8 +143,10 @@ pub(crate) struct EvolveSettings {
     /// Constraints that one step adds, at most [default: 2, or 3 for a large model]
     #[arg(long, value_name = "N")]
     pub(crate) max_constraints: Option<usize>,
-    /// Operators to draw from, as NAME or NAME=WEIGHT, separated by commas [default: the profile's]
+    /// Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that is not named has weight 0
+    /// [default: the profile's]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_weight)]
+    #[arg(long_help = operators_help())]
     pub(crate) operators: Vec<(Operator, f64)>,
     /// Which prompts
     #[arg(long, value_enum, default_value_t = StyleArg::Auto)]
@@ -198,9 +197,7 @@ impl EvolveSettings {
             ..EvolveConfig::default()
         };
         if !self.operators.is_empty() {
-            let mut weights = OperatorWeights::NONE;
-            self.operators.iter().for_each(|&(operator, weight)| weights.set(operator, weight));
-            config.operators = Some(weights);
+            config.operators = Some(OperatorWeights::new(self.operators.iter().copied()));
         }
         config.judge.pairs = self.judge_pairs;
         config.sampling.temperature = self.temperature;
@@ -212,6 +209,18 @@ impl EvolveSettings {
     }
 }
 
+/// What `--help` says about `--operators`: the list of them comes from their table.
+fn operators_help() -> String {
+    let mut help =
+        "Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that is not named has \
+                    weight 0 [default: the profile's]\n\nOperators:"
+            .to_owned();
+    for operator in Operator::ALL {
+        help += &format!("\n- {}: {}", operator.name(), operator.about());
+    }
+    help
+}
+
 /// `deepening` or `deepening=2`.
 fn parse_weight(text: &str) -> Result<(Operator, f64), String> {
     let (name, weight) = text.split_once('=').unwrap_or((text, "1"));
@@ -220,4 +229,30 @@ fn parse_weight(text: &str) -> Result<(Operator, f64), String> {
         Operator::parse(name).ok_or_else(|| format!("no operator `{name}`, expected one of: {}", names()))?;
     let weight: f64 = weight.parse().map_err(|_| format!("the weight `{weight}` is not a number"))?;
     Ok((operator, weight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: EvolveSettings,
+    }
+
+    #[test]
+    fn operators_mean_the_same_as_a_flag_and_in_a_file() {
+        let typed = |arguments: &[&str]| {
+            Typed::try_parse_from([&["evol"], arguments].concat()).unwrap().settings.config(0)
+        };
+        let file = |text: &str| toml::from_str::<EvolveConfig>(text).unwrap();
+        let flag = typed(&["--operators", "mutation,deepening=2"]);
+        assert_eq!(flag, file("operators = { mutation = 1, deepening = 2 }"));
+        assert_eq!(flag, file("[operators]\ndeepening = 2.0\nmutation = 1.0\nconcretizing = 0"));
+        assert_eq!(typed(&[]), file(""));
+        // What is stored with a run means the same when it is read again.
+        assert_eq!(file(&toml::to_string(&flag).unwrap()), flag);
+    }
 }

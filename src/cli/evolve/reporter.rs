@@ -39,7 +39,7 @@ impl<'a> Reporter<'a> {
     pub(super) fn event(&self, event: &Event) {
         let mut state = self.state();
         match event {
-            Event::Begun { style, seeds, shard } => {
+            Event::Started { style, seeds, shard } => {
                 let part = if *shard == Shard::WHOLE { String::new() } else { format!(" of shard {shard}") };
                 state.progress.say(&format!("evolving {seeds} seeds{part}, prompt style {}", style.name()));
             }

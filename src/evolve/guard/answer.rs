@@ -1,4 +1,8 @@
-//! What the guards on answers look at.
+//! The guards on answers.
+//!
+//! In the flow: functions of the rows of `GUARDS`.
+//!
+//! **Invariant:** pure functions of the case and the limit.
 
 use super::Case;
 use super::child::{differ_in_language, phrase, whole};
@@ -11,7 +15,7 @@ pub(super) fn boilerplate(case: &Case<'_>, _limit: f64) -> Option<Value> {
     Some(json!({ "phrase": found }))
 }
 
-/// Beginnings after which a model that asks back ends with a question.
+/// Starts of answers in which a model asks back and ends with a question.
 const ACKNOWLEDGES: [&str; 7] =
     ["sure", "understood", "thank you", "of course", "certainly", "okay", "got it"];
 
@@ -37,7 +41,7 @@ pub(super) fn looping(case: &Case<'_>, limit: f64) -> Option<Value> {
     loops.then(|| json!({ "repeated": share, "in_a_row": in_a_row, "same_lines": same_lines }))
 }
 
-/// Words and short rows of words, one behind the other: refrains have three or four.
+/// Times that words and short rows of words may follow themselves: refrains have three or four.
 const MOST_IN_A_ROW: usize = 5;
 /// A refrain comes back three or four times.
 const MOST_SAME_LINES: usize = 4;
@@ -56,7 +60,7 @@ pub(super) fn echoes(case: &Case<'_>, limit: f64) -> Option<Value> {
     (share > limit && material <= share / 2.0).then(|| json!({ "in_order": share }))
 }
 
-/// Words below which an answer that stands in its instruction is a choice from it.
+/// Words below which an answer that the instruction contains is a choice from it.
 const SHORTEST_ECHO: usize = 6;
 
 /// Names of languages, and words that ask for one.

@@ -1,4 +1,8 @@
-//! What the guards on children look at.
+//! The guards on children.
+//!
+//! In the flow: functions of the rows of `GUARDS`.
+//!
+//! **Invariant:** pure functions of the case and the limit.
 
 use super::measure::{self, content};
 use super::request::{asks, is_unmarked_question, sentences};
@@ -7,7 +11,7 @@ use crate::constraint::{self, Language};
 use crate::evolve::text::{has_phrase, normalise, words};
 use serde_json::{Value, json};
 
-/// A phrase of `phrases` that `text` has and `allowed` has not.
+/// A phrase of `phrases` that `text` has and `allowed` lacks.
 pub(super) fn phrase<'p>(phrases: &[&'p str], text: &str, allowed: &str) -> Option<&'p str> {
     let plain = |text: &str| text.to_lowercase().replace('\u{2019}', "'");
     let (text, allowed) = (plain(text), plain(allowed));
@@ -75,7 +79,7 @@ pub(super) fn not_a_request(case: &Case<'_>, _limit: f64) -> Option<Value> {
     }
 }
 
-/// Labels behind which an answer stands.
+/// Labels that come before an answer.
 const ANSWER_LABELS: [&str; 10] = [
     "answer:",
     "answers:",
@@ -89,7 +93,7 @@ const ANSWER_LABELS: [&str; 10] = [
     "the correct answer",
 ];
 
-/// Ways in which a statement behind a question answers it.
+/// Starts of statements that answer the question before them.
 const STATEMENTS: [&str; 14] = [
     "it is",
     "it's",
@@ -180,7 +184,7 @@ pub(super) fn over_escalated(case: &Case<'_>, limit: f64) -> Option<Value> {
     let length = |task: Task<'_>| words(task.instruction).len();
     let (before, after) = (length(case.parent), length(case.child));
     // Constraints are limited by their number: some quote the whole task.
-    let counts = !case.operator.is_by_code() && !case.operator.is_in_breadth();
+    let counts = case.operator.is_some_and(|by| !by.is_by_code() && !by.is_in_breadth());
     let too_long = after as f64 > before as f64 + limit
         || (before >= FACTOR_FROM && after as f64 > LONGEST_FACTOR * before as f64);
     let too_long = counts && too_long;
@@ -227,7 +231,7 @@ const MATERIAL: [&str; 34] = [
     "input",
 ];
 
-/// What points at it.
+/// Words that point at it.
 const POINTERS: [&str; 10] =
     ["following", "given", "below", "above", "attached", "provided", "previous", "this", "these", "that"];
 

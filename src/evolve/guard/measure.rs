@@ -1,4 +1,6 @@
-//! What the guards measure of texts: words that carry meaning, what repeats, what was lost.
+//! Measures of texts: words that carry meaning, repetition, overlap.
+//!
+//! In the flow: used by the guards.
 //!
 //! **Invariant:** pure functions of their arguments; any UTF-8 is fine.
 
@@ -48,12 +50,12 @@ fn stem(word: &str) -> String {
     stemmed
 }
 
-/// Share of `of` that is in `kept`; 1 of nothing.
+/// Share of `of` that is in `kept`; 1 if `of` is empty.
 pub(super) fn recall(of: &BTreeSet<String>, kept: &BTreeSet<String>) -> f64 {
     if of.is_empty() { 1.0 } else { of.intersection(kept).count() as f64 / of.len() as f64 }
 }
 
-/// Size of the intersection over size of the union; 0 of two that are empty.
+/// Size of the intersection over size of the union; 0 if both are empty.
 pub(super) fn jaccard(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
     let union = a.union(b).count();
     if union == 0 { 0.0 } else { a.intersection(b).count() as f64 / union as f64 }
@@ -98,7 +100,7 @@ fn common_subsequence(a: &[String], b: &[String]) -> usize {
     row[b.len()]
 }
 
-/// Words beyond which texts are cut before they are compared: the comparison is quadratic.
+/// Words of a text that are compared, at most: the comparison is quadratic.
 const MOST_COMPARED: usize = 600;
 
 /// Share of the words of `text` that stand in `other` in the same order: ROUGE-L's precision (Lin 2004).

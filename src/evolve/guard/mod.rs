@@ -1,11 +1,11 @@
 //! Guards: what must not be in the data, each with a name, a limit and the evidence for the limit.
 //!
-//! In the flow: `eliminate` asks them of children and of answers; `evol check` asks them again of what was
-//! exported. [`GUARDS`] is the whole of it, one line of a table each; `child`, `answer` and `request` hold
-//! what the lines look with, `measure` what they count.
+//! In the flow: `eliminate` asks them about children and answers; `evol check` asks them again about an
+//! export. [`GUARDS`] is the table, a row for each guard; `child`, `answer` and `request` hold the functions
+//! of the rows, `measure` what these count.
 //!
 //! Small models break evolution in known ways: they answer the task instead of rewriting it, lose its
-//! numbers, change the subject, go round in circles. A guard finds one of these by looking, without a model.
+//! numbers, change the subject, repeat themselves. A guard finds one of these faults without a model.
 //! The limits were set on real children of `SmolLM2-135M-Instruct`, read one by one
 //! (`tests/data/children.jsonl`, where precision and recall are measured by a test), and on seeds, which must
 //! pass.
@@ -34,43 +34,45 @@ pub(super) struct Task<'t> {
     pub(super) input: &'t str,
 }
 
-/// What a guard looks at.
+/// The texts that a guard looks at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case<'t> {
     pub(super) words: &'t Words,
-    pub(super) operator: Operator,
+    /// What made the child; `None` for a seed, which only answer guards look at.
+    pub(super) operator: Option<Operator>,
     pub(super) parent: Task<'t>,
     pub(super) child: Task<'t>,
-    /// Those of the child, its parent's included.
+    /// The child's constraints, its parent's included.
     pub(super) constraints: &'t [Constraint],
     /// Empty for guards on children.
     pub(super) answer: &'t str,
 }
 
-/// What a guard looks at.
+/// Which texts a guard is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum On {
     /// The child beside its parent, whoever made it.
     Any,
     /// The child of an operator that has a model rewrite. What code adds to a parent has none of a model's
-    /// faults, and the parent's own are not its.
+    /// faults, and the child is not blamed for those of its parent.
     Child,
-    /// Of these those in depth.
+    /// As [`On::Child`], of an operator in depth.
     Depth,
-    /// Of these those in breadth.
+    /// As [`On::Child`], of an operator in breadth.
     Breadth,
     /// The answer beside its instruction.
     Answer,
 }
 
 impl On {
-    /// Whether it is asked about what that operator made.
-    fn concerns(self, operator: Operator) -> bool {
+    /// Whether the guard looks at what that operator made; `None` for a seed.
+    fn concerns(self, operator: Option<Operator>) -> bool {
+        let rewritten = operator.filter(|operator| !operator.is_by_code());
         match self {
             Self::Any | Self::Answer => true,
-            Self::Child => !operator.is_by_code(),
-            Self::Depth => !operator.is_by_code() && !operator.is_in_breadth(),
-            Self::Breadth => operator.is_in_breadth(),
+            Self::Child => rewritten.is_some(),
+            Self::Depth => rewritten.is_some_and(|operator| !operator.is_in_breadth()),
+            Self::Breadth => rewritten.is_some_and(Operator::is_in_breadth),
         }
     }
 
@@ -87,7 +89,7 @@ impl On {
 
 /// One guard.
 pub(super) struct Guard {
-    /// Its name, and that of the outcome.
+    /// The reason for which it eliminates; its name is the guard's.
     pub(super) reason: Reason,
     pub(super) on: On,
     /// What it objects to, where `{}` is the limit.
@@ -95,7 +97,7 @@ pub(super) struct Guard {
     pub(super) limit: f64,
     /// Where the limit comes from.
     pub(super) evidence: &'static str,
-    /// What it found, if it objects.
+    /// Returns what it found, if it objects.
     pub(super) look: fn(&Case<'_>, f64) -> Option<Value>,
 }
 
@@ -104,7 +106,8 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         reason: Reason::Boilerplate,
         on: On::Child,
-        objects_to: "a phrase with which models talk about themselves or refuse, which the parent does not have",
+        objects_to: "a phrase with which models talk about themselves or refuse, which the parent does not \
+                     have",
         limit: 0.0,
         evidence: "ports of WizardLM reject `as an ai`; none of 436 seeds has one of the phrases",
         look: child::boilerplate,
@@ -112,25 +115,29 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         reason: Reason::Looping,
         on: On::Child,
-        objects_to: "more than {} of the words in rows of three that stood in the text before, or a row of five twice, \
-                     or a word with a meaning three times in 30 words, where the parent does not repeat them",
+        objects_to: "more than {} of the words in rows of three that stood in the text before, or a row of \
+                     five twice, or a word with a meaning three times in 30 words, where the parent does \
+                     not repeat them",
         limit: 0.4,
-        evidence: "of 436 seeds none is above 0.22; the other two limits catch loops that were read and trip no seed",
+        evidence: "of 436 seeds none is above 0.22; the other two limits catch loops that were read and \
+                   trip no seed",
         look: child::looping,
     },
     Guard {
         reason: Reason::NotARequest,
         on: On::Child,
-        objects_to: "no question, no verb that asks for something, though the parent has one; or a question that ends as a \
-                     statement does",
+        objects_to: "no question, no verb that asks for something, though the parent has one; or a question \
+                     that ends as a statement does",
         limit: 0.0,
-        evidence: "the commonest fault of a 135M model: it answers or goes on; 98 % of the built-in seeds are recognised",
+        evidence: "the commonest fault of a 135M model: it answers or goes on; 98 % of the built-in seeds \
+                   are recognised",
         look: child::not_a_request,
     },
     Guard {
         reason: Reason::AnswerInInstruction,
         on: On::Child,
-        objects_to: "an answer behind the request: a label such as `Answer:` with text, or statements after a question",
+        objects_to: "an answer behind the request: a label such as `Answer:` with text, or statements after \
+                     a question",
         limit: 0.0,
         evidence: "WizardLM issue 8; none of 436 seeds has such a label",
         look: child::answer_in_instruction,
@@ -156,7 +163,8 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Depth,
         objects_to: "a number, a name, a quotation, a code span or material of the parent is missing",
         limit: 0.0,
-        evidence: "WizardLM's own rewriting rules demand that nothing of it goes; a harder task about other data is another",
+        evidence: "WizardLM's own rewriting rules demand that nothing of it goes; a harder task about other \
+                   data is another",
         look: child::lost_content,
     },
     Guard {
@@ -164,13 +172,15 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Depth,
         objects_to: "less than {} of the parent's words with a meaning are left",
         limit: 0.8,
-        evidence: "of all the children in depth below it that were read, one is a harder version of its parent",
+        evidence: "of all the children in depth below it that were read, one is a harder version of its \
+                   parent",
         look: child::drifted,
     },
     Guard {
         reason: Reason::NotNew,
         on: On::Breadth,
-        objects_to: "more than {} of the words with a meaning, taken together, are common to parent and child",
+        objects_to: "more than {} of the words with a meaning, taken together, are common to parent and \
+                     child",
         limit: 0.5,
         evidence: "no good child above it was read",
         look: child::not_new,
@@ -178,9 +188,11 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         reason: Reason::OverEscalated,
         on: On::Any,
-        objects_to: "more than {} words added, more than 3 times as long as a parent of 15 words, or over 4 constraints",
+        objects_to: "more than {} words added, more than 3 times as long as a parent of 15 words, or over 4 \
+                     constraints",
         limit: 60.0,
-        evidence: "the operators ask for 10 to 20 words; a code prompt grew from 14 to 325 tokens in 4 rounds elsewhere",
+        evidence: "the operators ask for 10 to 20 words; a code prompt grew from 14 to 325 tokens in 4 \
+                   rounds elsewhere",
         look: child::over_escalated,
     },
     Guard {
@@ -210,16 +222,18 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         reason: Reason::Unsuited,
         on: On::Any,
-        objects_to: "a constraint that does not go with the task: a fixed reply, code, or something that the task decides",
+        objects_to: "a constraint that does not go with the task: a fixed reply, code, or something that \
+                     the task decides",
         limit: 0.0,
-        evidence: "15 of 112 children with constraints that were read: three numbers or two paragraphs where the task was \
-                   `output true or false`, a translation or a query",
+        evidence: "15 of 112 children with constraints that were read: three numbers or two paragraphs \
+                   where the task was `output true or false`, a translation or a query",
         look: child::unsuited,
     },
     Guard {
         reason: Reason::AnswerBoilerplate,
         on: On::Answer,
-        objects_to: "a phrase with which models talk about themselves or refuse, which the instruction does not have",
+        objects_to: "a phrase with which models talk about themselves or refuse, which the instruction does \
+                     not have",
         limit: 0.0,
         evidence: "as for children",
         look: answer::boilerplate,
@@ -237,13 +251,15 @@ pub(super) const GUARDS: &[Guard] = &[
         on: On::Answer,
         objects_to: "more than {} of the words in rows of six that stood in the text before",
         limit: 0.4,
-        evidence: "of 1,212 answers of two runs 6 are above it, none above 0.5; of 175 answers that people wrote none is above 0.18",
+        evidence: "of 1,212 answers of two runs 6 are above it, none above 0.5; of 175 answers that people \
+                   wrote none is above 0.18",
         look: answer::looping,
     },
     Guard {
         reason: Reason::AnswerEchoes,
         on: On::Answer,
-        objects_to: "more than {} of the answer's words stand in the instruction in this order, and it is as long as it",
+        objects_to: "more than {} of the answer's words stand in the instruction in this order, and it is \
+                     as long as it",
         limit: 0.8,
         evidence: "a small model repeats the task; honest short answers that quote it are shorter than it",
         look: answer::echoes,
@@ -251,7 +267,8 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         reason: Reason::AnswerWrongLanguage,
         on: On::Answer,
-        objects_to: "an answer in another language than an instruction that names none, where it has at least {} letters",
+        objects_to: "an answer in another language than an instruction that names none, where it has at \
+                     least {} letters",
         limit: 40.0,
         evidence: "as for children",
         look: answer::wrong_language,
@@ -267,7 +284,7 @@ pub(super) const GUARDS: &[Guard] = &[
 ];
 
 impl Guard {
-    /// Asks it; `None`: no objection, or it does not concern the operator.
+    /// What the guard objects to; `None`: nothing, or it is not for children of this operator.
     pub(super) fn ask(&self, case: &Case<'_>) -> Option<Value> {
         if self.on.concerns(case.operator) { (self.look)(case, self.limit) } else { None }
     }
@@ -278,7 +295,7 @@ impl Guard {
     }
 }
 
-/// The first guard on children, or on answers, that objects, and to what.
+/// The first guard on children, or on answers, that objects, and what it found.
 pub(super) fn first_objection(case: &Case<'_>, on_answers: bool) -> Option<(Reason, Value)> {
     let mut asked = GUARDS.iter().filter(|guard| guard.is_on_answers() == on_answers);
     asked.find_map(|guard| Some((guard.reason, guard.ask(case)?)))
@@ -299,7 +316,7 @@ pub(super) fn hash() -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// The table in words, for the documentation: name, what it looks at, objection, evidence.
+/// The table as text, for the documentation: name, what it looks at, objection, evidence.
 pub(super) fn table() -> impl Iterator<Item = [String; 4]> {
     let row = |guard: &Guard| {
         let objection = guard.objects_to.replace("{}", &guard.limit.to_string());

@@ -1,21 +1,23 @@
-//! Whether a text asks for something, and what it says besides.
+//! Whether a text asks for something.
 //!
-//! English requests begin with a verb or a question word, after some introduction. That is looked for word by
-//! word; no grammar. Other languages are not judged.
+//! In the flow: used by the guards on children.
+//!
+//! English requests start with a verb or a question word, after some introduction. These are looked for word
+//! by word, without a grammar. Other languages are not judged.
 //!
 //! **Invariant:** pure functions; any UTF-8 is fine.
 
 use super::Words;
 use crate::evolve::text::words;
 
-/// Words that questions begin with.
+/// Words that questions start with.
 const QUESTIONS: [&str; 31] = [
     "what", "why", "how", "when", "where", "who", "whom", "whose", "which", "can", "could", "is", "are",
     "was", "were", "do", "does", "did", "should", "would", "will", "has", "have", "may", "might", "what's",
     "who's", "where's", "how's", "isn't", "aren't",
 ];
 
-/// Words behind which a request may come later in the sentence: `Given a list, sort it`.
+/// Words after which a request may come later in the sentence: `Given a list, sort it`.
 const OPENERS: [&str; 31] = [
     "given",
     "if",
@@ -50,7 +52,7 @@ const OPENERS: [&str; 31] = [
     "and",
 ];
 
-/// Beginnings with which a writer asks for something without a verb of asking.
+/// Starts of sentences that ask for something without an imperative.
 const WANTS: [&str; 15] = [
     "i want",
     "i need",
@@ -69,7 +71,7 @@ const WANTS: [&str; 15] = [
     "would like you",
 ];
 
-/// Politeness before the verb.
+/// Polite words before the verb.
 const POLITE: [&str; 6] = ["please", "kindly", "also", "just", "let's", "briefly"];
 
 /// Whether the text asks for something.
@@ -80,7 +82,7 @@ pub(super) fn asks(text: &str, lists: &Words) -> bool {
     sentences(text).any(|sentence| is_request(sentence, lists))
 }
 
-/// Whether a sentence is one.
+/// Whether a sentence is a request.
 pub(super) fn is_request(sentence: &str, lists: &Words) -> bool {
     let low = sentence.to_lowercase().replace('\u{2019}', "'");
     if sentence.trim_end().ends_with('?') || WANTS.iter().any(|want| low.trim_start().starts_with(want)) {
@@ -103,8 +105,8 @@ pub(super) fn is_request(sentence: &str, lists: &Words) -> bool {
     introduced && clauses.any(|clause| begins(&clause))
 }
 
-/// Whether a sentence begins as a question and ends as a statement: `Is it possible to write a book on fire.`
-/// A title (`How to make tea.`) is none.
+/// Whether a sentence starts as a question and ends as a statement: `Is it possible to write a book on fire.`
+/// A title (`How to make tea.`) does not count.
 pub(super) fn is_unmarked_question(sentence: &str) -> bool {
     let low = sentence.to_lowercase().replace('\u{2019}', "'");
     let list = clause_words(&low);

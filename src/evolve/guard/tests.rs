@@ -18,7 +18,7 @@ fn task<'t>(instruction: &'t str, input: &'t str) -> Task<'t> {
 
 fn objection(operator: Operator, parent: Task<'_>, child: Task<'_>) -> Option<Reason> {
     let words = Words::load();
-    let case = Case { words: &words, operator, parent, child, constraints: &[], answer: "" };
+    let case = Case { words: &words, operator: Some(operator), parent, child, constraints: &[], answer: "" };
     first_objection(&case, false).map(|(reason, _)| reason)
 }
 
@@ -120,7 +120,7 @@ fn each_fault_is_named() {
 
 fn answered(child: Task<'_>, constraints: &[Constraint], answer: &str) -> Option<Reason> {
     let words = Words::load();
-    let operator = Operator::VerifiableConstraints;
+    let operator = Some(Operator::VerifiableConstraints);
     let case = Case { words: &words, operator, parent: child, child, constraints, answer };
     first_objection(&case, true).map(|(reason, _)| reason)
 }
@@ -134,7 +134,8 @@ fn each_fault_of_an_answer_is_named() {
         ("Sure! Which rivers do you mean?", Reason::AsksBack),
         ("Name three rivers of Asia, and say where they flow.", Reason::AnswerEchoes),
         (
-            "Die drei längsten Flüsse sind der Jangtse, der Gelbe Fluss und der Mekong, die nach Osten fließen.",
+            "Die drei längsten Flüsse sind der Jangtse, der Gelbe Fluss und der Mekong, die nach Osten \
+             fließen.",
             Reason::AnswerWrongLanguage,
         ),
     ] {
@@ -167,7 +168,7 @@ fn too_many_constraints_and_those_that_conflict_are_found() {
     let child =
         task("Explain fog. Use no digits. Use lower case. Give it a title. Answer twice. Use words.", "");
     let found = |constraints: &[Constraint]| {
-        let operator = Operator::VerifiableConstraints;
+        let operator = Some(Operator::VerifiableConstraints);
         let case = Case { words: &words, operator, parent, child, constraints, answer: "" };
         first_objection(&case, false).map(|(reason, _)| reason)
     };
@@ -185,7 +186,7 @@ fn too_many_constraints_and_those_that_conflict_are_found() {
     );
     assert_eq!(found(&many[..1]), None);
     let fixed = task("Is it true? Output true or false.", "");
-    let operator = Operator::VerifiableConstraints;
+    let operator = Some(Operator::VerifiableConstraints);
     let case = Case { words: &words, operator, parent: fixed, child, constraints: &many[..1], answer: "" };
     assert_eq!(first_objection(&case, false).map(|(reason, _)| reason), Some(Reason::Unsuited));
 }
@@ -202,8 +203,14 @@ fn seeds_trip_no_guard_on_single_texts() {
         // Beside a parent that has none of its words but is a request too; honest tasks may ask for an
         // opinion.
         let parent = task("Do this.", "");
-        let case =
-            Case { words: &words, operator: Operator::Mutation, parent, child, constraints: &[], answer: "" };
+        let case = Case {
+            words: &words,
+            operator: Some(Operator::Mutation),
+            parent,
+            child,
+            constraints: &[],
+            answer: "",
+        };
         if let Some((reason, detail)) = first_objection(&case, false) {
             tripped.push(format!("{}: {detail} {}", reason.name(), seed.instruction));
         }

@@ -1,9 +1,13 @@
-//! The word lists that guards look for, loaded once.
+//! The word lists of the guards, loaded once.
+//!
+//! In the flow: `eliminate` loads them from `library` and hands them to the guards.
+//!
+//! **Invariant:** everything is in lower case.
 
 use crate::evolve::library;
 use std::collections::HashSet;
 
-/// Lists of words and phrases, in lower case.
+/// Lists of words and phrases.
 #[derive(Debug)]
 pub(in crate::evolve) struct Words {
     pub(super) stop: HashSet<&'static str>,
@@ -14,7 +18,7 @@ pub(in crate::evolve) struct Words {
 }
 
 impl Words {
-    /// Whether a word says nothing by itself.
+    /// Whether a word has no meaning by itself.
     pub(in crate::evolve) fn is_stop_word(&self, word: &str) -> bool {
         self.stop.contains(word)
     }

@@ -1,46 +1,19 @@
-//! What a run does with a model: a named profile, completed by what is known and measured about the model.
+//! The policy of a run: a named profile, completed by what is known and measured about the model.
 //!
 //! In the flow: `rounds` makes the [`Policy`] once per run, after the judge's calibration, and keeps it in
 //! the journal; everything after that follows the policy, not the configuration.
 //!
 //! - `wizardlm`: the paper (Xu et al. 2023, arXiv:2304.12244).
-//! - `verified`: what we recommend where a model can rewrite: two rounds, all guards, constraints that code
-//!   checks.
+//! - `verified`: recommended where a model can rewrite: two rounds, all guards, constraints that code checks.
 //! - `auto`: as `verified`, with operators, attempts, samples and caps by the model's size and by a trial of
 //!   it.
 //!
 //! **Invariant:** a policy is a function of the configuration, the model and its replies; what the user set
-//! himself is as he set it.
+//! stays as it was set.
 
+use super::operator::Method;
 use super::trial::Trial;
-use super::{EvolveConfig, Operator, OperatorWeights, Style};
-
-/// A named set of choices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Profile {
-    /// The paper, faithfully.
-    Wizardlm,
-    /// All guards, and constraints that code checks.
-    Verified,
-    /// [`Profile::Verified`], fitted to the model.
-    #[default]
-    Auto,
-}
-
-impl Profile {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Wizardlm, Self::Verified, Self::Auto];
-
-    /// Its name on the command line and in configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Wizardlm => "wizardlm",
-            Self::Verified => "verified",
-            Self::Auto => "auto",
-        }
-    }
-}
+use super::{EvolveConfig, Operator, OperatorWeights, Profile, Style};
 
 /// How a run evolves.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -62,19 +35,14 @@ pub struct Policy {
     pub operators: OperatorWeights,
     /// Whether all guards are asked, or the paper's four rules only.
     pub guards: bool,
-    /// Why it is so, a sentence each.
+    /// The reasons for what was chosen, a sentence each.
     pub why: Vec<String>,
-    /// Where it is not what the paper did; empty but for [`Profile::Wizardlm`].
+    /// How it differs from what the paper did; empty but for [`Profile::Wizardlm`].
     pub differences: Vec<String>,
 }
 
-/// Parameters from which free rewriting in all operators is trusted, and from which a part is.
-///
-/// Below the second, models answer or drift: of 96 children in depth of a 135M model that were read, 7 were a
-/// harder version of their parent (`tests/data/children.jsonl`), and 1B models are reported to give nothing
-/// usable.
-const ALL_REWRITING: u64 = 7_000_000_000;
-const SOME_REWRITING: u64 = 2_000_000_000;
+/// Parameters from which a step may add three constraints.
+const THREE_CONSTRAINTS: u64 = 2_000_000_000;
 
 /// Share of a trial's children that must pass the guards for an operator to be used.
 const WORTH_TRYING: f64 = 0.25;
@@ -85,21 +53,24 @@ const ANSWERED: f64 = 0.8;
 /// in 12 first answers meets its constraints took twice as long.
 const MOST_SAMPLES: u32 = 4;
 
-/// Attempts where guards reject much, each with another operator and a higher temperature.
+/// Attempts in profiles whose guards reject much, each with another operator and a higher temperature.
 const RETRIES: u32 = 3;
 
-/// What the paper's code and text do that we do not, whatever the profile.
+/// Where even [`Profile::Wizardlm`] differs from the paper's code and text.
 const DIFFERENCES: [&str; 6] = [
     "The evolver, the judge and the answerer are one local model, not ChatGPT.",
     "The wording of every prompt is our own.",
-    "Cut, broken and empty output is eliminated, and so are repetitions of another instruction of the lineage.",
-    "Decoding is at temperature 0.7 with min-p 0.05 for instructions and 0.3 for answers, not at temperature 1.",
-    "Rule 1 reads label probabilities in both orders; where calibration says that the judge cannot tell, words decide.",
+    "Cut, broken and empty output is eliminated, and so are repetitions of another instruction of the \
+     lineage.",
+    "Decoding is at temperature 0.7 with min-p 0.05 for instructions and 0.3 for answers, not at \
+     temperature 1.",
+    "Rule 1 reads label probabilities in both orders; where calibration says that the judge cannot tell, \
+     words decide.",
     "Seeds are answered anew by the same model as everything else.",
 ];
 
 impl Policy {
-    /// For `wizardlm` and `verified`, and what `auto` starts from.
+    /// The policy of `wizardlm` and `verified`, and the one that `auto` starts from.
     pub(super) fn new(config: &EvolveConfig, style: Style, n_params: Option<u64>) -> Self {
         let paper = config.profile == Profile::Wizardlm;
         let mut policy = Self {
@@ -109,7 +80,7 @@ impl Policy {
             attempts: if paper { 1 } else { RETRIES },
             answer_samples: if paper { 1 } else { 4 },
             max_constraints: 2,
-            operators: if paper { OperatorWeights::default() } else { OperatorWeights::EQUAL },
+            operators: if paper { OperatorWeights::wizardlm() } else { OperatorWeights::verified() },
             guards: !paper,
             why: Vec::new(),
             differences: Vec::new(),
@@ -132,38 +103,36 @@ impl Policy {
         let billions =
             n_params.map_or("an unknown number of".to_owned(), |n| format!("{:.2} billion", n as f64 / 1e9));
         let n_params = n_params.unwrap_or(0);
-        let mut weights = OperatorWeights::EQUAL;
-        let (dropped, why): (&[Operator], &str) = if n_params >= ALL_REWRITING {
-            (&[], "it is trusted with every operator")
-        } else if n_params >= SOME_REWRITING {
-            (
-                &[Operator::Deepening, Operator::IncreaseReasoning, Operator::ComplicateInput],
-                "it is trusted with adding, concretizing and new tasks; code adds constraints",
-            )
-        } else {
-            (
-                &[
-                    Operator::AddConstraints,
-                    Operator::Deepening,
-                    Operator::Concretizing,
-                    Operator::IncreaseReasoning,
-                    Operator::ComplicateInput,
-                ],
-                "it is not trusted to rewrite: code adds constraints, and the model invents new tasks",
-            )
-        };
-        for &operator in dropped {
+        let mut weights = OperatorWeights::verified();
+        let (trusted, dropped): (Vec<Operator>, Vec<Operator>) =
+            Operator::rewriting().partition(|operator| n_params >= operator.min_params());
+        for &operator in &dropped {
             weights.set(operator, 0.0);
         }
+        let why = if dropped.is_empty() {
+            "it is trusted with every operator".to_owned()
+        } else if trusted.iter().all(|operator| operator.is_in_breadth()) {
+            "it is not trusted to rewrite: code adds constraints, and the model invents new tasks".to_owned()
+        } else {
+            let names: Vec<&str> = trusted.into_iter().map(Operator::name).collect();
+            format!("it is trusted with {}; code adds constraints", names.join(", "))
+        };
         self.operators = weights;
-        self.max_constraints = if n_params >= SOME_REWRITING { 3 } else { 2 };
+        self.max_constraints = if n_params >= THREE_CONSTRAINTS { 3 } else { 2 };
         self.why.push(format!("the model has {billions} parameters: {why}"));
     }
 
-    /// What a trial is to find out: the rewriting operators in use, unless the user chose them.
+    /// The operators in use that need a trial: those that draw constraints, and those that rewrite, unless
+    /// the user chose them.
     pub(super) fn to_try(&self, config: &EvolveConfig) -> Vec<Operator> {
         let chosen = self.profile != Profile::Auto || config.operators.is_some();
-        Operator::REWRITING.into_iter().filter(|&op| !chosen && self.operators.get(op) > 0.0).collect()
+        let needs_trial = |operator: Operator| match operator.method() {
+            Method::Rewrite(_) => !chosen,
+            Method::Draw => true,
+            Method::Derive | Method::Impose => false,
+        };
+        let in_use = Operator::ALL.into_iter().filter(|&operator| self.operators.get(operator) > 0.0);
+        in_use.filter(|&operator| needs_trial(operator)).collect()
     }
 
     /// Fits `auto` to what the model did in a trial.
@@ -194,8 +163,9 @@ impl Policy {
             // One more, because none of twelve does not mean never.
             let share = (met + 1) as f64 / (asked + 2) as f64;
             let answered = 1.0 - (1.0 - share).powi(samples as i32);
-            let operator = Operator::VerifiableConstraints;
-            self.operators.set(operator, self.operators.get(operator) * answered);
+            for operator in Operator::ALL.into_iter().filter(|&op| op.method() == Method::Draw) {
+                self.operators.set(operator, self.operators.get(operator) * answered);
+            }
         }
         self.why.push(format!(
             "{samples} answers to an instruction at most: {met} of {asked} first ones met their constraints"
@@ -227,8 +197,15 @@ mod tests {
     fn the_paper_has_six_operators_in_equal_shares_and_four_rounds() {
         let policy = Policy::new(&config(Profile::Wizardlm), Style::Chat, Some(8_000_000_000));
         assert_eq!((policy.rounds, policy.attempts, policy.answer_samples, policy.guards), (4, 1, 1, false));
-        let weights = Operator::ALL.map(|operator| policy.operators.get(operator));
-        assert_eq!(weights, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+        let six = [
+            Operator::AddConstraints,
+            Operator::Deepening,
+            Operator::Concretizing,
+            Operator::IncreaseReasoning,
+            Operator::ComplicateInput,
+            Operator::Mutation,
+        ];
+        assert_eq!(policy.operators, OperatorWeights::new(six.map(|operator| (operator, 1.0))));
         assert!(!policy.differences.is_empty());
     }
 
@@ -236,18 +213,19 @@ mod tests {
     fn a_small_model_is_not_trusted_to_rewrite_and_a_large_one_is() {
         let used = |n_params| {
             let policy = Policy::new(&config(Profile::Auto), Style::Completion, n_params);
-            Operator::ALL.into_iter().filter(|&op| policy.operators.get(op) > 0.0).count()
+            [Operator::Deepening, Operator::Concretizing, Operator::Mutation, Operator::DerivedConstraints]
+                .map(|operator| policy.operators.get(operator) > 0.0)
         };
-        assert_eq!(
-            [Some(135_000_000), Some(3_000_000_000), Some(8_000_000_000), None].map(used),
-            [3, 5, 8, 3]
-        );
+        for small in [None, Some(135_000_000)] {
+            assert_eq!(used(small), [false, false, true, true], "{small:?}");
+        }
+        assert_eq!(used(Some(3_000_000_000)), [false, true, true, true]);
+        assert_eq!(used(Some(8_000_000_000)), [true; 4]);
     }
 
     #[test]
     fn what_the_user_set_stays() {
-        let mut weights = OperatorWeights::NONE;
-        weights.set(Operator::Deepening, 2.0);
+        let weights = OperatorWeights::new([(Operator::Deepening, 2.0)]);
         let config = EvolveConfig {
             operators: Some(weights),
             rounds: Some(7),
@@ -270,7 +248,9 @@ mod tests {
     fn a_trial_drops_what_fails_and_says_why() {
         let config = config(Profile::Auto);
         let mut policy = Policy::new(&config, Style::Chat, Some(8_000_000_000));
-        assert_eq!(policy.to_try(&config), Operator::REWRITING);
+        let answered_first = |operator: &Operator| operator.answers_first();
+        let expected: Vec<Operator> = Operator::ALL.into_iter().filter(|one| !answered_first(one)).collect();
+        assert_eq!(policy.to_try(&config), expected);
         let tried = |operator, passed| Tried { operator, asked: 12, passed };
         let operators = vec![tried(Operator::Deepening, 2), tried(Operator::Mutation, 6)];
         policy.fit(&config, &Trial { operators, constraints_asked: 10, constraints_met: 5 });
