@@ -1,4 +1,5 @@
-//! The engine under the loads that `docs/performance.md` compares with llama.cpp's own programs.
+//! The engine under the loads that `docs/performance.md` compares with llama.cpp's own programs, and the
+//! journal under a long run.
 //!
 //! Run with `cargo bench --bench load -- LOAD [KEY=VALUE ...]`, where LOAD is
 //! - `decode`: `width` sequences behind one prefix of `prefix` tokens, `out` tokens each (T1);
@@ -9,7 +10,10 @@
 //! - `loop`: the same, one at a time, every prompt from its beginning;
 //! - `judge`: `requests` yes/no questions behind one prefix (T5);
 //! - `round`: a real round of evolution over `seeds` built-in seeds, then every `every`th of its requests
-//!   again, one at a time, every prompt from its beginning, with the weights in `naive` (T4).
+//!   again, one at a time, every prompt from its beginning, with the weights in `naive` (T4);
+//! - `journal`: an evolution of `seeds` seeds over `rounds` rounds of `attempts` attempts, in chunks of
+//!   `chunk`, with a scripted generator and no model: the cost of the journal, in `folder` or the build
+//!   folder.
 //!
 //! Common keys: `model` (a GGUF file), `threads`, `width`, `determinism` (`exact`, `scheduled`), `drafts`
 //! (`measured`, `off`). Prints one JSON
@@ -22,6 +26,8 @@
     clippy::unwrap_used,
     reason = "a measuring program: it prints, and stops on bad input"
 )]
+
+mod journal;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -70,6 +76,9 @@ fn main() {
     let load = arguments.first().cloned().unwrap_or_else(|| "queue".to_owned());
     let pairs = arguments.iter().skip(1).filter_map(|argument| argument.split_once('='));
     let keys = Keys(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+    if load == "journal" {
+        return journal::run(&keys);
+    }
     let home = std::env::var("HOME").unwrap();
     let default = format!("{home}/.cache/evol/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     let model = Path::new(keys.text("model", &default));
@@ -196,7 +205,8 @@ fn round(options: EngineOptions<'_>, keys: &Keys) {
         "{}",
         serde_json::json!({
             "load": "round", "keys": keys.0, "requests": asked.len(), "seconds": seconds, "stats": stats,
-            "loop_requests": sample.len(), "loop_seconds_for_all": loop_seconds, "ratio": loop_seconds / seconds,
+            "loop_requests": sample.len(), "loop_seconds_for_all": loop_seconds,
+            "ratio": loop_seconds / seconds,
         })
     );
 }
