@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "ggml's decoders are called through the raw bindings")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use evol::device::Device;
+use evol::device::CpuPool;
 use evol::gguf::GgmlType;
 use evol::ops::{QuantMatrix, cross_entropy, linear, lora};
 use evol::tensor::{Matrix, MatrixMut, gemm};
@@ -20,8 +20,8 @@ const M: usize = 512;
 const SHAPES: [(usize, usize); 4] = [(576, 576), (576, 1536), (1536, 576), (576, 49_152)];
 const THREADS: [usize; 2] = [1, 2];
 
-fn device(threads: usize) -> Device {
-    Device::cpu(threads).expect("the machine starts two threads")
+fn pool(threads: usize) -> CpuPool {
+    CpuPool::new(threads).expect("the machine starts two threads")
 }
 
 /// Numbers in (-1, 1) without a pattern that a cache would like.
@@ -60,12 +60,12 @@ fn linear_layers(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("linear/{inputs}x{outputs}"));
         group.throughput(Throughput::Elements((2 * M * inputs * outputs) as u64));
         for threads in THREADS {
-            let device = device(threads);
+            let pool = pool(threads);
             group.bench_function(format!("forward, {threads} threads"), |b| {
-                b.iter(|| linear::forward(&device, &w, M, black_box(&x), None, &mut y, &mut scratch));
+                b.iter(|| linear::forward(&pool, &w, M, black_box(&x), None, &mut y, &mut scratch));
             });
             group.bench_function(format!("backward, {threads} threads"), |b| {
-                b.iter(|| linear::backward(&device, &w, M, black_box(&y), None, 0.0, &mut x, &mut scratch));
+                b.iter(|| linear::backward(&pool, &w, M, black_box(&y), None, 0.0, &mut x, &mut scratch));
             });
         }
     }
@@ -81,10 +81,9 @@ fn dequantisation(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("dequantize/{ggml_type} {rows}x{cols}"));
         group.throughput(Throughput::Elements((rows * cols) as u64));
         for threads in THREADS {
-            let device = device(threads);
-            let Device::Cpu(cpu) = &device else { continue };
+            let pool = pool(threads);
             group.bench_function(format!("{threads} threads"), |b| {
-                b.iter(|| w.dequantize_rows(cpu, 0..rows, black_box(&mut out)));
+                b.iter(|| w.dequantize_rows(&pool, 0..rows, black_box(&mut out)));
             });
         }
         // SAFETY: the table has an entry for every format and lives as long as the program.
@@ -129,9 +128,9 @@ fn adapter(c: &mut Criterion) {
             })
         });
         for threads in THREADS {
-            let device = device(threads);
+            let pool = pool(threads);
             group.bench_function(format!("dropout {dropout}, {threads} threads"), |bencher| {
-                bencher.iter(|| lora::down(&device, &branches, M, black_box(&x), &mut t, &mut scratch));
+                bencher.iter(|| lora::down(&pool, &branches, M, black_box(&x), &mut t, &mut scratch));
             });
         }
     }
@@ -147,11 +146,11 @@ fn loss(c: &mut Criterion) {
     let mut group = c.benchmark_group("cross_entropy/512x576x49152 forward_backward");
     group.throughput(Throughput::Elements((4 * M * width * vocab) as u64));
     for threads in THREADS {
-        let device = device(threads);
+        let pool = pool(threads);
         group.bench_function(format!("{threads} threads"), |b| {
             b.iter(|| {
                 cross_entropy::forward_backward(
-                    &device,
+                    &pool,
                     &w,
                     black_box(&h),
                     &targets,

@@ -5,10 +5,9 @@
 //! **Invariant:** all threads of the device work at once, each on its share of the longer side with memory of
 //! its own, so that no product waits for another and clock rates are those of a step.
 
-use crate::device::Device;
-use crate::device::cuda::{Arena, CudaError, Operand};
+use crate::device::CpuPool;
+use crate::device::cuda::{Arena, CudaDevice, CudaError, MixedPrecision, Operand};
 use crate::tensor::{Matrix, MatrixMut, gemm};
-use crate::train::Accelerator;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -39,29 +38,31 @@ impl Product {
 }
 
 /// Wall time of a product when all threads do nothing else.
-pub(super) fn seconds_at_best(device: &Device, product: Product) -> f64 {
-    let Device::Cpu(cpu) = device;
+pub(super) fn seconds_at_best(pool: &CpuPool, product: Product) -> f64 {
     // Both long sides of a head's products are cut: a piece is as fast as the whole, and fits in memory.
     let piece = Product { k: product.k.min(MOST_COLUMNS), n: product.n.min(MOST_COLUMNS), ..product };
     if piece.flop() <= 0.0 {
         return 0.0;
     }
-    let mut shares = shares(piece, cpu.threads());
+    let mut shares = shares(piece, pool.threads());
     let mut best = f64::INFINITY;
     for _ in 0..=TRIES {
         let started = Instant::now();
-        cpu.run(|| shares.par_iter_mut().with_max_len(1).for_each(Share::multiply));
+        pool.run(|| shares.par_iter_mut().with_max_len(1).for_each(Share::multiply));
         best = best.min(started.elapsed().as_secs_f64());
     }
     best * product.flop() / piece.flop()
 }
 
-/// The same on the first GPU, in the type of its activations.
+/// The same on a GPU, in the type of its activations.
 ///
 /// # Errors
 /// There is no memory for the product, or the device has failed.
-pub(super) fn seconds_on_gpu(accelerator: Accelerator<'_>, product: Product) -> Result<f64, CudaError> {
-    let Accelerator { devices: [device, ..], precision } = accelerator else { return Ok(0.0) };
+pub(super) fn seconds_on_gpu(
+    device: &CudaDevice,
+    precision: MixedPrecision,
+    product: Product,
+) -> Result<f64, CudaError> {
     if product.flop() <= 0.0 {
         return Ok(0.0);
     }
@@ -137,9 +138,9 @@ mod tests {
 
     #[test]
     fn every_shape_takes_time_and_an_empty_one_none() {
-        let device = Device::cpu(2).unwrap();
+        let pool = CpuPool::new(2).unwrap();
         for transposed in [false, true] {
-            let time = |m, k, n| seconds_at_best(&device, Product { m, k, n, transposed });
+            let time = |m, k, n| seconds_at_best(&pool, Product { m, k, n, transposed });
             // More columns than threads and fewer, more rows than columns, and a head, which is measured on a
             // piece.
             for (m, k, n) in [(64, 32, 48), (1, 8, 3), (48, 8, 1), (1, 8, 3 * MOST_COLUMNS)] {

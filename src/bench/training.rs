@@ -12,12 +12,11 @@
 
 use super::gemm_peak::{Product, seconds_at_best, seconds_on_gpu};
 use super::{Error, median};
-use crate::device::Device;
 use crate::lora::TargetModule;
 use crate::model::{Llama, ModelConfig};
 use crate::process;
 use crate::rng;
-use crate::train::{self, Accelerator, Encoded, Event, Host, Job, Outcome, Sample, TrainConfig};
+use crate::train::{self, Backend, Encoded, Event, Host, Job, Outcome, Sample, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -102,7 +101,7 @@ impl TrainSettings {
 /// A setting is out of range, the run fails, or it was interrupted.
 pub fn measure_training(
     model: &Llama,
-    (device, accelerator): (&Device, Option<Accelerator<'_>>),
+    backend: Backend<'_>,
     settings: &TrainSettings,
     scratch: &Path,
     interrupt: &AtomicBool,
@@ -124,8 +123,7 @@ pub fn measure_training(
         model,
         model_sha256: "",
         model_name: None,
-        device,
-        accelerator,
+        backend,
         config: &config,
         init_adapter: None,
         train: &samples,
@@ -135,7 +133,7 @@ pub fn measure_training(
     };
     let plan = train::plan(&job)?;
     // A device that fails says so in the run.
-    let free = || accelerator.and_then(|accelerator| accelerator.devices.first()?.free_bytes().ok());
+    let free = || backend.gpus().first()?.free_bytes().ok();
     let free_before = free();
     let mut free_after = None;
     let started = Instant::now();
@@ -166,7 +164,7 @@ pub fn measure_training(
     let middle = median(&mut seconds);
     let tokens = (settings.tokens * config.window_rows()) as f64;
     let gigaflop_per_step = work.flop() * config.window_rows() as f64 * 1e-9;
-    let gemm_peak_gflops = work.peak(device, accelerator)? * 1e-9;
+    let gemm_peak_gflops = work.peak(backend)? * 1e-9;
     Ok(TrainFigures {
         tokens_per_second: tokens / middle,
         best_tokens_per_second: tokens / best,
@@ -223,12 +221,14 @@ impl Work {
     }
 
     /// Floating-point operations per second of the products with frozen weights, where the run computes.
-    fn peak(&self, device: &Device, accelerator: Option<Accelerator<'_>>) -> Result<f64, Error> {
+    fn peak(&self, backend: Backend<'_>) -> Result<f64, Error> {
         let (mut flop, mut seconds) = (0.0, 0.0);
         for (product, count) in &self.frozen {
-            let at_best = match accelerator {
-                Some(accelerator) => seconds_on_gpu(accelerator, *product).map_err(train::Error::from)?,
-                None => seconds_at_best(device, *product),
+            let at_best = match backend {
+                Backend::Cpu(pool) => seconds_at_best(pool, *product),
+                Backend::Cuda { gpus, precision } => {
+                    seconds_on_gpu(&gpus[0], precision, *product).map_err(train::Error::from)?
+                }
             };
             flop += product.flop() * *count as f64;
             seconds += at_best * *count as f64;

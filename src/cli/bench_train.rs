@@ -4,12 +4,12 @@ use super::args::BenchTrainArgs;
 use super::error::Error;
 use super::plan::{self, Session};
 use crate::bench::{self, TrainFigures, TrainSettings};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::device::cuda::CudaDevice;
 use crate::gguf::Gguf;
 use crate::llm;
 use crate::model::Llama;
-use crate::train::{Accelerator, TrainConfig};
+use crate::train::{Backend, TrainConfig};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
             ..TrainConfig::default()
         },
     };
-    let device = Device::cpu(session.threads)?;
+    let pool = CpuPool::new(session.threads)?;
     let gpu = match *session.device.ordinals() {
         [] => None,
         [ordinal] => Some(CudaDevice::new(ordinal)?),
@@ -47,15 +47,15 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
             return Err(Error::Flag { flag, found, expected: "one device" }.into());
         }
     };
-    let accelerator = gpu
-        .as_ref()
-        .map(|device| Accelerator { devices: std::slice::from_ref(device), precision: args.mixed_precision });
+    let backend = match &gpu {
+        Some(gpu) => Backend::Cuda { gpus: std::slice::from_ref(gpu), precision: args.mixed_precision },
+        None => Backend::Cpu(&pool),
+    };
     let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
     let mut progress = session.output.progress("steps");
     let interrupt = session.interrupt.flag();
     let step = &mut |step| progress.update(step, settings.steps + 1, "");
-    let figures =
-        bench::measure_training(&model, (&device, accelerator), &settings, scratch.path(), interrupt, step);
+    let figures = bench::measure_training(&model, backend, &settings, scratch.path(), interrupt, step);
     progress.finish();
     let figures = match figures {
         Err(bench::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),

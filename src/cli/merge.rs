@@ -6,7 +6,7 @@ use super::output::Output;
 use super::plan::{self, Session};
 use super::shell;
 use crate::dataset;
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::gguf::Gguf;
 use crate::llm::{self, FileType, Part, Tokenizer};
 use crate::lora::LoraWeights;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
     let text = pieces(args, &path)?;
     session.check_interrupt()?;
     session.output.note(&format!("merging into {} as {}", args.out.display(), file_type.name()));
-    merge::merge(&gguf, &weights, &Device::cpu(session.threads)?, file_type, &args.out)?;
+    merge::merge(&gguf, &weights, &CpuPool::new(session.threads)?, file_type, &args.out)?;
     // The model is there: being told to stop now is no failure.
     let measured = !text.is_empty() && !session.interrupt.is_requested();
     let perplexity =

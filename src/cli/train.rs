@@ -6,14 +6,14 @@ use super::output::{Output, Progress, duration};
 use super::plan::{InitAdapter, Session, TrainPlan};
 use super::shell;
 use crate::dataset::{self, Example};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::device::cuda::CudaDevice;
 use crate::gguf::Gguf;
 use crate::llm::Tokenizer;
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::Llama;
 use crate::process;
-use crate::train::{self, Accelerator, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
+use crate::train::{self, Backend, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ struct Inputs {
     init_adapter: Option<LoraWeights>,
     train: Encoded,
     validation: Encoded,
-    device: Device,
+    pool: CpuPool,
     /// None: training is on the CPU.
     gpus: Vec<CudaDevice>,
 }
@@ -64,8 +64,8 @@ impl Inputs {
         warn_of_different(&gpus, session.output);
         let model_sha256 = gguf.sha256()?;
         let model = Llama::load(gguf)?;
-        let device = Device::cpu(session.threads)?;
-        model.check_finite(&device)?;
+        let pool = CpuPool::new(session.threads)?;
+        model.check_finite(&pool)?;
         let mut config = plan.config.clone();
         let init_adapter = match &plan.init {
             Some(init) => Some(init_adapter(init, &model, &mut config)?),
@@ -79,7 +79,7 @@ impl Inputs {
         };
         let train = encode(&plan.data)?;
         let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
-        Ok(Self { model, model_sha256, config, init_adapter, train, validation, device, gpus })
+        Ok(Self { model, model_sha256, config, init_adapter, train, validation, pool, gpus })
     }
 
     fn job<'a>(&'a self, plan: &'a TrainPlan) -> Job<'a> {
@@ -87,9 +87,10 @@ impl Inputs {
             model: &self.model,
             model_sha256: &self.model_sha256,
             model_name: plan.model.file_stem().and_then(|stem| stem.to_str()),
-            device: &self.device,
-            accelerator: (!self.gpus.is_empty())
-                .then_some(Accelerator { devices: &self.gpus, precision: self.config.mixed_precision }),
+            backend: match &self.gpus[..] {
+                [] => Backend::Cpu(&self.pool),
+                gpus => Backend::Cuda { gpus, precision: self.config.mixed_precision },
+            },
             config: &self.config,
             init_adapter: self.init_adapter.as_ref(),
             train: &self.train,
@@ -220,14 +221,14 @@ fn plan_table(job: &Job<'_>, costs: &Plan, seconds: Option<f64>) -> String {
     line("  products", mib(memory.gemm));
     line("  in all", mib(memory.total()));
     if let Some(device) = &costs.device_memory {
-        if job.ranks() > 1 {
-            line("GPUs", format!("{}, the figures are of each", job.ranks()));
+        if job.backend.ranks() > 1 {
+            line("GPUs", format!("{}, the figures are of each", job.backend.ranks()));
         }
         line("memory on the GPU: base", mib(device.base));
         line("  adapter, optimiser", mib(device.adapter + device.optimizer));
         line("  activations", mib(device.activations));
         line("  products", mib(device.products));
-        if job.ranks() > 1 {
+        if job.backend.ranks() > 1 {
             line("  sums over GPUs", mib(device.collectives));
         }
         line("  in all, and free", format!("{} of{}", mib(device.total()), mib(device.available)));

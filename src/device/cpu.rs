@@ -1,14 +1,17 @@
-//! The CPU backend: a thread pool and nothing else.
+//! The threads that CPU ops run on.
+//!
+//! Where in the flow: a command starts one pool with `--threads` threads; every CPU op takes it as its first
+//! argument.
 
 use super::Error;
 
-/// The CPU backend: a rayon pool of its own, so that ggml's threads and ours never run at once by accident.
+/// A rayon pool of our own, so that its threads and ggml's never compute at the same time by accident.
 #[derive(Debug)]
-pub struct CpuDevice {
+pub struct CpuPool {
     pool: rayon::ThreadPool,
 }
 
-impl CpuDevice {
+impl CpuPool {
     /// Starts `threads` threads; 0 is one per core.
     ///
     /// # Errors
@@ -28,7 +31,9 @@ impl CpuDevice {
     }
 
     /// Runs `work` inside the pool, so that rayon's parallel iterators and `join` in it use these threads.
-    /// Free when called from inside the pool: wrap a whole step once.
+    ///
+    /// A call from inside the pool costs nothing, so callers wrap a whole pass: handing over op by op takes 3 %
+    /// of a pass over 512 tokens with two threads.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         self.pool.install(work)
     }

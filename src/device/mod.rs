@@ -1,4 +1,8 @@
-//! Where ops run. A closed set: the CPU now, CUDA beside it later; ops match on it.
+//! What ops run on: a pool of CPU threads ([`CpuPool`]) or a GPU ([`cuda`]).
+//!
+//! Where in the flow: the lowest module of training. Ops take a pool or a device as their first argument;
+//! `train::Backend` says which of the two a run uses. There is no type over both, because they share no call:
+//! a CPU op takes slices, a CUDA op takes tensors in the memory of its device.
 //!
 //! **Invariant:** no arithmetic here, and no result depends on the number of threads: ops cut their work at
 //! fixed boundaries (see `ops`).
@@ -6,17 +10,9 @@
 mod cpu;
 pub mod cuda;
 
-pub use cpu::CpuDevice;
+pub use cpu::CpuPool;
 
-/// A place to run ops.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Device {
-    /// The CPU backend and its thread pool.
-    Cpu(CpuDevice),
-}
-
-/// A device that cannot be had.
+/// Why a pool could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,30 +32,6 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::ThreadPool { .. } => Some("ask for fewer threads with `--threads`".to_owned()),
-        }
-    }
-}
-
-impl Device {
-    /// The CPU with `threads` threads; 0 is one per core.
-    ///
-    /// # Errors
-    /// The threads cannot be started.
-    pub fn cpu(threads: usize) -> Result<Self, Error> {
-        CpuDevice::new(threads).map(Self::Cpu)
-    }
-
-    /// Threads that ops use.
-    pub fn threads(&self) -> usize {
-        match self {
-            Self::Cpu(cpu) => cpu.threads(),
-        }
-    }
-
-    /// A short name for logs and manifests, such as `cpu (2 threads)`.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Cpu(cpu) => format!("cpu ({} threads)", cpu.threads()),
         }
     }
 }

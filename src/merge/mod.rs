@@ -16,7 +16,7 @@ mod tests;
 
 pub use error::Error;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::gguf::{self, GgmlType, Gguf, TensorSpec, TensorView, Value, dequantize};
 use crate::llm::FileType;
 use crate::lora::{LoraWeights, TargetModule};
@@ -44,7 +44,7 @@ pub fn file_type(base: &Gguf) -> Option<FileType> {
 pub fn merge(
     base: &Gguf,
     adapter: &LoraWeights,
-    device: &Device,
+    pool: &CpuPool,
     to: FileType,
     out: &Path,
 ) -> Result<(), Error> {
@@ -53,10 +53,10 @@ pub fn merge(
         base.weights(tensor.name)?;
     }
     match to {
-        FileType::F32 => write(base, adapter, device, (to, GgmlType::F32), out),
-        FileType::F16 => write(base, adapter, device, (to, GgmlType::F16), out),
-        FileType::BF16 => write(base, adapter, device, (to, GgmlType::BF16), out),
-        _ => quantized(base, adapter, device, to, out),
+        FileType::F32 => write(base, adapter, pool, (to, GgmlType::F32), out),
+        FileType::F16 => write(base, adapter, pool, (to, GgmlType::F16), out),
+        FileType::BF16 => write(base, adapter, pool, (to, GgmlType::BF16), out),
+        _ => quantized(base, adapter, pool, to, out),
     }
 }
 
@@ -64,16 +64,16 @@ pub fn merge(
 fn quantized(
     base: &Gguf,
     adapter: &LoraWeights,
-    device: &Device,
+    pool: &CpuPool,
     to: FileType,
     out: &Path,
 ) -> Result<(), Error> {
     let whole = Removed(beside(out, "f32.partial"));
-    write(base, adapter, device, (FileType::F32, GgmlType::F32), &whole.0)?;
+    write(base, adapter, pool, (FileType::F32, GgmlType::F32), &whole.0)?;
     // llama.cpp is to have opened what it quantises: what is wrong with a model ends in an error here.
     drop(crate::llm::Tokenizer::load(&whole.0)?);
     let partial = Removed(beside(out, "partial"));
-    if !to.quantize(&whole.0, &partial.0, device.threads(), false) {
+    if !to.quantize(&whole.0, &partial.0, pool.threads(), false) {
         return Err(Error::Quantize { path: out.to_owned(), to: to.name() });
     }
     Gguf::open(&partial.0)?;
@@ -100,7 +100,7 @@ fn beside(out: &Path, suffix: &str) -> PathBuf {
 fn write(
     base: &Gguf,
     adapter: &LoraWeights,
-    device: &Device,
+    pool: &CpuPool,
     (to, matrices): (FileType, GgmlType),
     out: &Path,
 ) -> Result<(), Error> {
@@ -121,7 +121,7 @@ fn write(
         let view = &views[index];
         let mut weights = vec![0.0; view.weights()];
         dequantize(view.ggml_type, view.data, &mut weights);
-        add(view, adapter, device, &mut weights);
+        add(view, adapter, pool, &mut weights);
         encode(specs[index].ggml_type, &weights).map(Cow::Owned).map_err(|(index, found)| {
             refused =
                 Some(Error::TooLarge { path: out.to_owned(), tensor: view.name.to_owned(), index, found });
@@ -135,7 +135,7 @@ fn write(
 }
 
 /// `W += s · B · A`, if the adapter has this tensor.
-fn add(view: &TensorView<'_>, adapter: &LoraWeights, device: &Device, weights: &mut [f32]) {
+fn add(view: &TensorView<'_>, adapter: &LoraWeights, pool: &CpuPool, weights: &mut [f32]) {
     let pair = adapter.pairs.iter().find(|pair| {
         view.name.strip_prefix("blk.").and_then(|name| name.split_once('.')).is_some_and(|(layer, name)| {
             layer.parse() == Ok(pair.layer) && name.strip_suffix(".weight") == Some(pair.module.gguf_name())
@@ -143,11 +143,10 @@ fn add(view: &TensorView<'_>, adapter: &LoraWeights, device: &Device, weights: &
     });
     let Some(pair) = pair else { return };
     let module: TargetModule = pair.module;
-    let Device::Cpu(cpu) = device;
     let b = Matrix::new(&adapter.data[pair.b.clone()], pair.out_features, pair.rank);
     let a = Matrix::new(&adapter.data[pair.a.clone()], pair.rank, pair.in_features);
     let weights = MatrixMut::new(weights, pair.out_features, pair.in_features);
-    matmul(cpu, adapter.config.scaling(module), b, a, 1.0, weights);
+    matmul(pool, adapter.config.scaling(module), b, a, 1.0, weights);
 }
 
 /// As `ggml_type`, rounded to nearest even; the first weight that is too large for it, if there is one.

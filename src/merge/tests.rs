@@ -56,7 +56,7 @@ fn adapter(scale: f32) -> LoraWeights {
 }
 
 fn merged(base: &Gguf, adapter: &LoraWeights, to: FileType, out: &Path) -> Result<Gguf, Error> {
-    merge(base, adapter, &Device::cpu(2).unwrap(), to, out)?;
+    merge(base, adapter, &CpuPool::new(2).unwrap(), to, out)?;
     Ok(Gguf::open(out).unwrap())
 }
 

@@ -14,7 +14,7 @@ use super::adapter::Adapter;
 use super::forward::{Noise, Pass};
 use super::row::{LossSum, PackedRow, RowIndex};
 use super::workspace::{AttentionBuffers, BackwardBuffers, FeedForwardBuffers, SharedBuffers, Workspace};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::lora::TargetModule;
 use crate::ops::{attention, cross_entropy, embedding, linear, lora, rms_norm, rope, rows, swiglu};
 use crate::rng;
@@ -22,7 +22,7 @@ use crate::tensor::Real;
 
 /// See [`Llama::forward_backward`].
 pub(super) fn forward_backward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     model: &Llama,
     ws: &mut Workspace<T>,
     adapter: Adapter<'_, T>,
@@ -32,14 +32,14 @@ pub(super) fn forward_backward<T: Real>(
     gradients: &mut [T],
 ) -> LossSum {
     assert!(ws.training, "the workspace was made without training");
-    let pass = Pass::new(device, model, Some(adapter), ws, row);
+    let pass = Pass::new(pool, model, Some(adapter), ws, row);
     if ws.index.targets.is_empty() {
         return LossSum::default();
     }
     pass.embed(ws, &row.tokens);
     if noise.neftune_noise_alpha > 0.0 {
         let key = rng::key(noise.key, "model.neftune", &[]);
-        embedding::add_noise(device, key, noise.neftune_noise_alpha, &row.segments, &mut ws.stream[0]);
+        embedding::add_noise(pool, key, noise.neftune_noise_alpha, &row.segments, &mut ws.stream[0]);
     }
     pass.run_layers(ws);
     let loss = head(&pass, ws, loss_scale);
@@ -95,13 +95,13 @@ fn recompute<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, layer: usize) -
 
 /// The loss, and its gradient with respect to the stream after the last layer.
 fn head<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, loss_scale: T) -> LossSum {
-    let (device, model) = (pass.device, pass.model);
+    let (pool, model) = (pass.pool, pass.model);
     pass.normed_head(ws);
     let Workspace { index, head, scratch, backward, .. } = ws;
     let BackwardBuffers { d_head_x, d_head_normed, d_stream, .. } =
         backward.as_mut().expect("made for training");
     let nll = cross_entropy::forward_backward(
-        device,
+        pool,
         &model.head(),
         &head.normed,
         &index.targets,
@@ -109,8 +109,8 @@ fn head<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, loss_scale: T) -> Lo
         d_head_normed,
         scratch,
     );
-    rms_norm::backward(device, &head.x, model.output_norm(), &head.rstd, d_head_normed, T::ZERO, d_head_x);
-    rows::backward(device, d_head_x, model.config().hidden_size, &index.target_rows, d_stream);
+    rms_norm::backward(pool, &head.x, model.output_norm(), &head.rstd, d_head_normed, T::ZERO, d_head_x);
+    rows::backward(d_head_x, model.config().hidden_size, &index.target_rows, d_stream);
     LossSum { nll, n_targets: index.targets.len() }
 }
 
@@ -142,25 +142,25 @@ impl<T: Real> Step<'_, T> {
         sink: &mut Sink<'_, T>,
     ) -> bool {
         use TargetModule::{DownProj, GateProj, UpProj};
-        let Pass { device, model, .. } = self.pass;
+        let Pass { pool, model, .. } = self.pass;
         let FeedForwardBuffers { rstd, gate, up, t_gate_up, t_down } = saved;
         let SharedBuffers { normed, ffn, .. } = shared;
         let BackwardBuffers { d_stream, d_normed, d_ffn, .. } = buffers;
         if !is_fresh {
-            swiglu::forward(device, gate, up, ffn);
+            swiglu::forward(pool, gate, up, ffn);
         }
         if !self.project([DownProj], ffn, t_down, [d_stream], d_ffn, sink) {
             return false;
         }
-        swiglu::backward(device, d_ffn, gate, up);
+        swiglu::backward(pool, d_ffn, gate, up);
         let (weight, eps) = (model.ffn_norm(self.layer), model.config().rms_norm_eps);
         if !is_fresh {
-            rms_norm::forward(device, middle, weight, eps, normed, rstd);
+            rms_norm::forward(pool, middle, weight, eps, normed, rstd);
         }
         if !self.project([GateProj, UpProj], normed, t_gate_up, [gate, up], d_normed, sink) {
             return false;
         }
-        rms_norm::backward(device, middle, weight, rstd, d_normed, T::ONE, d_stream);
+        rms_norm::backward(pool, middle, weight, rstd, d_normed, T::ONE, d_stream);
         true
     }
 
@@ -176,7 +176,7 @@ impl<T: Real> Step<'_, T> {
         sink: &mut Sink<'_, T>,
     ) {
         use TargetModule::{KProj, OProj, QProj, VProj};
-        let Pass { device, model, .. } = self.pass;
+        let Pass { pool, model, .. } = self.pass;
         let AttentionBuffers { rstd, q, k, v, attn, lse, t_qkv, t_o, .. } = saved;
         let normed = &mut shared.normed;
         let BackwardBuffers { d_stream, d_normed, d_attn, d_q, d_k, d_v, .. } = buffers;
@@ -187,13 +187,13 @@ impl<T: Real> Step<'_, T> {
         let inputs = attention::Inputs { heads, starts: &index.starts, q, k, v };
         let attended = attention::Saved { out: attn, lse, d_out: d_attn };
         let gradients = attention::Gradients { d_q, d_k, d_v };
-        attention::backward(device, inputs, attended, gradients, sink.scratch);
-        rope::backward(device, rope_table, heads.heads, heads.head_dim, d_q);
-        rope::backward(device, rope_table, heads.kv_heads, heads.head_dim, d_k);
+        attention::backward(pool, inputs, attended, gradients, sink.scratch);
+        rope::backward(pool, rope_table, heads.heads, heads.head_dim, d_q);
+        rope::backward(pool, rope_table, heads.kv_heads, heads.head_dim, d_k);
         let (weight, eps) = (model.attn_norm(self.layer), model.config().rms_norm_eps);
-        rms_norm::forward(device, x, weight, eps, normed, rstd);
+        rms_norm::forward(pool, x, weight, eps, normed, rstd);
         if self.project([QProj, KProj, VProj], normed, t_qkv, [d_q, d_k, d_v], d_normed, sink) {
-            rms_norm::backward(device, x, weight, rstd, d_normed, T::ONE, d_stream);
+            rms_norm::backward(pool, x, weight, rstd, d_normed, T::ONE, d_stream);
         }
     }
 
@@ -208,20 +208,20 @@ impl<T: Real> Step<'_, T> {
         dx: &mut [T],
         sink: &mut Sink<'_, T>,
     ) -> bool {
-        let Pass { device, model, tokens, .. } = self.pass;
+        let Pass { pool, model, tokens, .. } = self.pass;
         let Sink { u, gradients, scratch } = sink;
         let branches = self.pass.branches(self.layer, modules);
         let u = &mut u[..t.len()];
         let mut gradients = self.adapter.gradients_of(self.layer, modules, gradients);
-        lora::backward(device, &branches, tokens, x, t, &dys, &mut gradients, u, scratch);
+        lora::backward(pool, &branches, tokens, x, t, &dys, &mut gradients, u, scratch);
         if !self.adapter.trains_below(self.layer, modules[0]) {
             return false;
         }
         for (i, (module, dy)) in modules.into_iter().zip(dys).enumerate() {
             let (weight, beta) = (model.linear(self.layer, module), if i == 0 { T::ZERO } else { T::ONE });
             let plus = lora::down_input(&branches, i, tokens, u);
-            linear::backward(device, &weight, tokens, dy, plus, beta, dx, scratch);
-            lora::add_dropped_input(device, &branches, i, tokens, u, dx, scratch);
+            linear::backward(pool, &weight, tokens, dy, plus, beta, dx, scratch);
+            lora::add_dropped_input(pool, &branches, i, tokens, u, dx, scratch);
         }
         true
     }

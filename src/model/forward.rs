@@ -15,7 +15,7 @@ use super::workspace::{
     AttentionBuffers, Buffer, FeedForwardBuffers, HeadBuffers, SharedBuffers, Workspace, group_ranks,
 };
 use super::{Llama, backward};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::{
     attention, bias, cross_entropy, embedding, linear, lora, residual, rms_norm, rope, rows, swiglu,
@@ -30,14 +30,14 @@ impl Llama {
     /// vocabulary, or the workspace was made for another adapter. So do the other passes.
     pub fn logits(
         &self,
-        device: &Device,
+        pool: &CpuPool,
         ws: &mut Workspace,
         adapter: Option<&LoraWeights>,
         row: &PackedRow,
     ) -> Vec<f32> {
         let adapter = adapter.map(|weights| Adapter::new(weights, None));
-        on_threads_of(device, || {
-            let pass = Pass::new(device, self, adapter, ws, row);
+        pool.run(|| {
+            let pass = Pass::new(pool, self, adapter, ws, row);
             pass.embed(ws, &row.tokens);
             pass.run_layers(ws);
             pass.all_logits(ws)
@@ -47,14 +47,14 @@ impl Llama {
     /// Loss without gradients, and without dropout.
     pub fn loss(
         &self,
-        device: &Device,
+        pool: &CpuPool,
         ws: &mut Workspace,
         adapter: Option<&LoraWeights>,
         row: &PackedRow,
     ) -> LossSum {
         let adapter = adapter.map(|weights| Adapter::new(weights, None));
-        on_threads_of(device, || {
-            let pass = Pass::new(device, self, adapter, ws, row);
+        pool.run(|| {
+            let pass = Pass::new(pool, self, adapter, ws, row);
             if ws.index.targets.is_empty() {
                 return LossSum::default();
             }
@@ -62,7 +62,7 @@ impl Llama {
             pass.run_layers(ws);
             pass.normed_head(ws);
             let (normed, targets) = (&ws.head.normed, &ws.index.targets);
-            let nll = cross_entropy::forward(device, &self.head(), normed, targets, &mut ws.scratch);
+            let nll = cross_entropy::forward(pool, &self.head(), normed, targets, &mut ws.scratch);
             LossSum { nll, n_targets: targets.len() }
         })
     }
@@ -75,7 +75,7 @@ impl Llama {
     /// Also if the workspace was not made for training.
     pub fn forward_backward(
         &self,
-        device: &Device,
+        pool: &CpuPool,
         ws: &mut Workspace,
         adapter: &LoraWeights,
         row: &PackedRow,
@@ -87,9 +87,7 @@ impl Llama {
         let noise = noise.into();
         let adapter = Adapter::new(adapter, Some(noise.key));
         let gradients = &mut grads.data;
-        on_threads_of(device, || {
-            backward::forward_backward(device, self, ws, adapter, row, loss_scale, noise, gradients)
-        })
+        pool.run(|| backward::forward_backward(pool, self, ws, adapter, row, loss_scale, noise, gradients))
     }
 }
 
@@ -109,18 +107,10 @@ impl From<u64> for Noise {
     }
 }
 
-/// Runs a whole pass where its ops run: handing each of them over to the pool takes 3 % of a pass over 512
-/// tokens with two threads.
-fn on_threads_of<R: Send>(device: &Device, pass: impl FnOnce() -> R + Send) -> R {
-    match device {
-        Device::Cpu(cpu) => cpu.run(pass),
-    }
-}
-
 /// What stays the same during a pass over one row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass<'a, T> {
-    pub(super) device: &'a Device,
+    pub(super) pool: &'a CpuPool,
     pub(super) model: &'a Llama,
     pub(super) adapter: Option<Adapter<'a, T>>,
     pub(super) tokens: usize,
@@ -129,7 +119,7 @@ pub(super) struct Pass<'a, T> {
 impl<'a, T: Real> Pass<'a, T> {
     /// Prepares `ws` for `row`.
     pub(super) fn new(
-        device: &'a Device,
+        pool: &'a CpuPool,
         model: &'a Llama,
         adapter: Option<Adapter<'a, T>>,
         ws: &mut Workspace<T>,
@@ -140,12 +130,12 @@ impl<'a, T: Real> Pass<'a, T> {
             assert_eq!(ranks, ws.ranks, "ranks of the adapter (left) and of the workspace");
         }
         ws.set_row(model, row);
-        Self { device, model, adapter, tokens: row.tokens.len() }
+        Self { pool, model, adapter, tokens: row.tokens.len() }
     }
 
     /// The stream before the first layer.
     pub(super) fn embed(&self, ws: &mut Workspace<T>, tokens: &[u32]) {
-        embedding::forward(self.device, &self.model.embedding(), tokens, &mut ws.stream[0]);
+        embedding::forward(self.pool, &self.model.embedding(), tokens, &mut ws.stream[0]);
     }
 
     /// From there to the stream after the last layer.
@@ -185,18 +175,18 @@ impl<'a, T: Real> Pass<'a, T> {
         scratch: &mut [T],
     ) {
         use TargetModule::{KProj, OProj, QProj, VProj};
-        let (device, model, config) = (self.device, self.model, self.model.config());
+        let (pool, model, config) = (self.pool, self.model, self.model.config());
         let AttentionBuffers { rstd, q, k, v, attn, lse, middle, t_qkv, t_o } = saved;
         let SharedBuffers { normed, branch, .. } = shared;
-        rms_norm::forward(device, x, model.attn_norm(layer), config.rms_norm_eps, normed, rstd);
+        rms_norm::forward(pool, x, model.attn_norm(layer), config.rms_norm_eps, normed, rstd);
         self.project(layer, [QProj, KProj, VProj], normed, [&mut *q, &mut *k, v], t_qkv, scratch);
         let heads = config.heads();
-        rope::forward(device, rope_table, heads.heads, heads.head_dim, q);
-        rope::forward(device, rope_table, heads.kv_heads, heads.head_dim, k);
+        rope::forward(pool, rope_table, heads.heads, heads.head_dim, q);
+        rope::forward(pool, rope_table, heads.kv_heads, heads.head_dim, k);
         let inputs = attention::Inputs { heads, starts: &index.starts, q, k, v };
-        attention::forward(device, inputs, attn, lse);
+        attention::forward(pool, inputs, attn, lse);
         self.project(layer, [OProj], attn, [&mut *branch], t_o, scratch);
-        residual::forward(device, x, branch, middle);
+        residual::forward(pool, x, branch, middle);
     }
 
     /// `next = middle + feed-forward block(middle)`; without `next` only what is saved.
@@ -210,18 +200,18 @@ impl<'a, T: Real> Pass<'a, T> {
         next: Option<&mut Buffer<T>>,
     ) {
         use TargetModule::{DownProj, GateProj, UpProj};
-        let (device, model, eps) = (self.device, self.model, self.model.config().rms_norm_eps);
+        let (pool, model, eps) = (self.pool, self.model, self.model.config().rms_norm_eps);
         let FeedForwardBuffers { rstd, gate, up, t_gate_up, t_down } = saved;
         let SharedBuffers { normed, branch, ffn } = shared;
-        rms_norm::forward(device, middle, model.ffn_norm(layer), eps, normed, rstd);
+        rms_norm::forward(pool, middle, model.ffn_norm(layer), eps, normed, rstd);
         self.project(layer, [GateProj, UpProj], normed, [&mut *gate, &mut *up], t_gate_up, scratch);
-        swiglu::forward(device, gate, up, ffn);
+        swiglu::forward(pool, gate, up, ffn);
         if let Some(next) = next {
             self.project(layer, [DownProj], ffn, [&mut *branch], t_down, scratch);
-            residual::forward(device, middle, branch, next);
+            residual::forward(pool, middle, branch, next);
         } else {
             let branches = self.branches(layer, [DownProj]);
-            lora::down(device, &branches, self.tokens, ffn, t_down, scratch);
+            lora::down(pool, &branches, self.tokens, ffn, t_down, scratch);
         }
     }
 
@@ -236,12 +226,12 @@ impl<'a, T: Real> Pass<'a, T> {
         scratch: &mut [T],
     ) {
         let branches = self.branches(layer, modules);
-        lora::down(self.device, &branches, self.tokens, x, t, scratch);
+        lora::down(self.pool, &branches, self.tokens, x, t, scratch);
         for (i, (module, y)) in modules.into_iter().zip(ys).enumerate() {
             let plus = lora::up(&branches, i, self.tokens, t);
-            linear::forward(self.device, &self.model.linear(layer, module), self.tokens, x, plus, y, scratch);
+            linear::forward(self.pool, &self.model.linear(layer, module), self.tokens, x, plus, y, scratch);
             if let Some(bias) = self.model.bias(layer, module) {
-                bias::forward(self.device, bias, y);
+                bias::forward(self.pool, bias, y);
             }
         }
     }
@@ -260,8 +250,8 @@ impl<'a, T: Real> Pass<'a, T> {
         let config = self.model.config();
         let HeadBuffers { x, rstd, normed } = &mut ws.head;
         let last = &ws.stream[ws.segments.output()];
-        rows::forward(self.device, last, config.hidden_size, &ws.index.target_rows, x);
-        rms_norm::forward(self.device, x, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
+        rows::forward(last, config.hidden_size, &ws.index.target_rows, x);
+        rms_norm::forward(self.pool, x, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
     }
 
     /// (T, V), whether a position has a target or not.
@@ -272,9 +262,9 @@ impl<'a, T: Real> Pass<'a, T> {
         // The layers are done: any column of their buffers may take what nobody needs.
         let rstd = &mut feed_forward[0].rstd;
         let normed = &mut shared.normed;
-        rms_norm::forward(self.device, last, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
+        rms_norm::forward(self.pool, last, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
         let mut logits = vec![T::ZERO; self.tokens * config.vocab_size];
-        linear::forward(self.device, &self.model.head(), self.tokens, normed, None, &mut logits, scratch);
+        linear::forward(self.pool, &self.model.head(), self.tokens, normed, None, &mut logits, scratch);
         logits
     }
 }

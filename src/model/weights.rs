@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Error, ModelConfig};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::gguf::{Gguf, dequantize};
 use crate::lora::TargetModule;
 use crate::ops::{QuantMatrix, rope};
@@ -89,13 +89,12 @@ impl Llama {
     ///
     /// # Errors
     /// [`Error::NotFinite`] with the first one, by tensor, that is none.
-    pub fn check_finite(&self, device: &Device) -> Result<(), Error> {
-        let Device::Cpu(cpu) = device;
+    pub fn check_finite(&self, pool: &CpuPool) -> Result<(), Error> {
         let linears = self.layers.iter().flat_map(|layer| layer.linears.iter().map(String::as_str));
         for name in linears.chain([EMBEDDING, self.head]) {
             let view = self.gguf.weights(name)?;
             let bytes = CHECKED_AT_ONCE / view.ggml_type.block_weights() * view.ggml_type.block_bytes();
-            let found = cpu.run(|| {
+            let found = pool.run(|| {
                 view.data.par_chunks(bytes).enumerate().find_map_first(|(chunk, blocks)| {
                     let count = blocks.len() / view.ggml_type.block_bytes() * view.ggml_type.block_weights();
                     let mut values = vec![0.0; count];

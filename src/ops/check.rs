@@ -4,7 +4,7 @@
 pub(crate) use super::check_cuda::{Cuda, on_cuda};
 
 use super::QuantMatrix;
-use crate::device::{CpuDevice, Device};
+use crate::device::CpuPool;
 use crate::gguf::{GgmlType, dequantize};
 use crate::rng;
 use crate::tensor::Real;
@@ -122,9 +122,9 @@ fn random_block(ggml_type: GgmlType, seed: u64, block: u64) -> Vec<u8> {
     }
 }
 
-/// A CPU with `threads` threads.
-pub(crate) fn cpu(threads: usize) -> Device {
-    Device::Cpu(CpuDevice::new(threads).expect("threads for a test"))
+/// A pool with `threads` threads.
+pub(crate) fn cpu(threads: usize) -> CpuPool {
+    CpuPool::new(threads).expect("threads for a test")
 }
 
 /// Sum of `a[i] * b[i]`: with random `b`, the scalar that a gradient check differentiates.
@@ -176,7 +176,7 @@ pub(crate) fn assert_close(what: &str, f32_values: &[f32], f64_values: &[f64]) {
 
 /// Runs `op` with 1, 2, 3 and again 2 threads: all results have the same bits. Returns the first.
 #[track_caller]
-pub(crate) fn assert_thread_independent(what: &str, op: impl Fn(&Device) -> Vec<f32>) -> Vec<f32> {
+pub(crate) fn assert_thread_independent(what: &str, op: impl Fn(&CpuPool) -> Vec<f32>) -> Vec<f32> {
     let first = op(&cpu(1));
     for threads in [2, 3, 2] {
         let other = op(&cpu(threads));

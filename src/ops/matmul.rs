@@ -6,7 +6,7 @@
 //! single-threaded product over the whole inner size, so no sum is ever split between threads. (The `gemm`
 //! crate's own threading gave the same bits on every shape tried, but promises nothing, and was slower.)
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::tensor::{Matrix, MatrixMut, Real, gemm};
 
 /// Columns of a tile: a multiple of the 48 that an AVX-512 kernel of `gemm` writes at a time, and a divisor
@@ -48,14 +48,14 @@ impl<T: Real> LowRank<'_, T> {
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     alpha: T,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
     beta: T,
     c: MatrixMut<'_, T>,
 ) {
-    matmul_plus(cpu, alpha, a, b, beta, c, None);
+    matmul_plus(pool, alpha, a, b, beta, c, None);
 }
 
 /// As [`matmul`], and adds a product of low rank to every tile as soon as it is there: it is still in the
@@ -64,7 +64,7 @@ pub fn matmul<T: Real>(
 /// # Panics
 /// If the shapes do not fit.
 pub fn matmul_plus<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     alpha: T,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -79,7 +79,7 @@ pub fn matmul_plus<T: Real>(
         assert_eq!((left.rows(), right.cols()), (c.rows(), c.cols()), "low rank (left) into c (right)");
         assert_eq!(left.cols(), right.rows(), "rank of left (left) and right (right)");
     }
-    cpu.run(|| tiles(tile_rows, alpha, a, b, beta, c, plus));
+    pool.run(|| tiles(tile_rows, alpha, a, b, beta, c, plus));
 }
 
 /// Halves the side with more tiles until one tile is left.

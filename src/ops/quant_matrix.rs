@@ -5,7 +5,7 @@
 //! **Invariant:** weights decode to f32 and nothing else; f64 is the f32 value, widened, so that checks in
 //! f64 see the weights that training sees.
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::gguf::{GgmlType, TensorView, dequantize};
 use crate::tensor::Real;
 use rayon::prelude::*;
@@ -96,7 +96,7 @@ impl<'a> QuantMatrix<'a> {
     ///
     /// # Panics
     /// If the rows do not exist, or `out` has another length.
-    pub fn dequantize_rows<T: Real>(&self, cpu: &CpuDevice, rows: Range<usize>, out: &mut [T]) {
+    pub fn dequantize_rows<T: Real>(&self, pool: &CpuPool, rows: Range<usize>, out: &mut [T]) {
         assert!(rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
         assert_eq!(
             out.len(),
@@ -107,7 +107,7 @@ impl<'a> QuantMatrix<'a> {
         if out.is_empty() {
             return;
         }
-        cpu.run(|| {
+        pool.run(|| {
             out.par_chunks_mut(ROWS_PER_TASK * self.cols).enumerate().for_each(|(task, out)| {
                 for (i, out) in out.chunks_exact_mut(self.cols).enumerate() {
                     self.dequantize_row(rows.start + task * ROWS_PER_TASK + i, out);

@@ -15,7 +15,7 @@
 
 use super::loss_scale::LossScale;
 use super::moments::Moments;
-use super::{Encoded, Error, Job, TrainConfig};
+use super::{Backend, Encoded, Error, Job, TrainConfig};
 use crate::gguf::replace_file;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{HashMap, VecDeque};
@@ -91,7 +91,7 @@ pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
 impl Fingerprint {
     /// Model file, samples, every setting but [`DECIDES_NOTHING`], the kind of device and how many there are.
     pub(super) fn new(job: &Job<'_>) -> Self {
-        let Job { model_sha256, train, validation, config, init_adapter, accelerator, .. } = *job;
+        let Job { model_sha256, train, validation, config, init_adapter, backend, .. } = *job;
         let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
         let config = serde_json::to_string(&config).expect("a validated configuration has finite numbers");
         // Through text, as the stored one comes: the parser may be one ulp off, but the same way for both.
@@ -100,14 +100,14 @@ impl Fingerprint {
         for setting in DECIDES_NOTHING {
             map.remove(setting);
         }
-        match accelerator {
+        match backend {
             // A GPU adds up in another order, and so do several; they have other rows in a step, too.
-            Some(_) => {
-                let ranks = job.ranks();
+            Backend::Cuda { .. } => {
+                let ranks = backend.ranks();
                 let device = if ranks > 1 { format!("cuda x {ranks}") } else { "cuda".into() };
                 map.insert("device".into(), device.into());
             }
-            None => {
+            Backend::Cpu(_) => {
                 map.remove("mixed_precision");
             }
         }

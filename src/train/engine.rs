@@ -8,25 +8,17 @@
 
 use super::moments::{CudaMoments, Moments};
 use super::ranks::Ranks;
-use super::{Error, Job, TrainConfig};
-use crate::device::cuda::{Arena, CudaDevice, Dtype, MixedPrecision};
+use super::{Backend, Error, Job, TrainConfig};
+use crate::device::CpuPool;
+use crate::device::cuda::{Arena, Dtype};
 use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::adamw::AdamW;
 use crate::ops::global_norm;
 
-/// GPUs to train on.
-#[derive(Debug, Clone, Copy)]
-pub struct Accelerator<'a> {
-    /// Which, at least one. All compute the same step, each with its share of the rows.
-    pub devices: &'a [CudaDevice],
-    /// Type of activations.
-    pub precision: MixedPrecision,
-}
-
 /// See the module.
 pub(super) enum Engine<'a> {
-    Cpu { workspace: Box<Workspace>, grads: LoraWeights },
+    Cpu { pool: &'a CpuPool, workspace: Box<Workspace>, grads: LoraWeights },
     Cuda(Ranks<'a>),
 }
 
@@ -49,13 +41,17 @@ impl<'a> Engine<'a> {
         longest_row: usize,
         on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, Error> {
-        if let Some(accelerator) = job.accelerator {
-            return Ranks::new(job, accelerator, adapter, moments, longest_row, on_upload).map(Self::Cuda);
+        match job.backend {
+            Backend::Cpu(pool) => {
+                let purpose = Purpose::Training(job.config.gradient_checkpointing);
+                let workspace = Box::new(job.model.workspace(longest_row, Some(adapter), purpose));
+                let grads = LoraWeights::zeros(&adapter.config, &job.model.config().base_shape());
+                Ok(Self::Cpu { pool, workspace, grads })
+            }
+            Backend::Cuda { gpus, precision } => {
+                Ranks::new(job, gpus, precision, adapter, moments, longest_row, on_upload).map(Self::Cuda)
+            }
         }
-        let purpose = Purpose::Training(job.config.gradient_checkpointing);
-        let workspace = Box::new(job.model.workspace(longest_row, Some(adapter), purpose));
-        let grads = LoraWeights::zeros(&adapter.config, &job.model.config().base_shape());
-        Ok(Self::Cpu { workspace, grads })
     }
 
     /// How many rows are computed at the same time.
@@ -82,11 +78,10 @@ impl<'a> Engine<'a> {
             sum.n_targets += row.n_targets;
         };
         match self {
-            Self::Cpu { workspace, grads } => {
+            Self::Cpu { pool, workspace, grads } => {
                 grads.data.fill(0.0);
                 for (row, noise) in rows {
-                    let (device, model) = (job.device, job.model);
-                    add(model.forward_backward(device, workspace, adapter, row, scale, *noise, grads));
+                    add(job.model.forward_backward(pool, workspace, adapter, row, scale, *noise, grads));
                     on_row();
                 }
             }
@@ -110,8 +105,8 @@ impl<'a> Engine<'a> {
         rows: &[(PackedRow, Noise)],
     ) -> Result<Vec<LossSum>, Error> {
         match self {
-            Self::Cpu { workspace, .. } => {
-                let loss = |row| job.model.loss(job.device, workspace, Some(adapter), row);
+            Self::Cpu { pool, workspace, .. } => {
+                let loss = |row| job.model.loss(pool, workspace, Some(adapter), row);
                 Ok(rows.iter().map(|(row, _)| row).map(loss).collect())
             }
             Self::Cuda(ranks) => ranks.each(rows, |model, (row, _)| model.loss(row), &mut || ()),
@@ -119,9 +114,9 @@ impl<'a> Engine<'a> {
     }
 
     /// The norm of the gradient.
-    pub(super) fn gradient_norm(&mut self, job: &Job<'_>) -> Result<f64, Error> {
+    pub(super) fn gradient_norm(&mut self) -> Result<f64, Error> {
         match self {
-            Self::Cpu { grads, .. } => Ok(global_norm::global_norm(job.device, &grads.data)),
+            Self::Cpu { pool, grads, .. } => Ok(global_norm::global_norm(pool, &grads.data)),
             Self::Cuda(ranks) => ranks.gradient_norm(),
         }
     }
@@ -137,8 +132,8 @@ impl<'a> Engine<'a> {
     ) -> Result<(), Error> {
         let ratio = job.config.loraplus_lr_ratio;
         match self {
-            Self::Cpu { grads, .. } => {
-                moments.step(job.device, settings, ratio, step, &grads.data, &mut adapter.data);
+            Self::Cpu { pool, grads, .. } => {
+                moments.step(pool, settings, ratio, step, &grads.data, &mut adapter.data);
                 Ok(())
             }
             Self::Cuda(ranks) => ranks.step(moments, settings, ratio, step),

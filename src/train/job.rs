@@ -6,10 +6,9 @@
 //! **Invariant:** a [`Job`] decides the result; a [`Host`] decides only when the run pauses and what is
 //! shown.
 
-use super::engine::Accelerator;
 use super::{DropReason, Encoded, EvalMetrics, StepMetrics, TrainConfig};
-use crate::device::Device;
-use crate::device::cuda::CudaInfo;
+use crate::device::CpuPool;
+use crate::device::cuda::{CudaDevice, CudaInfo, MixedPrecision};
 use crate::lora::LoraWeights;
 use crate::model::Llama;
 use std::collections::BTreeMap;
@@ -26,10 +25,8 @@ pub struct Job<'a> {
     pub model_sha256: &'a str,
     /// Of the base, for the adapter files.
     pub model_name: Option<&'a str>,
-    /// Where ops run without a GPU.
-    pub device: &'a Device,
-    /// The GPUs to train on, if any were asked for.
-    pub accelerator: Option<Accelerator<'a>>,
+    /// Where the steps are computed.
+    pub backend: Backend<'a>,
     /// Settings.
     pub config: &'a TrainConfig,
     /// What the adapter starts as; `None`: as PEFT starts one.
@@ -44,20 +41,46 @@ pub struct Job<'a> {
     pub tensorboard: bool,
 }
 
-impl Job<'_> {
-    /// How many devices compute rows of a step at the same time.
-    pub fn ranks(&self) -> usize {
-        self.accelerator.map_or(1, |accelerator| accelerator.devices.len())
+/// Where the steps of a run are computed.
+#[derive(Debug, Clone, Copy)]
+pub enum Backend<'a> {
+    /// On the CPU, in the threads of this pool.
+    Cpu(&'a CpuPool),
+    /// On GPUs.
+    Cuda {
+        /// At least one. All compute the same step, each with its share of the rows.
+        gpus: &'a [CudaDevice],
+        /// Type of the activations.
+        precision: MixedPrecision,
+    },
+}
+
+impl<'a> Backend<'a> {
+    /// The GPUs, none on the CPU.
+    pub fn gpus(self) -> &'a [CudaDevice] {
+        match self {
+            Self::Cpu(_) => &[],
+            Self::Cuda { gpus, .. } => gpus,
+        }
     }
 
-    /// In words where it computes.
-    pub(super) fn describe_device(&self) -> String {
-        let Some(accelerator) = self.accelerator else { return self.device.describe() };
-        let names = accelerator.devices.iter().map(|device| {
-            let CudaInfo { ordinal, name, .. } = device.info();
-            format!("cuda:{ordinal} ({name})")
-        });
-        names.collect::<Vec<_>>().join(", ")
+    /// How many devices compute rows of a step at the same time.
+    pub fn ranks(self) -> usize {
+        self.gpus().len().max(1)
+    }
+
+    /// A short description for logs and summaries: `cpu (2 threads)`, or `cuda:0 (NAME), cuda:1 (NAME)`.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Cpu(pool) => format!("cpu ({} threads)", pool.threads()),
+            Self::Cuda { gpus, .. } => {
+                let names = gpus.iter().map(|gpu| {
+                    let CudaInfo { ordinal, name, .. } = gpu.info();
+                    format!("cuda:{ordinal} ({name})")
+                });
+                names.collect::<Vec<_>>().join(", ")
+            }
+        }
     }
 }
 

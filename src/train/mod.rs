@@ -33,9 +33,8 @@ mod trainer;
 
 pub use config::{Optim, Overlong, Schedule, TrainConfig};
 pub use encode::{DropReason, Encoded, Sample, encode};
-pub use engine::Accelerator;
 pub use error::{Error, of_examples};
-pub use job::{Event, Host, Job, Outcome, TrainSummary};
+pub use job::{Backend, Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
 pub use plan::{DeviceMemory, MemoryPlan, Plan, device_memory, plan};
 pub use schedule::{learning_rate, warmup_steps};

@@ -4,10 +4,10 @@
 //!
 //! **Invariant:** rows, steps and tokens are exact, not estimates: the same packing decides them.
 
-use super::engine::{self, Accelerator};
+use super::engine;
 use super::moments::Moments;
 use super::pack::{Packing, Timeline, epoch_rows};
-use super::{Encoded, Error, Job, TrainConfig};
+use super::{Backend, Encoded, Error, Job, TrainConfig};
 use crate::device::cuda::{MixedPrecision, nccl_version};
 use crate::lora::LoraWeights;
 use crate::model::{CudaModel, GradientCheckpointing, Llama, ModelConfig, Purpose, Workspace};
@@ -136,35 +136,34 @@ impl Plan {
 /// # Errors
 /// As [`super::train`]: a setting is out of range, or nothing is left to train or validate on.
 pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
-    let Job { model, device, config, train, validation, .. } = *job;
+    let Job { model, backend, config, train, validation, .. } = *job;
     check_inputs(model.config(), config, train, validation)?;
     check_kernels(job)?;
     let lengths = train.lengths();
     let rows_per_epoch = epoch_rows(&lengths, Packing::of(config), 0).len();
-    let timeline = Timeline::new(config, job.ranks(), lengths);
+    let timeline = Timeline::new(config, backend.ranks(), lengths);
     let longest_row = longest_row(config, train, validation);
     let mut adapter = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
     let trainable_parameters = adapter.data.len();
     let numbers = (trainable_parameters * size_of::<f32>()) as u64;
     let moments = Moments::bytes(config, &adapter);
     adapter.data = Vec::new();
-    let device_memory = match job.accelerator {
-        Some(Accelerator { devices, precision }) => {
+    let device_memory = match backend {
+        Backend::Cuda { gpus, precision } => {
             let mut tightest = (u64::MAX, 0);
-            for device in devices {
-                tightest = tightest.min((device.free_bytes()?, device.info().ordinal));
+            for gpu in gpus {
+                tightest = tightest.min((gpu.free_bytes()?, gpu.info().ordinal));
             }
             let memory = device_memory(model, config, longest_row, precision, tightest.0);
-            let collectives = if devices.len() > 1 { NCCL_BYTES } else { 0 };
+            let collectives = if gpus.len() > 1 { NCCL_BYTES } else { 0 };
             Some(DeviceMemory { ordinal: tightest.1, collectives, ..memory })
         }
-        None => None,
+        Backend::Cpu(_) => None,
     };
     let activations = |checkpointing| {
         let purpose = Purpose::Training(checkpointing);
         Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
     };
-    let on_gpu = job.accelerator.is_some();
     // The adapter and its gradient, and the one to start from, which the caller keeps.
     let adapters = if job.init_adapter.is_some() { 3 } else { 2 };
     Ok(Plan {
@@ -183,9 +182,15 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
         memory: MemoryPlan {
             base: model.bytes(),
             optimizer: adapters * numbers + moments,
-            activations: if on_gpu { 0 } else { activations(config.gradient_checkpointing) },
+            activations: match backend {
+                Backend::Cpu(_) => activations(config.gradient_checkpointing),
+                Backend::Cuda { .. } => 0,
+            },
             checkpoint: numbers + moments,
-            gemm: if on_gpu { 0 } else { GEMM_BYTES_PER_THREAD * device.threads() as u64 },
+            gemm: match backend {
+                Backend::Cpu(pool) => GEMM_BYTES_PER_THREAD * pool.threads() as u64,
+                Backend::Cuda { .. } => 0,
+            },
         },
         device_memory,
     })
@@ -219,16 +224,15 @@ pub fn device_memory(
 /// That the kernels of the GPUs can compute the model, in the precision that is asked for, and that several
 /// can talk.
 pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
-    if let Some(Accelerator { devices, precision }) = job.accelerator {
-        devices.iter().try_for_each(|device| device.require(precision))?;
-        if devices.len() > 1 {
-            nccl_version()?;
-        }
+    let Backend::Cuda { gpus, precision } = job.backend else { return Ok(()) };
+    gpus.iter().try_for_each(|gpu| gpu.require(precision))?;
+    if gpus.len() > 1 {
+        nccl_version()?;
     }
     let config = job.model.config();
     let heads = config.head_dim;
     let rows = [config.hidden_size, config.intermediate_size].into_iter().find(|n| !n.is_multiple_of(8));
-    if job.accelerator.is_some() && (rows.is_some() || !heads.is_multiple_of(4) || heads > 256) {
+    if rows.is_some() || !heads.is_multiple_of(4) || heads > 256 {
         return Err(Error::HeadSize { heads, rows: rows.unwrap_or(config.hidden_size) });
     }
     Ok(())

@@ -9,10 +9,9 @@
 //! fails before ends the step for all; nobody waits for it on a device. **Invariant:** losses are given in
 //! the order of rows, whichever rank had them.
 
-use super::engine::Accelerator;
 use super::moments::{CudaMoments, Moments};
 use super::{Error, Job};
-use crate::device::cuda::{Arena, Clique, CudaDevice, CudaError, Dtype, Memory, Tensor};
+use crate::device::cuda::{Arena, Clique, CudaDevice, CudaError, Dtype, Memory, MixedPrecision, Tensor};
 use crate::lora::LoraWeights;
 use crate::model::{CudaModel, LossSum, Purpose};
 use crate::ops::adamw::AdamW;
@@ -43,24 +42,24 @@ impl<'a> Ranks<'a> {
     /// copies together; see [`CudaModel::new`].
     pub(super) fn new(
         job: &Job<'a>,
-        accelerator: Accelerator<'a>,
+        gpus: &'a [CudaDevice],
+        precision: MixedPrecision,
         adapter: &LoraWeights,
         moments: &Moments,
         longest_row: usize,
         on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, Error> {
-        let devices = accelerator.devices;
-        let clique = if devices.len() > 1 { Some(Clique::new(devices)?) } else { None };
-        let mut this = Self { clique, ranks: Vec::with_capacity(devices.len()) };
-        for (rank, device) in devices.iter().enumerate() {
-            let (before, copies) = (rank as u64, devices.len() as u64);
+        let clique = if gpus.len() > 1 { Some(Clique::new(gpus)?) } else { None };
+        let mut this = Self { clique, ranks: Vec::with_capacity(gpus.len()) };
+        for (rank, device) in gpus.iter().enumerate() {
+            let (before, copies) = (rank as u64, gpus.len() as u64);
             let mut on_upload = |done, total| on_upload(before * total + done, copies * total);
-            let made = Rank::new(job, (device, accelerator), adapter, moments, longest_row, &mut on_upload);
+            let made = Rank::new(job, device, precision, adapter, moments, longest_row, &mut on_upload);
             match made {
                 Ok(rank) => this.ranks.push(rank),
                 Err(source) => {
                     this.clique.iter_mut().for_each(Clique::abort);
-                    return Err(failure(devices, rank, source));
+                    return Err(failure(gpus, rank, source));
                 }
             }
         }
@@ -191,14 +190,14 @@ impl<'a> Ranks<'a> {
 impl<'a> Rank<'a> {
     fn new(
         job: &Job<'a>,
-        (device, accelerator): (&'a CudaDevice, Accelerator<'a>),
+        device: &'a CudaDevice,
+        precision: MixedPrecision,
         adapter: &LoraWeights,
         moments: &Moments,
         longest_row: usize,
         on_upload: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Self, CudaError> {
         let purpose = Purpose::Training(job.config.gradient_checkpointing);
-        let precision = accelerator.precision;
         let model = CudaModel::new(device, job.model, adapter, longest_row, purpose, precision, on_upload)?;
         let take = |mut arena: Arena| {
             let tensors = CudaMoments::take(&mut arena, moments);

@@ -17,7 +17,8 @@ use super::pack::{Timeline, fill_rows, first_fit};
 use super::plan::{check_inputs, check_kernels, longest_row};
 use super::tensorboard::EventsFile;
 use super::{
-    Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule, spike,
+    Backend, Error, EvalMetrics, Event, Host, Job, Metrics, Outcome, StepMetrics, TrainSummary, schedule,
+    spike,
 };
 use crate::device::cuda::MixedPrecision;
 use crate::lora::LoraWeights;
@@ -103,7 +104,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let order: Vec<usize> = (0..validation.samples.len()).collect();
         Ok(Self {
             fingerprint,
-            timeline: Timeline::new(config, job.ranks(), train.lengths()),
+            timeline: Timeline::new(config, job.backend.ranks(), train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
             engine,
             rows: Vec::new(),
@@ -199,7 +200,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
 
     /// Whether activations are in half precision.
     fn is_half(&self) -> bool {
-        self.job.accelerator.is_some_and(|accelerator| accelerator.precision == MixedPrecision::Fp16)
+        matches!(self.job.backend, Backend::Cuda { precision: MixedPrecision::Fp16, .. })
     }
 
     /// Gradient of the window's mean loss, finite, as are loss and norm.
@@ -208,7 +209,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             let factor = if self.is_half() { self.progress.loss_scale.factor() } else { 1.0 };
             let (sum, tokens) = self.accumulate(factor)?;
             self.require_finite("loss", sum.nll / sum.n_targets as f64)?;
-            let norm = self.engine.gradient_norm(self.job)? / f64::from(factor);
+            let norm = self.engine.gradient_norm()? / f64::from(factor);
             if self.is_half() && self.progress.loss_scale.try_again_after(norm.is_finite()) {
                 continue;
             }
@@ -397,7 +398,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
             validation_dropped: self.job.validation.dropped.clone(),
             seconds: progress.train_seconds + progress.eval_seconds,
             tokens_per_second: rate(progress.tokens, progress.train_seconds),
-            device: self.job.describe_device(),
+            device: self.job.backend.describe(),
             adapter_gguf,
             adapter_peft,
         })
@@ -447,7 +448,7 @@ pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<
     let moments = Moments::new(config, &adapter);
     let longest = longest_row(config, train, validation);
     let mut engine = Engine::new(job, &adapter, &moments, longest, &mut |_, _| true)?;
-    let mut timeline = Timeline::new(config, job.ranks(), train.lengths());
+    let mut timeline = Timeline::new(config, job.backend.ranks(), train.lengths());
     let window = timeline.window(0);
     let mut rows = Vec::new();
     // One for each device, as far as there are so many.

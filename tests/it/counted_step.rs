@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use cudasim::driver::Report;
 use cudasim::loader::Simulator;
-use evol::device::Device;
 use evol::device::cuda::{CudaDevice, MixedPrecision};
-use evol::train::{Accelerator, Encoded, Host, Job, Sample, TrainConfig, train};
+use evol::train::{Backend, Encoded, Host, Job, Sample, TrainConfig, train};
 
 use crate::sparse_model::{Sizes, load};
 
@@ -28,11 +27,7 @@ pub(crate) fn step(simulator: &Simulator, sizes: &Sizes, tokens: usize) -> Repor
         model: &model,
         model_sha256: "of no file",
         model_name: None,
-        device: &Device::cpu(0).unwrap(),
-        accelerator: Some(Accelerator {
-            devices: std::slice::from_ref(&cuda),
-            precision: MixedPrecision::Bf16,
-        }),
+        backend: Backend::Cuda { gpus: std::slice::from_ref(&cuda), precision: MixedPrecision::Bf16 },
         config: &config,
         init_adapter: None,
         train: &data,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use evol::device::Device;
+use evol::device::CpuPool;
 use evol::gguf::Gguf;
 use evol::lora::{LoraConfig, LoraWeights, TargetModule};
 use evol::model::{GradientCheckpointing, Llama, PackedRow, Purpose};
@@ -85,7 +85,7 @@ fn twenty_steps_agree_with_pytorch() {
     let text = include_str!("../data/golden_lora_smollm2.json");
     let golden: Golden = serde_json::from_str(text).unwrap();
     let model = Llama::load(Arc::new(Gguf::open(&super::model_path()).unwrap())).unwrap();
-    let device = Device::cpu(0).unwrap();
+    let pool = CpuPool::new(0).unwrap();
     let row = row(&golden.ids);
     let mut weights = start(&model);
     let mut ws =
@@ -96,11 +96,11 @@ fn twenty_steps_agree_with_pytorch() {
     for (step, (&loss, &norm)) in golden.loss_f32.iter().zip(&golden.grad_norm).enumerate() {
         gradients.data.fill(0.0);
         let scale = 1.0 / (row.tokens.len() - 1) as f32;
-        let sum = model.forward_backward(&device, &mut ws, &weights, &row, scale, 0, &mut gradients);
+        let sum = model.forward_backward(&pool, &mut ws, &weights, &row, scale, 0, &mut gradients);
         let our_loss = sum.nll / sum.n_targets as f64;
         let tolerance = if step < 8 { LOSS_TOLERANCE_EARLY } else { LOSS_TOLERANCE };
         let error = (our_loss - loss).abs();
-        let our_norm = global_norm(&device, &gradients.data);
+        let our_norm = global_norm(&pool, &gradients.data);
         let norm_error = (our_norm - norm).abs() / norm;
         println!(
             "step {step}: loss {our_loss:.6} off by {error:.1e}, norm {our_norm:.6} off by {norm_error:.1e}"
@@ -114,6 +114,6 @@ fn twenty_steps_agree_with_pytorch() {
             _ => {}
         }
         let state = adamw::State { params: &mut weights.data, m: &mut m, v: &mut v };
-        adamw::step(&device, &AdamW::default(), step as u64 + 1, &gradients.data, 1.0, state);
+        adamw::step(&pool, &AdamW::default(), step as u64 + 1, &gradients.data, 1.0, state);
     }
 }

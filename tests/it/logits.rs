@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use evol::device::Device;
+use evol::device::CpuPool;
 use evol::gguf::{GgmlType, Gguf, NewTensor, Value, write};
 use evol::lora::{LoraConfig, LoraWeights, TargetModule};
 use evol::model::{Llama, PackedRow, Purpose};
@@ -53,7 +53,7 @@ const TEXTS: [&str; 4] = [
 
 /// Our side of the comparison.
 struct Ours {
-    device: Device,
+    pool: CpuPool,
     model: Llama,
     adapter: Option<LoraWeights>,
 }
@@ -67,7 +67,7 @@ impl Ours {
             targets: vec![None; tokens.len()],
             segments: std::iter::once(0..tokens.len()).collect(),
         };
-        self.model.logits(&self.device, &mut ws, adapter, &row)
+        self.model.logits(&self.pool, &mut ws, adapter, &row)
     }
 }
 
@@ -126,7 +126,7 @@ fn f32_logits_are_those_of_llama_cpp() {
     let folder = tempfile::tempdir().unwrap();
     let (model_file, adapter_file) = (folder.path().join("f32.gguf"), folder.path().join("adapter.gguf"));
     write_f32_copy(&model_path(), &model_file);
-    let mut ours = Ours { device: Device::cpu(0).unwrap(), model: load(&model_file), adapter: None };
+    let mut ours = Ours { pool: CpuPool::new(0).unwrap(), model: load(&model_file), adapter: None };
     let weights = adapter(&ours.model);
     weights.write_gguf(&adapter_file, "random").unwrap();
     let vocab = ours.model.config().vocab_size;
@@ -156,7 +156,7 @@ fn f32_logits_are_those_of_llama_cpp() {
 fn quantized_likelihood_is_that_of_llama_cpp() {
     let folder = tempfile::tempdir().unwrap();
     let adapter_file = folder.path().join("adapter.gguf");
-    let mut ours = Ours { device: Device::cpu(0).unwrap(), model: load(&model_path()), adapter: None };
+    let mut ours = Ours { pool: CpuPool::new(0).unwrap(), model: load(&model_path()), adapter: None };
     let weights = adapter(&ours.model);
     weights.write_gguf(&adapter_file, "random").unwrap();
     let mut means = Vec::new();
@@ -206,7 +206,7 @@ fn variants_of_the_architecture_are_those_of_llama_cpp() {
     for (what, keys, rope_freqs, biases) in variants {
         let path = folder.path().join("variant.gguf");
         write_variant(&plain, &path, keys, rope_freqs, biases);
-        let mut ours = Ours { device: Device::cpu(0).unwrap(), model: load(&path), adapter: None };
+        let mut ours = Ours { pool: CpuPool::new(0).unwrap(), model: load(&path), adapter: None };
         let (weights, adapter_file) = (adapter(&ours.model), folder.path().join("adapter.gguf"));
         weights.write_gguf(&adapter_file, "random").unwrap();
         ours.adapter = Some(weights);

@@ -11,13 +11,13 @@ use std::time::Instant;
 use cudasim::driver::Config;
 use cudasim::loader;
 use evol::dataset::Example;
-use evol::device::Device;
+use evol::device::CpuPool;
 use evol::device::cuda::{CudaDevice, MixedPrecision};
 use evol::gguf::Gguf;
 use evol::llm::{Message, Tokenizer, reference_logits};
 use evol::model::Llama;
 use evol::train::{
-    Accelerator, Encoded, Event, Host, Job, Outcome, Overlong, Schedule, TrainConfig, encode, train,
+    Backend, Encoded, Event, Host, Job, Outcome, Overlong, Schedule, TrainConfig, encode, train,
 };
 
 use crate::llama_cpp::write_f32_copy;
@@ -73,13 +73,15 @@ fn run(
             _ => {}
         },
     };
+    let pool = CpuPool::new(0).unwrap();
     let job = Job {
         model,
         model_sha256: "of the default model",
         model_name: None,
-        device: &Device::cpu(0).unwrap(),
-        accelerator: cuda
-            .map(|(device, precision)| Accelerator { devices: std::slice::from_ref(device), precision }),
+        backend: match cuda {
+            Some((gpu, precision)) => Backend::Cuda { gpus: std::slice::from_ref(gpu), precision },
+            None => Backend::Cpu(&pool),
+        },
         config: &config,
         init_adapter: None,
         train: data,

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use evol::dataset::Example;
-use evol::device::Device;
+use evol::device::CpuPool;
 use evol::gguf::Gguf;
 use evol::llm::{Message, Tokenizer, reference_logits};
 use evol::lora::LoraWeights;
 use evol::model::Llama;
 use evol::train::{
-    Encoded, Event, Host, Job, Outcome, Overlong, Schedule, TrainConfig, TrainSummary, encode, train,
+    Backend, Encoded, Event, Host, Job, Outcome, Overlong, Schedule, TrainConfig, TrainSummary, encode, train,
 };
 
 use crate::llama_cpp::write_f32_copy;
@@ -60,8 +60,7 @@ fn run(model: &Llama, data: &Encoded, out: &Path, stop_after: Option<u64>) -> Ou
         model,
         model_sha256: "of the default model",
         model_name: None,
-        device: &Device::cpu(0).unwrap(),
-        accelerator: None,
+        backend: Backend::Cpu(&CpuPool::new(0).unwrap()),
         config: &config,
         init_adapter: None,
         train: data,

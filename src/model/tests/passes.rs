@@ -3,14 +3,14 @@
 #![expect(clippy::float_cmp, reason = "these numbers must be equal, not close")]
 
 use super::tiny::{HEAD_DIM, TinyFile, VOCAB, adapter, packed, separate};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::{GradientCheckpointing, Llama, LossSum, PackedRow, Purpose, Workspace};
 use crate::ops::check::{assert_thread_independent, cpu};
 
 /// Loss and gradients of rows, one after the other through one workspace.
 fn train(
-    device: &Device,
+    pool: &CpuPool,
     model: &Llama,
     weights: &LoraWeights,
     rows: &[PackedRow],
@@ -21,7 +21,7 @@ fn train(
     grads.data.fill(0.0);
     let mut total = LossSum::default();
     for row in rows {
-        let loss = model.forward_backward(device, &mut ws, weights, row, 0.5, key, &mut grads);
+        let loss = model.forward_backward(pool, &mut ws, weights, row, 0.5, key, &mut grads);
         total.nll += loss.nll;
         total.n_targets += loss.n_targets;
     }
@@ -138,8 +138,8 @@ fn results_do_not_depend_on_threads_or_on_what_ran_before() {
     let model = TinyFile::untied().load();
     let weights = adapter(&model, &TargetModule::ALL, 0.25);
     let row = packed(&[14, 9], 2);
-    let first = assert_thread_independent("gradients", |device| {
-        train(device, &model, &weights, std::slice::from_ref(&row), 9).1
+    let first = assert_thread_independent("gradients", |pool| {
+        train(pool, &model, &weights, std::slice::from_ref(&row), 9).1
     });
     // A longer and a shorter row leave their numbers in the buffers.
     let mut ws = model.workspace(40, Some(&weights), Purpose::Training(GradientCheckpointing::None));

@@ -1,16 +1,16 @@
 //! CPU twin of [`adamw`](super): elementwise, so threads cannot change a bit.
 
 use super::{Factors, State};
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
 /// Elements updated by one task.
 const CHUNK: usize = 1 << 14;
 
-pub(super) fn step<T: Real>(cpu: &CpuDevice, f: &Factors<T>, gradients: &[T], state: State<'_, T>) {
+pub(super) fn step<T: Real>(pool: &CpuPool, f: &Factors<T>, gradients: &[T], state: State<'_, T>) {
     let State { params, m, v } = state;
-    cpu.run(|| {
+    pool.run(|| {
         params
             .par_chunks_mut(CHUNK)
             .zip(m.par_chunks_mut(CHUNK))

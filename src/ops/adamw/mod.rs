@@ -14,7 +14,7 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// What stays the same during a run, and the learning rate of the step.
@@ -55,7 +55,7 @@ pub struct State<'a, T> {
 /// # Panics
 /// If lengths differ, or `step` is 0.
 pub fn step<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     adamw: &AdamW,
     step: u64,
     gradients: &[T],
@@ -68,9 +68,7 @@ pub fn step<T: Real>(
     assert_eq!(state.v.len(), len, "second moments (left) and gradients (right)");
     assert!(step > 0, "steps are counted from 1, found {step}");
     let factors = Factors::new(adamw, step, gradient_scale);
-    match device {
-        Device::Cpu(cpu) => cpu::step(cpu, &factors, gradients, state),
-    }
+    cpu::step(pool, &factors, gradients, state)
 }
 
 /// The numbers that are the same for all elements of a step.

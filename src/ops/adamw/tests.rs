@@ -31,14 +31,14 @@ fn three_steps_by_hand() {
     assert!((m[1] + 0.012).abs() <= 1e-16 && (v[1] - 0.293).abs() <= 1e-15, "moments {m:?} {v:?}");
 }
 
-fn run<T: Real>(device: &crate::device::Device, len: usize) -> Vec<T> {
+fn run<T: Real>(pool: &crate::device::CpuPool, len: usize) -> Vec<T> {
     let params: Vec<T> = convert(&random::<f32>(len, 1));
     let mut params = Guarded::from_slice(&params);
     let (mut m, mut v) = (Guarded::from_slice(&vec![T::ZERO; len]), Guarded::from_slice(&vec![T::ZERO; len]));
     for i in 1..=3 {
         let gradients: Vec<T> = convert(&random::<f32>(len, 1 + i));
         let state = State { params: params.as_mut(), m: m.as_mut(), v: v.as_mut() };
-        step(device, &ADAMW, i, &gradients, 0.7, state);
+        step(pool, &ADAMW, i, &gradients, 0.7, state);
     }
     [params.into_checked(), m.into_checked(), v.into_checked()].concat()
 }
@@ -49,7 +49,7 @@ const LENGTHS: [usize; 9] = [0, 1, 31, 33, 127, 128, 129, 257, 4_884_480];
 #[test]
 fn f32_matches_f64_and_threads_do_not_change_bits() {
     for len in LENGTHS {
-        let narrow = assert_thread_independent("p, m, v", |device| run(device, len));
+        let narrow = assert_thread_independent("p, m, v", |pool| run(pool, len));
         assert_close(&format!("p, m, v of {len}"), &narrow, &run::<f64>(&cpu(2), len));
     }
 }

@@ -1,7 +1,7 @@
 //! CPU twin of [`adamw_8bit`](super): blocks are independent, so threads cannot change a bit.
 
 use super::{BLOCK, CodeBook, Moment, SIGNED, UNSIGNED};
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::adamw::Factors;
 use rayon::prelude::*;
 
@@ -9,14 +9,14 @@ use rayon::prelude::*;
 const BLOCKS_PER_TASK: usize = 64;
 
 pub(super) fn step(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     f: &Factors<f32>,
     gradients: &[f32],
     params: &mut [f32],
     [m, v]: [Moment<'_>; 2],
 ) {
     let (signed, unsigned) = (&*SIGNED, &*UNSIGNED);
-    cpu.run(|| {
+    pool.run(|| {
         params
             .par_chunks_mut(BLOCK)
             .zip(gradients.par_chunks(BLOCK))

@@ -18,7 +18,7 @@ pub(crate) mod cuda;
 mod tests;
 
 use super::adamw::AdamW;
-use crate::device::Device;
+use crate::device::CpuPool;
 use std::sync::LazyLock;
 
 /// Elements that share a scale.
@@ -96,7 +96,7 @@ pub struct Moment<'a> {
 /// # Panics
 /// If lengths do not fit, or `step` is 0.
 pub fn step(
-    device: &Device,
+    pool: &CpuPool,
     adamw: &AdamW,
     step: u64,
     gradients: &[f32],
@@ -112,7 +112,5 @@ pub fn step(
     }
     assert!(step > 0, "steps are counted from 1, found {step}");
     let factors = super::adamw::Factors::new(adamw, step, gradient_scale);
-    match device {
-        Device::Cpu(cpu) => cpu::step(cpu, &factors, gradients, params, [m, v]),
-    }
+    cpu::step(pool, &factors, gradients, params, [m, v])
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::float_cmp, reason = "values of a table are exact")]
 
 use super::{BLOCK, Moment, SIGNED, UNSIGNED, cuda, step};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::ops::adamw::{self, AdamW};
 use crate::ops::check::{assert_thread_independent, cpu, random};
 
@@ -54,7 +54,7 @@ fn a_quadratic_is_descended_as_in_f32() {
         params.iter().enumerate().map(|(i, p)| curvature(i) * p * p).sum::<f32>() / len as f32
     };
     let start: Vec<f32> = random(len, 1);
-    let run = |device: &Device, eight_bits: bool| {
+    let run = |pool: &CpuPool, eight_bits: bool| {
         let mut params = start.clone();
         let (mut m, mut v) = (moment(len, SIGNED.zero()), moment(len, UNSIGNED.zero()));
         let (mut m32, mut v32) = (vec![0.0; len], vec![0.0; len]);
@@ -63,15 +63,15 @@ fn a_quadratic_is_descended_as_in_f32() {
                 params.iter().enumerate().map(|(i, p)| 2.0 * curvature(i) * p).collect();
             if eight_bits {
                 let moments = [(&mut m), (&mut v)].map(|(codes, scales)| Moment { codes, scales });
-                step(device, &ADAMW, t, &gradients, 1.0, &mut params, moments);
+                step(pool, &ADAMW, t, &gradients, 1.0, &mut params, moments);
             } else {
                 let state = adamw::State { params: &mut params, m: &mut m32, v: &mut v32 };
-                adamw::step(device, &ADAMW, t, &gradients, 1.0, state);
+                adamw::step(pool, &ADAMW, t, &gradients, 1.0, state);
             }
         }
         params
     };
-    let eight = assert_thread_independent("params", |device| run(device, true));
+    let eight = assert_thread_independent("params", |pool| run(pool, true));
     let (before, exact, eight) = (loss(&start), loss(&run(&cpu(1), false)), loss(&eight));
     assert!(exact <= 0.02 * before, "{before} {exact}");
     assert!(eight <= 2.0 * exact, "{eight} in 8 bits, {exact} in f32, {before} before");

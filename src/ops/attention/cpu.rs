@@ -7,7 +7,7 @@
 //! before the first query's sample and after the last query are never looked at.
 
 use super::{Gradients, Inputs, Saved};
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::reduce;
 use crate::tensor::{Matrix, MatrixMut, Real, gemm};
 use rayon::prelude::*;
@@ -56,14 +56,14 @@ impl<'a, T: Real> Inputs<'a, T> {
     }
 }
 
-pub(super) fn forward<T: Real>(cpu: &CpuDevice, inputs: Inputs<'_, T>, out: &mut [T], lse: &mut [T]) {
+pub(super) fn forward<T: Real>(pool: &CpuPool, inputs: Inputs<'_, T>, out: &mut [T], lse: &mut [T]) {
     let (tokens, heads) = (inputs.starts.len(), inputs.heads.heads);
     if tokens == 0 || heads == 0 {
         return;
     }
     let out = MatrixMut::new(out, tokens, inputs.heads.q_columns());
     let lse = MatrixMut::new(lse, tokens, heads);
-    cpu.run(|| forward_tasks(inputs, 0, 0, out, lse));
+    pool.run(|| forward_tasks(inputs, 0, 0, out, lse));
 }
 
 /// Halves the tokens, then the heads, until one block of queries of one head is left.
@@ -155,7 +155,7 @@ fn softmax_row<T: Real>(scores: &mut [T], visible: std::ops::Range<usize>, peak:
 }
 
 pub(super) fn backward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     inputs: Inputs<'_, T>,
     saved: Saved<'_, T>,
     gradients: Gradients<'_, T>,
@@ -167,7 +167,7 @@ pub(super) fn backward<T: Real>(
     }
     let Gradients { d_q, d_k, d_v } = gradients;
     let (head_k, head_v) = scratch.split_at_mut(tokens * columns);
-    cpu.run(|| {
+    pool.run(|| {
         let [d_q, all_k, all_v] =
             [d_q, &mut *head_k, &mut *head_v].map(|buffer| MatrixMut::new(buffer, tokens, columns));
         backward_tasks(inputs, saved, 0, d_q, all_k, all_v);

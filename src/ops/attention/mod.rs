@@ -18,7 +18,7 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// How the columns of q, k and v are divided.
@@ -90,7 +90,7 @@ pub fn scratch_len(tokens: usize, heads: Heads) -> usize {
 ///
 /// # Panics
 /// If lengths do not fit, or a token belongs to a sample that starts after it.
-pub fn forward<T: Real>(device: &Device, inputs: Inputs<'_, T>, out: &mut [T], lse: &mut [T]) {
+pub fn forward<T: Real>(pool: &CpuPool, inputs: Inputs<'_, T>, out: &mut [T], lse: &mut [T]) {
     assert_inputs(&inputs);
     assert_eq!(out.len(), inputs.q.len(), "lengths of out (left) and q (right)");
     assert_eq!(
@@ -98,9 +98,7 @@ pub fn forward<T: Real>(device: &Device, inputs: Inputs<'_, T>, out: &mut [T], l
         inputs.starts.len() * inputs.heads.heads,
         "length of lse (left), tokens times heads"
     );
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, inputs, out, lse),
-    }
+    cpu::forward(pool, inputs, out, lse)
 }
 
 /// Overwrites the gradients of q, k and v.
@@ -108,7 +106,7 @@ pub fn forward<T: Real>(device: &Device, inputs: Inputs<'_, T>, out: &mut [T], l
 /// # Panics
 /// If lengths do not fit, or a token belongs to a sample that starts after it.
 pub fn backward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     inputs: Inputs<'_, T>,
     saved: Saved<'_, T>,
     gradients: Gradients<'_, T>,
@@ -128,9 +126,7 @@ pub fn backward<T: Real>(
     assert_eq!(gradients.d_v.len(), kv, "lengths of d_v (left) and v (right)");
     let needed = scratch_len(inputs.starts.len(), inputs.heads);
     assert!(scratch.len() >= needed, "scratch of {} numbers for {needed}", scratch.len());
-    match device {
-        Device::Cpu(cpu) => cpu::backward(cpu, inputs, saved, gradients, &mut scratch[..needed]),
-    }
+    cpu::backward(pool, inputs, saved, gradients, &mut scratch[..needed])
 }
 
 fn assert_inputs<T: Real>(inputs: &Inputs<'_, T>) {

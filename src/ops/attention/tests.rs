@@ -45,16 +45,16 @@ impl Case {
     }
 
     /// `out` and `lse`.
-    fn forward<T: Real>(&self, device: &Device, [q, k, v]: [&[T]; 3]) -> (Vec<T>, Vec<T>) {
+    fn forward<T: Real>(&self, pool: &CpuPool, [q, k, v]: [&[T]; 3]) -> (Vec<T>, Vec<T>) {
         let mut out = Guarded::poisoned(q.len());
         let mut lse = Guarded::poisoned(self.starts.len() * self.heads.heads);
         let inputs = Inputs { heads: self.heads, starts: &self.starts, q, k, v };
-        forward(device, inputs, out.as_mut(), lse.as_mut());
+        forward(pool, inputs, out.as_mut(), lse.as_mut());
         (out.into_checked(), lse.into_checked())
     }
 
     /// `d_q`, `d_k`, `d_v`.
-    fn backward<T: Real>(&self, device: &Device, [q, k, v]: [&[T]; 3], d_out: &[T]) -> [Vec<T>; 3] {
+    fn backward<T: Real>(&self, pool: &CpuPool, [q, k, v]: [&[T]; 3], d_out: &[T]) -> [Vec<T>; 3] {
         let (out, lse) = self.forward(&cpu(1), [q, k, v]);
         let mut gradients = [q, k, v].map(|x| Guarded::poisoned(x.len()));
         let mut scratch = Guarded::poisoned(scratch_len(self.starts.len(), self.heads));
@@ -62,7 +62,7 @@ impl Case {
         let inputs = Inputs { heads: self.heads, starts: &self.starts, q, k, v };
         let saved = Saved { out: &out, lse: &lse, d_out };
         let gradients_mut = Gradients { d_q: d_q.as_mut(), d_k: d_k.as_mut(), d_v: d_v.as_mut() };
-        backward(device, inputs, saved, gradients_mut, scratch.as_mut());
+        backward(pool, inputs, saved, gradients_mut, scratch.as_mut());
         scratch.into_checked();
         gradients.map(Guarded::into_checked)
     }
@@ -139,13 +139,13 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         let [q, k, v]: [Vec<f32>; 3] = [convert(&q), convert(&k), convert(&v)];
         let d_out: Vec<f32> = convert(&d_out);
         let inputs = [&q[..], &k[..], &v[..]];
-        let out_f32 = assert_thread_independent("out", |device| case.forward(device, inputs).0);
-        let lse_f32 = assert_thread_independent("lse", |device| case.forward(device, inputs).1);
+        let out_f32 = assert_thread_independent("out", |pool| case.forward(pool, inputs).0);
+        let lse_f32 = assert_thread_independent("lse", |pool| case.forward(pool, inputs).1);
         assert_close("out", &out_f32, &out);
         assert_close("lse", &lse_f32, &lse);
         for (i, what) in ["d_q", "d_k", "d_v"].into_iter().enumerate() {
             let narrow =
-                assert_thread_independent(what, |device| case.backward(device, inputs, &d_out)[i].clone());
+                assert_thread_independent(what, |pool| case.backward(pool, inputs, &d_out)[i].clone());
             // One token sees only itself: p is 1, and the gradients of q and k are 0 but for rounding.
             if case.starts.len() > 1 || what == "d_v" {
                 assert_close(what, &narrow, &wide[i]);
@@ -181,9 +181,9 @@ fn cuda_agrees_with_the_cpu() {
             let tokens = case.starts.len();
             let [q, k, v] = case.inputs().map(|x: Vec<f32>| Cuda::rounded(act, &x));
             let d_out = Cuda::rounded(act, &random(q.len(), 4));
-            let device = cpu(1);
-            let (out, lse) = case.forward(&device, [&q, &k, &v]);
-            let [d_q, d_k, d_v] = case.backward(&device, [&q, &k, &v], &d_out);
+            let pool = cpu(1);
+            let (out, lse) = case.forward(&pool, [&q, &k, &v]);
+            let [d_q, d_k, d_v] = case.backward(&pool, [&q, &k, &v], &d_out);
             let mut ends = vec![tokens as u32; tokens];
             for t in (1..tokens).rev() {
                 ends[t - 1] = if case.starts[t] == case.starts[t - 1] { ends[t] } else { t as u32 };

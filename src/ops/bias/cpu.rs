@@ -1,14 +1,14 @@
 //! CPU twin of [`bias`](super): rows are independent; a task takes a fixed number of them.
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
 /// Rows of one task.
 const ROWS_PER_TASK: usize = 16;
 
-pub(super) fn forward<T: Real>(cpu: &CpuDevice, bias: &[f32], y: &mut [T]) {
-    cpu.run(|| {
+pub(super) fn forward<T: Real>(pool: &CpuPool, bias: &[f32], y: &mut [T]) {
+    pool.run(|| {
         y.par_chunks_mut(ROWS_PER_TASK * bias.len()).for_each(|rows| {
             for row in rows.chunks_exact_mut(bias.len()) {
                 for (y, &bias) in row.iter_mut().zip(bias) {

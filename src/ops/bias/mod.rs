@@ -10,21 +10,19 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// Adds `bias` (N) to every row of `y` (M, N).
 ///
 /// # Panics
 /// If `y` is no whole number of rows.
-pub fn forward<T: Real>(device: &Device, bias: &[f32], y: &mut [T]) {
+pub fn forward<T: Real>(pool: &CpuPool, bias: &[f32], y: &mut [T]) {
     assert!(
         !bias.is_empty() && y.len().is_multiple_of(bias.len()),
         "length of y (left: {}), rows of {}",
         y.len(),
         bias.len()
     );
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, bias, y),
-    }
+    cpu::forward(pool, bias, y)
 }

@@ -2,7 +2,7 @@
 //! between them.
 
 use super::{BLOCK_ROWS, STATS};
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::QuantMatrix;
 use crate::ops::linear::rows_per_pass;
 use crate::ops::matmul::matmul;
@@ -54,7 +54,7 @@ impl<T: Real> Running<T> {
 }
 
 pub(super) fn forward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     h: &[T],
     targets: &[u32],
@@ -62,11 +62,11 @@ pub(super) fn forward<T: Real>(
 ) -> f64 {
     let step = BLOCK_ROWS * w.cols().max(1);
     let blocks = h.chunks(step).zip(targets.chunks(BLOCK_ROWS));
-    cpu.run(|| blocks.map(|(h, targets)| block(cpu, w, h, targets, None, scratch)).sum())
+    pool.run(|| blocks.map(|(h, targets)| block(pool, w, h, targets, None, scratch)).sum())
 }
 
 pub(super) fn forward_backward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     h: &[T],
     targets: &[u32],
@@ -76,10 +76,10 @@ pub(super) fn forward_backward<T: Real>(
 ) -> f64 {
     let step = BLOCK_ROWS * w.cols().max(1);
     let blocks = h.chunks(step).zip(targets.chunks(BLOCK_ROWS)).zip(dh.chunks_mut(step));
-    cpu.run(|| {
+    pool.run(|| {
         blocks
             .map(|((h, targets), dh)| {
-                let nll = block(cpu, w, h, targets, Some(&mut *dh), scratch);
+                let nll = block(pool, w, h, targets, Some(&mut *dh), scratch);
                 let stats = &scratch[split_at(w, targets.len())..];
                 finish(w, targets, scale, dh, stats);
                 nll
@@ -97,7 +97,7 @@ fn split_at(w: &QuantMatrix<'_>, rows: usize) -> usize {
 /// All tiles of the vocabulary for a block of rows: leaves the running values in scratch and, if asked,
 /// Σ exp(z - max) · W in `dh`. Returns the sum of negative log-likelihoods.
 fn block<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     h: &[T],
     targets: &[u32],
@@ -114,16 +114,16 @@ fn block<T: Real>(
     for start in (0..w.rows()).step_by(tile) {
         let count = tile.min(w.rows() - start);
         let weights = &mut weights[..count * width];
-        w.dequantize_rows(cpu, start..start + count, weights);
+        w.dequantize_rows(pool, start..start + count, weights);
         let weights = Matrix::new(weights, count, width);
         let logits = &mut logits[..rows * count];
-        matmul(cpu, T::ONE, h, weights.t(), T::ZERO, MatrixMut::new(logits, rows, count));
+        matmul(pool, T::ONE, h, weights.t(), T::ZERO, MatrixMut::new(logits, rows, count));
         absorb_tile(start, count, logits, targets, stats, dh.as_deref_mut().filter(|_| start > 0));
         if let Some(dh) = dh.as_deref_mut() {
             // The first tile overwrites: dh holds anything before.
             let beta = if start == 0 { T::ZERO } else { T::ONE };
             let exponentials = Matrix::new(logits, rows, count);
-            matmul(cpu, T::ONE, exponentials, weights, beta, MatrixMut::new(dh, rows, width));
+            matmul(pool, T::ONE, exponentials, weights, beta, MatrixMut::new(dh, rows, width));
         }
     }
     stats.iter().map(|stats| Running::load(stats).nll()).sum()

@@ -23,7 +23,7 @@ mod tests;
 
 use super::QuantMatrix;
 use super::linear::rows_per_pass;
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// Rows of h that are worked on at a time; more are done one block after the other.
@@ -44,16 +44,14 @@ pub fn scratch_len(rows: usize, hidden_size: usize, vocab_size: usize) -> usize 
 /// # Panics
 /// If lengths do not fit, a target is not in the vocabulary, or `scratch` is shorter than [`scratch_len`].
 pub fn forward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     h: &[T],
     targets: &[u32],
     scratch: &mut [T],
 ) -> f64 {
     assert_lengths(w, h.len(), targets, scratch.len());
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, w, h, targets, scratch),
-    }
+    cpu::forward(pool, w, h, targets, scratch)
 }
 
 /// As [`forward`], and overwrites `dh` (M, C) with the gradient of `scale` times the sum. The returned sum is
@@ -62,7 +60,7 @@ pub fn forward<T: Real>(
 /// # Panics
 /// As [`forward`].
 pub fn forward_backward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     h: &[T],
     targets: &[u32],
@@ -72,9 +70,7 @@ pub fn forward_backward<T: Real>(
 ) -> f64 {
     assert_lengths(w, h.len(), targets, scratch.len());
     assert_eq!(dh.len(), h.len(), "length of dh (left) and h (right)");
-    match device {
-        Device::Cpu(cpu) => cpu::forward_backward(cpu, w, h, targets, scale, dh, scratch),
-    }
+    cpu::forward_backward(pool, w, h, targets, scale, dh, scratch)
 }
 
 fn assert_lengths(w: &QuantMatrix<'_>, h: usize, targets: &[u32], scratch: usize) {

@@ -1,7 +1,7 @@
 //! Tests of [`cross_entropy`](super).
 
 use super::{BLOCK_ROWS, cuda, forward, forward_backward, scratch_len};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::gguf::GgmlType;
 use crate::ops::check::{
     Guarded, Weights, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,
@@ -30,12 +30,12 @@ fn targets(rows: usize, vocab: usize) -> Vec<u32> {
     (0..rows).map(|i| if i == 1 { vocab - 1 } else { i * 7919 % vocab } as u32).collect()
 }
 
-fn run<T: Real>(device: &Device, w: &Weights, h: &[T], targets: &[u32]) -> (f64, Vec<T>) {
+fn run<T: Real>(pool: &CpuPool, w: &Weights, h: &[T], targets: &[u32]) -> (f64, Vec<T>) {
     let w = w.view();
     let mut dh = Guarded::poisoned(h.len());
     let mut scratch = Guarded::poisoned(scratch_len(targets.len(), w.cols(), w.rows()));
-    let nll = forward_backward(device, &w, h, targets, T::from_f64(SCALE), dh.as_mut(), scratch.as_mut());
-    let only = forward(device, &w, h, targets, scratch.as_mut());
+    let nll = forward_backward(pool, &w, h, targets, T::from_f64(SCALE), dh.as_mut(), scratch.as_mut());
+    let only = forward(pool, &w, h, targets, scratch.as_mut());
     assert_eq!(only.to_bits(), nll.to_bits(), "loss without gradient (left) and with it (right)");
     (nll, dh.into_checked())
 }
@@ -117,7 +117,7 @@ fn threads_do_not_change_bits() {
     for (rows, width, vocab, ggml_type) in cases() {
         let w = Weights::random(ggml_type, vocab, width, 1);
         let (h, targets) = (random::<f32>(rows * width, 2), targets(rows, vocab));
-        assert_thread_independent("dh", |device| run(device, &w, &h, &targets).1);
+        assert_thread_independent("dh", |pool| run(pool, &w, &h, &targets).1);
         let losses = [1, 2, 3].map(|threads| run(&cpu(threads), &w, &h, &targets).0.to_bits());
         assert_eq!(losses, [losses[0]; 3], "loss bits with 1, 2, 3 threads");
     }

@@ -1,17 +1,17 @@
 //! CPU twin of [`embedding`](super).
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::QuantMatrix;
 use crate::rng;
 use crate::tensor::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 
-pub(super) fn forward<T: Real>(cpu: &CpuDevice, w: &QuantMatrix<'_>, tokens: &[u32], out: &mut [T]) {
+pub(super) fn forward<T: Real>(pool: &CpuPool, w: &QuantMatrix<'_>, tokens: &[u32], out: &mut [T]) {
     if out.is_empty() {
         return;
     }
-    cpu.run(|| {
+    pool.run(|| {
         out.par_chunks_exact_mut(w.cols())
             .zip(tokens)
             .with_min_len(8)
@@ -20,14 +20,14 @@ pub(super) fn forward<T: Real>(cpu: &CpuDevice, w: &QuantMatrix<'_>, tokens: &[u
 }
 
 pub(super) fn add_noise<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     key: u64,
     alpha: f64,
     segments: &[Range<usize>],
     x: &mut [T],
 ) {
     let width = x.len() / segments.last().map_or(1, |segment| segment.end);
-    cpu.run(|| {
+    pool.run(|| {
         let mut rest = x;
         for segment in segments {
             let (rows, behind) = rest.split_at_mut(segment.len() * width);

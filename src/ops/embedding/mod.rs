@@ -12,7 +12,7 @@ pub(crate) mod cuda;
 mod tests;
 
 use super::QuantMatrix;
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 use std::ops::Range;
 
@@ -20,12 +20,10 @@ use std::ops::Range;
 ///
 /// # Panics
 /// If lengths do not fit, or a token is not in the vocabulary (the tokenizer and the model disagree then).
-pub fn forward<T: Real>(device: &Device, w: &QuantMatrix<'_>, tokens: &[u32], out: &mut [T]) {
+pub fn forward<T: Real>(pool: &CpuPool, w: &QuantMatrix<'_>, tokens: &[u32], out: &mut [T]) {
     let (count, width) = (tokens.len(), w.cols());
     assert_eq!(out.len(), count * width, "length of out (left), {count} tokens of {width} (right)");
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, w, tokens, out),
-    }
+    cpu::forward(pool, w, tokens, out)
 }
 
 /// Adds to every number of a segment's rows of `x` (T, C) noise that is even over ±alpha / √(len · C);
@@ -34,10 +32,8 @@ pub fn forward<T: Real>(device: &Device, w: &QuantMatrix<'_>, tokens: &[u32], ou
 ///
 /// # Panics
 /// If the segments and `x` do not fit together.
-pub fn add_noise<T: Real>(device: &Device, key: u64, alpha: f64, segments: &[Range<usize>], x: &mut [T]) {
+pub fn add_noise<T: Real>(pool: &CpuPool, key: u64, alpha: f64, segments: &[Range<usize>], x: &mut [T]) {
     let tokens = segments.last().map_or(0, |segment| segment.end);
     assert!(tokens > 0 && x.len().is_multiple_of(tokens), "{} numbers for {tokens} tokens", x.len());
-    match device {
-        Device::Cpu(cpu) => cpu::add_noise(cpu, key, alpha, segments, x),
-    }
+    cpu::add_noise(pool, key, alpha, segments, x)
 }

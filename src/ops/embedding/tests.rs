@@ -39,9 +39,9 @@ fn rows_are_the_decoded_ones() {
 fn noise_has_the_size_of_its_segment() {
     let (width, segments, alpha) = (576, [0..33, 33..66], 5.0);
     let run = |key, segments: &[std::ops::Range<usize>]| {
-        assert_thread_independent("noise", |device| {
+        assert_thread_independent("noise", |pool| {
             let mut x = vec![0.0; 66 * width];
-            add_noise(device, key, alpha, segments, &mut x);
+            add_noise(pool, key, alpha, segments, &mut x);
             x
         })
     };

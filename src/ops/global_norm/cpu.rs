@@ -1,6 +1,6 @@
 //! CPU twin of [`global_norm`](super): a tree of partial sums with fixed leaves.
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// Elements summed by one task, in order.
@@ -8,8 +8,8 @@ pub(super) const LEAF: usize = 1 << 14;
 /// Running sums within a leaf, so that the loop becomes vector code.
 const LANES: usize = 16;
 
-pub(super) fn sum_of_squares<T: Real>(cpu: &CpuDevice, values: &[T]) -> f64 {
-    cpu.run(|| tree(values))
+pub(super) fn sum_of_squares<T: Real>(pool: &CpuPool, values: &[T]) -> f64 {
+    pool.run(|| tree(values))
 }
 
 /// Splits in halves of whole leaves: which partial sum is added to which depends on the length alone.

@@ -10,14 +10,12 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// The L2 norm of `gradients`; 0 for none, NaN if one is NaN.
-pub fn global_norm<T: Real>(device: &Device, gradients: &[T]) -> f64 {
-    match device {
-        Device::Cpu(cpu) => cpu::sum_of_squares(cpu, gradients).sqrt(),
-    }
+pub fn global_norm<T: Real>(pool: &CpuPool, gradients: &[T]) -> f64 {
+    cpu::sum_of_squares(pool, gradients).sqrt()
 }
 
 /// What to multiply gradients of this `norm` by, so that theirs is at most `max_norm`. NaN stays NaN: a

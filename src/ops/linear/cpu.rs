@@ -1,13 +1,13 @@
 //! CPU twin of [`linear`](super): decode a pass of rows on all threads, then one product with them.
 
 use super::rows_per_pass;
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::QuantMatrix;
 use crate::ops::matmul::{LowRank, matmul_plus};
 use crate::tensor::{Matrix, MatrixMut, Real};
 
 pub(super) fn forward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     rows: usize,
     x: &[T],
@@ -17,22 +17,22 @@ pub(super) fn forward<T: Real>(
 ) {
     let x = Matrix::new(x, rows, w.cols());
     let mut rest = MatrixMut::new(y, rows, w.rows());
-    cpu.run(|| {
+    pool.run(|| {
         for (start, count) in passes(w) {
             let weights = &mut scratch[..count * w.cols()];
-            w.dequantize_rows(cpu, start..start + count, weights);
+            w.dequantize_rows(pool, start..start + count, weights);
             let (block, right) = rest.split_cols(count);
             rest = right;
             let (here, later) = plus.map(|plus| plus.split_cols(count)).unzip();
             plus = later;
             let weights = Matrix::new(weights, count, w.cols()).t();
-            matmul_plus(cpu, T::ONE, x, weights, T::ZERO, block, here);
+            matmul_plus(pool, T::ONE, x, weights, T::ZERO, block, here);
         }
     });
 }
 
 pub(super) fn backward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     rows: usize,
     dy: &[T],
@@ -43,20 +43,20 @@ pub(super) fn backward<T: Real>(
 ) {
     let mut rest = Matrix::new(dy, rows, w.rows());
     let mut dx = MatrixMut::new(dx, rows, w.cols());
-    cpu.run(|| {
+    pool.run(|| {
         if w.rows() == 0 {
             // No pass would run, and an empty sum still has to be written.
             let nothing = Matrix::new(&[], 0, w.cols());
-            return matmul_plus(cpu, T::ONE, rest, nothing, beta, dx, plus);
+            return matmul_plus(pool, T::ONE, rest, nothing, beta, dx, plus);
         }
         for (start, count) in passes(w) {
             let weights = &mut scratch[..count * w.cols()];
-            w.dequantize_rows(cpu, start..start + count, weights);
+            w.dequantize_rows(pool, start..start + count, weights);
             let (block, right) = rest.split_cols(count);
             rest = right;
             let (beta, plus) = if start == 0 { (beta, plus) } else { (T::ONE, None) };
             let weights = Matrix::new(weights, count, w.cols());
-            matmul_plus(cpu, T::ONE, block, weights, beta, dx.reborrow(), plus);
+            matmul_plus(pool, T::ONE, block, weights, beta, dx.reborrow(), plus);
         }
     });
 }

@@ -18,7 +18,7 @@ mod tests;
 
 use super::QuantMatrix;
 use super::matmul::{LowRank, TILE_COLS};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// Weights decoded per pass: 4 MiB in f32, about the second-level cache of two current server cores.
@@ -41,7 +41,7 @@ pub fn scratch_len(in_features: usize, out_features: usize) -> usize {
 /// # Panics
 /// If lengths do not fit, or `scratch` is shorter than [`scratch_len`].
 pub fn forward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     rows: usize,
     x: &[T],
@@ -50,9 +50,7 @@ pub fn forward<T: Real>(
     scratch: &mut [T],
 ) {
     assert_lengths(w, rows, x.len(), y.len(), scratch.len());
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, w, rows, x, plus, y, scratch),
-    }
+    cpu::forward(pool, w, rows, x, plus, y, scratch)
 }
 
 /// `dx = beta · dx + dy · W + plus`: overwrites `dx` with `beta` 0 (without reading it), adds to it with 1.
@@ -60,7 +58,7 @@ pub fn forward<T: Real>(
 /// # Panics
 /// If lengths do not fit, or `scratch` is shorter than [`scratch_len`].
 pub fn backward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     w: &QuantMatrix<'_>,
     rows: usize,
     dy: &[T],
@@ -70,9 +68,7 @@ pub fn backward<T: Real>(
     scratch: &mut [T],
 ) {
     assert_lengths(w, rows, dx.len(), dy.len(), scratch.len());
-    match device {
-        Device::Cpu(cpu) => cpu::backward(cpu, w, rows, dy, plus, beta, dx, scratch),
-    }
+    cpu::backward(pool, w, rows, dy, plus, beta, dx, scratch)
 }
 
 fn assert_lengths(w: &QuantMatrix<'_>, rows: usize, x: usize, y: usize, scratch: usize) {

@@ -134,14 +134,14 @@ fn threads_do_not_change_bits() {
         let w = Weights::random(ggml_type, outputs, inputs, 1);
         let (x, dy) = (random::<f32>(rows * inputs, 2), random::<f32>(rows * outputs, 3));
         let scratch = vec![0.0; scratch_len(inputs, outputs)];
-        assert_thread_independent("y", |device| {
+        assert_thread_independent("y", |pool| {
             let mut y = vec![0.0; dy.len()];
-            forward(device, &w.view(), rows, &x, None, &mut y, &mut scratch.clone());
+            forward(pool, &w.view(), rows, &x, None, &mut y, &mut scratch.clone());
             y
         });
-        assert_thread_independent("dx", |device| {
+        assert_thread_independent("dx", |pool| {
             let mut dx = vec![0.0; x.len()];
-            backward(device, &w.view(), rows, &dy, None, 0.0, &mut dx, &mut scratch.clone());
+            backward(pool, &w.view(), rows, &dy, None, 0.0, &mut dx, &mut scratch.clone());
             dx
         });
     }

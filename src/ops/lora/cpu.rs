@@ -1,14 +1,14 @@
 //! CPU twin of [`lora`](super): one product for all branches, or one for each if they drop.
 
 use super::{Branch, Gradient, columns, total_rank};
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::matmul::matmul;
 use crate::rng;
 use crate::tensor::{Matrix, MatrixMut, Real};
 use rayon::prelude::*;
 
 pub(super) fn down<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     branches: &[Option<Branch<'_, T>>],
     first: &Branch<'_, T>,
     rows: usize,
@@ -17,14 +17,14 @@ pub(super) fn down<T: Real>(
     scratch: &mut [T],
 ) {
     let (inputs, width) = (first.in_features, total_rank(branches));
-    cpu.run(|| {
+    pool.run(|| {
         if first.dropout > 0.0 {
             let mut rest = MatrixMut::new(t, rows, width);
             for branch in branches.iter().flatten() {
                 let (block, right) = rest.split_cols(branch.rank);
                 rest = right;
                 let d = Matrix::new(dropped(branch, rows, x, scratch), rows, inputs);
-                matmul(cpu, T::ONE, d, Matrix::new(branch.a, branch.rank, inputs).t(), T::ZERO, block);
+                matmul(pool, T::ONE, d, Matrix::new(branch.a, branch.rank, inputs).t(), T::ZERO, block);
             }
             return;
         }
@@ -33,12 +33,12 @@ pub(super) fn down<T: Real>(
             None => stacked(branches, &mut scratch[..width * inputs]),
         };
         let (x, a) = (Matrix::new(x, rows, inputs), Matrix::new(a, width, inputs));
-        matmul(cpu, T::ONE, x, a.t(), T::ZERO, MatrixMut::new(t, rows, width));
+        matmul(pool, T::ONE, x, a.t(), T::ZERO, MatrixMut::new(t, rows, width));
     });
 }
 
 pub(super) fn backward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     branches: &[Option<Branch<'_, T>>],
     first: &Branch<'_, T>,
     rows: usize,
@@ -50,7 +50,7 @@ pub(super) fn backward<T: Real>(
     scratch: &mut [T],
 ) {
     let (inputs, width) = (first.in_features, total_rank(branches));
-    cpu.run(|| {
+    pool.run(|| {
         let mut rest = MatrixMut::new(u, rows, width);
         for (i, (branch, gradient)) in branches.iter().zip(&mut *gradients).enumerate() {
             let (Some(branch), Some((_, db))) = (branch, gradient) else { continue };
@@ -58,16 +58,16 @@ pub(super) fn backward<T: Real>(
             let (block, right) = rest.split_cols(rank);
             rest = right;
             let dy = Matrix::new(dy[i], rows, out_features);
-            matmul(cpu, scaling, dy, Matrix::new(b, out_features, rank), T::ZERO, block);
+            matmul(pool, scaling, dy, Matrix::new(b, out_features, rank), T::ZERO, block);
             let db = MatrixMut::new(db, out_features, rank);
-            matmul(cpu, scaling, dy.t(), columns(branches, i, rows, t), T::ONE, db);
+            matmul(pool, scaling, dy.t(), columns(branches, i, rows, t), T::ONE, db);
         }
         let u = &*u;
         let shared = first.dropout <= 0.0 && single(branches).is_none();
         if shared {
             let da = &mut scratch[..width * inputs];
             let (u, x) = (Matrix::new(u, rows, width), Matrix::new(x, rows, inputs));
-            matmul(cpu, T::ONE, u.t(), x, T::ZERO, MatrixMut::new(da, width, inputs));
+            matmul(pool, T::ONE, u.t(), x, T::ZERO, MatrixMut::new(da, width, inputs));
             add_rows(da, gradients);
             return;
         }
@@ -75,23 +75,23 @@ pub(super) fn backward<T: Real>(
             let (Some(branch), Some((da, _))) = (branch, gradient) else { continue };
             let d = Matrix::new(dropped(branch, rows, x, scratch), rows, inputs);
             let da = MatrixMut::new(da, branch.rank, inputs);
-            matmul(cpu, T::ONE, columns(branches, i, rows, u).t(), d, T::ONE, da);
+            matmul(pool, T::ONE, columns(branches, i, rows, u).t(), d, T::ONE, da);
         }
     });
 }
 
 pub(super) fn add_dropped_input<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     branch: &Branch<'_, T>,
     u: Matrix<'_, T>,
     dx: &mut [T],
     scratch: &mut [T],
 ) {
     let (rows, inputs) = (u.rows(), branch.in_features);
-    cpu.run(|| {
+    pool.run(|| {
         let dd = &mut scratch[..rows * inputs];
         let a = Matrix::new(branch.a, branch.rank, inputs);
-        matmul(cpu, T::ONE, u, a, T::ZERO, MatrixMut::new(dd, rows, inputs));
+        matmul(pool, T::ONE, u, a, T::ZERO, MatrixMut::new(dd, rows, inputs));
         for_each_kept(branch, dx, dd, |dx, dd, factor| *dx += dd * factor);
     });
 }

@@ -20,7 +20,7 @@ pub(crate) mod cuda;
 mod tests;
 
 use super::matmul::LowRank;
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::{Matrix, Real};
 
 /// One adapted layer: its two factors and what goes with them.
@@ -74,7 +74,7 @@ pub fn total_rank<T>(branches: &[Option<Branch<'_, T>>]) -> usize {
 /// If lengths do not fit, branches differ in what they share, a `dropout` is not in [0, 1), or `scratch` is
 /// shorter than [`scratch_len`].
 pub fn down<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     branches: &[Option<Branch<'_, T>>],
     rows: usize,
     x: &[T],
@@ -82,9 +82,7 @@ pub fn down<T: Real>(
     scratch: &mut [T],
 ) {
     let Some(first) = assert_lengths(branches, rows, x.len(), t.len(), scratch.len()) else { return };
-    match device {
-        Device::Cpu(cpu) => cpu::down(cpu, branches, &first, rows, x, t, scratch),
-    }
+    cpu::down(pool, branches, &first, rows, x, t, scratch)
 }
 
 /// `s · t · Bᵀ` of branch `index`, which is a part of y; `None` if there is no such branch.
@@ -105,7 +103,7 @@ pub fn up<'a, T: Real>(
 /// # Panics
 /// As [`down`], or if a branch has no gradient.
 pub fn backward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     branches: &[Option<Branch<'_, T>>],
     rows: usize,
     x: &[T],
@@ -126,9 +124,7 @@ pub fn backward<T: Real>(
         assert_eq!(da.len(), branch.a.len(), "length of dA (left) and A (right)");
         assert_eq!(db.len(), branch.b.len(), "length of dB (left) and B (right)");
     }
-    match device {
-        Device::Cpu(cpu) => cpu::backward(cpu, branches, &first, rows, x, t, dy, gradients, u, scratch),
-    }
+    cpu::backward(pool, branches, &first, rows, x, t, dy, gradients, u, scratch)
 }
 
 /// `u · A` of branch `index`, which is a part of dx; `None` if there is no such branch, or if it drops, when
@@ -149,7 +145,7 @@ pub fn down_input<'a, T: Real>(
 /// # Panics
 /// If lengths do not fit.
 pub fn add_dropped_input<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     branches: &[Option<Branch<'_, T>>],
     index: usize,
     rows: usize,
@@ -160,9 +156,7 @@ pub fn add_dropped_input<T: Real>(
     let Some(branch) = branches[index].filter(|branch| branch.dropout > 0.0) else { return };
     assert_eq!(dx.len(), rows * branch.in_features, "length of dx (left), {rows} rows (right)");
     let u = columns(branches, index, rows, u);
-    match device {
-        Device::Cpu(cpu) => cpu::add_dropped_input(cpu, &branch, u, dx, scratch),
-    }
+    cpu::add_dropped_input(pool, &branch, u, dx, scratch)
 }
 
 /// The columns of branch `index` in t or u.

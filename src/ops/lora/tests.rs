@@ -3,7 +3,7 @@
 #![expect(clippy::float_cmp, reason = "powers of two and small integers are exact")]
 
 use super::{Branch, add_dropped_input, backward, down, down_input, scratch_len, total_rank, up};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::ops::check::{
     Guarded, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,
 };
@@ -102,12 +102,12 @@ impl<T: Real> Case<T> {
     }
 
     /// Forward and backward; gradients start at A, B and x.
-    fn run(&self, device: &Device) -> Outputs<T> {
+    fn run(&self, pool: &CpuPool) -> Outputs<T> {
         let branches = self.branches();
         let (rows, rank) = (self.rows, total_rank(&branches));
         let mut scratch = Guarded::poisoned(scratch_len(rows, self.inputs, rank, self.dropout));
         let mut t = Guarded::poisoned(rows * rank);
-        down(device, &branches, rows, &self.x, t.as_mut(), scratch.as_mut());
+        down(pool, &branches, rows, &self.x, t.as_mut(), scratch.as_mut());
         let t = t.into_checked();
         let mut y: Vec<Vec<T>> = self.projections.iter().map(|p| vec![T::ZERO; rows * p.outputs]).collect();
         for (i, p) in self.projections.iter().enumerate() {
@@ -125,12 +125,12 @@ impl<T: Real> Case<T> {
             .collect();
         let dy: Vec<&[T]> = self.projections.iter().map(|p| &p.dy[..]).collect();
         let mut u = Guarded::poisoned(rows * rank);
-        backward(device, &branches, rows, &self.x, &t, &dy, &mut gradients, u.as_mut(), scratch.as_mut());
+        backward(pool, &branches, rows, &self.x, &t, &dy, &mut gradients, u.as_mut(), scratch.as_mut());
         let u = u.into_checked();
         let mut dx = Guarded::from_slice(&self.x);
         for i in 0..branches.len() {
             add(down_input(&branches, i, rows, &u), dx.as_mut(), self.inputs);
-            add_dropped_input(device, &branches, i, rows, &u, dx.as_mut(), scratch.as_mut());
+            add_dropped_input(pool, &branches, i, rows, &u, dx.as_mut(), scratch.as_mut());
         }
         let checked = |all: Vec<Guarded<T>>| all.into_iter().map(Guarded::into_checked).collect();
         Outputs { t, y, da: checked(da), db: checked(db), dx: dx.into_checked() }
@@ -164,12 +164,12 @@ fn gradients_of_x_a_and_b() {
     for (rows, inputs, shapes) in shapes {
         for dropout in [0.0, 0.3] {
             let case = Case::new(rows, inputs, shapes, dropout).widened();
-            let device = cpu(1);
+            let pool = cpu(1);
             let loss = |case: &Case<f64>| -> f64 {
-                let y = case.run(&device).y;
+                let y = case.run(&pool).y;
                 y.iter().zip(&case.projections).map(|(y, p)| dot(y, &p.dy)).sum()
             };
-            let out = case.run(&device);
+            let out = case.run(&pool);
             // What was there before is taken off again: gradients must have been added to it.
             assert_gradient("x", &case.x, &minus(&out.dx, &case.x), |x| {
                 loss(&Case { x: x.to_vec(), ..case.clone() })
@@ -203,8 +203,8 @@ fn f32_matches_f64() {
 #[test]
 fn threads_do_not_change_bits() {
     for case in cases() {
-        assert_thread_independent("lora", |device| {
-            let Outputs { t, y, da, db, dx } = case.run(device);
+        assert_thread_independent("lora", |pool| {
+            let Outputs { t, y, da, db, dx } = case.run(pool);
             [t, y.concat(), da.concat(), db.concat(), dx].concat()
         });
     }

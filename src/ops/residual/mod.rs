@@ -10,17 +10,15 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// Overwrites `out` (N). Not in place, because backward needs `x` as it was.
 ///
 /// # Panics
 /// If lengths do not fit.
-pub fn forward<T: Real>(device: &Device, x: &[T], branch: &[T], out: &mut [T]) {
+pub fn forward<T: Real>(pool: &CpuPool, x: &[T], branch: &[T], out: &mut [T]) {
     assert_eq!(branch.len(), x.len(), "lengths of branch (left) and x (right)");
     assert_eq!(out.len(), x.len(), "lengths of out (left) and x (right)");
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, x, branch, out),
-    }
+    cpu::forward(pool, x, branch, out)
 }

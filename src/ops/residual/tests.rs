@@ -9,9 +9,9 @@ use crate::ops::check::{Guarded, assert_thread_independent, random};
 fn adds_every_element() {
     for len in [0, 1, 31, 8191, 8193] {
         let (x, branch): (Vec<f32>, Vec<f32>) = (random(len, 1), random(len, 2));
-        let out = assert_thread_independent("out", |device| {
+        let out = assert_thread_independent("out", |pool| {
             let mut out = Guarded::poisoned(len);
-            forward(device, &x, &branch, out.as_mut());
+            forward(pool, &x, &branch, out.as_mut());
             out.into_checked()
         });
         for i in 0..len {

@@ -1,6 +1,6 @@
 //! CPU twin of [`rms_norm`](super): rows are independent; a task takes a fixed number of them.
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::ops::reduce::dot;
 use crate::tensor::Real;
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 const ROWS_PER_TASK: usize = 16;
 
 pub(super) fn forward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     x: &[T],
     weight: &[f32],
     eps: f32,
@@ -20,7 +20,7 @@ pub(super) fn forward<T: Real>(
     if x.is_empty() {
         return;
     }
-    cpu.run(|| {
+    pool.run(|| {
         out.par_chunks_mut(ROWS_PER_TASK * columns)
             .zip(x.par_chunks(ROWS_PER_TASK * columns))
             .zip(rstd.par_chunks_mut(ROWS_PER_TASK))
@@ -38,7 +38,7 @@ pub(super) fn forward<T: Real>(
 }
 
 pub(super) fn backward<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     x: &[T],
     weight: &[f32],
     rstd: &[T],
@@ -51,7 +51,7 @@ pub(super) fn backward<T: Real>(
         return;
     }
     let len = ROWS_PER_TASK * columns;
-    cpu.run(|| {
+    pool.run(|| {
         d_x.par_chunks_mut(len)
             .zip(x.par_chunks(len).zip(d_out.par_chunks(len)))
             .zip(rstd.par_chunks(ROWS_PER_TASK))

@@ -13,15 +13,15 @@ const EPS: f32 = 1e-5;
 const SHAPES: [(usize, usize); 10] =
     [(0, 8), (3, 1), (1, 31), (5, 33), (17, 64), (33, 127), (2, 128), (3, 129), (4, 257), (130, 576)];
 
-fn run_forward<T: Real>(device: &Device, rows: usize, x: &[T], weight: &[f32]) -> (Vec<T>, Vec<T>) {
+fn run_forward<T: Real>(pool: &CpuPool, rows: usize, x: &[T], weight: &[f32]) -> (Vec<T>, Vec<T>) {
     let mut out = Guarded::poisoned(x.len());
     let mut rstd = Guarded::poisoned(rows);
-    forward(device, x, weight, EPS, out.as_mut(), rstd.as_mut());
+    forward(pool, x, weight, EPS, out.as_mut(), rstd.as_mut());
     (out.into_checked(), rstd.into_checked())
 }
 
 fn run_backward<T: Real>(
-    device: &Device,
+    pool: &CpuPool,
     x: &[T],
     weight: &[f32],
     rstd: &[T],
@@ -30,7 +30,7 @@ fn run_backward<T: Real>(
 ) -> Vec<T> {
     let mut d_x = before.map_or_else(|| Guarded::poisoned(x.len()), Guarded::from_slice);
     let beta = if before.is_some() { T::ONE } else { T::ZERO };
-    backward(device, x, weight, rstd, d_out, beta, d_x.as_mut());
+    backward(pool, x, weight, rstd, d_out, beta, d_x.as_mut());
     d_x.into_checked()
 }
 
@@ -77,11 +77,10 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         let (out, rstd) = run_forward(&cpu(1), rows, &x, &weight);
         let d_x = run_backward(&cpu(1), &x, &weight, &rstd, &d_out, None);
         let (x, d_out): (Vec<f32>, Vec<f32>) = (convert(&x), convert(&d_out));
-        let out_f32 = assert_thread_independent("out", |device| run_forward(device, rows, &x, &weight).0);
+        let out_f32 = assert_thread_independent("out", |pool| run_forward(pool, rows, &x, &weight).0);
         let (_, rstd_f32) = run_forward(&cpu(1), rows, &x, &weight);
-        let d_x_f32 = assert_thread_independent("d_x", |device| {
-            run_backward(device, &x, &weight, &rstd_f32, &d_out, None)
-        });
+        let d_x_f32 =
+            assert_thread_independent("d_x", |pool| run_backward(pool, &x, &weight, &rstd_f32, &d_out, None));
         assert_close("out", &out_f32, &out);
         assert_close("rstd", &rstd_f32, &rstd);
         // One column: x̂ = ±1 and d_x is the difference of two equal numbers, all rounding.

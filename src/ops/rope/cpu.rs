@@ -1,6 +1,6 @@
 //! CPU twin of [`rope`](super): tokens are independent; a task takes a fixed number of them.
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ const TOKENS_PER_TASK: usize = 16;
 
 /// Rotates every pair by its angle times `direction` (1 or -1).
 pub(super) fn rotate<T: Real>(
-    cpu: &CpuDevice,
+    pool: &CpuPool,
     table: &[T],
     heads: usize,
     head_dim: usize,
@@ -19,7 +19,7 @@ pub(super) fn rotate<T: Real>(
     if x.is_empty() {
         return;
     }
-    cpu.run(|| {
+    pool.run(|| {
         x.par_chunks_mut(TOKENS_PER_TASK * heads * head_dim)
             .zip(table.par_chunks(TOKENS_PER_TASK * head_dim))
             .for_each(|(x, table)| {

@@ -17,9 +17,9 @@ fn table<T: Real>(tokens: usize, head_dim: usize, factors: Option<&[f32]>) -> Ve
     table.into_checked()
 }
 
-fn rotated<T: Real>(device: &Device, table: &[T], heads: usize, head_dim: usize, x: &[T]) -> Vec<T> {
+fn rotated<T: Real>(pool: &CpuPool, table: &[T], heads: usize, head_dim: usize, x: &[T]) -> Vec<T> {
     let mut x = Guarded::from_slice(x);
-    forward(device, table, heads, head_dim, x.as_mut());
+    forward(pool, table, heads, head_dim, x.as_mut());
     x.into_checked()
 }
 
@@ -79,7 +79,7 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         let x: Vec<f64> = random(tokens * heads * head_dim, 1);
         let out = rotated(&cpu(1), &wide, heads, head_dim, &x);
         let x: Vec<f32> = convert(&x);
-        let out_f32 = assert_thread_independent("x", |device| rotated(device, &narrow, heads, head_dim, &x));
+        let out_f32 = assert_thread_independent("x", |pool| rotated(pool, &narrow, heads, head_dim, &x));
         assert_close("x", &out_f32, &out);
     }
 }

@@ -13,29 +13,24 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
 use crate::tensor::Real;
 
 /// Overwrites `out` (N, C) with rows of `x` (T, C).
 ///
 /// # Panics
 /// If lengths do not fit, or a row does not exist.
-pub fn forward<T: Real>(device: &Device, x: &[T], columns: usize, rows: &[u32], out: &mut [T]) {
+pub fn forward<T: Real>(x: &[T], columns: usize, rows: &[u32], out: &mut [T]) {
     assert_rows(x.len(), columns, rows, out.len());
-    match device {
-        Device::Cpu(_) => cpu::forward(x, columns, rows, out),
-    }
+    cpu::forward(x, columns, rows, out);
 }
 
 /// Overwrites all of `d_x` (T, C).
 ///
 /// # Panics
 /// If lengths do not fit, or a row does not exist.
-pub fn backward<T: Real>(device: &Device, d_out: &[T], columns: usize, rows: &[u32], d_x: &mut [T]) {
+pub fn backward<T: Real>(d_out: &[T], columns: usize, rows: &[u32], d_x: &mut [T]) {
     assert_rows(d_x.len(), columns, rows, d_out.len());
-    match device {
-        Device::Cpu(_) => cpu::backward(d_out, columns, rows, d_x),
-    }
+    cpu::backward(d_out, columns, rows, d_x);
 }
 
 fn assert_rows(x: usize, columns: usize, rows: &[u32], out: usize) {

@@ -1,7 +1,7 @@
 //! Tests of [`rows`](super).
 
 use super::*;
-use crate::ops::check::{Guarded, assert_gradient, cpu, dot, random};
+use crate::ops::check::{Guarded, assert_gradient, dot, random};
 
 #[test]
 fn picks_rows_and_puts_gradients_back() {
@@ -11,7 +11,7 @@ fn picks_rows_and_puts_gradients_back() {
         let x: Vec<f64> = random(tokens * columns, 1);
         let pick = |x: &[f64]| {
             let mut out = Guarded::poisoned(rows.len() * columns);
-            forward(&cpu(1), x, columns, &rows, out.as_mut());
+            forward(x, columns, &rows, out.as_mut());
             out.into_checked()
         };
         let out = pick(&x);
@@ -20,7 +20,7 @@ fn picks_rows_and_puts_gradients_back() {
         }
         let d_out: Vec<f64> = random(out.len(), 2);
         let mut d_x = Guarded::poisoned(x.len());
-        backward(&cpu(1), &d_out, columns, &rows, d_x.as_mut());
+        backward(&d_out, columns, &rows, d_x.as_mut());
         assert_gradient("x", &x, &d_x.into_checked(), |x| dot(&pick(x), &d_out));
     }
 }
@@ -28,5 +28,5 @@ fn picks_rows_and_puts_gradients_back() {
 #[test]
 #[should_panic(expected = "row 5")]
 fn refuses_a_row_that_does_not_exist() {
-    forward(&cpu(1), &[0.0_f32; 10], 2, &[0, 5], &mut [0.0; 4]);
+    forward(&[0.0_f32; 10], 2, &[0, 5], &mut [0.0; 4]);
 }

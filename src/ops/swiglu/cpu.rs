@@ -1,14 +1,14 @@
 //! CPU twin of [`swiglu`](super): elements are independent; a task takes a fixed number of them.
 
-use crate::device::CpuDevice;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
 /// Elements of one task: three buffers of 32 KB stay in the second-level cache.
 const TASK: usize = 8192;
 
-pub(super) fn forward<T: Real>(cpu: &CpuDevice, gate: &[T], up: &[T], out: &mut [T]) {
-    cpu.run(|| {
+pub(super) fn forward<T: Real>(pool: &CpuPool, gate: &[T], up: &[T], out: &mut [T]) {
+    pool.run(|| {
         out.par_chunks_mut(TASK).zip(gate.par_chunks(TASK).zip(up.par_chunks(TASK))).for_each(
             |(out, (gate, up))| {
                 for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
@@ -19,8 +19,8 @@ pub(super) fn forward<T: Real>(cpu: &CpuDevice, gate: &[T], up: &[T], out: &mut 
     });
 }
 
-pub(super) fn backward<T: Real>(cpu: &CpuDevice, d_out: &[T], gate: &mut [T], up: &mut [T]) {
-    cpu.run(|| {
+pub(super) fn backward<T: Real>(pool: &CpuPool, d_out: &[T], gate: &mut [T], up: &mut [T]) {
+    pool.run(|| {
         gate.par_chunks_mut(TASK).zip(up.par_chunks_mut(TASK)).zip(d_out.par_chunks(TASK)).for_each(
             |((gate, up), d_out)| {
                 for ((gate, up), &d_out) in gate.iter_mut().zip(up).zip(d_out) {

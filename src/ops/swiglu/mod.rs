@@ -12,29 +12,25 @@ pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::tensor::Real;
 
 /// Overwrites `out` (N).
 ///
 /// # Panics
 /// If lengths do not fit.
-pub fn forward<T: Real>(device: &Device, gate: &[T], up: &[T], out: &mut [T]) {
+pub fn forward<T: Real>(pool: &CpuPool, gate: &[T], up: &[T], out: &mut [T]) {
     assert_eq!(up.len(), gate.len(), "lengths of up (left) and gate (right)");
     assert_eq!(out.len(), gate.len(), "lengths of out (left) and gate (right)");
-    match device {
-        Device::Cpu(cpu) => cpu::forward(cpu, gate, up, out),
-    }
+    cpu::forward(pool, gate, up, out)
 }
 
 /// Replaces `gate` by `d_gate` and `up` by `d_up`.
 ///
 /// # Panics
 /// If lengths do not fit.
-pub fn backward<T: Real>(device: &Device, d_out: &[T], gate: &mut [T], up: &mut [T]) {
+pub fn backward<T: Real>(pool: &CpuPool, d_out: &[T], gate: &mut [T], up: &mut [T]) {
     assert_eq!(up.len(), gate.len(), "lengths of up (left) and gate (right)");
     assert_eq!(d_out.len(), gate.len(), "lengths of d_out (left) and gate (right)");
-    match device {
-        Device::Cpu(cpu) => cpu::backward(cpu, d_out, gate, up),
-    }
+    cpu::backward(pool, d_out, gate, up)
 }

@@ -13,16 +13,16 @@ fn wide<T: Real>(len: usize, seed: u64) -> Vec<T> {
     random::<f64>(len, seed).into_iter().map(|x| T::from_f64(6.0 * x)).collect()
 }
 
-fn run_forward<T: Real>(device: &Device, gate: &[T], up: &[T]) -> Vec<T> {
+fn run_forward<T: Real>(pool: &CpuPool, gate: &[T], up: &[T]) -> Vec<T> {
     let mut out = Guarded::poisoned(gate.len());
-    forward(device, gate, up, out.as_mut());
+    forward(pool, gate, up, out.as_mut());
     out.into_checked()
 }
 
 /// `d_gate` and `d_up`, one after the other.
-fn run_backward<T: Real>(device: &Device, d_out: &[T], gate: &[T], up: &[T]) -> Vec<T> {
+fn run_backward<T: Real>(pool: &CpuPool, d_out: &[T], gate: &[T], up: &[T]) -> Vec<T> {
     let (mut d_gate, mut d_up) = (Guarded::from_slice(gate), Guarded::from_slice(up));
-    backward(device, d_out, d_gate.as_mut(), d_up.as_mut());
+    backward(pool, d_out, d_gate.as_mut(), d_up.as_mut());
     [d_gate.into_checked(), d_up.into_checked()].concat()
 }
 
@@ -53,9 +53,9 @@ fn f32_agrees_with_f64_and_with_any_number_of_threads() {
         let gradients = run_backward(&cpu(1), &d_out, &gate, &up);
         let (gate, up, d_out): (Vec<f32>, Vec<f32>, Vec<f32>) =
             (convert(&gate), convert(&up), convert(&d_out));
-        let out_f32 = assert_thread_independent("out", |device| run_forward(device, &gate, &up));
+        let out_f32 = assert_thread_independent("out", |pool| run_forward(pool, &gate, &up));
         let gradients_f32 =
-            assert_thread_independent("gradients", |device| run_backward(device, &d_out, &gate, &up));
+            assert_thread_independent("gradients", |pool| run_backward(pool, &d_out, &gate, &up));
         assert_close("out", &out_f32, &out);
         assert_close("gradients", &gradients_f32, &gradients);
     }

@@ -11,7 +11,7 @@ pub(super) use cuda::CudaMoments;
 
 use super::checkpoint::{elements, numbers};
 use super::{Optim, TrainConfig};
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::lora::LoraWeights;
 use crate::ops::adamw::{self, AdamW};
 use crate::ops::adamw_8bit::{self, BLOCK, Moment, SIGNED, UNSIGNED};
@@ -104,7 +104,7 @@ impl Moments {
     /// Makes a step of the whole adapter; B with `ratio` times the learning rate.
     pub(super) fn step(
         &mut self,
-        device: &Device,
+        pool: &CpuPool,
         settings: &AdamW,
         ratio: f64,
         (step, clip): (u64, f64),
@@ -118,14 +118,14 @@ impl Moments {
             match &mut self.state {
                 State::Full([m, v]) => {
                     let (m, v) = (&mut m[range.clone()], &mut v[range.clone()]);
-                    adamw::step(device, settings, step, gradients, clip, adamw::State { params, m, v });
+                    adamw::step(pool, settings, step, gradients, clip, adamw::State { params, m, v });
                 }
                 State::EightBits { codes: [m, v], scales: [m_scales, v_scales] } => {
                     let moments = [(m, m_scales), (v, v_scales)].map(|(codes, scales)| Moment {
                         codes: &mut codes[range.clone()],
                         scales: &mut scales[blocks.clone()],
                     });
-                    adamw_8bit::step(device, settings, step, gradients, clip, params, moments);
+                    adamw_8bit::step(pool, settings, step, gradients, clip, params, moments);
                 }
             }
         }

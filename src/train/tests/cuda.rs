@@ -11,7 +11,7 @@ use cudasim::loader;
 use super::fixture::{Fixture, files};
 use crate::device::cuda::MixedPrecision;
 use crate::ops::check::Cuda;
-use crate::train::{Accelerator, Error, Event, Optim, Outcome, plan};
+use crate::train::{Backend, Error, Event, Optim, Outcome, plan};
 
 /// Losses of the steps, and of the validation passes after them.
 type Losses = Vec<(u64, f64)>;
@@ -27,7 +27,7 @@ fn run(
     let cuda = Cuda::new(config);
     let out = fixture.out(name);
     let mut job = fixture.job(&out);
-    job.accelerator = Some(Accelerator { devices: std::slice::from_ref(&cuda.device), precision });
+    job.backend = Backend::Cuda { gpus: std::slice::from_ref(&cuda.device), precision };
     let mut losses = Vec::new();
     let outcome = Fixture::run_job(&job, |event, interrupt| match event {
         Event::Step { metrics, .. } => {
@@ -114,7 +114,7 @@ fn an_upload_is_told_and_can_be_stopped() {
     let cuda = Cuda::new(&Config::default());
     let out = fixture.out("stopped");
     let mut job = fixture.job(&out);
-    job.accelerator = Some(Accelerator { devices: std::slice::from_ref(&cuda.device), precision });
+    job.backend = Backend::Cuda { gpus: std::slice::from_ref(&cuda.device), precision };
     let planned = plan(&job).unwrap().device_memory.unwrap().base;
     for stop_after in [0, 3] {
         let outcome = Fixture::run_job(&job, |event, interrupt| {
@@ -154,7 +154,7 @@ fn a_device_that_is_lost_leaves_the_last_checkpoint() {
     let cuda = Cuda::new(&Config::default());
     let out = fixture.out("lost");
     let mut job = fixture.job(&out);
-    job.accelerator = Some(Accelerator { devices: std::slice::from_ref(&cuda.device), precision });
+    job.backend = Backend::Cuda { gpus: std::slice::from_ref(&cuda.device), precision };
     let lost = Fixture::run_job(&job, |event, _| {
         if matches!(event, Event::Step { metrics, .. } if metrics.step == 2) {
             // So few instructions are enough for no kernel.
@@ -188,8 +188,7 @@ fn a_device_before_8_0_trains_in_half_precision() {
     let cuda = Cuda::new(&config);
     let out = fixture.out("bf16");
     let mut job = fixture.job(&out);
-    job.accelerator =
-        Some(Accelerator { devices: std::slice::from_ref(&cuda.device), precision: MixedPrecision::Bf16 });
+    job.backend = Backend::Cuda { gpus: std::slice::from_ref(&cuda.device), precision: MixedPrecision::Bf16 };
     let error = Fixture::run_job(&job, |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("compute capability 7.5: bf16 begins with 8.0"), "{error}");
     assert!(error.hint().unwrap().contains("fp16"));
@@ -211,8 +210,7 @@ fn what_does_not_fit_is_refused_before_anything_is_taken() {
     let cuda = Cuda::new(&Config { memory: 1 << 20, ..Config::default() });
     let out = fixture.out("out");
     let mut job = fixture.job(&out);
-    job.accelerator =
-        Some(Accelerator { devices: std::slice::from_ref(&cuda.device), precision: MixedPrecision::Bf16 });
+    job.backend = Backend::Cuda { gpus: std::slice::from_ref(&cuda.device), precision: MixedPrecision::Bf16 };
     let plan = plan(&job).unwrap();
     let device = plan.device_memory.unwrap();
     assert!(device.available <= 1 << 20);
@@ -234,10 +232,8 @@ fn the_plan_is_what_is_taken() {
         let cuda = Cuda::new(&Config::default());
         let out = fixture.out("out");
         let mut job = fixture.job(&out);
-        job.accelerator = Some(Accelerator {
-            devices: std::slice::from_ref(&cuda.device),
-            precision: MixedPrecision::Bf16,
-        });
+        job.backend =
+            Backend::Cuda { gpus: std::slice::from_ref(&cuda.device), precision: MixedPrecision::Bf16 };
         let planned = plan(&job).unwrap().device_memory.unwrap();
         let mut taken = 0;
         Fixture::run_job(&job, |event, _| {

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::device::Device;
+use crate::device::CpuPool;
 use crate::gguf::{GgmlType, Gguf, NewTensor, Value, write};
 use crate::lora::LoraWeights;
 use crate::model::Llama;
 use crate::rng;
-use crate::train::{Encoded, Error, Event, Host, Job, Outcome, Sample, Schedule, TrainConfig, train};
+use crate::train::{
+    Backend, Encoded, Error, Event, Host, Job, Outcome, Sample, Schedule, TrainConfig, train,
+};
 
 const HIDDEN: usize = 16;
 const HEADS: usize = 4;
@@ -88,7 +90,7 @@ pub(super) fn encoded(samples: Vec<Sample>) -> Encoded {
 /// A model, data and a folder for outputs.
 pub(super) struct Fixture {
     pub(super) model: Llama,
-    pub(super) device: Device,
+    pub(super) pool: CpuPool,
     pub(super) train: Encoded,
     pub(super) validation: Encoded,
     pub(super) config: TrainConfig,
@@ -121,7 +123,7 @@ impl Fixture {
         };
         Self {
             model: tiny_model(folder.path()),
-            device: Device::cpu(1).unwrap(),
+            pool: CpuPool::new(1).unwrap(),
             train: encoded(train),
             validation: encoded(validation),
             config,
@@ -141,8 +143,7 @@ impl Fixture {
             model: &self.model,
             model_sha256: "00ff",
             model_name: Some("tiny"),
-            device: &self.device,
-            accelerator: None,
+            backend: Backend::Cpu(&self.pool),
             config: &self.config,
             init_adapter: self.init_adapter.as_ref(),
             train: &self.train,

@@ -18,7 +18,7 @@ use crate::ops::check::Cuda;
 use crate::train::moments::Moments;
 use crate::train::pack::fill_rows;
 use crate::train::ranks::Ranks;
-use crate::train::{Accelerator, Error, Event, Job, Optim, Outcome, TrainSummary, plan};
+use crate::train::{Backend, Error, Event, Job, Optim, Outcome, TrainSummary, plan};
 
 /// What a test on several devices needs; no machine that tests run on has several real ones.
 fn on_devices<T>(config: &Config, ordinals: &[usize], test: impl FnOnce(&[CudaDevice]) -> T) -> T {
@@ -34,8 +34,8 @@ fn on_devices<T>(config: &Config, ordinals: &[usize], test: impl FnOnce(&[CudaDe
 }
 
 fn job<'a>(fixture: &'a Fixture, out: &'a Path, devices: &'a [CudaDevice]) -> Job<'a> {
-    let accelerator = Accelerator { devices, precision: fixture.config.mixed_precision };
-    Job { accelerator: Some(accelerator), ..fixture.job(out) }
+    let backend = Backend::Cuda { gpus: devices, precision: fixture.config.mixed_precision };
+    Job { backend, ..fixture.job(out) }
 }
 
 /// A whole run, and the losses of its steps.
@@ -149,8 +149,8 @@ fn ranks_that_panic_or_differ_end_the_run() {
         let adapter = LoraWeights::init(&job.config.lora(), &job.model.config().base_shape(), 1);
         let moments = Moments::new(job.config, &adapter);
         let start = || {
-            let accelerator = job.accelerator.unwrap();
-            Ranks::new(&job, accelerator, &adapter, &moments, CONTEXT, &mut |_, _| true).unwrap()
+            let precision = fixture.config.mixed_precision;
+            Ranks::new(&job, devices, precision, &adapter, &moments, CONTEXT, &mut |_, _| true).unwrap()
         };
         let mut rows = Vec::new();
         let rows = &*fill_rows(&mut rows, &job.train.samples, &[vec![0], vec![1], vec![2]]);
@@ -223,7 +223,7 @@ fn the_plan_is_of_each_device() {
         arena.take(Dtype::U8, 1 << 20);
         let taken = devices[1].allocate(&arena).unwrap();
         let job = job(&fixture, &out, devices);
-        let alone = plan(&Job { accelerator: None, ..job }).unwrap();
+        let alone = plan(&Job { backend: Backend::Cpu(&fixture.pool), ..job }).unwrap();
         let both = plan(&job).unwrap();
         assert_eq!((alone.steps, both.steps), (20, 20));
         assert!(both.epochs > alone.epochs, "a step has twice the rows");
