@@ -10,15 +10,15 @@ use super::error::Error;
 use super::machine::Machine;
 use super::manifest::ModelEntry;
 use super::plan::{self, Session};
+use crate::device::CpuPool;
 use crate::device::cuda::{self, CudaDevice, CudaInfo};
 use crate::gguf::Gguf;
 use crate::llm::{
     self, Engine, EngineOptions, Generate as _, Part, Perturbed, Prompt, Request, Restriction, Sampling,
     Tokenizer,
 };
-use crate::lora::LoraWeights;
-use crate::model::{Llama, ModelConfig};
-use crate::train::TrainConfig;
+use crate::model::Llama;
+use crate::train::{self, Backend, TrainConfig};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
@@ -193,7 +193,8 @@ fn model_checks(
     });
     checks.push(template_check(path));
     checks.push(match Llama::load(Arc::clone(&gguf)) {
-        Ok(llama) => memory_check(llama.config(), path, machine),
+        Ok(llama) => training_check(&llama, machine, session.threads)
+            .unwrap_or_else(|error| Check::failed(TRAINING, error)),
         Err(error) => Check::failed(TRAINING, error),
     });
     if generates(checks) {
@@ -229,23 +230,19 @@ fn template_check(path: &Path) -> Check {
     }
 }
 
-/// What training with the default settings takes: the base as it lies in the file, what backward needs of
-/// each token (see `model::Workspace`), and four numbers for each of the adapter's.
-fn memory_check(config: &ModelConfig, path: &Path, machine: &Machine) -> Check {
+/// Whether training on the CPU with the default settings fits into memory: the figure of `evol train --dry-run`
+/// for data that fills a row.
+fn training_check(llama: &Llama, machine: &Machine, threads: usize) -> Result<Check> {
     let settings = TrainConfig::default();
-    let heads = (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;
-    let per_token = config.num_hidden_layers * 2 * (config.hidden_size + heads + config.intermediate_size);
-    let adapter = LoraWeights::zeros(&settings.lora(), &config.base_shape()).data.len();
-    let file = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let needed = file + 4 * (settings.max_seq_len * per_token + 4 * adapter) as u64;
+    let tokens = settings.max_seq_len.min(llama.config().max_position_embeddings);
+    let pool = CpuPool::new(threads)?;
+    let needed = train::memory(llama, &settings, tokens, Backend::Cpu(&pool)).total();
+    let (mib, r) = (needed >> 20, settings.r);
     let found = format!(
-        "the trainer reads every tensor; rows of {} tokens with r = {} take about {}",
-        settings.max_seq_len,
-        settings.r,
-        gib(needed)
+        "the trainer reads every tensor; rows of {tokens} tokens with r = {r} take {mib} MiB of memory"
     );
-    let enough = machine.memory_available_bytes.is_none_or(|available| needed <= available);
-    Check::new(TRAINING, if enough { Verdict::Ok } else { Verdict::Failed }, found)
+    let fits = machine.memory_available_bytes.is_none_or(|available| needed <= available);
+    Ok(Check::new(TRAINING, if fits { Verdict::Ok } else { Verdict::Failed }, found))
 }
 
 /// Generates for a few seconds, as evolve does: many sequences in a batch.

@@ -122,8 +122,12 @@ impl LoraWeights {
     /// The configuration does not pass [`LoraConfig::check`].
     pub fn zeros(config: &LoraConfig, base: &BaseShape) -> Self {
         let layout = Self::layout(config, base);
-        let end = layout.pairs.last().map_or(0, |pair| pair.b.end);
-        Self { data: vec![0.0; end], ..layout }
+        Self { data: vec![0.0; layout.parameters()], ..layout }
+    }
+
+    /// Numbers of the whole adapter, whether `data` holds them or this is only a layout.
+    pub fn parameters(&self) -> usize {
+        self.pairs.last().map_or(0, |pair| pair.b.end)
     }
 
     /// Where everything lies, without numbers.

@@ -25,9 +25,8 @@ pub(super) enum Engine<'a> {
 /// Bytes on a GPU besides those of the model.
 pub(super) fn optimizer_bytes(config: &TrainConfig, layout: &LoraWeights) -> u64 {
     let mut arena = Arena::default();
-    let parameters = layout.pairs.last().map_or(0, |pair| pair.b.end);
     CudaMoments::plan(&mut arena, config, layout);
-    arena.take(Dtype::F64, global_norm::cuda::scratch_len(parameters));
+    arena.take(Dtype::F64, global_norm::cuda::scratch_len(layout.parameters()));
     arena.used()
 }
 

@@ -36,6 +36,6 @@ pub use encode::{DropReason, Encoded, Sample, encode};
 pub use error::{Error, of_examples};
 pub use job::{Backend, Event, Host, Job, Outcome, TrainSummary};
 pub use metrics::{EvalMetrics, Metrics, StepMetrics};
-pub use plan::{DeviceMemory, MemoryPlan, Plan, device_memory, plan};
+pub use plan::{DeviceMemory, MemoryPlan, Plan, device_memory, memory, plan};
 pub use schedule::{learning_rate, warmup_steps};
 pub use trainer::{seconds_per_token, train};

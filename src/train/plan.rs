@@ -143,11 +143,7 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     let rows_per_epoch = epoch_rows(&lengths, Packing::of(config), 0).len();
     let timeline = Timeline::new(config, backend.ranks(), lengths);
     let longest_row = longest_row(config, train, validation);
-    let mut adapter = LoraWeights::zeros(&config.lora(), &model.config().base_shape());
-    let trainable_parameters = adapter.data.len();
-    let numbers = (trainable_parameters * size_of::<f32>()) as u64;
-    let moments = Moments::bytes(config, &adapter);
-    adapter.data = Vec::new();
+    let layout = LoraWeights::layout(&config.lora(), &model.config().base_shape());
     let device_memory = match backend {
         Backend::Cuda { gpus, precision } => {
             let mut tightest = (u64::MAX, 0);
@@ -160,14 +156,13 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
         }
         Backend::Cpu(_) => None,
     };
-    let activations = |checkpointing| {
-        let purpose = Purpose::Training(checkpointing);
-        Workspace::<f32>::bytes(model.config(), longest_row, Some(&adapter), purpose) as u64
-    };
-    // The adapter and its gradient, and the one to start from, which the caller keeps.
-    let adapters = if job.init_adapter.is_some() { 3 } else { 2 };
+    let mut memory = memory(model, config, longest_row, backend);
+    if job.init_adapter.is_some() {
+        // The caller keeps the adapter that the run starts from.
+        memory.optimizer += (layout.parameters() * size_of::<f32>()) as u64;
+    }
     Ok(Plan {
-        trainable_parameters,
+        trainable_parameters: layout.parameters(),
         samples: train.samples.len(),
         rows_per_epoch,
         tokens_per_epoch: train.positions(),
@@ -178,22 +173,48 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
         validation_tokens: validation.positions(),
         longest_row,
         packing_efficiency: train.positions() as f64 / (rows_per_epoch * longest_row) as f64,
-        activations_with_checkpointing: activations(GradientCheckpointing::Layer),
-        memory: MemoryPlan {
-            base: model.bytes(),
-            optimizer: adapters * numbers + moments,
-            activations: match backend {
-                Backend::Cpu(_) => activations(config.gradient_checkpointing),
-                Backend::Cuda { .. } => 0,
-            },
-            checkpoint: numbers + moments,
-            gemm: match backend {
-                Backend::Cpu(pool) => GEMM_BYTES_PER_THREAD * pool.threads() as u64,
-                Backend::Cuda { .. } => 0,
-            },
-        },
+        activations_with_checkpointing: activations(
+            model,
+            &layout,
+            longest_row,
+            GradientCheckpointing::Layer,
+        ),
+        memory,
         device_memory,
     })
+}
+
+/// What a run that starts from no adapter takes of the machine's memory; its rows have at most `longest_row`
+/// tokens.
+pub fn memory(model: &Llama, config: &TrainConfig, longest_row: usize, backend: Backend<'_>) -> MemoryPlan {
+    let layout = LoraWeights::layout(&config.lora(), &model.config().base_shape());
+    let adapter = (layout.parameters() * size_of::<f32>()) as u64;
+    let moments = Moments::bytes(config, &layout);
+    let (activations, gemm) = match backend {
+        Backend::Cpu(pool) => (
+            activations(model, &layout, longest_row, config.gradient_checkpointing),
+            GEMM_BYTES_PER_THREAD * pool.threads() as u64,
+        ),
+        Backend::Cuda { .. } => (0, 0),
+    };
+    MemoryPlan {
+        base: model.bytes(),
+        // The adapter, its gradient and the moments.
+        optimizer: 2 * adapter + moments,
+        activations,
+        checkpoint: adapter + moments,
+        gemm,
+    }
+}
+
+fn activations(
+    model: &Llama,
+    layout: &LoraWeights,
+    longest_row: usize,
+    checkpointing: GradientCheckpointing,
+) -> u64 {
+    let purpose = Purpose::Training(checkpointing);
+    Workspace::<f32>::bytes(model.config(), longest_row, Some(layout), purpose) as u64
 }
 
 /// What a run takes of its only GPU, whose rows have at most `longest_row` tokens; `available` is what is

@@ -188,6 +188,30 @@ fn a_dry_run_says_what_the_run_is_and_makes_nothing() {
     assert!(!place.path().join("out").exists());
 }
 
+/// Both answers come from one formula, which no other test would notice if `doctor` had its own.
+#[test]
+fn doctor_and_a_dry_run_give_the_same_memory() {
+    let place = Place::new();
+    // More than a row of tokens: `doctor` assumes a full one.
+    let row = |i| format!("{{\"instruction\": \"Say {i}.\", \"output\": \"This is number {i}.\"}}\n");
+    fs::write(place.path().join("d.jsonl"), (0..100).map(row).collect::<String>()).unwrap();
+    let model = place.model.to_str().unwrap();
+    let json = |words: &[&str]| -> Value {
+        let output = evol().current_dir(place.path()).args(words).args(["--json", "--threads", "1"]).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let plan = json(&["train", "--base", model, "--data", "d.jsonl", "--out", "out", "--dry-run"]);
+    assert_eq!(plan["plan"]["longest_row"], 1024);
+    let report = json(&["doctor", "--model", model]);
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["name"] == "training").unwrap()["found"].as_str().unwrap();
+    let expected =
+        format!("rows of 1024 tokens with r = 16 take {} MiB", plan["total_bytes"].as_u64().unwrap() >> 20);
+    assert!(found.contains(&expected), "{found}, but a dry run says: {expected}");
+}
+
 /// Flags that say something else than the adapter to go on from are refused by both values; those that say
 /// the same are not.
 #[test]

@@ -85,7 +85,7 @@ fn plan(
     purpose: Purpose,
     act: Dtype,
 ) -> Plan {
-    let parameters = layout.pairs.last().map_or(0, |pair| pair.b.end);
+    let parameters = layout.parameters();
     let weights = Weights::take(&mut arena, model);
     let base = arena.used();
     let adapter = AdapterTensors::take(&mut arena, parameters, act);

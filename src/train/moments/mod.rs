@@ -49,9 +49,8 @@ enum State {
 
 /// The whole adapter, or every matrix by itself if B learns at another rate.
 fn parts(config: &TrainConfig, adapter: &LoraWeights) -> Vec<Part> {
-    let len = adapter.pairs.last().map_or(0, |pair| pair.b.end);
     let ranges: Vec<(Range<usize>, bool)> = if (config.loraplus_lr_ratio - 1.0).abs() <= 0.0 {
-        vec![(0..len, false)]
+        vec![(0..adapter.parameters(), false)]
     } else {
         adapter.pairs.iter().flat_map(|pair| [(pair.a.clone(), false), (pair.b.clone(), true)]).collect()
     };
@@ -72,7 +71,7 @@ fn blocks(parts: &[Part]) -> usize {
 impl Moments {
     /// As they start.
     pub(super) fn new(config: &TrainConfig, adapter: &LoraWeights) -> Self {
-        let (len, parts) = (adapter.data.len(), parts(config, adapter));
+        let (len, parts) = (adapter.parameters(), parts(config, adapter));
         let state = match config.optim {
             Optim::Adamw => State::Full([vec![0.0; len], vec![0.0; len]]),
             Optim::Adamw8bit => {
@@ -88,7 +87,7 @@ impl Moments {
 
     /// Bytes of the moments of an adapter, without making them.
     pub(super) fn bytes(config: &TrainConfig, adapter: &LoraWeights) -> u64 {
-        let len = adapter.data.len();
+        let len = adapter.parameters();
         let bytes = match config.optim {
             Optim::Adamw => 2 * len * size_of::<f32>(),
             Optim::Adamw8bit => 2 * (len + blocks(&parts(config, adapter)) * size_of::<f32>()),
