@@ -6,10 +6,12 @@
 //! **Invariant:** the cache holds exactly the tokens of `cached`; the pieces given to `on_text` joined are
 //! the completion's text.
 
-use super::engine::{Engine, Progress, Settings};
+use super::engine::Engine;
 use super::llama::{Context, Model, Row};
 use super::prefill::{self, feed};
+use super::progress::Progress;
 use super::sampling::Sampler;
+use super::settings::Settings;
 use super::text::Text;
 use super::{ChatTemplate, Completion, Error, FinishReason, Message, Prompt, Request, engine, tokenizer};
 

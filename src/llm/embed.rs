@@ -7,10 +7,11 @@
 //! **Invariant:** the vector of a text is a function of the model and the text alone: each is computed in a
 //! batch of its own.
 
-use super::engine::{Engine, Progress};
+use super::engine::Engine;
 use super::llama::{Context, ContextShape, Recipe, Row};
 use super::prefill::tokenize;
 use super::prefix::{self, Tokens};
+use super::progress::Progress;
 use super::workers::{self, Layout, Worker};
 use super::{Error, Prompt};
 
@@ -36,7 +37,7 @@ impl Engine {
             recipe: Recipe::Embedding,
         };
         let embedded =
-            workers::run(self, layout, &plan, &[], shape, |worker, _| embed_share(worker, &tokens))?;
+            workers::run(self.call(), layout, &plan, &[], shape, |worker, _| embed_share(worker, &tokens))?;
         let mut vectors = vec![None; prompts.len()];
         for (index, vector) in embedded {
             vectors[index] = Some(vector);

@@ -12,12 +12,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
-use super::llama::{Adapter, Contents, ContextShape, MAX_SEQUENCES, Model, Recipe};
-use super::perturb::Trace;
-use super::prefix::Prefixes;
+use super::llama::{Adapter, Contents, MAX_SEQUENCES, Model};
+use super::progress::{EngineStats, Progress};
+use super::settings::{Call, Settings};
 use super::{
     Answer, ChatTemplate, Completion, Determinism, DraftPolicy, Error, Message, ModelInfo, Part, Prompt,
     Question, Request, adapter, generate, prefill, score, tokenizer,
@@ -87,93 +86,6 @@ impl<'p> EngineOptions<'p> {
     }
 }
 
-/// Counters that grow while the engine works; anybody may read them at any time.
-#[derive(Debug, Default)]
-pub struct Progress {
-    pub(super) generated_tokens: AtomicU64,
-    pub(super) prompt_tokens: AtomicU64,
-    pub(super) reused_prompt_tokens: AtomicU64,
-    pub(super) decode_batches: AtomicU64,
-    pub(super) drafted_tokens: AtomicU64,
-    pub(super) accepted_tokens: AtomicU64,
-    pub(super) finished: AtomicU64,
-    pub(super) prefill_ns: AtomicU64,
-    pub(super) decode_ns: AtomicU64,
-    pub(super) sampling_ns: AtomicU64,
-    pub(super) score_ns: AtomicU64,
-    pub(super) worker_ns: AtomicU64,
-}
-
-/// [`Progress`] at one moment, counted since the engine was loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct EngineStats {
-    /// Tokens drawn.
-    pub generated_tokens: u64,
-    /// Tokens of prompts that were computed.
-    pub prompt_tokens: u64,
-    /// Tokens of prompts that were copied from a shared prefix instead.
-    pub reused_prompt_tokens: u64,
-    /// Batches that the generated tokens were decoded in.
-    pub decode_batches: u64,
-    /// Tokens that were guessed, and decoded on that guess.
-    pub drafted_tokens: u64,
-    /// Of these the ones that were drawn: each saved a batch.
-    pub accepted_tokens: u64,
-    /// Requests completed and questions scored.
-    pub finished: u64,
-    /// Nanoseconds in llama.cpp on prompts, summed over workers; those of questions included.
-    pub prefill_ns: u64,
-    /// Nanoseconds in llama.cpp on generated tokens, summed over workers.
-    pub decode_ns: u64,
-    /// Nanoseconds of drawing tokens and looking for stop strings, summed over workers.
-    pub sampling_ns: u64,
-    /// Nanoseconds of scoring questions, prompts included, summed over workers.
-    pub score_ns: u64,
-    /// Nanoseconds that workers had work, summed. A prefix that all prompts share is computed before, and is
-    /// in `prefill_ns` only; what else is missing to the wall time is the making of caches and waiting for
-    /// the last one.
-    pub worker_ns: u64,
-}
-
-impl Progress {
-    /// The counters now.
-    pub fn stats(&self) -> EngineStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        EngineStats {
-            generated_tokens: read(&self.generated_tokens),
-            prompt_tokens: read(&self.prompt_tokens),
-            reused_prompt_tokens: read(&self.reused_prompt_tokens),
-            decode_batches: read(&self.decode_batches),
-            drafted_tokens: read(&self.drafted_tokens),
-            accepted_tokens: read(&self.accepted_tokens),
-            finished: read(&self.finished),
-            prefill_ns: read(&self.prefill_ns),
-            decode_ns: read(&self.decode_ns),
-            sampling_ns: read(&self.sampling_ns),
-            score_ns: read(&self.score_ns),
-            worker_ns: read(&self.worker_ns),
-        }
-    }
-
-    pub(super) fn add(counter: &AtomicU64, count: usize) {
-        counter.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    /// Adds the time that `work` takes to a counter of nanoseconds.
-    pub(super) fn time<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> T {
-        Self::timed(counter, work).0
-    }
-
-    /// As [`Progress::time`]; says how long it took, too.
-    pub(super) fn timed<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> (T, Duration) {
-        let started = Instant::now();
-        let result = work();
-        let taken = started.elapsed();
-        counter.fetch_add(taken.as_nanos() as u64, Ordering::Relaxed);
-        (result, taken)
-    }
-}
-
 /// A model that is ready to run.
 #[derive(Debug)]
 pub struct Engine {
@@ -181,44 +93,6 @@ pub struct Engine {
     pub(super) adapter: Option<Adapter>,
     pub(super) template: Option<ChatTemplate>,
     pub(super) settings: Settings,
-}
-
-/// The options that outlive loading.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) threads: usize,
-    pub(super) n_seq: usize,
-    /// Tokens that one sequence may have.
-    pub(super) max_tokens: usize,
-    pub(super) determinism: Determinism,
-    /// Whether a GPU computes layers.
-    pub(super) on_gpu: bool,
-    pub(super) n_batch: usize,
-    /// Whether a row that is alone in a batch is decoded with a copy of itself.
-    pub(super) pad_single_rows: bool,
-    pub(super) drafts: DraftPolicy,
-    /// Whether what prompts share is computed once; off only to find out what that changes (nothing).
-    pub(super) share_prefixes: bool,
-    /// Hashes of logits, where somebody compares them.
-    pub(super) trace: Option<Arc<Trace>>,
-    /// What was computed for prefixes in earlier calls.
-    pub(super) prefixes: Arc<Prefixes>,
-    pub(super) interrupt: Arc<AtomicBool>,
-    /// Within one call: a worker failed, so the others need not go on.
-    pub(super) failed: Arc<AtomicBool>,
-    pub(super) progress: Arc<Progress>,
-}
-
-impl Settings {
-    pub(super) fn for_one_call(&self) -> Self {
-        Self { failed: Arc::default(), ..self.clone() }
-    }
-
-    /// Called between batches.
-    pub(super) fn check_interrupt(&self) -> Result<(), Error> {
-        let stop = self.interrupt.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed);
-        if stop { Err(Error::Interrupted) } else { Ok(()) }
-    }
 }
 
 /// Threads beyond this are a mistake; llama.cpp refuses more than 512.
@@ -280,6 +154,12 @@ impl Engine {
         Ok(())
     }
 
+    /// What one list runs on.
+    pub(super) fn call(&mut self) -> Call<'_> {
+        let Self { model, adapter, settings, .. } = self;
+        Call { model, adapter: adapter.as_mut(), settings: settings.for_one_call() }
+    }
+
     /// What the model file says about itself.
     pub fn info(&self) -> &ModelInfo {
         self.model.info()
@@ -301,15 +181,6 @@ impl Engine {
     /// A part cannot be tokenised.
     pub fn count_tokens(&self, parts: &[Part]) -> Result<usize, Error> {
         Ok(tokenizer::encode(&self.model, parts)?.len())
-    }
-}
-
-impl Settings {
-    /// A context's size for running lists and conversations. Its batches have room for a row of every
-    /// sequence, or llama.cpp aborts; how many of a prompt go into one is decided where it is fed.
-    pub(super) fn shape(&self, sequences: usize, tokens: usize, threads: usize) -> ContextShape {
-        let recipe = if self.on_gpu { Recipe::Gpu } else { Recipe::Cpu };
-        ContextShape { sequences, tokens, n_batch: self.n_batch.max(sequences), threads, recipe }
     }
 }
 
@@ -341,10 +212,10 @@ impl Generate for Engine {
     }
 
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
-        generate::run(self, requests)
+        generate::run(self.call(), requests)
     }
 
     fn score(&mut self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
-        score::run(self, questions)
+        score::run(self.call(), questions)
     }
 }

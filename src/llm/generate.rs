@@ -12,11 +12,12 @@
 //! `Determinism::Scheduled` the composition of every batch is a function of the request list.
 
 use super::draft::{DraftPolicy, Drafts, Lookup};
-use super::engine::{Engine, Progress, Settings};
 use super::llama::{Context, Model, Row};
 use super::prefill::{self, Prefill};
 use super::prefix::{self, Tokens};
+use super::progress::Progress;
 use super::sampling::Sampler;
+use super::settings::{Call, Settings};
 use super::text::Text;
 use super::workers::{self, Layout, Worker};
 use super::{Completion, Determinism, Error, FinishReason, Request};
@@ -87,16 +88,16 @@ impl<'r> Live<'r> {
 }
 
 /// Completes every request, in order.
-pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Completion>, Error> {
-    engine.settings.check_interrupt()?;
+pub(super) fn run(call: Call<'_>, requests: &[Request]) -> Result<Vec<Completion>, Error> {
+    call.settings.check_interrupt()?;
     requests.iter().try_for_each(Request::check)?;
     let texts = requests.iter().map(|request| (request.id, &request.prompt));
-    let prompts = prefill::tokenize(&engine.model, texts)?;
+    let prompts = prefill::tokenize(call.model, texts)?;
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
     let mut longest = 0;
     for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
         let needed = prompt.all.len().saturating_add(request.max_tokens);
-        if needed > engine.settings.max_tokens {
+        if needed > call.settings.max_tokens {
             done[index] = Some(Live::new(index, request, prompt).finish(FinishReason::PromptTooLong));
         } else if request.max_tokens == 0 {
             done[index] = Some(Live::new(index, request, prompt).finish(FinishReason::Length));
@@ -105,10 +106,10 @@ pub(super) fn run(engine: &mut Engine, requests: &[Request]) -> Result<Vec<Compl
         }
     }
     let waiting = (0..requests.len()).filter(|&index| done[index].is_none());
-    let plan = prefix::plan(&prompts, waiting, engine.settings.share_prefixes);
-    let layout = Layout::side_by_side(engine.settings.threads, engine.settings.n_seq, plan.len());
-    let shape = layout.shape(engine.settings.clone(), longest + draft_policy(&engine.settings).room());
-    let completed = workers::run(engine, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
+    let plan = prefix::plan(&prompts, waiting, call.settings.share_prefixes);
+    let layout = Layout::side_by_side(call.settings.threads, call.settings.n_seq, plan.len());
+    let shape = layout.shape(call.settings.clone(), longest + draft_policy(&call.settings).room());
+    let completed = workers::run(call, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
         Batch::new(worker).run(requests, &prompts, plan)
     })?;
     for (index, completion) in completed {

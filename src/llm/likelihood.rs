@@ -8,9 +8,10 @@
 //! **Invariant:** the number of a sequence is a function of the model, the adapter and the sequence alone:
 //! each is computed in batches of its own.
 
-use super::engine::{Engine, Progress};
+use super::engine::Engine;
 use super::llama::Row;
 use super::prefix;
+use super::progress::Progress;
 use super::workers::{self, Layout, Worker};
 use super::{Error, Part};
 
@@ -56,8 +57,9 @@ impl Engine {
         let longest = (0..sequences.len()).filter(fits).map(|index| sequences[index].tokens.len()).max();
         let layout = Layout::one_by_one(self.settings.threads, plan.len());
         let shape = layout.shape(self.settings.clone(), longest.unwrap_or(0));
-        let found =
-            workers::run(self, layout, &plan, &[], shape, |worker, _| likelihood_share(worker, sequences))?;
+        let found = workers::run(self.call(), layout, &plan, &[], shape, |worker, _| {
+            likelihood_share(worker, sequences)
+        })?;
         let mut sums = vec![None; sequences.len()];
         for (index, sum) in found {
             sums[index] = Some(sum);

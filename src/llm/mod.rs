@@ -9,11 +9,11 @@
 //! - `model_info`, `adapter`, `system_info`: what a model file says, whether an adapter fits, what
 //!   llama.cpp was compiled with
 //! - `tokenizer`, `template`: text to tokens; conversations to text
-//! - `engine`: loading and options
+//! - `engine`: loading and options; `settings`, `progress`: what each call runs under, and what it counts
 //! - `prefill`, `workers`, `generate`, `score`: prompts into caches, lists onto cores, the two loops over
 //!   lists
 //! - `prefix`: which prefixes are computed once; `draft`: tokens that are guessed; `embed`: texts as vectors
-//! - `determinism`: what is promised about bytes; `perturb`: whether it is kept
+//! - `determinism`: what is promised about bytes; `perturb`, `trace`: whether the promise is kept
 //! - `chat`: one conversation, streamed
 //! - `compute_format`, `measure`: weights converted to what runs fastest here; how fast that is
 //! - `sampling`, `text`: logits to tokens, tokens to text
@@ -38,30 +38,34 @@ mod model_info;
 mod perturb;
 mod prefill;
 mod prefix;
+mod progress;
 mod quantize;
 mod reference;
 mod request;
 mod sampling;
 mod score;
+mod settings;
 mod system_info;
 mod template;
 #[cfg(test)]
 mod tests;
 mod text;
 mod tokenizer;
+mod trace;
 mod workers;
 
 pub use chat::Conversation;
 pub use compute_format::{ComputeFile, ComputeFormat, ConversionCache, ConversionStep};
 pub use determinism::Determinism;
 pub use draft::DraftPolicy;
-pub use engine::{Engine, EngineOptions, EngineStats, Generate, Progress};
+pub use engine::{Engine, EngineOptions, Generate};
 pub use error::Error;
 pub use likelihood::ScoredTokens;
 pub use measure::{Candidate, Choice, MeasureOptions, Rates, choose, choose_width, measure};
 pub use model_info::ModelInfo;
 pub use perturb::{Extent, Perturbed, perturb};
 pub use prefix::work_order;
+pub use progress::{EngineStats, Progress};
 pub use quantize::FileType;
 pub use reference::{log_likelihood, reference_logits};
 pub use request::{

@@ -12,31 +12,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::engine::{Engine, EngineOptions, Generate as _};
+use super::trace::{Rows, Trace};
 use super::{DraftPolicy, Error, Part, Prompt, Question, Request, Restriction, Sampling};
-
-/// Hashes of logits by request, in the order in which its tokens were drawn.
-#[derive(Debug, Default)]
-pub(super) struct Trace {
-    rows: Mutex<Rows>,
-}
-
-type Rows = BTreeMap<u64, Vec<blake3::Hash>>;
-
-impl Trace {
-    /// Notes one row of request or question `id`.
-    pub(super) fn note(&self, id: u64, row: &[f32]) {
-        let hash = blake3::hash(bytemuck::cast_slice(row));
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().push(hash);
-    }
-
-    fn take(&self) -> Rows {
-        std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// How much to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

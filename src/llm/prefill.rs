@@ -10,9 +10,10 @@
 //! ([`Determinism::pads_single_rows`]), no batch has a single row: it is decoded with a copy of itself in an
 //! unused sequence.
 
-use super::engine::{Progress, Settings};
 use super::llama::{Adapter, Context, ContextShape, Model, Row};
 use super::prefix::{MAX_CUTS, Tokens};
+use super::progress::Progress;
+use super::settings::Settings;
 use super::{Determinism, Error, Prompt, tokenizer};
 
 /// Sequences that a context has beside those in progress: those that hold prefixes, and one behind the last

@@ -8,34 +8,35 @@
 //! **Invariant:** the probabilities of a question's labels sum to 1, and the result for a question is a
 //! function of the question alone.
 
-use super::engine::{Engine, Progress};
 use super::llama::Model;
 use super::prefill::{self, Prefill};
 use super::prefix::{self, Tokens};
+use super::progress::Progress;
+use super::settings::Call;
 use super::workers::{self, Layout, Worker};
 use super::{Answer, Error, Question, tokenizer};
 
 /// Scores every question, in order.
-pub(super) fn run(engine: &mut Engine, questions: &[Question]) -> Result<Vec<Answer>, Error> {
-    engine.settings.check_interrupt()?;
+pub(super) fn run(call: Call<'_>, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+    call.settings.check_interrupt()?;
     let texts = questions.iter().map(|question| (question.id, &question.prompt));
-    let prompts = prefill::tokenize(&engine.model, texts)?;
+    let prompts = prefill::tokenize(call.model, texts)?;
     let labels = questions
         .iter()
         .zip(&prompts)
-        .map(|(question, prompt)| label_tokens(&engine.model, question, &prompt.all))
+        .map(|(question, prompt)| label_tokens(call.model, question, &prompt.all))
         .collect::<Result<Vec<_>, _>>()?;
     let mut answers: Vec<Answer> =
         questions.iter().map(|question| Answer { id: question.id, log_probs: None }).collect();
-    let max_tokens = engine.settings.max_tokens;
+    let max_tokens = call.settings.max_tokens;
     let fits = |prompt: &Tokens| prompt.all.len() <= max_tokens;
     let longest = prompts.iter().filter(|prompt| fits(prompt)).map(|prompt| prompt.all.len()).max();
     let fitting = (0..prompts.len()).filter(|&index| fits(&prompts[index]));
-    let plan = prefix::plan(&prompts, fitting, engine.settings.share_prefixes);
+    let plan = prefix::plan(&prompts, fitting, call.settings.share_prefixes);
     // Questions are prompts only: nothing is gained from having several in progress.
-    let layout = Layout::one_by_one(engine.settings.threads, plan.len());
-    let shape = layout.shape(engine.settings.clone(), longest.unwrap_or(0));
-    let scored = workers::run(engine, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
+    let layout = Layout::one_by_one(call.settings.threads, plan.len());
+    let shape = layout.shape(call.settings.clone(), longest.unwrap_or(0));
+    let scored = workers::run(call, layout, &plan, plan.common(&prompts), shape, |worker, plan| {
         let progress = worker.settings.progress.clone();
         Progress::time(&progress.score_ns, || score_share(worker, questions, &prompts, &labels, plan))
     })?;

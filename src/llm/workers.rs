@@ -20,9 +20,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-use super::engine::{Engine, Progress, Settings};
 use super::llama::{Context, ContextShape, Model};
 use super::prefill::{self, EXTRA_SEQUENCES};
+use super::progress::Progress;
+use super::settings::{Call, Settings};
 use super::{Determinism, Error, prefix};
 
 /// Sequences per worker below which threads are better spent on one batch.
@@ -133,7 +134,7 @@ impl Queue {
 /// threads; `common`: the tokens that all of them begin with and that the plan holds. Results come with their
 /// indices, in no particular order.
 pub(super) fn run<T: Send>(
-    engine: &mut Engine,
+    call: Call<'_>,
     layout: Layout,
     plan: &prefix::Plan,
     common: &[u32],
@@ -143,22 +144,20 @@ pub(super) fn run<T: Send>(
     if plan.len() == 0 {
         return Ok(Vec::new());
     }
-    let settings = engine.settings.for_one_call();
+    let Call { model, mut adapter, settings } = call;
     let Layout { workers, threads, width, .. } = layout;
     let queue = match settings.determinism {
         Determinism::Exact => Queue::shared(plan.groups.clone(), workers),
         Determinism::Scheduled => Queue::fixed(&plan.groups, workers),
     };
-    let Engine { model, adapter, .. } = engine;
-    let model = &*model;
     // Elsewhere workers find nothing that others have computed.
     if workers > 1 && settings.determinism == Determinism::Exact {
         // One thread where workers have one: see above what several do on a busy machine.
         let all_threads = if threads == 1 { 1 } else { settings.threads };
-        prefill::prepare(model, adapter.as_mut(), &settings, shape(all_threads), common)?;
+        prefill::prepare(model, adapter.as_deref_mut(), &settings, shape(all_threads), common)?;
     }
     let shape = shape(threads);
-    let make = |_| Context::new(model, adapter.as_mut(), shape);
+    let make = |_| Context::new(model, adapter.as_deref_mut(), shape);
     let contexts: Vec<Context<'_>> = (0..workers).map(make).collect::<Result<_, _>>()?;
     let run_one = |(number, context): (usize, Context<'_>)| {
         let worker = Worker { model, context, settings: &settings, width, queue: &queue, number };

@@ -65,7 +65,8 @@ impl<'a, T: Real> Adapter<'a, T> {
             // `lora_a` lies directly before `lora_b`: an invariant of `LoraWeights`.
             let (here, behind) = from.split_at_mut(pair.b.end - pair.a.start);
             (rest, at) = (behind, pair.b.end);
-            Some(here.split_at_mut(pair.a.len()))
+            let (da, db) = here.split_at_mut(pair.a.len());
+            Some(Gradient { da, db })
         })
     }
 

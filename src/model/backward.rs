@@ -11,16 +11,40 @@
 
 use super::Llama;
 use super::adapter::Adapter;
-use super::forward::{Noise, Pass};
-use super::row::{LossSum, PackedRow, RowIndex};
+use super::forward::Pass;
+use super::row::{LossSum, Noise, PackedRow, RowIndex};
 use super::workspace::{AttentionBuffers, BackwardBuffers, FeedForwardBuffers, SharedBuffers, Workspace};
 use crate::device::CpuPool;
-use crate::lora::TargetModule;
+use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::{attention, cross_entropy, embedding, linear, lora, rms_norm, rope, rows, swiglu};
 use crate::rng;
 use crate::tensor::Real;
 
-/// See [`Llama::forward_backward`].
+impl Llama {
+    /// Adds the gradient of `loss_scale * nll` to `grads.data` (same layout as `adapter`); returns the
+    /// unscaled loss. `noise` is the randomness of this row; with no dropout and no noise on embeddings its
+    /// key is ignored.
+    ///
+    /// # Panics
+    /// Also if the workspace was not made for training.
+    pub fn forward_backward(
+        &self,
+        pool: &CpuPool,
+        ws: &mut Workspace,
+        adapter: &LoraWeights,
+        row: &PackedRow,
+        loss_scale: f32,
+        noise: impl Into<Noise>,
+        grads: &mut LoraWeights,
+    ) -> LossSum {
+        assert_eq!(grads.pairs, adapter.pairs, "layout of gradients (left) and adapter (right)");
+        let noise = noise.into();
+        let adapter = Adapter::new(adapter, Some(noise.key));
+        let gradients = &mut grads.data;
+        pool.run(|| forward_backward(pool, self, ws, adapter, row, loss_scale, noise, gradients))
+    }
+}
+
 pub(super) fn forward_backward<T: Real>(
     pool: &CpuPool,
     model: &Llama,

@@ -9,12 +9,12 @@
 //! **Invariant:** no arithmetic here: only ops, in order.
 //! **Invariant:** with B = 0 the adapter adds exact zeros, so logits are those of the base, bit for bit.
 
+use super::Llama;
 use super::adapter::Adapter;
 use super::row::{LossSum, PackedRow, RowIndex};
 use super::workspace::{
     AttentionBuffers, Buffer, FeedForwardBuffers, HeadBuffers, SharedBuffers, Workspace, group_ranks,
 };
-use super::{Llama, backward};
 use crate::device::CpuPool;
 use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::{
@@ -65,45 +65,6 @@ impl Llama {
             let nll = cross_entropy::forward(pool, &self.head(), normed, targets, &mut ws.scratch);
             LossSum { nll, n_targets: targets.len() }
         })
-    }
-
-    /// Adds the gradient of `loss_scale * nll` to `grads.data` (same layout as `adapter`); returns the
-    /// unscaled loss. `noise` is the randomness of this row; with no dropout and no noise on embeddings its
-    /// key is ignored.
-    ///
-    /// # Panics
-    /// Also if the workspace was not made for training.
-    pub fn forward_backward(
-        &self,
-        pool: &CpuPool,
-        ws: &mut Workspace,
-        adapter: &LoraWeights,
-        row: &PackedRow,
-        loss_scale: f32,
-        noise: impl Into<Noise>,
-        grads: &mut LoraWeights,
-    ) -> LossSum {
-        assert_eq!(grads.pairs, adapter.pairs, "layout of gradients (left) and adapter (right)");
-        let noise = noise.into();
-        let adapter = Adapter::new(adapter, Some(noise.key));
-        let gradients = &mut grads.data;
-        pool.run(|| backward::forward_backward(pool, self, ws, adapter, row, loss_scale, noise, gradients))
-    }
-}
-
-/// The randomness of one row in training.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Noise {
-    /// Seeds the counter-based streams of this row.
-    pub key: u64,
-    /// Noise on embeddings: even over ±alpha / √(tokens of the segment · C); 0 is none.
-    pub neftune_noise_alpha: f64,
-}
-
-impl From<u64> for Noise {
-    /// Dropout alone.
-    fn from(key: u64) -> Self {
-        Self { key, neftune_noise_alpha: 0.0 }
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! - `config`: sizes and constants from the metadata; what cannot be computed is refused here
 //! - `weights`: the tensors of the file, checked once
-//! - `row`: packed rows and summed losses
+//! - `row`: packed rows, their randomness and summed losses
 //! - `workspace`: all memory of a pass; `checkpointing`: what of it is computed again instead
 //! - `adapter`: branches and gradients by (layer, projection)
 //! - `forward`, `backward`: the passes, as sequences of ops
@@ -33,7 +33,6 @@ pub use checkpointing::GradientCheckpointing;
 pub use config::ModelConfig;
 pub use cuda::{CudaBytes, CudaModel};
 pub use error::Error;
-pub use forward::Noise;
-pub use row::{LossSum, PackedRow};
+pub use row::{LossSum, Noise, PackedRow};
 pub use weights::Llama;
 pub use workspace::{Purpose, Workspace};

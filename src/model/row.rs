@@ -29,6 +29,22 @@ pub struct LossSum {
     pub n_targets: usize,
 }
 
+/// The randomness of one row in training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// Seeds the counter-based streams of this row.
+    pub key: u64,
+    /// Noise on embeddings: even over ±alpha / √(tokens of the segment · C); 0 is none.
+    pub neftune_noise_alpha: f64,
+}
+
+impl From<u64> for Noise {
+    /// Dropout alone.
+    fn from(key: u64) -> Self {
+        Self { key, neftune_noise_alpha: 0.0 }
+    }
+}
+
 /// A row as ops see it.
 #[derive(Debug, Default)]
 pub(super) struct RowIndex {

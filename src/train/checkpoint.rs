@@ -13,11 +13,12 @@
 //! **Invariant:** floats that come back are bit for bit those that went in: tensors are raw, and losses are
 //! stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
 
+use super::flat_tensors::{FlatTensor, numbers};
 use super::loss_scale::LossScale;
 use super::moments::Moments;
 use super::{Backend, Encoded, Error, Job, TrainConfig};
 use crate::gguf::replace_file;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::SafeTensors;
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::path::Path;
@@ -147,8 +148,7 @@ struct Header {
 
 /// Replaces the file of the best adapter, which step `step` made.
 pub(super) fn write_best(path: &Path, step: u64, adapter: &[f32]) -> Result<(), Error> {
-    let bytes = bytemuck::cast_slice::<f32, u8>(adapter);
-    let view = TensorView::new(Dtype::F32, vec![adapter.len()], bytes).expect("4 bytes per number");
+    let view = FlatTensor::of_numbers("adapter", adapter).view();
     let metadata = HashMap::from([(BEST_STEP_KEY.to_owned(), step.to_string())]);
     let bytes =
         safetensors::serialize([("adapter", view)], Some(metadata)).expect("a name and a short header");
@@ -168,27 +168,6 @@ pub(super) fn read_best(path: &Path, step: u64, len: usize) -> Result<Vec<f32>, 
     numbers(&tensors, "adapter", len).map_err(bad)
 }
 
-/// The bytes of a flat tensor of `len` elements.
-pub(super) fn elements<'a>(
-    tensors: &SafeTensors<'a>,
-    name: &str,
-    expected: Dtype,
-    len: usize,
-) -> Result<&'a [u8], String> {
-    let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-    if tensor.dtype() == expected && tensor.shape() == [len] {
-        return Ok(tensor.data());
-    }
-    let (found, shape) = (tensor.dtype(), tensor.shape());
-    Err(format!("tensor `{name}` is {found:?} {shape:?}, expected {expected:?} [{len}]"))
-}
-
-/// An f32 tensor of `len` numbers.
-pub(super) fn numbers(tensors: &SafeTensors<'_>, name: &str, len: usize) -> Result<Vec<f32>, String> {
-    let numbers = elements(tensors, name, Dtype::F32, len)?.as_chunks::<4>().0;
-    Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
-}
-
 /// Replaces the checkpoint at `path`.
 pub(super) fn write(
     path: &Path,
@@ -199,10 +178,8 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let header = Header { fingerprint: fingerprint.clone(), progress: progress.clone() };
     let header = serde_json::to_string(&header).expect("strings, integers and finite seconds serialise");
-    let adapter = ("adapter", Dtype::F32, adapter.len(), bytemuck::cast_slice::<f32, u8>(adapter));
-    let tensors = std::iter::once(adapter).chain(moments.tensors()).map(|(name, dtype, len, bytes)| {
-        (name, TensorView::new(dtype, vec![len], bytes).expect("as many bytes as numbers take"))
-    });
+    let tensors = std::iter::once(FlatTensor::of_numbers("adapter", adapter)).chain(moments.tensors());
+    let tensors = tensors.map(|tensor| (tensor.name, tensor.view()));
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
     let bytes = safetensors::serialize(tensors, Some(metadata)).expect("distinct names, a short header");
     replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))

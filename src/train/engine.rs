@@ -6,14 +6,13 @@
 //! **Invariant:** between two steps adapter and moments are the whole state: collected and given back they
 //! make the same run, bit for bit.
 
-use super::moments::{CudaMoments, Moments};
+use super::moments::{CudaMoments, Moments, Update};
 use super::ranks::Ranks;
 use super::{Backend, Error, Job, TrainConfig};
 use crate::device::CpuPool;
 use crate::device::cuda::{Arena, Dtype};
 use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
-use crate::ops::adamw::AdamW;
 use crate::ops::global_norm;
 
 /// See the module.
@@ -123,19 +122,16 @@ impl<'a> Engine<'a> {
     /// Makes a step; see [`Moments::step`].
     pub(super) fn step(
         &mut self,
-        job: &Job<'_>,
-        settings: &AdamW,
-        step: (u64, f64),
+        update: &Update,
         adapter: &mut LoraWeights,
         moments: &mut Moments,
     ) -> Result<(), Error> {
-        let ratio = job.config.loraplus_lr_ratio;
         match self {
             Self::Cpu { pool, grads, .. } => {
-                moments.step(pool, settings, ratio, step, &grads.data, &mut adapter.data);
+                moments.step(pool, update, &grads.data, &mut adapter.data);
                 Ok(())
             }
-            Self::Cuda(ranks) => ranks.step(moments, settings, ratio, step),
+            Self::Cuda(ranks) => ranks.step(moments, update),
         }
     }
 

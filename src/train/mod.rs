@@ -17,6 +17,7 @@ mod config;
 mod encode;
 mod engine;
 mod error;
+mod flat_tensors;
 mod job;
 mod loss_scale;
 mod metrics;

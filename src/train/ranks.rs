@@ -9,12 +9,11 @@
 //! fails before ends the step for all; nobody waits for it on a device. **Invariant:** losses are given in
 //! the order of rows, whichever rank had them.
 
-use super::moments::{CudaMoments, Moments};
+use super::moments::{CudaMoments, Moments, Update};
 use super::{Error, Job};
 use crate::device::cuda::{Arena, Clique, CudaDevice, CudaError, Dtype, Memory, MixedPrecision, Tensor};
 use crate::lora::LoraWeights;
 use crate::model::{CudaModel, LossSum, Purpose};
-use crate::ops::adamw::AdamW;
 use crate::ops::global_norm;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +84,7 @@ impl<'a> Ranks<'a> {
         }
         let sums = self.each(rows, compute, on_row)?;
         if let Some(clique) = &mut self.clique {
-            let gradients: Vec<Tensor> = self.ranks.iter().map(|rank| rank.model.parameters()[1]).collect();
+            let gradients: Vec<Tensor> = self.ranks.iter().map(|rank| rank.model.gradients()).collect();
             let reduced = clique.all_reduce(&gradients);
             reduced.map_err(|(rank, source)| self.failed(rank, source))?;
         }
@@ -128,7 +127,7 @@ impl<'a> Ranks<'a> {
         let mut norms = Vec::with_capacity(self.ranks.len());
         for rank in 0..self.ranks.len() {
             let Rank { device, model, scratch, .. } = &self.ranks[rank];
-            let norm = global_norm::cuda::global_norm(device, model.parameters()[1], *scratch);
+            let norm = global_norm::cuda::global_norm(device, model.gradients(), *scratch);
             norms.push(norm.map_err(|source| self.failed(rank, source))?);
         }
         let (first, is_other) = (norms[0], |norm: &f64| norm.total_cmp(&norms[0]).is_ne());
@@ -144,17 +143,11 @@ impl<'a> Ranks<'a> {
     }
 
     /// Makes the same step on every rank; `moments` says only which parts there are.
-    pub(super) fn step(
-        &mut self,
-        moments: &Moments,
-        settings: &AdamW,
-        ratio: f64,
-        step: (u64, f64),
-    ) -> Result<(), Error> {
+    pub(super) fn step(&mut self, moments: &Moments, update: &Update) -> Result<(), Error> {
         for number in 0..self.ranks.len() {
             let rank = &mut self.ranks[number];
-            let parameters = rank.model.parameters();
-            let stepped = rank.moments.step(rank.device, moments, settings, ratio, step, parameters);
+            let (gradients, params) = (rank.model.gradients(), rank.model.params());
+            let stepped = rank.moments.step(rank.device, moments, update, gradients, params);
             let stepped = stepped.and_then(|()| rank.model.refresh());
             stepped.map_err(|source| self.failed(number, source))?;
         }
@@ -164,7 +157,7 @@ impl<'a> Ranks<'a> {
     /// Copies adapter and moments to the host: those of the first rank, as all are the same.
     pub(super) fn collect(&mut self, adapter: &mut LoraWeights, moments: &mut Moments) -> Result<(), Error> {
         let Rank { device, model, moments: here, .. } = &self.ranks[0];
-        let copied = device.download(model.parameters()[0], &mut adapter.data);
+        let copied = device.download(model.params(), &mut adapter.data);
         let copied = copied.and_then(|()| here.download(device, moments));
         copied.map_err(|source| self.failed(0, source))
     }

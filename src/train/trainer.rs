@@ -12,7 +12,7 @@
 use super::checkpoint::{self, Exact, Fingerprint, Progress};
 use super::engine::Engine;
 use super::metrics::MetricsFile;
-use super::moments::Moments;
+use super::moments::{Moments, Update};
 use super::pack::{Timeline, fill_rows, first_fit};
 use super::plan::{check_inputs, check_kernels, longest_row};
 use super::tensorboard::EventsFile;
@@ -23,7 +23,8 @@ use super::{
 use crate::device::cuda::MixedPrecision;
 use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow};
-use crate::ops::{adamw, global_norm};
+use crate::ops::adamw::AdamW;
+use crate::ops::global_norm;
 use crate::rng;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -254,15 +255,20 @@ impl<'a, 'h> Trainer<'a, 'h> {
         } else {
             1.0
         };
-        let settings = adamw::AdamW {
+        let adamw = AdamW {
             learning_rate,
             beta1: config.adam_beta1,
             beta2: config.adam_beta2,
             epsilon: config.adam_epsilon,
             weight_decay: config.weight_decay,
         };
-        let step = (self.progress.step + 1, clip / f64::from(factor));
-        self.engine.step(self.job, &settings, step, &mut self.adapter, &mut self.moments)
+        let update = Update {
+            step: self.progress.step + 1,
+            gradient_scale: clip / f64::from(factor),
+            adamw,
+            loraplus_lr_ratio: config.loraplus_lr_ratio,
+        };
+        self.engine.step(&update, &mut self.adapter, &mut self.moments)
     }
 
     /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next

@@ -88,12 +88,12 @@ const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/cli/train.rs", "reports how long training took"),
     ("src/evolve/times.rs", "reports the time that the model did not take"),
     (
-        "src/llm/engine.rs",
-        "counts the time of each part of the engine; how far ahead tokens are guessed follows it, which tokens are drawn does not",
-    ),
-    (
         "src/llm/measure.rs",
         "measures which compute format and batch width are fastest; the answer is bound to the journal before the first row where rows depend on it, and a run goes on with it",
+    ),
+    (
+        "src/llm/progress.rs",
+        "counts the time of each part of the engine; how far ahead tokens are guessed follows it, which tokens are drawn does not",
     ),
 ];
 

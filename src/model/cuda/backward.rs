@@ -115,17 +115,19 @@ impl Pass<'_, '_> {
         let [attn, lse, rstd] = [&saved.attn, &saved.lse, &saved.rstd].map(|buffer| buffer.rows(n));
         let Backward { d_stream, d_normed, d_attn, d_q, d_k, d_v, deltas, .. } = gradients;
         let [d_stream, d_normed, d_attn] = [d_stream, d_normed, d_attn].map(|buffer| buffer.rows(n));
-        let d_qkv @ [d_q, d_k, _] = [d_q, d_k, d_v].map(|buffer| buffer.rows(n));
+        let [d_q, d_k, d_v] = [d_q, d_k, d_v].map(|buffer| buffer.rows(n));
         if !self.project_backward(layer, [OProj], attn, saved.t_o.rows(n), [d_stream], d_attn)? {
             return Ok(());
         }
-        attention::backward(device, self.inputs(layer), [attn, lse, d_attn], d_qkv, deltas.rows(n))?;
+        let attended = attention::CudaSaved { out: attn, lse, d_out: d_attn };
+        let gradients = attention::CudaGradients { d_q, d_k, d_v };
+        attention::backward(device, self.inputs(layer), attended, gradients, deltas.rows(n))?;
         self.rotate(-1.0, d_q, d_k)?;
         let ([x, _], normed, weight) =
             (self.stream(layer), workspace.normed.rows(n), weights.layers[layer].attn_norm);
         rms_norm::forward(device, x, weight, model.config().rms_norm_eps, normed, rstd)?;
         let t = saved.t_qkv.rows(n);
-        if self.project_backward(layer, [QProj, KProj, VProj], normed, t, d_qkv, d_normed)? {
+        if self.project_backward(layer, [QProj, KProj, VProj], normed, t, [d_q, d_k, d_v], d_normed)? {
             rms_norm::backward(device, x, weight, rstd, d_normed, 1.0, d_stream)?;
         }
         Ok(())

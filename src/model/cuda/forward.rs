@@ -121,8 +121,9 @@ impl Pass<'_, '_> {
         let attn = saved.attn.rows(n);
         attention::forward(device, inputs, attn, saved.lse.rows(n))?;
         self.project(layer, [OProj], attn, [branch], saved.t_o.rows(n))?;
-        let (streams, weight) = ([x, branch, saved.middle.rows(n)], weights.layers[layer].ffn_norm);
-        rms_norm::forward_behind(device, streams, weight, eps, normed, self.fed(layer).rstd.rows(n))
+        let residual = rms_norm::Residual { x, branch, out: saved.middle.rows(n) };
+        let (weight, rstd) = (weights.layers[layer].ffn_norm, self.fed(layer).rstd.rows(n));
+        rms_norm::forward_after_residual(device, residual, weight, eps, normed, rstd)
     }
 
     /// Rotates queries and keys, or with -1 their gradients back.
@@ -187,7 +188,7 @@ impl Pass<'_, '_> {
         rms_norm::forward(device, x, weights.output_norm, config.rms_norm_eps, normed, rstd)?;
         let gradient = scale.map(|scale| {
             let backward = workspace.backward.as_ref().expect("made for training");
-            (scale, backward.d_head_normed.rows(n))
+            cross_entropy::ScaledGradient { scale, dh: backward.d_head_normed.rows(n) }
         });
         let (head, scratch) = (&weights.head, &workspace.cross_entropy);
         cross_entropy::run(device, head, normed, lists.targets.rows(n), gradient, scratch)

@@ -140,12 +140,17 @@ impl<'a> CudaModel<'a> {
         self.workspace.set_row((self.device, &mut self.staging), self.model, row, noise)
     }
 
-    /// The adapter's numbers and its gradient, in f32.
-    pub fn parameters(&self) -> [Tensor; 2] {
-        [self.adapter.params, self.adapter.gradients]
+    /// The adapter's parameters, in f32; [`Self::refresh`] after they have changed.
+    pub fn params(&self) -> Tensor {
+        self.adapter.params
     }
 
-    /// Tells that parameters have changed.
+    /// The gradient of the parameters, in f32.
+    pub fn gradients(&self) -> Tensor {
+        self.adapter.gradients
+    }
+
+    /// Brings the copy of the parameters that passes read up to date.
     ///
     /// # Errors
     /// The device has failed.
@@ -210,8 +215,8 @@ impl<'a> CudaModel<'a> {
                 dropout_key: key.map_or(0, dropout_key),
             };
             let [a, b] = [&pair.a, &pair.b].map(|range| shadow.slice(range.clone()));
-            let gradient = Some([&pair.a, &pair.b].map(|range| gradients.slice(range.clone())));
-            Some(CudaBranch { a, b, gradient, slot })
+            let [da, db] = [&pair.a, &pair.b].map(|range| gradients.slice(range.clone()));
+            Some(CudaBranch { a, b, da, db, slot })
         })
     }
 }

@@ -48,7 +48,7 @@ fn on_cuda(
     }
     losses.extend(rows.iter().map(|row| there.loss(row).unwrap()));
     let mut gradients = vec![0.0; weights.data.len()];
-    cuda.device.download(there.parameters()[1], &mut gradients).unwrap();
+    cuda.device.download(there.gradients(), &mut gradients).unwrap();
     drop(there);
     cuda.finish();
     (losses, gradients)

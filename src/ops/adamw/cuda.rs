@@ -30,19 +30,29 @@ impl Factors<f32> {
     }
 }
 
-/// As [`step`](super::step), for parameters and both moments.
+/// As [`State`](super::State).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CudaState {
+    pub(crate) params: Tensor,
+    pub(crate) m: Tensor,
+    pub(crate) v: Tensor,
+}
+
+/// As [`step`](super::step).
 pub(crate) fn step(
     device: &CudaDevice,
     adamw: &super::AdamW,
     step: u64,
     gradients: Tensor,
     gradient_scale: f64,
-    state: [Tensor; 3],
+    CudaState { params, m, v }: CudaState,
 ) -> Result<(), CudaError> {
     let count = gradients.len();
-    assert!(state.iter().all(|tensor| tensor.len() == count), "lengths of parameters, moments and gradients");
+    for tensor in [params, m, v] {
+        assert_eq!(tensor.len(), count, "length of parameters or a moment (left) and gradients (right)");
+    }
     let factors = Factors::<f32>::new(adamw, step, gradient_scale).arg();
-    let tensors = [gradients, state[0], state[1], state[2]].map(Arg::Tensor);
+    let tensors = [gradients, params, m, v].map(Arg::Tensor);
     device.launch(
         "adamw",
         Grid::elements(count, 4),

@@ -68,7 +68,7 @@ pub fn step<T: Real>(
     assert_eq!(state.v.len(), len, "second moments (left) and gradients (right)");
     assert!(step > 0, "steps are counted from 1, found {step}");
     let factors = Factors::new(adamw, step, gradient_scale);
-    cpu::step(pool, &factors, gradients, state)
+    cpu::step(pool, &factors, gradients, state);
 }
 
 /// The numbers that are the same for all elements of a step.

@@ -90,7 +90,8 @@ fn cuda_makes_the_same_bits() {
             for number in 1..=3 {
                 let state = State { params: &mut params, m: &mut m, v: &mut v };
                 step(&cpu(1), &adamw, number, &gradients, 0.5, state);
-                cuda::step(&cuda.device, &adamw, number, g_there, 0.5, [p_there, m_there, v_there]).unwrap();
+                let state = cuda::CudaState { params: p_there, m: m_there, v: v_there };
+                cuda::step(&cuda.device, &adamw, number, g_there, 0.5, state).unwrap();
             }
             for (tensor, wanted) in [(p_there, &params), (m_there, &m), (v_there, &v)] {
                 let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

@@ -13,7 +13,14 @@ pub(crate) fn books() -> Vec<f32> {
     [numbers(&SIGNED), numbers(&UNSIGNED)].concat()
 }
 
-/// As [`step`](super::step); each moment is codes and scales.
+/// As [`Moment`](super::Moment).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CudaMoment {
+    pub(crate) codes: Tensor,
+    pub(crate) scales: Tensor,
+}
+
+/// As [`step`](super::step); `books` are those of [`books`] on the device.
 pub(crate) fn step(
     device: &CudaDevice,
     adamw: &AdamW,
@@ -21,12 +28,12 @@ pub(crate) fn step(
     gradients: Tensor,
     gradient_scale: f64,
     params: Tensor,
-    [m, v]: [[Tensor; 2]; 2],
+    [m, v]: [CudaMoment; 2],
     books: Tensor,
 ) -> Result<(), CudaError> {
     let count = gradients.len();
     let factors = Factors::<f32>::new(adamw, step, gradient_scale).arg();
-    let tensors = [gradients, params, m[0], m[1], v[0], v[1], books].map(Arg::Tensor);
+    let tensors = [gradients, params, m.codes, m.scales, v.codes, v.scales, books].map(Arg::Tensor);
     let args = [&tensors[..], &[factors, Arg::U64(count as u64)]].concat();
     device.launch("adamw_8bit", Grid::new([count.div_ceil(BLOCK), 1], BLOCK as u32), &args)
 }

@@ -112,5 +112,5 @@ pub fn step(
     }
     assert!(step > 0, "steps are counted from 1, found {step}");
     let factors = super::adamw::Factors::new(adamw, step, gradient_scale);
-    cpu::step(pool, &factors, gradients, params, [m, v])
+    cpu::step(pool, &factors, gradients, params, [m, v]);
 }

@@ -121,7 +121,10 @@ fn cuda_makes_the_same_bits() {
                 cuda.device.upload(codes, tensor).unwrap();
                 tensor
             };
-            let there = [&m, &v].map(|(codes, scales)| [put(codes), cuda.put(Dtype::F32, scales)]);
+            let there = [&m, &v].map(|(codes, scales)| cuda::CudaMoment {
+                codes: put(codes),
+                scales: cuda.put(Dtype::F32, scales),
+            });
             let (p_there, g_there) = (cuda.put(Dtype::F32, &params), cuda.put(Dtype::F32, &gradients));
             let books = cuda.put(Dtype::F32, &cuda::books());
             for number in 1..=3 {
@@ -130,7 +133,9 @@ fn cuda_makes_the_same_bits() {
                 cuda::step(&cuda.device, &adamw, number, g_there, 0.5, p_there, there, books).unwrap();
             }
             assert_eq!(cuda.get(p_there), params);
-            for ([codes, scales], (wanted_codes, wanted_scales)) in there.into_iter().zip([&m, &v]) {
+            for (cuda::CudaMoment { codes, scales }, (wanted_codes, wanted_scales)) in
+                there.into_iter().zip([&m, &v])
+            {
                 let mut got = vec![0_u8; len];
                 cuda.device.download(codes, &mut got).unwrap();
                 assert_eq!(&got, wanted_codes);

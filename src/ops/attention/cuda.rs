@@ -25,6 +25,22 @@ pub(crate) struct CudaInputs {
     pub(crate) v: Tensor,
 }
 
+/// As [`Saved`](super::Saved), with `lse` (H, T) in f32.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CudaSaved {
+    pub(crate) out: Tensor,
+    pub(crate) lse: Tensor,
+    pub(crate) d_out: Tensor,
+}
+
+/// As [`Gradients`](super::Gradients).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CudaGradients {
+    pub(crate) d_q: Tensor,
+    pub(crate) d_k: Tensor,
+    pub(crate) d_v: Tensor,
+}
+
 impl CudaInputs {
     fn tokens(&self) -> usize {
         self.starts.len()
@@ -83,17 +99,16 @@ pub(crate) fn forward(
     inputs.launch(device, "forward", heads.heads, &[starts, q, k, v, out, lse])
 }
 
-/// As [`backward`](super::backward): `saved` is out, lse and `d_out`, `gradients` `d_q`, `d_k` and `d_v`;
-/// `deltas` (H, T) is scratch in f32.
+/// As [`backward`](super::backward); `deltas` (H, T) is scratch in f32.
 pub(crate) fn backward(
     device: &CudaDevice,
     inputs: CudaInputs,
-    saved: [Tensor; 3],
-    gradients: [Tensor; 3],
+    saved: CudaSaved,
+    gradients: CudaGradients,
     deltas: Tensor,
 ) -> Result<(), CudaError> {
     let CudaInputs { heads, starts, ends, q, k, v } = inputs;
-    let ([out, lse, d_out], [d_q, d_k, d_v]) = (saved, gradients);
+    let (CudaSaved { out, lse, d_out }, CudaGradients { d_q, d_k, d_v }) = (saved, gradients);
     assert_eq!(
         (out.len(), d_out.len(), d_q.len()),
         (q.len(), q.len(), q.len()),

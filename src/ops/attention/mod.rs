@@ -98,7 +98,7 @@ pub fn forward<T: Real>(pool: &CpuPool, inputs: Inputs<'_, T>, out: &mut [T], ls
         inputs.starts.len() * inputs.heads.heads,
         "length of lse (left), tokens times heads"
     );
-    cpu::forward(pool, inputs, out, lse)
+    cpu::forward(pool, inputs, out, lse);
 }
 
 /// Overwrites the gradients of q, k and v.
@@ -126,7 +126,7 @@ pub fn backward<T: Real>(
     assert_eq!(gradients.d_v.len(), kv, "lengths of d_v (left) and v (right)");
     let needed = scratch_len(inputs.starts.len(), inputs.heads);
     assert!(scratch.len() >= needed, "scratch of {} numbers for {needed}", scratch.len());
-    cpu::backward(pool, inputs, saved, gradients, &mut scratch[..needed])
+    cpu::backward(pool, inputs, saved, gradients, &mut scratch[..needed]);
 }
 
 fn assert_inputs<T: Real>(inputs: &Inputs<'_, T>) {

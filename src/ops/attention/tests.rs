@@ -200,9 +200,9 @@ fn cuda_agrees_with_the_cpu() {
             let heads = case.heads.heads;
             let by_head: Vec<f32> = (0..lse.len()).map(|i| lse[i % tokens * heads + i / tokens]).collect();
             cuda.assert_near("lse", Dtype::F32, lse_there, &by_head);
-            let gradients = [d_q_there, d_k_there, d_v_there];
-            cuda::backward(&cuda.device, inputs, [out_there, lse_there, d_out_there], gradients, deltas)
-                .unwrap();
+            let saved = cuda::CudaSaved { out: out_there, lse: lse_there, d_out: d_out_there };
+            let gradients = cuda::CudaGradients { d_q: d_q_there, d_k: d_k_there, d_v: d_v_there };
+            cuda::backward(&cuda.device, inputs, saved, gradients, deltas).unwrap();
             cuda.assert_near("d_q", act, d_q_there, &d_q);
             cuda.assert_near("d_k", act, d_k_there, &d_k);
             cuda.assert_near("d_v", act, d_v_there, &d_v);

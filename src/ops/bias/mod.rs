@@ -24,5 +24,5 @@ pub fn forward<T: Real>(pool: &CpuPool, bias: &[f32], y: &mut [T]) {
         y.len(),
         bias.len()
     );
-    cpu::forward(pool, bias, y)
+    cpu::forward(pool, bias, y);
 }

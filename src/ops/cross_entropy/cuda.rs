@@ -58,14 +58,21 @@ impl Scratch {
     }
 }
 
-/// The sum of negative log-likelihoods; with `gradient`, a scale and where `scale` times their gradient goes,
-/// that too.
+/// Where `scale` times the gradient of the loss goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScaledGradient {
+    pub(crate) scale: f32,
+    /// (M, C).
+    pub(crate) dh: Tensor,
+}
+
+/// The sum of negative log-likelihoods; overwrites `gradient.dh`, if there is one.
 pub(crate) fn run(
     device: &CudaDevice,
     w: &CudaMatrix,
     h: Tensor,
     targets: Tensor,
-    gradient: Option<(f32, Tensor)>,
+    gradient: Option<ScaledGradient>,
     scratch: &Scratch,
 ) -> Result<f64, CudaError> {
     let columns = w.cols();
@@ -74,7 +81,7 @@ pub(crate) fn run(
         let rows = BLOCK_ROWS.min(targets.len() - first);
         let part = |tensor: Tensor| tensor.slice(first * columns..(first + rows) * columns);
         let targets = targets.slice(first..first + rows);
-        let gradient = gradient.map(|(scale, out)| (scale, part(out)));
+        let gradient = gradient.map(|ScaledGradient { scale, dh }| ScaledGradient { scale, dh: part(dh) });
         nll += block(device, w, part(h), targets, gradient, scratch)?;
     }
     Ok(nll)
@@ -85,7 +92,7 @@ fn block(
     w: &CudaMatrix,
     h: Tensor,
     targets: Tensor,
-    gradient: Option<(f32, Tensor)>,
+    gradient: Option<ScaledGradient>,
     scratch: &Scratch,
 ) -> Result<f64, CudaError> {
     let (rows, columns, tile) = (targets.len(), w.cols(), TILE.min(w.rows()));
@@ -110,12 +117,12 @@ fn block(
             device.multiply(1.0, exponentials, weights, beta, Operand::new(d_h, rows, columns))?;
         }
     }
-    if let Some((scale, out)) = gradient {
+    if let Some(ScaledGradient { scale, dh }) = gradient {
         let target_rows = scratch.target_rows.first(rows * columns);
         w.decode_listed(device, targets, target_rows)?;
         let buffers = [d_h, target_rows, running].map(Arg::Tensor);
-        let args = [&buffers[..], &[Arg::F32(scale), Arg::Tensor(out), Arg::U32(columns as u32)]].concat();
-        device.launch(&out.dtype().kernel("cross_entropy_finish"), Grid::rows(rows, columns), &args)?;
+        let args = [&buffers[..], &[Arg::F32(scale), Arg::Tensor(dh), Arg::U32(columns as u32)]].concat();
+        device.launch(&dh.dtype().kernel("cross_entropy_finish"), Grid::rows(rows, columns), &args)?;
     }
     let args = [Arg::Tensor(running), Arg::Tensor(scratch.total), Arg::U32(rows as u32)];
     device.launch("cross_entropy_total", Grid::new([1, 1], 256), &args)?;

@@ -155,7 +155,7 @@ fn cuda_agrees_with_the_cpu() {
             let run =
                 |gradient| cuda::run(&cuda.device, &matrix, h_there, targets, gradient, &scratch).unwrap();
             let limit = if act == crate::device::cuda::Dtype::F32 { 1e-6 } else { 5e-3 };
-            for got in [run(None), run(Some((scale, dh_there)))] {
+            for got in [run(None), run(Some(cuda::ScaledGradient { scale, dh: dh_there }))] {
                 assert!((got - nll).abs() <= limit * nll.max(1.0), "{got}, wanted {nll}");
             }
             cuda.assert_near("dh", act, dh_there, &dh);

@@ -23,7 +23,7 @@ use std::ops::Range;
 pub fn forward<T: Real>(pool: &CpuPool, w: &QuantMatrix<'_>, tokens: &[u32], out: &mut [T]) {
     let (count, width) = (tokens.len(), w.cols());
     assert_eq!(out.len(), count * width, "length of out (left), {count} tokens of {width} (right)");
-    cpu::forward(pool, w, tokens, out)
+    cpu::forward(pool, w, tokens, out);
 }
 
 /// Adds to every number of a segment's rows of `x` (T, C) noise that is even over ±alpha / √(len · C);
@@ -35,5 +35,5 @@ pub fn forward<T: Real>(pool: &CpuPool, w: &QuantMatrix<'_>, tokens: &[u32], out
 pub fn add_noise<T: Real>(pool: &CpuPool, key: u64, alpha: f64, segments: &[Range<usize>], x: &mut [T]) {
     let tokens = segments.last().map_or(0, |segment| segment.end);
     assert!(tokens > 0 && x.len().is_multiple_of(tokens), "{} numbers for {tokens} tokens", x.len());
-    cpu::add_noise(pool, key, alpha, segments, x)
+    cpu::add_noise(pool, key, alpha, segments, x);
 }

@@ -50,7 +50,7 @@ pub fn forward<T: Real>(
     scratch: &mut [T],
 ) {
     assert_lengths(w, rows, x.len(), y.len(), scratch.len());
-    cpu::forward(pool, w, rows, x, plus, y, scratch)
+    cpu::forward(pool, w, rows, x, plus, y, scratch);
 }
 
 /// `dx = beta · dx + dy · W + plus`: overwrites `dx` with `beta` 0 (without reading it), adds to it with 1.
@@ -68,7 +68,7 @@ pub fn backward<T: Real>(
     scratch: &mut [T],
 ) {
     assert_lengths(w, rows, dx.len(), dy.len(), scratch.len());
-    cpu::backward(pool, w, rows, dy, plus, beta, dx, scratch)
+    cpu::backward(pool, w, rows, dy, plus, beta, dx, scratch);
 }
 
 fn assert_lengths(w: &QuantMatrix<'_>, rows: usize, x: usize, y: usize, scratch: usize) {

@@ -53,7 +53,7 @@ pub(super) fn backward<T: Real>(
     pool.run(|| {
         let mut rest = MatrixMut::new(u, rows, width);
         for (i, (branch, gradient)) in branches.iter().zip(&mut *gradients).enumerate() {
-            let (Some(branch), Some((_, db))) = (branch, gradient) else { continue };
+            let (Some(branch), Some(Gradient { db, .. })) = (branch, gradient) else { continue };
             let &Branch { rank, out_features, scaling, b, .. } = branch;
             let (block, right) = rest.split_cols(rank);
             rest = right;
@@ -72,7 +72,7 @@ pub(super) fn backward<T: Real>(
             return;
         }
         for (i, (branch, gradient)) in branches.iter().zip(gradients).enumerate() {
-            let (Some(branch), Some((da, _))) = (branch, gradient) else { continue };
+            let (Some(branch), Some(Gradient { da, .. })) = (branch, gradient) else { continue };
             let d = Matrix::new(dropped(branch, rows, x, scratch), rows, inputs);
             let da = MatrixMut::new(da, branch.rank, inputs);
             matmul(pool, T::ONE, columns(branches, i, rows, u).t(), d, T::ONE, da);
@@ -116,7 +116,7 @@ fn stacked<'s, T: Real>(branches: &[Option<Branch<'_, T>>], scratch: &'s mut [T]
 /// Adds the rows of a stacked dA to the gradients they belong to.
 fn add_rows<T: Real>(stacked: &[T], gradients: &mut [Option<Gradient<'_, T>>]) {
     let mut rest = stacked;
-    for (da, _) in gradients.iter_mut().flatten() {
+    for Gradient { da, .. } in gradients.iter_mut().flatten() {
         let (here, below) = rest.split_at(da.len());
         rest = below;
         for (da, &here) in da.iter_mut().zip(here) {

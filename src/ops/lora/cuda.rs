@@ -14,8 +14,9 @@ pub(crate) struct CudaBranch {
     /// `lora_a` (R, in) and `lora_b` (out, R), in the type of activations.
     pub(crate) a: Tensor,
     pub(crate) b: Tensor,
-    /// dA and dB in f32, if it is trained in this pass.
-    pub(crate) gradient: Option<[Tensor; 2]>,
+    /// Gradients of both in f32, which [`backward`] adds to.
+    pub(crate) da: Tensor,
+    pub(crate) db: Tensor,
     pub(crate) slot: LoraSlot,
 }
 
@@ -103,11 +104,10 @@ pub(crate) fn backward(
     scratch: Tensor,
 ) -> Result<(), CudaError> {
     for (i, (branch, &dy)) in branches.iter().zip(dy).enumerate() {
-        let Some(CudaBranch { b, gradient, slot, .. }) = branch else { continue };
-        let [da, db] = gradient.expect("a gradient of every branch");
+        let &Some(CudaBranch { b, da, db, ref slot, .. }) = branch else { continue };
         let dy = Operand::new(dy, rows, slot.out_features);
         let u = block(branches, i, rows, u);
-        device.multiply(slot.scaling, dy, Operand::new(*b, slot.out_features, slot.rank), 0.0, u)?;
+        device.multiply(slot.scaling, dy, Operand::new(b, slot.out_features, slot.rank), 0.0, u)?;
         let db = Operand::new(db, slot.out_features, slot.rank);
         device.multiply(slot.scaling, dy.t(), block(branches, i, rows, t), 1.0, db)?;
         let d = Operand::new(dropped(device, slot, x, scratch)?, rows, slot.in_features);

@@ -55,8 +55,14 @@ pub(crate) struct LoraSlot {
     pub(crate) dropout_key: u64,
 }
 
-/// dA (R, in) and dB (out, R) of a branch; both are added to.
-pub type Gradient<'a, T> = (&'a mut [T], &'a mut [T]);
+/// The gradients of a branch's factors; both are added to.
+#[derive(Debug)]
+pub struct Gradient<'a, T> {
+    /// dA (R, in).
+    pub da: &'a mut [T],
+    /// dB (out, R).
+    pub db: &'a mut [T],
+}
 
 /// Numbers of scratch that the functions here need for `rows` rows and branches of `rank` in all.
 pub fn scratch_len(rows: usize, in_features: usize, rank: usize, dropout: f32) -> usize {
@@ -82,7 +88,7 @@ pub fn down<T: Real>(
     scratch: &mut [T],
 ) {
     let Some(first) = assert_lengths(branches, rows, x.len(), t.len(), scratch.len()) else { return };
-    cpu::down(pool, branches, &first, rows, x, t, scratch)
+    cpu::down(pool, branches, &first, rows, x, t, scratch);
 }
 
 /// `s · t · Bᵀ` of branch `index`, which is a part of y; `None` if there is no such branch.
@@ -118,13 +124,13 @@ pub fn backward<T: Real>(
     assert_eq!((dy.len(), gradients.len()), (branches.len(), branches.len()), "dy and gradients per branch");
     for ((branch, dy), gradient) in branches.iter().zip(dy).zip(&*gradients) {
         let Some(branch) = branch else { continue };
-        let (da, db) = gradient.as_ref().expect("a gradient of every branch");
+        let Gradient { da, db } = gradient.as_ref().expect("a gradient of every branch");
         let out = branch.out_features;
         assert_eq!(dy.len(), rows * out, "length of dy (left), {rows} rows of {out} (right)");
         assert_eq!(da.len(), branch.a.len(), "length of dA (left) and A (right)");
         assert_eq!(db.len(), branch.b.len(), "length of dB (left) and B (right)");
     }
-    cpu::backward(pool, branches, &first, rows, x, t, dy, gradients, u, scratch)
+    cpu::backward(pool, branches, &first, rows, x, t, dy, gradients, u, scratch);
 }
 
 /// `u · A` of branch `index`, which is a part of dx; `None` if there is no such branch, or if it drops, when
@@ -156,7 +162,7 @@ pub fn add_dropped_input<T: Real>(
     let Some(branch) = branches[index].filter(|branch| branch.dropout > 0.0) else { return };
     assert_eq!(dx.len(), rows * branch.in_features, "length of dx (left), {rows} rows (right)");
     let u = columns(branches, index, rows, u);
-    cpu::add_dropped_input(pool, &branch, u, dx, scratch)
+    cpu::add_dropped_input(pool, &branch, u, dx, scratch);
 }
 
 /// The columns of branch `index` in t or u.

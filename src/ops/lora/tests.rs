@@ -121,7 +121,7 @@ impl<T: Real> Case<T> {
             .iter_mut()
             .zip(&mut db)
             .zip(&branches)
-            .map(|((da, db), branch)| branch.map(|_| (da.as_mut(), db.as_mut())))
+            .map(|((da, db), branch)| branch.map(|_| Gradient { da: da.as_mut(), db: db.as_mut() }))
             .collect();
         let dy: Vec<&[T]> = self.projections.iter().map(|p| &p.dy[..]).collect();
         let mut u = Guarded::poisoned(rows * rank);

@@ -20,5 +20,5 @@ use crate::tensor::Real;
 pub fn forward<T: Real>(pool: &CpuPool, x: &[T], branch: &[T], out: &mut [T]) {
     assert_eq!(branch.len(), x.len(), "lengths of branch (left) and x (right)");
     assert_eq!(out.len(), x.len(), "lengths of out (left) and x (right)");
-    cpu::forward(pool, x, branch, out)
+    cpu::forward(pool, x, branch, out);
 }

@@ -26,12 +26,19 @@ pub(crate) fn forward(
     device.launch(&x.dtype().kernel("rms_norm_forward"), grid(rows), &args)
 }
 
-/// The residual connection before it in the same kernel: `stream` becomes x plus branch, and is what is
-/// normalised. The same bits as [`residual`](crate::ops::residual) and [`forward`], without reading the
-/// stream once more.
-pub(crate) fn forward_behind(
+/// The operands of [`residual`](crate::ops::residual): `out` becomes `x + branch`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Residual {
+    pub(crate) x: Tensor,
+    pub(crate) branch: Tensor,
+    pub(crate) out: Tensor,
+}
+
+/// A residual connection and the normalisation of its output in one kernel, which saves reading the stream
+/// once more. The bits are those of [`residual`](crate::ops::residual) followed by [`forward`].
+pub(crate) fn forward_after_residual(
     device: &CudaDevice,
-    [x, branch, stream]: [Tensor; 3],
+    Residual { x, branch, out: stream }: Residual,
     weight: Tensor,
     eps: f32,
     out: Tensor,

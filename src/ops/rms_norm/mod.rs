@@ -23,7 +23,7 @@ use crate::tensor::Real;
 pub fn forward<T: Real>(pool: &CpuPool, x: &[T], weight: &[f32], eps: f32, out: &mut [T], rstd: &mut [T]) {
     assert_eq!(x.len(), rstd.len() * weight.len(), "length of x (left), rows times columns (right)");
     assert_eq!(out.len(), x.len(), "lengths of out (left) and x (right)");
-    cpu::forward(pool, x, weight, eps, out, rstd)
+    cpu::forward(pool, x, weight, eps, out, rstd);
 }
 
 /// Overwrites `d_x` (M, C) with `beta` 0 (without reading it), adds to it with 1: the residual stream around
@@ -43,5 +43,5 @@ pub fn backward<T: Real>(
     assert_eq!(x.len(), rstd.len() * weight.len(), "length of x (left), rows times columns (right)");
     assert_eq!(d_out.len(), x.len(), "lengths of d_out (left) and x (right)");
     assert_eq!(d_x.len(), x.len(), "lengths of d_x (left) and x (right)");
-    cpu::backward(pool, x, weight, rstd, d_out, beta, d_x)
+    cpu::backward(pool, x, weight, rstd, d_out, beta, d_x);
 }

@@ -109,8 +109,9 @@ fn cuda_agrees_with_the_cpu() {
             cuda.assert_near("rstd", Dtype::F32, rstd_there, &rstd);
             let branch = cuda.put(act, &residual);
             let [stream, sum, behind, alone] = [0; 4].map(|_| cuda.room(act, rows * columns));
-            let streams = [x_there, branch, stream];
-            cuda::forward_behind(device, streams, weight_there, 1e-5, behind, rstd_there).unwrap();
+            let residual_there = cuda::Residual { x: x_there, branch, out: stream };
+            cuda::forward_after_residual(device, residual_there, weight_there, 1e-5, behind, rstd_there)
+                .unwrap();
             let fused = cuda.get(rstd_there);
             crate::ops::residual::cuda::forward(device, x_there, branch, sum).unwrap();
             cuda::forward(device, sum, weight_there, 1e-5, alone, rstd_there).unwrap();

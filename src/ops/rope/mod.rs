@@ -113,7 +113,7 @@ pub fn fill_table<T: Real>(positions: &[u32], frequencies: &[f64], magnitude: f6
 pub fn forward<T: Real>(pool: &CpuPool, table: &[T], heads: usize, head_dim: usize, x: &mut [T]) {
     assert_eq!(x.len(), table.len() * heads, "length of x (left), heads times length of table (right)");
     assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
-    cpu::rotate(pool, table, heads, head_dim, T::ONE, x)
+    cpu::rotate(pool, table, heads, head_dim, T::ONE, x);
 }
 
 /// Rotates `d_x` (T, heads, D) back, with the magnitude of the table.
@@ -123,5 +123,5 @@ pub fn forward<T: Real>(pool: &CpuPool, table: &[T], heads: usize, head_dim: usi
 pub fn backward<T: Real>(pool: &CpuPool, table: &[T], heads: usize, head_dim: usize, d_x: &mut [T]) {
     assert_eq!(d_x.len(), table.len() * heads, "length of d_x (left), heads times length of table (right)");
     assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
-    cpu::rotate(pool, table, heads, head_dim, -T::ONE, d_x)
+    cpu::rotate(pool, table, heads, head_dim, -T::ONE, d_x);
 }

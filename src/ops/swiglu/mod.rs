@@ -22,7 +22,7 @@ use crate::tensor::Real;
 pub fn forward<T: Real>(pool: &CpuPool, gate: &[T], up: &[T], out: &mut [T]) {
     assert_eq!(up.len(), gate.len(), "lengths of up (left) and gate (right)");
     assert_eq!(out.len(), gate.len(), "lengths of out (left) and gate (right)");
-    cpu::forward(pool, gate, up, out)
+    cpu::forward(pool, gate, up, out);
 }
 
 /// Replaces `gate` by `d_gate` and `up` by `d_up`.
@@ -32,5 +32,5 @@ pub fn forward<T: Real>(pool: &CpuPool, gate: &[T], up: &[T], out: &mut [T]) {
 pub fn backward<T: Real>(pool: &CpuPool, d_out: &[T], gate: &mut [T], up: &mut [T]) {
     assert_eq!(up.len(), gate.len(), "lengths of up (left) and gate (right)");
     assert_eq!(d_out.len(), gate.len(), "lengths of d_out (left) and gate (right)");
-    cpu::backward(pool, d_out, gate, up)
+    cpu::backward(pool, d_out, gate, up);
 }

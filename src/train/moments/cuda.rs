@@ -1,10 +1,10 @@
 //! The moments on a GPU: copies of [`Moments`], of the same parts.
 
-use super::{BLOCK, Moments, Optim, Part, State, TrainConfig};
+use super::{BLOCK, Moments, Optim, Part, State, TrainConfig, Update};
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Tensor};
 use crate::lora::LoraWeights;
-use crate::ops::adamw::{self, AdamW};
-use crate::ops::adamw_8bit;
+use crate::ops::adamw::{self, cuda::CudaState};
+use crate::ops::adamw_8bit::{self, cuda::CudaMoment};
 
 /// See the module.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) enum CudaMoments {
     Full([Tensor; 2]),
     /// Codes and scales of each, and the values of codes.
     EightBits {
-        moments: [[Tensor; 2]; 2],
+        moments: [CudaMoment; 2],
         books: Tensor,
     },
 }
@@ -35,7 +35,8 @@ impl CudaMoments {
         if is_full {
             return Self::Full([0; 2].map(|_| arena.take(Dtype::F32, len)));
         }
-        let mut moment = || [arena.take(Dtype::U8, len), arena.take(Dtype::F32, blocks)];
+        let mut moment =
+            || CudaMoment { codes: arena.take(Dtype::U8, len), scales: arena.take(Dtype::F32, blocks) };
         Self::EightBits {
             moments: [moment(), moment()],
             books: arena.take(Dtype::F32, adamw_8bit::cuda::BOOKS),
@@ -48,9 +49,9 @@ impl CudaMoments {
                 moments.iter().zip(tensors).try_for_each(|(moment, &tensor)| device.upload(moment, tensor))
             }
             (Self::EightBits { moments, books }, State::EightBits { codes, scales }) => {
-                for ([to_codes, to_scales], (codes, scales)) in moments.iter().zip(codes.iter().zip(scales)) {
-                    device.upload(codes, *to_codes)?;
-                    device.upload(scales, *to_scales)?;
+                for (to, (codes, scales)) in moments.iter().zip(codes.iter().zip(scales)) {
+                    device.upload(codes, to.codes)?;
+                    device.upload(scales, to.scales)?;
                 }
                 device.upload(&adamw_8bit::cuda::books(), *books)
             }
@@ -65,11 +66,9 @@ impl CudaMoments {
                 .zip(tensors)
                 .try_for_each(|(moment, &tensor)| device.download(tensor, moment)),
             (Self::EightBits { moments, .. }, State::EightBits { codes, scales }) => {
-                for ([from_codes, from_scales], (codes, scales)) in
-                    moments.iter().zip(codes.iter_mut().zip(scales))
-                {
-                    device.download(*from_codes, codes)?;
-                    device.download(*from_scales, scales)?;
+                for (from, (codes, scales)) in moments.iter().zip(codes.iter_mut().zip(scales)) {
+                    device.download(from.codes, codes)?;
+                    device.download(from.scales, scales)?;
                 }
                 Ok(())
             }
@@ -82,25 +81,36 @@ impl CudaMoments {
         &self,
         device: &CudaDevice,
         layout: &Moments,
-        settings: &AdamW,
-        ratio: f64,
-        (step, clip): (u64, f64),
-        [params, gradients]: [Tensor; 2],
+        update: &Update,
+        gradients: Tensor,
+        params: Tensor,
     ) -> Result<(), CudaError> {
-        let faster = AdamW { learning_rate: ratio * settings.learning_rate, ..*settings };
+        let &Update { step, gradient_scale, .. } = update;
         for Part { range, is_b, blocks } in &layout.parts {
-            let settings = if *is_b { &faster } else { settings };
+            let settings = &update.settings(*is_b);
             let part = |tensor: Tensor| tensor.slice(range.clone());
             match self {
                 Self::Full([m, v]) => {
-                    let state = [part(params), part(*m), part(*v)];
-                    adamw::cuda::step(device, settings, step, part(gradients), clip, state)?;
+                    let state = CudaState { params: part(params), m: part(*m), v: part(*v) };
+                    adamw::cuda::step(device, settings, step, part(gradients), gradient_scale, state)?;
                 }
                 Self::EightBits { moments, books } => {
                     debug_assert_eq!(blocks.len(), range.len().div_ceil(BLOCK), "blocks of a part");
-                    let moments = moments.map(|[codes, scales]| [part(codes), scales.slice(blocks.clone())]);
+                    let moments = moments.map(|CudaMoment { codes, scales }| CudaMoment {
+                        codes: part(codes),
+                        scales: scales.slice(blocks.clone()),
+                    });
                     let (gradients, params) = (part(gradients), part(params));
-                    adamw_8bit::cuda::step(device, settings, step, gradients, clip, params, moments, *books)?;
+                    adamw_8bit::cuda::step(
+                        device,
+                        settings,
+                        step,
+                        gradients,
+                        gradient_scale,
+                        params,
+                        moments,
+                        *books,
+                    )?;
                 }
             }
         }

@@ -9,7 +9,7 @@ mod cuda;
 
 pub(super) use cuda::CudaMoments;
 
-use super::checkpoint::{elements, numbers};
+use super::flat_tensors::{FlatTensor, elements, numbers};
 use super::{Optim, TrainConfig};
 use crate::device::CpuPool;
 use crate::lora::LoraWeights;
@@ -22,6 +22,25 @@ use std::ops::Range;
 const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 /// Of the scales in 8 bits.
 const SCALES: [&str; 2] = ["exp_avg.absmax", "exp_avg_sq.absmax"];
+
+/// One update of the adapter: everything that an optimiser step needs beside gradients, parameters and moments.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Update {
+    /// The number of the step, counted from 1.
+    pub(super) step: u64,
+    /// What the gradient is multiplied by: clipping, and the inverse of the loss scale.
+    pub(super) gradient_scale: f64,
+    pub(super) adamw: AdamW,
+    /// How many times faster B learns than A (LoRA+).
+    pub(super) loraplus_lr_ratio: f64,
+}
+
+impl Update {
+    fn settings(&self, is_b: bool) -> AdamW {
+        let ratio = if is_b { self.loraplus_lr_ratio } else { return self.adamw };
+        AdamW { learning_rate: ratio * self.adamw.learning_rate, ..self.adamw }
+    }
+}
 
 /// Both moments of all parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,48 +119,44 @@ impl Moments {
         self.parts.last().map_or(0, |part| part.range.end)
     }
 
-    /// Makes a step of the whole adapter; B with `ratio` times the learning rate.
-    pub(super) fn step(
-        &mut self,
-        pool: &CpuPool,
-        settings: &AdamW,
-        ratio: f64,
-        (step, clip): (u64, f64),
-        gradients: &[f32],
-        params: &mut [f32],
-    ) {
-        let faster = AdamW { learning_rate: ratio * settings.learning_rate, ..*settings };
+    /// Makes a step of the whole adapter.
+    pub(super) fn step(&mut self, pool: &CpuPool, update: &Update, gradients: &[f32], params: &mut [f32]) {
+        let &Update { step, gradient_scale, .. } = update;
         for Part { range, is_b, blocks } in &self.parts {
-            let settings = if *is_b { &faster } else { settings };
+            let settings = &update.settings(*is_b);
             let (gradients, params) = (&gradients[range.clone()], &mut params[range.clone()]);
             match &mut self.state {
                 State::Full([m, v]) => {
                     let (m, v) = (&mut m[range.clone()], &mut v[range.clone()]);
-                    adamw::step(pool, settings, step, gradients, clip, adamw::State { params, m, v });
+                    adamw::step(
+                        pool,
+                        settings,
+                        step,
+                        gradients,
+                        gradient_scale,
+                        adamw::State { params, m, v },
+                    );
                 }
                 State::EightBits { codes: [m, v], scales: [m_scales, v_scales] } => {
                     let moments = [(m, m_scales), (v, v_scales)].map(|(codes, scales)| Moment {
                         codes: &mut codes[range.clone()],
                         scales: &mut scales[blocks.clone()],
                     });
-                    adamw_8bit::step(pool, settings, step, gradients, clip, params, moments);
+                    adamw_8bit::step(pool, settings, step, gradients, gradient_scale, params, moments);
                 }
             }
         }
     }
 
-    /// What a checkpoint holds: name, type, length and bytes.
-    pub(super) fn tensors(&self) -> Vec<(&'static str, Dtype, usize, &[u8])> {
+    /// What a checkpoint holds of them.
+    pub(super) fn tensors(&self) -> Vec<FlatTensor<'_>> {
         match &self.state {
-            State::Full(moments) => NAMES
-                .into_iter()
-                .zip(moments)
-                .map(|(name, moment)| (name, Dtype::F32, moment.len(), bytemuck::cast_slice(moment)))
-                .collect(),
+            State::Full(moments) => {
+                NAMES.into_iter().zip(moments).map(|(name, m)| FlatTensor::of_numbers(name, m)).collect()
+            }
             State::EightBits { codes, scales } => {
-                let codes = NAMES.into_iter().zip(codes).map(|(name, c)| (name, Dtype::U8, c.len(), &c[..]));
-                let scales = SCALES.into_iter().zip(scales);
-                let scales = scales.map(|(name, s)| (name, Dtype::F32, s.len(), bytemuck::cast_slice(s)));
+                let codes = NAMES.into_iter().zip(codes).map(|(name, c)| FlatTensor::of_bytes(name, c));
+                let scales = SCALES.into_iter().zip(scales).map(|(name, s)| FlatTensor::of_numbers(name, s));
                 codes.chain(scales).collect()
             }
         }
