@@ -32,8 +32,8 @@ impl CpuPool {
 
     /// Runs `work` inside the pool, so that rayon's parallel iterators and `join` in it use these threads.
     ///
-    /// A call from inside the pool costs nothing, so callers wrap a whole pass: handing over op by op takes 3 %
-    /// of a pass over 512 tokens with two threads.
+    /// A call from inside the pool costs nothing, so callers wrap a whole pass: handing over every op takes
+    /// 3 % of a pass over 512 tokens with two threads.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         self.pool.install(work)
     }

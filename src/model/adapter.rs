@@ -1,16 +1,16 @@
 //! An adapter as the passes see it: branches by (layer, projection), in any number type.
 //!
-//! Where in the flow: made from [`LoraWeights`] at the start of a pass; gradients have the same layout.
+//! Where in the flow: a pass starts by making one from [`LoraWeights`]; gradients have the same layout.
 //!
-//! **Invariant:** the dropout mask of a branch is a function of (the row's key, layer, projection): backward
-//! and a repeated forward see the same one.
+//! **Invariant:** the dropout mask of a branch is a function of (the row's key, layer, projection), so that
+//! backward and a recomputed forward see the same one.
 
 use crate::lora::{LoraWeights, TargetModule};
 use crate::ops::lora::{Branch, Gradient};
 use crate::rng;
 use crate::tensor::Real;
 
-/// Projections that read the same input, in the order of their places in a layer.
+/// Projections that read the same input, in the order in which a layer computes them.
 pub(super) const GROUPS: [&[TargetModule]; 4] = [
     &[TargetModule::QProj, TargetModule::KProj, TargetModule::VProj],
     &[TargetModule::OProj],
@@ -22,7 +22,7 @@ pub(super) const GROUPS: [&[TargetModule]; 4] = [
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Adapter<'a, T> {
     pub(super) layout: &'a LoraWeights,
-    /// As `layout.data`, of which it is a copy in another type when gradients are checked.
+    /// `layout.data`, or its copy in f64 where tests check gradients.
     pub(super) data: &'a [T],
     /// Seeds the dropout of this row; `None` in evaluation, where nothing is dropped.
     pub(super) dropout_key: Option<u64>,
@@ -51,7 +51,7 @@ impl<'a, T: Real> Adapter<'a, T> {
         })
     }
 
-    /// dA and dB of the adapted ones of `modules`, which are in their order, in a flat buffer of gradients.
+    /// Where dA and dB of `modules` lie in a flat buffer of gradients. The modules must be in their order.
     pub(super) fn gradients_of<'g, const N: usize>(
         &self,
         layer: usize,
@@ -70,8 +70,8 @@ impl<'a, T: Real> Adapter<'a, T> {
         })
     }
 
-    /// Whether something below the input of `module` in the lowest layer is trained. Above that layer
-    /// something always is, because an adapter has the same projections in every layer.
+    /// Whether the input of `module` depends on trained parameters, so that its gradient is needed. Above the
+    /// lowest layer it always does, because an adapter has the same projections in every layer.
     pub(super) fn trains_below(&self, layer: usize, module: TargetModule) -> bool {
         trains_below(self.layout, layer, module)
     }
@@ -83,7 +83,7 @@ pub(super) fn trains_below(layout: &LoraWeights, layer: usize, module: TargetMod
     layer > 0 || adapted.iter().any(|&other| depth(other) < depth(module))
 }
 
-/// How many projections of a layer lie one behind the other before this one.
+/// How many projections of its layer the input of `module` has passed through.
 fn depth(module: TargetModule) -> usize {
     match module {
         TargetModule::QProj | TargetModule::KProj | TargetModule::VProj => 0,

@@ -1,10 +1,10 @@
 //! The backward pass: from the loss down to the lowest adapted projection.
 //!
-//! `d_stream` starts as the gradient of the last layer's output and collects, layer by layer, what each block
-//! adds to it; what a block's linear layers read (norms, silu·up) is computed again from what forward saved.
-//! Gradients of `gate` and `up` replace their values, so a row is used up by its backward pass. With
-//! checkpointing only the last segment is what forward left; the others are computed again, one at a time.
-//! Source: the chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
+//! `d_stream` starts as the gradient of the last layer's output; every block adds its part, layer by layer.
+//! The inputs of a block's linear layers (norms, silu·up) are recomputed from what forward saved. Gradients
+//! of `gate` and `up` replace their values, so a row's buffers are consumed by its backward pass. With
+//! checkpointing, forward leaves only the last segment; the others are recomputed, one at a time. Source: the
+//! chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
 //!
 //! **Invariant:** only adapter tensors have gradients, and nothing is computed below the lowest of them.
 //! **Invariant:** no arithmetic here: only ops, in order.
@@ -26,7 +26,7 @@ impl Llama {
     /// key is ignored.
     ///
     /// # Panics
-    /// Also if the workspace was not made for training.
+    /// As [`Self::logits`], and if the workspace was not made for training.
     pub fn forward_backward(
         &self,
         pool: &CpuPool,
@@ -95,17 +95,17 @@ pub(super) fn forward_backward<T: Real>(
     loss
 }
 
-/// Computes again what later layers have overwritten of `layer`: if it is the last of its segment all of
-/// that, from the checkpoint before it. The same ops on the same numbers give the same bits. Returns whether
-/// this layer was the last that forward went through, so that what its feed-forward block shares with others
-/// is still there.
+/// Recomputes what later layers have overwritten of `layer`; for the last layer of a segment that is the
+/// whole segment, from the checkpoint before it. The same ops on the same numbers give the same bits. Returns
+/// whether `layer` is the one that forward computed last, so that the shared buffers still hold its
+/// feed-forward block.
 fn recompute<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, layer: usize) -> bool {
     if layer + 1 == pass.model.config().num_hidden_layers {
         return true;
     }
     if ws.segments.slot(layer + 1) == 0 {
         for again in layer - ws.segments.slot(layer)..=layer {
-            // The checkpoint behind the segment is still there.
+            // The output of the segment is the next checkpoint, which still exists.
             pass.run_layer(ws, again, again != layer);
         }
         return true;
@@ -138,7 +138,7 @@ fn head<T: Real>(pass: &Pass<'_, T>, ws: &mut Workspace<T>, loss_scale: T) -> Lo
     LossSum { nll, n_targets: index.targets.len() }
 }
 
-/// The way back through one layer.
+/// The backward pass through one layer.
 #[derive(Debug, Clone, Copy)]
 struct Step<'a, T> {
     pass: Pass<'a, T>,
@@ -146,7 +146,7 @@ struct Step<'a, T> {
     layer: usize,
 }
 
-/// Where gradients of adapters go, and what computing them takes.
+/// Where the adapter's gradients go, and scratch for computing them.
 struct Sink<'a, T> {
     u: &'a mut [T],
     gradients: &'a mut [T],
@@ -154,8 +154,8 @@ struct Sink<'a, T> {
 }
 
 impl<T: Real> Step<'_, T> {
-    /// Turns the gradient of the layer's output into that of `middle`. With `is_fresh`, `shared` still has
-    /// the block's norm and its silu·up. False: nothing further down is trained.
+    /// Turns the gradient of the layer's output into that of `middle`. With `is_fresh`, `shared` still holds
+    /// the block's norm and silu·up. Returns false if nothing further down is trained.
     fn feed_forward_block(
         &self,
         middle: &[T],
@@ -221,8 +221,9 @@ impl<T: Real> Step<'_, T> {
         }
     }
 
-    /// Linear layers with the same input `x` and the branches beside them: adds to the adapter's gradients,
-    /// and overwrites `dx` unless nothing that made `x` is trained; returns whether something is.
+    /// Backward through linear layers with the same input `x`, and through their branches: adds to the
+    /// adapter's gradients, and overwrites `dx` if `x` depends on trained parameters; returns whether it
+    /// does.
     fn project<const N: usize>(
         &self,
         modules: [TargetModule; N],

@@ -1,6 +1,6 @@
-//! Which layers' values backward computes again instead of keeping them.
+//! Gradient checkpointing: which activations backward recomputes instead of forward keeping them.
 //!
-//! Where in the flow: `train` takes it from the configuration, the workspace divides the layers by it.
+//! Where in the flow: a setting of `train`, by which the workspace divides the layers into segments.
 //!
 //! **Invariant:** it decides memory and time, never a bit of the result.
 
@@ -8,20 +8,20 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-/// `none`, `feed-forward`, `layer`, or `every-K`.
+/// What is recomputed: `none`, `feed-forward`, `layer`, or `every-K`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum GradientCheckpointing {
     /// Every layer keeps what backward needs: fastest.
     #[default]
     None,
-    /// All but what feed-forward blocks leave: they have two thirds of a LLaMA layer's memory, and computing
-    /// them again, without their last product, is half of a forward pass.
+    /// Feed-forward blocks are recomputed. They take two thirds of a LLaMA layer's memory, and recomputing
+    /// them, without their last product, costs half a forward pass.
     FeedForward,
-    /// Only the stream between layers is kept, and every layer but the last is computed again: smallest.
+    /// Only the stream between layers is kept, and every layer but the last is recomputed: smallest.
     Layer,
-    /// The same by so many layers. With L layers, √L of them take the least memory if a layer keeps much more
-    /// than the stream between two.
+    /// The same by segments of this many layers. With L layers, √L take the least memory if a layer keeps
+    /// much more than the stream between two.
     Every(NonZeroUsize),
 }
 
@@ -35,7 +35,7 @@ impl GradientCheckpointing {
         }
     }
 
-    /// Feed-forward blocks whose values are kept at a time.
+    /// Feed-forward blocks whose activations are kept at a time.
     pub(super) fn feed_forward_slots(self, layers: usize) -> usize {
         if self == Self::FeedForward { 1 } else { self.segment_length(layers) }
     }

@@ -1,10 +1,10 @@
 //! A model's sizes and constants, from the metadata of its file.
 //!
-//! Where in the flow: read first, so that every later check has something to compare with.
+//! Where in the flow: [`Llama::load`](super::Llama::load) reads it first and checks all tensors against it.
 //!
-//! **Invariant:** a configuration exists only for a model that the forward pass computes exactly: what would
-//! be computed differently (experts, `longrope`, partial rotation, sliding windows) is refused here by its
-//! key.
+//! **Invariant:** a configuration exists only for a model that the forward pass computes exactly. Variants
+//! that need other formulas (experts, `longrope`, partial rotation, sliding windows) are refused here by
+//! their key.
 //!
 //! Source of the keys: `docs/gguf.md` of ggml and `llm_load_hparams` of llama.cpp.
 
@@ -13,7 +13,7 @@ use crate::gguf::{Gguf, Value};
 use crate::lora::BaseShape;
 use crate::ops::rope::Scaling;
 
-/// Hugging Face's keys.
+/// Sizes and constants of a model, under the names of Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "Hugging Face's names")]
 pub struct ModelConfig {
@@ -28,7 +28,7 @@ pub struct ModelConfig {
     pub rms_norm_eps: f32,
     pub rope_theta: f32,
     pub rope_scaling: Scaling,
-    /// What rotated queries and keys are multiplied by, beside what the scaling itself does.
+    /// Factor on rotated queries and keys, in addition to that of the scaling itself.
     pub rope_attention_factor: f32,
     pub tie_word_embeddings: bool,
 }
@@ -76,7 +76,7 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The part that decides an adapter's shapes.
+    /// The sizes that decide an adapter's shapes.
     pub fn base_shape(&self) -> BaseShape {
         BaseShape {
             num_hidden_layers: self.num_hidden_layers,
@@ -89,7 +89,7 @@ impl ModelConfig {
     }
 }
 
-/// Variants of the architecture whose formulas differ from ours.
+/// Refuses variants of the architecture whose formulas differ from ours.
 fn refuse_variants(gguf: &Gguf) -> Result<(), Error> {
     if let Some(experts) = gguf.optional_u32("llama.expert_count")?.filter(|&experts| experts > 0) {
         return Err(refusal(gguf, "llama.expert_count", experts.to_string(), "0 (a dense model)"));
@@ -109,8 +109,8 @@ fn refuse_variants(gguf: &Gguf) -> Result<(), Error> {
     Ok(())
 }
 
-/// As llama.cpp reads it: linear if no type is named, with the factor also under the key of files before
-/// 2023-10.
+/// Reads the scaling as llama.cpp does: linear if no type is named, and with the factor under another key in
+/// files from before 2023-10.
 fn rope_scaling(gguf: &Gguf, context: usize) -> Result<Scaling, Error> {
     let (key, old_key) = ("llama.rope.scaling.factor", "llama.rope.scale_linear");
     let (key, factor) = match gguf.optional_f32(key)? {
@@ -137,7 +137,7 @@ fn rope_scaling(gguf: &Gguf, context: usize) -> Result<Scaling, Error> {
     }
 }
 
-/// K, which may be missing (then as many as H), and must divide H.
+/// K, which must divide H; H if the key is missing.
 fn kv_heads(gguf: &Gguf, heads: usize) -> Result<usize, Error> {
     let key = "llama.attention.head_count_kv";
     if let Some(Value::Array(per_layer)) = gguf.value(key) {

@@ -3,11 +3,11 @@
 //! Per layer, with x the residual stream:
 //! `middle = x + W_o · attention(rope(W_q · n), rope(W_k · n), W_v · n)` with `n = rms_norm(x)`, and
 //! `next = middle + W_down · (silu(W_gate · m) ⊙ W_up · m)` with `m = rms_norm(middle)`;
-//! every W has its adapter's branch beside it, and a bias if the file has one.
+//! every W has its adapter's branch added, and a bias if the file has one.
 //! Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; llama.cpp's `llm_build_llama`.
 //!
 //! **Invariant:** no arithmetic here: only ops, in order.
-//! **Invariant:** with B = 0 the adapter adds exact zeros, so logits are those of the base, bit for bit.
+//! **Invariant:** with B = 0 the adapter adds exact zeros, so the logits are those of the base, bit for bit.
 
 use super::Llama;
 use super::adapter::Adapter;
@@ -26,8 +26,8 @@ impl Llama {
     /// Logits of all positions, (T, V). For tests and small inputs.
     ///
     /// # Panics
-    /// If the row is longer than the workspace, its lists do not fit together, a token is not in the
-    /// vocabulary, or the workspace was made for another adapter. So do the other passes.
+    /// If the row is longer than the workspace allows, its lists differ in length, a token is not in the
+    /// vocabulary, or the workspace was made for an adapter of other ranks.
     pub fn logits(
         &self,
         pool: &CpuPool,
@@ -45,6 +45,9 @@ impl Llama {
     }
 
     /// Loss without gradients, and without dropout.
+    ///
+    /// # Panics
+    /// As [`Self::logits`].
     pub fn loss(
         &self,
         pool: &CpuPool,
@@ -68,7 +71,7 @@ impl Llama {
     }
 }
 
-/// What stays the same during a pass over one row.
+/// A pass over one row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass<'a, T> {
     pub(super) pool: &'a CpuPool,
@@ -94,20 +97,20 @@ impl<'a, T: Real> Pass<'a, T> {
         Self { pool, model, adapter, tokens: row.tokens.len() }
     }
 
-    /// The stream before the first layer.
+    /// Fills the stream before the first layer.
     pub(super) fn embed(&self, ws: &mut Workspace<T>, tokens: &[u32]) {
         embedding::forward(self.pool, &self.model.embedding(), tokens, &mut ws.stream[0]);
     }
 
-    /// From there to the stream after the last layer.
+    /// Computes all layers, from the first stream to the last.
     pub(super) fn run_layers(&self, ws: &mut Workspace<T>) {
         for layer in 0..self.model.config().num_hidden_layers {
             self.run_layer(ws, layer, true);
         }
     }
 
-    /// One layer. Without `writes_output` the stream behind it is as it was: all that backward needs of the
-    /// layer is there without the last product.
+    /// Computes one layer. Without `writes_output` it stops before the last product, which backward does not
+    /// need, and leaves the stream after the layer unchanged.
     pub(super) fn run_layer(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
         let (slot, [x, _]) = (ws.segments.slot(layer), ws.segments.places(layer));
         let Workspace { index, rope_table, stream, attention, shared, scratch, .. } = &mut *ws;
@@ -115,7 +118,7 @@ impl<'a, T: Real> Pass<'a, T> {
         self.run_feed_forward(ws, layer, writes_output);
     }
 
-    /// The second half of a layer.
+    /// Computes the second half of a layer.
     pub(super) fn run_feed_forward(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
         let Workspace { segments, stream, attention, feed_forward, shared, scratch, .. } = &mut *ws;
         let (middle, [_, next]) = (&attention[segments.slot(layer)].middle, segments.places(layer));
@@ -150,7 +153,7 @@ impl<'a, T: Real> Pass<'a, T> {
         residual::forward(pool, x, branch, middle);
     }
 
-    /// `next = middle + feed-forward block(middle)`; without `next` only what is saved.
+    /// `next = middle + feed-forward block(middle)`; without `next` only fills `saved`.
     fn feed_forward_block(
         &self,
         layer: usize,
@@ -176,7 +179,7 @@ impl<'a, T: Real> Pass<'a, T> {
         }
     }
 
-    /// Linear layers with the same input, and the branches beside them.
+    /// Linear layers with the same input `x`, with their branches and biases.
     fn project<const N: usize>(
         &self,
         layer: usize,
@@ -197,7 +200,7 @@ impl<'a, T: Real> Pass<'a, T> {
         }
     }
 
-    /// The branches beside projections; `None` where there is none.
+    /// The branches of projections; `None` for one that is not adapted.
     pub(super) fn branches<const N: usize>(
         &self,
         layer: usize,
@@ -206,7 +209,7 @@ impl<'a, T: Real> Pass<'a, T> {
         modules.map(|module| self.adapter.and_then(|adapter| adapter.branch(layer, module)))
     }
 
-    /// The normalised stream of the positions that have a target: the others never meet the vocabulary.
+    /// Normalises the stream at the positions that have a target: the head computes no others.
     pub(super) fn normed_head(&self, ws: &mut Workspace<T>) {
         let config = self.model.config();
         let HeadBuffers { x, rstd, normed } = &mut ws.head;
@@ -215,12 +218,12 @@ impl<'a, T: Real> Pass<'a, T> {
         rms_norm::forward(self.pool, x, self.model.output_norm(), config.rms_norm_eps, normed, rstd);
     }
 
-    /// (T, V), whether a position has a target or not.
+    /// Logits (T, V) of all positions, with a target or without.
     fn all_logits(&self, ws: &mut Workspace<T>) -> Vec<T> {
         let config = self.model.config();
         let Workspace { segments, stream, shared, feed_forward, scratch, .. } = ws;
         let last = &stream[segments.output()];
-        // The layers are done: any column of their buffers may take what nobody needs.
+        // The op writes `rstd`, which nothing reads here: any buffer of the finished layers will do.
         let rstd = &mut feed_forward[0].rstd;
         let normed = &mut shared.normed;
         rms_norm::forward(self.pool, last, self.model.output_norm(), config.rms_norm_eps, normed, rstd);

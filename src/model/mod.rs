@@ -1,20 +1,20 @@
-//! LLaMA forward and backward over `ops`, on a quantized, frozen base.
+//! LLaMA's forward and backward passes over `ops`, on a quantized, frozen base.
 //!
 //! Where in the flow: `train` opens a file with [`Llama::load`], makes one [`Workspace`], and calls
-//! [`Llama::forward_backward`] for every packed row; gradients collect in a
+//! [`Llama::forward_backward`] for every packed row; gradients accumulate in a
 //! [`LoraWeights`](crate::lora::LoraWeights) of the adapter's layout.
 //!
-//! - `config`: sizes and constants from the metadata; what cannot be computed is refused here
+//! - `config`: sizes and constants from the metadata; unsupported variants are refused here
 //! - `weights`: the tensors of the file, checked once
 //! - `row`: packed rows, their randomness and summed losses
-//! - `workspace`: all memory of a pass; `checkpointing`: what of it is computed again instead
+//! - `workspace`: all memory of a pass; `checkpointing`: which part of it is recomputed instead of kept
 //! - `adapter`: branches and gradients by (layer, projection)
 //! - `forward`, `backward`: the passes, as sequences of ops
 //! - `cuda`: the same on a GPU
 //!
 //! **Invariant:** weights are read-only; only adapter tensors have gradients.
-//! **Invariant:** no allocation in a pass: [`Workspace`] is made before the first one.
-//! **Invariant:** a pass is a function of (file, adapter, row, dropout key), whatever the number of threads.
+//! **Invariant:** a pass allocates nothing: the [`Workspace`] is made before the first one.
+//! **Invariant:** a pass is a function of (file, adapter, row, noise), whatever the number of threads.
 
 mod adapter;
 mod backward;

@@ -1,10 +1,10 @@
-//! The frozen base: which tensors it has, checked once, and how ops get at them.
+//! The frozen base: its tensors, checked once, and access to them for ops.
 //!
-//! Where in the flow: [`Llama::load`] stands between an arbitrary file and the passes, which rely on every
-//! tensor being there with the right shape and a format that is decoded.
+//! Where in the flow: [`Llama::load`] turns an arbitrary file into a model whose passes rely on every tensor
+//! existing with the right shape and a format that can be decoded.
 //!
-//! **Invariant:** weights stay in their blocks in the mapped file; only norms and biases (a few thousand
-//! numbers) are decoded into memory. Nothing is ever written to them.
+//! **Invariant:** weights stay in their blocks in the mapped file and are never written; only norms and
+//! biases (a few thousand numbers) are decoded into memory.
 
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use crate::gguf::{Gguf, dequantize};
 use crate::lora::TargetModule;
 use crate::ops::{QuantMatrix, rope};
 
-/// A loaded base. Weights stay quantized in the map and are never written.
+/// A loaded base.
 #[derive(Debug)]
 pub struct Llama {
     gguf: Arc<Gguf>,
@@ -27,16 +27,17 @@ pub struct Llama {
     head: &'static str,
     /// Radians per position for each pair of a head.
     rope_frequencies: Vec<f64>,
-    /// Length that rotation gives to a vector of length 1.
+    /// Factor of the rotation on the length of vectors.
     rope_magnitude: f64,
 }
 
 /// One decoder layer.
 #[derive(Debug)]
 struct Layer {
-    /// Tensor names in the order of [`TargetModule::ALL`]: made once, so that a pass makes no strings.
+    /// Tensor names in the order of [`TargetModule::ALL`], formatted once, so that a pass allocates no
+    /// strings.
     linears: [String; 7],
-    /// (out) of each, if the file has one.
+    /// (out) of each projection, if the file has one.
     biases: [Option<Vec<f32>>; 7],
     attn_norm: Vec<f32>,
     ffn_norm: Vec<f32>,
@@ -48,10 +49,10 @@ const OUTPUT_NORM: &str = "output_norm.weight";
 const ROPE_FREQS: &str = "rope_freqs.weight";
 
 impl Llama {
-    /// Checks every tensor that the architecture needs (name, shape, format), names the first that is wrong.
+    /// Checks name, shape and format of every tensor that the architecture needs.
     ///
     /// # Errors
-    /// The file is not a LLaMA that we can train.
+    /// Names the first key or tensor for which the file is not a LLaMA that we can train.
     pub fn load(gguf: Arc<Gguf>) -> Result<Self, Error> {
         let config = ModelConfig::from_gguf(&gguf)?;
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
@@ -75,20 +76,20 @@ impl Llama {
         Ok(Self { gguf, config, layers, output_norm, head, rope_frequencies, rope_magnitude })
     }
 
-    /// Configuration.
+    /// Sizes and constants.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Bytes of all tensors, as they are in the file.
+    /// Bytes of all tensors in the file.
     pub fn bytes(&self) -> u64 {
         self.gguf.tensors().map(|tensor| tensor.data.len() as u64).sum()
     }
 
-    /// Decodes every matrix once, on all threads, and looks at every weight.
+    /// Decodes every matrix once, on all threads, and checks that every weight is finite.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the first one, by tensor, that is none.
+    /// [`Error::NotFinite`] with the first weight that is not.
     pub fn check_finite(&self, pool: &CpuPool) -> Result<(), Error> {
         let linears = self.layers.iter().flat_map(|layer| layer.linears.iter().map(String::as_str));
         for name in linears.chain([EMBEDDING, self.head]) {
@@ -154,12 +155,11 @@ impl Llama {
     }
 }
 
-/// Numbers that are decoded at a time while they are checked.
+/// Weights that are decoded and checked at a time.
 const CHECKED_AT_ONCE: usize = 1 << 16;
 
 fn require_finite(gguf: &Gguf, tensor: &str, first: usize, values: &[f32]) -> Result<(), Error> {
-    // Zero times a number is zero unless the number is none: a sum without a branch, which becomes vector
-    // code.
+    // 0 · x is 0 for every finite x and NaN for others. The sum has no branch, so it becomes vector code.
     let sum: f32 = values.iter().map(|value| 0.0 * value).sum();
     if sum.is_finite() {
         return Ok(());
@@ -169,14 +169,14 @@ fn require_finite(gguf: &Gguf, tensor: &str, first: usize, values: &[f32]) -> Re
     Err(Error::NotFinite { path, tensor, index: first + at, found: values[at] })
 }
 
-/// The tensors of a file while they are checked.
+/// Checks the tensors of a file, and remembers which were expected.
 struct Tensors<'a> {
     gguf: &'a Gguf,
     expected: HashSet<String>,
 }
 
 impl Tensors<'_> {
-    /// That a tensor is there, in a format that is decoded, with `shape`.
+    /// Checks that a tensor exists, can be decoded and has `shape`.
     fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), Error> {
         let view = self.gguf.weights(name)?;
         self.expected.insert(name.to_owned());
@@ -191,7 +191,7 @@ impl Tensors<'_> {
         })
     }
 
-    /// A vector, decoded.
+    /// Checks and decodes a vector.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
         self.check(name, &[len])?;
         let view = self.gguf.weights(name)?;
@@ -219,7 +219,7 @@ impl Tensors<'_> {
         Ok(Layer { linears, biases, attn_norm, ffn_norm })
     }
 
-    /// That the file has nothing that would be left out, such as norms of queries.
+    /// Refuses a file with tensors that the passes would ignore, such as norms of queries.
     fn refuse_others(&self) -> Result<(), Error> {
         match self.gguf.tensors().find(|view| !self.expected.contains(view.name)) {
             None => Ok(()),

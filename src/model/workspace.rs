@@ -1,20 +1,19 @@
 //! All memory of a pass, allocated once.
 //!
-//! Where in the flow: made by [`Llama::workspace`], lent to every pass, whose rows may have any length up to
-//! the one it was made for.
+//! Where in the flow: [`Llama::workspace`] makes it, and every pass borrows it, for rows of any length up to
+//! the one that it was made for.
 //!
 //! Shapes: T tokens, C `hidden_size`, H·D and K·D columns of queries and keys, F `intermediate_size`, R rank.
 //! Per token and layer backward needs 2C + 2HD + 2KD + 2F numbers, and a few for norms, softmax and adapters;
-//! the inputs of the linear layers (norms, silu·up) are computed again from them. With checkpointing (Chen et
-//! al. 2016, arXiv:1604.06174) layers are divided into segments: of each only the stream before it (C numbers
-//! per token) is kept, and its layers' numbers are computed again when backward comes to it, in buffers that
-//! all segments share. With `feed-forward` (selective, as in Korthikanti et al. 2022, arXiv:2205.05198, but
-//! with the blocks that have most of a LLaMA's memory) there is one segment, whose feed-forward blocks share
-//! their buffers.
+//! the inputs of the linear layers (norms, silu·up) are recomputed from them. With checkpointing (Chen et al.
+//! 2016, arXiv:1604.06174) layers are divided into segments. Of each segment only the stream before it (C
+//! numbers per token) is kept; the rest is recomputed when backward gets there, in buffers that all segments
+//! share. With `feed-forward` (selective, as in Korthikanti et al. 2022, arXiv:2205.05198, but for the blocks
+//! that take most of a LLaMA's memory) there is one segment, whose feed-forward blocks share their buffers.
 //!
-//! **Invariant:** what [`Workspace::bytes`] says is what [`Workspace::new`] allocates: one walks over the
-//! other's buffers. **Invariant:** a buffer's length is that of the current row, its capacity that of the
-//! longest: resizing never allocates.
+//! **Invariant:** [`Workspace::bytes`] is what [`Workspace::new`] allocates: both walk over the same buffers.
+//! **Invariant:** the length of a buffer is that of the current row, its capacity that of the longest, so
+//! resizing never allocates.
 
 use super::adapter::GROUPS;
 use super::row::{PackedRow, RowIndex};
@@ -28,7 +27,7 @@ use crate::tensor::Real;
 pub enum Purpose {
     /// Losses and logits.
     Inference,
-    /// Gradients too, which takes what every layer leaves, or the means to compute it again.
+    /// Gradients too, which need the activations of every layer, kept or recomputed.
     Training(GradientCheckpointing),
 }
 
@@ -43,12 +42,12 @@ pub struct Workspace<T = f32> {
     pub(super) index: RowIndex,
     /// (T, D/2, 2).
     pub(super) rope_table: Buffer<T>,
-    /// (T, C) each, the residual stream between layers, at the places that [`Segments`] names.
+    /// (T, C) each: the residual stream between layers, at the indices that [`Segments`] gives.
     pub(super) stream: Vec<Buffer<T>>,
-    /// What the attention of each layer of a segment leaves for backward; without training one that all
-    /// layers use.
+    /// What the attention of each layer of a segment leaves for backward; without training, one that all
+    /// layers share.
     pub(super) attention: Vec<AttentionBuffers<T>>,
-    /// The same of feed-forward blocks.
+    /// The same for feed-forward blocks.
     pub(super) feed_forward: Vec<FeedForwardBuffers<T>>,
     pub(super) shared: SharedBuffers<T>,
     pub(super) head: HeadBuffers<T>,
@@ -56,19 +55,19 @@ pub struct Workspace<T = f32> {
     pub(super) backward: Option<BackwardBuffers<T>>,
     /// (T, R): the gradient of a group's `t`, R the largest sum of ranks. Empty without training.
     pub(super) u: Buffer<T>,
-    /// Decoded weights, dropped inputs, gradients per head: whatever the running op needs.
+    /// Scratch of the op that runs: decoded weights, dropped inputs, gradients per head.
     pub(super) scratch: Vec<T>,
     scratch_len: usize,
 }
 
-/// How the layers are divided: segments of `length` layers, the last one maybe shorter.
+/// How the layers are divided: segments of `length` layers, of which the last may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segments {
     layers: usize,
     length: usize,
     /// Feed-forward blocks that have buffers of their own: all of a segment, or one.
     feed_forward_slots: usize,
-    /// Places of the stream between segments: all of them in training, else two that take turns.
+    /// Streams kept between segments: all of them in training, otherwise two that alternate.
     between: usize,
 }
 
@@ -84,12 +83,12 @@ impl Segments {
         }
     }
 
-    /// Place of a layer in its segment, hence of what its attention leaves.
+    /// Index of a layer in its segment, and of its attention buffers.
     pub(super) fn slot(&self, layer: usize) -> usize {
         layer % self.length
     }
 
-    /// Place of what its feed-forward block leaves.
+    /// Index of its feed-forward buffers.
     pub(super) fn feed_forward_slot(&self, layer: usize) -> usize {
         self.slot(layer) % self.feed_forward_slots
     }
@@ -102,22 +101,22 @@ impl Segments {
         [input, if ends { (segment + 1) % self.between } else { self.between + slot }]
     }
 
-    /// Index into the stream of what comes out of the last layer.
+    /// Index of the last layer's output in the stream.
     pub(super) fn output(&self) -> usize {
         self.layers.div_ceil(self.length) % self.between
     }
 
-    /// Layers of a segment: attention blocks that have buffers of their own.
+    /// Layers of a segment, which is also the number of attention buffers.
     pub(super) fn length(&self) -> usize {
         self.length
     }
 
-    /// Feed-forward blocks that have them.
+    /// Number of feed-forward buffers.
     pub(super) fn feed_forward_buffers(&self) -> usize {
         self.feed_forward_slots
     }
 
-    /// Places of the stream.
+    /// Number of stream buffers.
     pub(super) fn places_needed(&self) -> usize {
         self.between + self.length - 1
     }
@@ -154,7 +153,7 @@ pub(super) struct FeedForwardBuffers<T> {
     pub(super) t_down: Buffer<T>,
 }
 
-/// What no layer leaves behind.
+/// Intermediate results that all layers share.
 #[derive(Debug)]
 pub(super) struct SharedBuffers<T> {
     /// (T, C): a normalised stream.
@@ -165,7 +164,7 @@ pub(super) struct SharedBuffers<T> {
     pub(super) ffn: Buffer<T>,
 }
 
-/// The positions that have a target, at most T.
+/// The head's input at the positions that have a target, at most T.
 #[derive(Debug)]
 pub(super) struct HeadBuffers<T> {
     pub(super) x: Buffer<T>,
@@ -181,7 +180,7 @@ pub(super) struct BackwardBuffers<T> {
     pub(super) d_head_x: Buffer<T>,
     /// (N, C).
     pub(super) d_head_normed: Buffer<T>,
-    /// (T, C): of the stream, from the last layer down.
+    /// (T, C): the gradient of the stream, from the last layer down.
     pub(super) d_stream: Buffer<T>,
     pub(super) d_normed: Buffer<T>,
     pub(super) d_ffn: Buffer<T>,
@@ -191,7 +190,7 @@ pub(super) struct BackwardBuffers<T> {
     pub(super) d_v: Buffer<T>,
 }
 
-/// (T, columns), with memory for the longest row.
+/// A (T, columns) matrix with capacity for the longest row.
 #[derive(Debug)]
 pub(super) struct Buffer<T> {
     data: Vec<T>,
@@ -199,7 +198,7 @@ pub(super) struct Buffer<T> {
 }
 
 impl<T: Real> Buffer<T> {
-    /// Makes it hold `tokens` rows of unspecified content.
+    /// Sets the number of rows; their content is unspecified.
     fn resize(&mut self, tokens: usize) {
         debug_assert!(tokens * self.columns <= self.data.capacity(), "{tokens} rows do not fit");
         self.data.resize(tokens * self.columns, T::ZERO);
@@ -220,7 +219,7 @@ impl<T> std::ops::DerefMut for Buffer<T> {
 }
 
 impl Llama {
-    /// Buffers for rows of at most `max_tokens`.
+    /// A workspace for rows of at most `max_tokens` tokens.
     pub fn workspace(&self, max_tokens: usize, adapter: Option<&LoraWeights>, purpose: Purpose) -> Workspace {
         Workspace::new(self.config(), max_tokens, adapter, purpose)
     }
@@ -242,7 +241,7 @@ impl<T: Real> Workspace<T> {
         ws
     }
 
-    /// Bytes of a workspace, without making it.
+    /// Bytes that a workspace will allocate.
     pub fn bytes(
         config: &ModelConfig,
         max_tokens: usize,
@@ -254,7 +253,7 @@ impl<T: Real> Workspace<T> {
         (numbers + ws.scratch_len) * size_of::<T>() + RowIndex::bytes(max_tokens)
     }
 
-    /// Everything but the memory.
+    /// A workspace without memory: only the shapes of its buffers.
     fn planned(
         config: &ModelConfig,
         max_tokens: usize,
@@ -304,10 +303,10 @@ impl<T: Real> Workspace<T> {
             .chain(self.backward.iter_mut().flat_map(BackwardBuffers::buffers))
     }
 
-    /// Prepares for `row`: lengths, index lists, angles.
+    /// Prepares for `row`: lengths of buffers, index lists, and angles of the rotation.
     ///
     /// # Panics
-    /// If the row is longer than the workspace was made for.
+    /// If the row is longer than `max_tokens`.
     pub(super) fn set_row(&mut self, model: &Llama, row: &PackedRow) {
         let tokens = row.tokens.len();
         assert!(tokens <= self.max_tokens, "a row of {tokens} tokens in a workspace for {}", self.max_tokens);
@@ -328,7 +327,7 @@ impl<T: Real> Workspace<T> {
     }
 }
 
-/// Sums of ranks, one for each of [`GROUPS`].
+/// Sums of ranks for each of [`GROUPS`].
 pub(super) fn group_ranks(adapter: Option<&LoraWeights>) -> [usize; 4] {
     GROUPS.map(|group| {
         let Some(adapter) = adapter else { return 0 };
@@ -404,7 +403,7 @@ impl<T: Real> BackwardBuffers<T> {
     }
 }
 
-/// The largest need of any op: no two run at once.
+/// The largest scratch of any op. One buffer is enough because ops run one after the other.
 fn scratch_len(
     config: &ModelConfig,
     max_tokens: usize,
@@ -421,7 +420,7 @@ fn scratch_len(
     for (group, rank) in GROUPS.into_iter().zip(group_ranks(adapter)) {
         let dropout = adapter.filter(|_| training).map_or(0.0, |adapter| adapter.config.lora_dropout);
         let inputs = base.in_features(group[0]);
-        // In training also evaluation runs here, which drops nothing.
+        // The workspace of a training run also serves evaluation, which has no dropout.
         let without = lora::scratch_len(max_tokens, inputs, rank, 0.0);
         len = len.max(without).max(lora::scratch_len(max_tokens, inputs, rank, dropout));
     }
@@ -432,7 +431,7 @@ fn scratch_len(
 }
 
 impl ModelConfig {
-    /// How the columns of q, k and v are divided.
+    /// How the columns of q, k and v are divided into heads.
     pub(super) fn heads(&self) -> attention::Heads {
         attention::Heads {
             heads: self.num_attention_heads,

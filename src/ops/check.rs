@@ -1,5 +1,5 @@
-//! What the tests of all ops share: reproducible inputs, poisoned and guarded outputs, gradients by
-//! central differences, and devices of several thread counts.
+//! What the tests of all ops share: reproducible inputs, poisoned and guarded outputs, gradients by central
+//! differences, and pools of several sizes.
 
 pub(crate) use super::check_cuda::{Cuda, on_cuda};
 
@@ -57,7 +57,7 @@ impl<T: Real> Guarded<T> {
     }
 }
 
-/// `len` numbers, even over (-1, 1), the same on every machine.
+/// `len` numbers, uniform over (-1, 1), the same on every machine.
 pub(crate) fn random<T: Real>(len: usize, seed: u64) -> Vec<T> {
     (0..len).map(|i| T::from_f64(2.0 * rng::uniform(seed, 0, i as u64) - 1.0)).collect()
 }
@@ -76,7 +76,7 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Random weights, about even over (-1, 1) before their block format rounds them.
+    /// Random weights, about uniform over (-1, 1) before their block format rounds them.
     pub(crate) fn random(ggml_type: GgmlType, rows: usize, cols: usize, seed: u64) -> Self {
         let blocks = rows * cols / ggml_type.block_weights();
         let data = (0..blocks).flat_map(|i| random_block(ggml_type, seed, i as u64)).collect();

@@ -1,5 +1,5 @@
-//! CUDA twin of [`QuantMatrix`]: a weight matrix on the device, in its blocks: `kernels/quant_matrix.cu`
-//! decodes what is used.
+//! [`QuantMatrix`] on a GPU: a weight matrix in its blocks, of which `kernels/quant_matrix.cu` decodes what
+//! is used.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::QuantMatrix;
 use crate::device::cuda::{Arena, Arg, CudaDevice, CudaError, Dtype, Grid, Operand, Tensor};
 use crate::gguf::GgmlType;
 
-/// Weights of a block of threads, as in the kernel.
+/// Weights per block of threads, as in the kernel.
 const CHUNK: usize = 2048;
 
 /// A matrix (rows, cols) in GGUF blocks on the device.
@@ -20,33 +20,33 @@ pub(crate) struct CudaMatrix {
 }
 
 impl CudaMatrix {
-    /// Room for a matrix.
+    /// Takes room for a matrix.
     pub(crate) fn take(arena: &mut Arena, matrix: &QuantMatrix<'_>) -> Self {
         let blocks = arena.take(Dtype::U8, matrix.data.len());
         Self { blocks, ggml_type: matrix.ggml_type, rows: matrix.rows(), cols: matrix.cols() }
     }
 
-    /// The blocks of a matrix, as they are in the mapped file, and where they go.
+    /// The blocks of a matrix in the mapped file, and the tensor that they are copied to.
     pub(crate) fn copy_of<'m>(&self, matrix: &QuantMatrix<'m>) -> (&'m [u8], Tensor) {
         (matrix.data, self.blocks)
     }
 
-    /// Rows: `out_features`, or the vocabulary.
+    /// `out_features`, or the size of the vocabulary.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns: `in_features`.
+    /// `in_features`.
     pub(crate) fn cols(&self) -> usize {
         self.cols
     }
 
-    /// Decodes all of it into the start of `scratch`, in its type.
+    /// Decodes the whole matrix into the start of `scratch`, in the type of `scratch`.
     pub(crate) fn decode(&self, device: &CudaDevice, scratch: Tensor) -> Result<Operand, CudaError> {
         self.decode_rows(device, 0..self.rows, scratch)
     }
 
-    /// Decodes some rows.
+    /// Decodes consecutive rows into the start of `scratch`.
     pub(crate) fn decode_rows(
         &self,
         device: &CudaDevice,
@@ -78,7 +78,7 @@ impl CudaMatrix {
     ) -> Result<(), CudaError> {
         assert!(self.cols.is_multiple_of(8), "rows of {} weights", self.cols);
         let kernel = format!("decode_{}", self.ggml_type.to_string().to_lowercase());
-        // Rows that lie together are one long row.
+        // Consecutive rows are decoded as one long row.
         let (rows, length) = list.map_or((1, out.len()), |list| (list.len(), self.cols));
         let chunks = length.div_ceil(CHUNK);
         let args = [

@@ -1,9 +1,8 @@
-//! Dense products spread over the threads of the CPU: what [`linear`](super::linear),
-//! [`lora`](super::lora) and [`cross_entropy`](super::cross_entropy) are made of. On CUDA a library call
-//! stands in its place, so it is a part of ops, not an op.
+//! Dense matrix products on the threads of the CPU, for [`linear`](super::linear), [`lora`](super::lora) and
+//! [`cross_entropy`](super::cross_entropy). Not an op: on a GPU, cuBLAS takes its place.
 //!
-//! **Invariant:** the result is cut into tiles whose edges depend on its shape alone; each is one
-//! single-threaded product over the whole inner size, so no sum is ever split between threads. (The `gemm`
+//! **Invariant:** the result is cut into tiles whose edges depend on its shape alone. Each tile is one
+//! single-threaded product over the whole inner dimension, so no sum is split between threads. (The `gemm`
 //! crate's own threading gave the same bits on every shape tried, but promises nothing, and was slower.)
 
 use crate::device::CpuPool;
@@ -14,16 +13,16 @@ use crate::tensor::{Matrix, MatrixMut, Real, gemm};
 pub(super) const TILE_COLS: usize = 192;
 /// Rows of a tile. `gemm` repacks `b` for every tile; 256 rows hide that (64 rows cost a third of the speed).
 const TILE_ROWS: usize = 256;
-/// Results at most this wide (the rank of an adapter) are cut into short tiles: they are bound by memory,
-/// and have no columns to share out.
+/// Results at most this wide (the rank of an adapter) are cut into shorter tiles: they are bound by memory,
+/// and have too few columns to divide among threads.
 const NARROW_COLS: usize = 64;
 /// Rows of a tile of a narrow result.
 const NARROW_TILE_ROWS: usize = 64;
 
-/// A product of low rank that is added to a larger one: `c += alpha · left · right`.
+/// A low-rank product that is added to a larger one: `c += alpha · left · right`.
 #[derive(Debug, Clone, Copy)]
 pub struct LowRank<'a, T> {
-    /// Scale.
+    /// Factor on the product.
     pub alpha: T,
     /// (M, R).
     pub left: Matrix<'a, T>,
@@ -58,8 +57,8 @@ pub fn matmul<T: Real>(
     matmul_plus(pool, alpha, a, b, beta, c, None);
 }
 
-/// As [`matmul`], and adds a product of low rank to every tile as soon as it is there: it is still in the
-/// cache then, so that the addition costs its arithmetic alone, not another way through memory.
+/// As [`matmul`], and adds a low-rank product to every tile right after it is computed. The tile is still in
+/// the cache then, so the addition costs its arithmetic, but no memory traffic.
 ///
 /// # Panics
 /// If the shapes do not fit.

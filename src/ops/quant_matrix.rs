@@ -1,9 +1,9 @@
-//! [`QuantMatrix`]: a frozen weight matrix in its GGUF blocks, and how rows of it become numbers.
+//! [`QuantMatrix`]: a frozen weight matrix in its GGUF blocks, and the decoding of its rows.
 //!
-//! The model holds the file and the tensors' names; it makes one of these per call, which costs nothing.
+//! Where in the flow: the model makes one per call, a view over the mapped file that costs nothing.
 //!
-//! **Invariant:** weights decode to f32 and nothing else; f64 is the f32 value, widened, so that checks in
-//! f64 see the weights that training sees.
+//! **Invariant:** weights decode to f32; f64 is that value widened, so that checks in f64 see the weights
+//! that training sees.
 
 use crate::device::CpuPool;
 use crate::gguf::{GgmlType, TensorView, dequantize};
@@ -11,9 +11,9 @@ use crate::tensor::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Weights decoded at a time on the way to another type: a multiple of every block size.
+/// Weights decoded at a time: a multiple of every block size.
 const PIECE: usize = 256;
-/// Rows decoded by one task.
+/// Rows per task.
 const ROWS_PER_TASK: usize = 32;
 
 /// A matrix (rows, cols) in GGUF blocks, row after row; for a linear layer rows are `out_features` and
@@ -27,7 +27,7 @@ pub struct QuantMatrix<'a> {
 }
 
 impl<'a> QuantMatrix<'a> {
-    /// A matrix over `data`.
+    /// A matrix over the blocks in `data`.
     ///
     /// # Panics
     /// If `cols` is no whole number of blocks, or `data` has another length than `rows` rows.
@@ -42,7 +42,7 @@ impl<'a> QuantMatrix<'a> {
         Self { ggml_type, data, rows, cols }
     }
 
-    /// A tensor of a file.
+    /// A tensor of a file as a matrix.
     ///
     /// # Panics
     /// If it does not have two axes.
@@ -53,12 +53,12 @@ impl<'a> QuantMatrix<'a> {
         Self::new(view.ggml_type, view.data, rows, cols)
     }
 
-    /// Rows: `out_features`, or the vocabulary.
+    /// `out_features`, or the size of the vocabulary.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns: `in_features`.
+    /// `in_features`.
     pub fn cols(&self) -> usize {
         self.cols
     }

@@ -1,8 +1,8 @@
-//! Sums and maxima over a slice, in an order that is fixed and that vector units like.
+//! Sums and maxima over a slice, in a fixed order that suits vector units.
 //!
-//! A plain `sum()` of floats is a chain of dependent additions that no compiler may reorder. Here element i
-//! goes to lane i mod [`LANES`], and the lanes are added in pairs at the end: a function of the values and
-//! their count alone, and many times faster.
+//! A plain `sum()` of floats is a chain of dependent additions that a compiler may not reorder. Here element
+//! i goes to lane i mod [`LANES`], and the lanes are combined in pairs at the end. That is many times faster,
+//! and the result still depends on the values and their order alone.
 //!
 //! **Invariant:** no result depends on the width of the machine's vectors.
 
@@ -45,10 +45,10 @@ pub(super) fn sum<T: Real>(a: &[T]) -> T {
     fold(lanes, |a, b| a + b)
 }
 
-/// The largest element, -∞ for none. NaN is passed over: the sum of exponentials that follows shows it.
+/// The largest element, -∞ for none. NaN is ignored: the sum of exponentials that follows shows it.
 #[inline]
 pub(super) fn max<T: Real>(a: &[T]) -> T {
-    // A comparison, not `T::max`: it is one vector instruction.
+    // A comparison instead of `T::max`, because it is one vector instruction.
     let larger = |a: T, b: T| if b > a { b } else { a };
     let mut lanes = [T::NEG_INFINITY; LANES];
     let (chunks, rest) = a.as_chunks::<LANES>();

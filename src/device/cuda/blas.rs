@@ -1,6 +1,8 @@
-//! Dense products by cuBLAS, for matrices whose rows lie one after another.
+//! Dense matrix products by cuBLAS, for row-major matrices.
 //!
-//! cuBLAS thinks in columns: a matrix in rows is its transpose there, so `C = A B` is asked for as
+//! Where in the flow: the linear, LoRA and cross-entropy ops multiply through [`CudaDevice::multiply`].
+//!
+//! cuBLAS is column-major: it sees a row-major matrix as its transpose, so `C = A B` is computed as
 //! `Cᵀ = Bᵀ Aᵀ`.
 //!
 //! **Invariant:** sums are f32, whatever the type of the factors; with f32 factors no tensor core is used.
@@ -32,7 +34,7 @@ fn failed(error: result::CublasError) -> CudaError {
     CudaError::Blas { status: format!("{:?}", error.0) }
 }
 
-/// A matrix, as it lies in memory: `rows` rows, of which one begins every `stride` numbers.
+/// A factor or the result of a product: `rows` rows, which start `stride` elements apart.
 #[derive(Debug, Clone, Copy)]
 pub struct Operand {
     tensor: Tensor,
@@ -43,10 +45,10 @@ pub struct Operand {
 }
 
 impl Operand {
-    /// All of a tensor.
+    /// A whole tensor as a matrix.
     ///
     /// # Panics
-    /// If it has another length.
+    /// If its length is not `rows * columns`.
     pub fn new(tensor: Tensor, rows: usize, columns: usize) -> Self {
         assert_eq!(
             tensor.len(),
@@ -56,22 +58,22 @@ impl Operand {
         Self { tensor, rows, columns, stride: columns, is_transposed: false }
     }
 
-    /// Columns `first..first + columns` of a tensor whose rows have `stride` numbers.
+    /// Columns `first..first + columns` of a tensor whose rows have `stride` elements.
     ///
     /// # Panics
-    /// If they are not inside.
+    /// If they are not inside the tensor.
     pub fn columns(tensor: Tensor, rows: usize, stride: usize, first: usize, columns: usize) -> Self {
         assert!(first + columns <= stride && rows * stride <= tensor.len(), "columns {first}.. of {stride}");
         Self { tensor: tensor.slice(first..tensor.len()), rows, columns, stride, is_transposed: false }
     }
 
-    /// Its transpose.
+    /// The transpose, without moving anything.
     #[must_use]
     pub fn t(self) -> Self {
         Self { is_transposed: !self.is_transposed, ..self }
     }
 
-    /// Rows and columns, as a factor.
+    /// Rows and columns after transposition.
     fn shape(&self) -> (usize, usize) {
         if self.is_transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
     }

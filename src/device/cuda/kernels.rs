@@ -1,7 +1,9 @@
-//! Our kernels: the PTX that the binary carries, and launches.
+//! Our kernels: the PTX compiled into the binary, loading it, and launches.
 //!
-//! **Invariant:** a kernel that is launched is one of `kernels/*.cu`; a name that is not there is a fault of
-//! this program.
+//! Where in the flow: a [`CudaDevice`] loads all kernels when it is opened; `ops/*/cuda.rs` launch them by
+//! name.
+//!
+//! **Invariant:** every kernel is one of `kernels/*.cu`; launching an unknown name is a bug and panics.
 
 #![expect(unsafe_code, reason = "calls of the driver with addresses of the device")]
 
@@ -14,8 +16,8 @@ use cudarc::nvrtc::Ptx;
 use super::error::Driver;
 use super::{CudaDevice, CudaError, Tensor};
 
-/// Source files, and for each the PTX for compute capability 7.5 and for 8.0. Made by
-/// `scripts/build-kernels`.
+/// For each source file its name and its PTX for compute capability 7.5 and 8.0, which
+/// `scripts/build-kernels` writes.
 macro_rules! modules {
     ($($name:literal),*) => {
         [$((
@@ -36,7 +38,7 @@ const MODULES: [(&str, &str, &str); 8] = modules![
     "swiglu"
 ];
 
-/// Threads of a block of elementwise kernels.
+/// Threads per block of elementwise kernels.
 const THREADS: u32 = 256;
 
 /// All kernels by name.
@@ -72,7 +74,7 @@ fn entries(ptx: &str) -> impl Iterator<Item = &str> {
 pub enum Arg {
     /// The address of a tensor.
     Tensor(Tensor),
-    /// No tensor.
+    /// The null address, for a tensor that a kernel does without.
     Null,
     /// `int` or `u32`.
     U32(u32),
@@ -82,13 +84,13 @@ pub enum Arg {
     F32(f32),
     /// `double`.
     F64(f64),
-    /// A structure of eight numbers of 4 bytes.
+    /// A structure of eight 4-byte numbers.
     Eight([u32; 8]),
-    /// One of five.
+    /// A structure of five 4-byte numbers.
     Five([u32; 5]),
 }
 
-/// How many blocks of how many threads.
+/// The size of a launch: blocks in two dimensions, and threads per block.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
     blocks: [u32; 2],
@@ -96,19 +98,19 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Blocks of so many threads.
+    /// `blocks` of `threads` threads each.
     pub fn new(blocks: [usize; 2], threads: u32) -> Self {
         Self { blocks: blocks.map(|n| n as u32), threads }
     }
 
-    /// A block for each row.
+    /// A block per row.
     pub fn rows(rows: usize, columns: usize) -> Self {
-        // Four columns a thread, whole warps, and enough blocks for every multiprocessor.
+        // Four columns per thread, and whole warps.
         let threads = columns.div_ceil(4).next_multiple_of(32).clamp(32, 256);
         Self::new([rows, 1], threads as u32)
     }
 
-    /// `per_thread` of `count` elements for each thread.
+    /// Enough threads for `count` elements, `per_thread` each.
     pub fn elements(count: usize, per_thread: usize) -> Self {
         Self::new([count.div_ceil(per_thread * THREADS as usize), 1], THREADS)
     }
@@ -120,7 +122,7 @@ impl CudaDevice {
         self.kernels.functions.contains_key(kernel)
     }
 
-    /// Puts a kernel into the stream. A grid without blocks is nothing.
+    /// Queues a kernel. A grid without blocks launches nothing.
     ///
     /// # Errors
     /// The device has failed.
@@ -151,9 +153,9 @@ impl CudaDevice {
             block_dim: (grid.threads, 1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: the wrappers in `ops/*/cuda.rs` give arguments in the order and of the types that their
-        // kernel has, and tensors of the lengths that they have checked; every one runs on the simulated
-        // device with all checks.
+        // SAFETY: the wrappers in `ops/*/cuda.rs` pass arguments in the order and with the types of their
+        // kernel, and check the lengths of tensors; tests run each of them on the simulated device, which
+        // checks every access.
         unsafe { launch.launch(config) }.map_err(CudaError::call("launch a kernel"))?;
         Ok(())
     }

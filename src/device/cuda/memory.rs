@@ -1,7 +1,10 @@
 //! Device memory: one allocation, cut into tensors.
 //!
-//! **Invariant:** after [`Memory`] is made nothing is allocated: who needs memory says how much in a dry run
-//! over an [`Arena`] without an address.
+//! Where in the flow: whoever needs device memory first takes its tensors from an [`Arena`] without an
+//! address, which counts bytes, then allocates that many, and takes the same tensors from the real arena. So
+//! the code that plans memory is the code that uses it.
+//!
+//! **Invariant:** nothing is allocated once training has started.
 
 #![expect(unsafe_code, reason = "calls of the driver with addresses of the device")]
 
@@ -11,15 +14,15 @@ use cudarc::driver::CudaSlice;
 
 use super::{CudaDevice, CudaError};
 
-/// Alignment of tensors: that of the widest loads, and a whole number of sectors.
+/// Alignment of tensors in bytes: enough for the widest loads, and a whole number of memory sectors.
 const ALIGN: u64 = 256;
 
-/// Type of the numbers of a tensor.
+/// Element type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// Single precision.
     F32,
-    /// The upper half of it.
+    /// The upper 16 bits of single precision.
     Bf16,
     /// Half precision.
     F16,
@@ -41,13 +44,11 @@ impl Dtype {
             Self::U8 => 1,
         }
     }
-}
 
-impl Dtype {
-    /// The kernel of an op for activations of this type.
+    /// The name of an op's kernel for activations of this type.
     ///
     /// # Panics
-    /// If it is none of activations.
+    /// If activations are never of this type.
     pub fn kernel(self, op: &str) -> String {
         let suffix = match self {
             Self::F32 => "f32",
@@ -59,7 +60,7 @@ impl Dtype {
     }
 }
 
-/// A range of device memory. It owns nothing: whoever keeps it keeps the [`Memory`] behind it.
+/// A range of device memory. It owns nothing: whoever keeps a tensor must keep its [`Memory`] alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tensor {
     pub(super) address: u64,
@@ -68,25 +69,25 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Numbers.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has none.
+    /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Their type.
+    /// Element type.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// Part of it.
+    /// The elements of a range.
     ///
     /// # Panics
-    /// If the range is not inside.
+    /// If the range is not inside the tensor.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {} numbers", self.len);
@@ -94,18 +95,17 @@ impl Tensor {
         Self { address, len: range.len(), ..*self }
     }
 
-    /// Its first numbers.
+    /// The first `len` elements.
     #[must_use]
     pub fn first(&self, len: usize) -> Self {
         self.slice(0..len)
     }
 
-    /// In memory.
     pub(super) fn bytes(&self) -> usize {
         self.len * self.dtype.bytes() as usize
     }
 
-    /// `numbers`, which it is to hold.
+    /// Returns `numbers` after checking that they fit this tensor.
     ///
     /// # Panics
     /// If length or type differ.
@@ -115,7 +115,7 @@ impl Tensor {
     }
 }
 
-/// Gives out tensors one after another.
+/// Hands out tensors one after another.
 #[derive(Debug, Default)]
 pub struct Arena {
     start: u64,
@@ -123,20 +123,20 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// A tensor of so many numbers, whose content is unspecified.
+    /// A tensor of `len` elements, whose content is unspecified.
     pub fn take(&mut self, dtype: Dtype, len: usize) -> Tensor {
         let address = self.start + self.used;
         self.used = (self.used + len as u64 * dtype.bytes()).next_multiple_of(ALIGN);
         Tensor { address, len, dtype }
     }
 
-    /// Bytes given out.
+    /// Bytes handed out, with alignment.
     pub fn used(&self) -> u64 {
         self.used
     }
 }
 
-/// One allocation.
+/// One allocation on a device, freed when dropped.
 #[derive(Debug)]
 pub struct Memory {
     slice: CudaSlice<u8>,
@@ -144,21 +144,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Tensors of this memory. They come in the order in which they are taken, so that the same code gives
-    /// the same ones.
+    /// A fresh arena over this memory. Taking the same tensors in the same order gives the same addresses.
     pub fn arena(&self) -> Arena {
         Arena { start: self.start, used: 0 }
     }
 
-    /// Bytes.
+    /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         self.slice.len() as u64
     }
 }
 
-/// Plain numbers that tensors are made of.
+/// A Rust type that tensor elements are copied from and to.
 pub trait Number: bytemuck::Pod {
-    /// Type of a tensor of them.
+    /// Its element type.
     const DTYPE: Dtype;
 }
 impl Number for f32 {
@@ -181,10 +180,10 @@ impl Number for half::f16 {
 }
 
 impl CudaDevice {
-    /// Allocates what an arena without an address has given out.
+    /// Allocates as much as an arena without an address has handed out.
     ///
     /// # Errors
-    /// The device does not have so much.
+    /// The device does not have that much free.
     pub fn allocate(&self, planned: &Arena) -> Result<Memory, CudaError> {
         use cudarc::driver::{DevicePtr, sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY};
         let bytes = planned.used.max(ALIGN);
@@ -210,25 +209,25 @@ impl CudaDevice {
         self.upload_bytes(bytemuck::cast_slice(to.require(from)), to)
     }
 
-    /// Copies what a tensor's numbers are in memory.
+    /// Copies the raw bytes of a tensor's elements to the device.
     ///
     /// # Errors
     /// The device has failed.
     ///
     /// # Panics
-    /// If they are not as many bytes.
+    /// If the number of bytes differs from the tensor's.
     pub fn upload_bytes(&self, from: &[u8], to: Tensor) -> Result<(), CudaError> {
         assert_eq!(from.len(), to.bytes(), "bytes (left) for a tensor (right)");
         if from.is_empty() {
             return Ok(());
         }
         self.bind()?;
-        // SAFETY: the tensor has so many bytes; memory that is not pinned is read before the call is back.
+        // SAFETY: the tensor has that many bytes; memory that is not pinned is read before the call returns.
         unsafe { cudarc::driver::result::memcpy_htod_async(to.address, from, self.stream.cu_stream()) }
             .map_err(CudaError::call("copy to the device"))
     }
 
-    /// Copies numbers from the device, and waits for all that makes them.
+    /// Copies numbers from the device, after waiting for all work that writes them.
     ///
     /// # Errors
     /// The device has failed.
@@ -240,7 +239,7 @@ impl CudaDevice {
         if !to.is_empty() {
             self.bind()?;
             let bytes = bytemuck::cast_slice_mut::<T, u8>(to);
-            // SAFETY: the tensor has so many bytes, and the stream is waited for below.
+            // SAFETY: the tensor has that many bytes, and the stream is waited for below.
             unsafe {
                 cudarc::driver::result::memcpy_dtoh_async(bytes, from.address, self.stream.cu_stream())
             }
@@ -249,7 +248,7 @@ impl CudaDevice {
         self.synchronize()
     }
 
-    /// Makes all bytes zero.
+    /// Sets all bytes of a tensor to zero.
     ///
     /// # Errors
     /// The device has failed.
@@ -258,7 +257,7 @@ impl CudaDevice {
             return Ok(());
         }
         self.bind()?;
-        // SAFETY: the tensor has so many bytes.
+        // SAFETY: the tensor has that many bytes.
         unsafe {
             cudarc::driver::result::memset_d8_async(
                 tensor.address,

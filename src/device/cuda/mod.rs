@@ -1,11 +1,11 @@
-//! The CUDA backend: a context, one stream, our kernels, cuBLAS; NCCL between several devices.
+//! GPUs through CUDA: a context and one stream per device, our kernels, cuBLAS, and NCCL between devices.
 //!
-//! Where in the flow: `ops/*/cuda.rs` launch kernels and products through it; `model::cuda` owns the memory
-//! that they work on. `cudarc` loads the driver when a device is asked for, so that one binary runs with and
-//! without.
+//! Where in the flow: `ops/*/cuda.rs` launch kernels and matrix products through [`CudaDevice`];
+//! `model::cuda` owns the memory that they work on. `cudarc` loads the driver when a run asks for a device,
+//! so one binary runs on machines with and without a GPU.
 //!
 //! **Invariant:** nothing else in this crate names `cudarc`.
-//! **Invariant:** everything goes into one stream, in order; whoever reads on the host waits for it.
+//! **Invariant:** all work of a device goes into one stream, in order; reading on the host waits for it.
 //! **Invariant:** a missing or old driver, a missing device and a failing launch are errors, never panics.
 
 #![expect(unsafe_code, reason = "calls of the driver with addresses of the device")]
@@ -31,16 +31,16 @@ pub use memory::{Arena, Dtype, Memory, Tensor};
 pub use nccl::{Clique, nccl_version};
 pub use staging::Staging;
 
-/// Type of activations and of the weights in use. Sums, norms, softmax, the loss, adapters and their
-/// gradients are f32 always.
+/// Type of activations and of decoded weights on a GPU. Sums, norms, softmax, the loss, adapters and their
+/// gradients are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MixedPrecision {
     /// f32.
     No,
-    /// Half precision, whose range is so small that the loss is scaled.
+    /// Half precision. Its range is small, so the loss is scaled.
     Fp16,
-    /// The upper half of f32.
+    /// The upper 16 bits of f32.
     #[default]
     Bf16,
 }
@@ -66,24 +66,24 @@ pub struct CudaDevice {
     info: CudaInfo,
 }
 
-/// What a GPU is.
+/// Properties of a GPU.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct CudaInfo {
-    /// As in `cuda:N`.
+    /// N in `cuda:N`.
     pub ordinal: usize,
-    /// Name.
+    /// Product name, as the driver reports it.
     pub name: String,
-    /// Compute capability.
+    /// Compute capability: major and minor.
     pub capability: (i32, i32),
-    /// Bytes that are free.
+    /// Bytes that were free when the device was opened.
     pub free: u64,
-    /// Bytes in all.
+    /// Bytes of memory in all.
     pub total: u64,
 }
 
 /// The lowest compute capability that our kernels are compiled for.
 const CAPABILITY: (i32, i32) = (7, 5);
-/// The lowest with bf16, asynchronous copies and the tensor cores that attention uses.
+/// The lowest compute capability with bf16, asynchronous copies and the tensor cores that attention uses.
 const CAPABILITY_OF_BF16: (i32, i32) = (8, 0);
 
 impl CudaDevice {
@@ -104,15 +104,15 @@ impl CudaDevice {
         Ok(Self { context, stream, blas, kernels, info })
     }
 
-    /// What it is, and what was free when it was opened.
+    /// Its properties, read when it was opened.
     pub fn info(&self) -> &CudaInfo {
         &self.info
     }
 
-    /// Whether it computes in a precision.
+    /// Checks that it can compute in a precision.
     ///
     /// # Errors
-    /// It does not.
+    /// [`CudaError::NoBf16`] if it cannot.
     pub fn require(&self, precision: MixedPrecision) -> Result<(), CudaError> {
         if precision == MixedPrecision::Bf16 && self.info.capability < CAPABILITY_OF_BF16 {
             return Err(CudaError::NoBf16 { info: self.info.clone() });
@@ -129,7 +129,8 @@ impl CudaDevice {
         Ok(info.0 as u64)
     }
 
-    /// Makes this device that of the calling thread; `cudarc` does so for most calls, not for the plain ones.
+    /// Makes this device current in the calling thread. `cudarc` does so in its safe calls, but not in those
+    /// of its `result` modules, which we use.
     fn bind(&self) -> Result<(), CudaError> {
         self.context.bind_to_thread().map_err(CudaError::call("use the device"))
     }
@@ -146,7 +147,7 @@ impl CudaDevice {
 /// All devices of this machine; none without a driver.
 ///
 /// # Errors
-/// The driver is there and fails.
+/// The driver is installed, but fails.
 pub fn devices() -> Result<Vec<CudaInfo>, CudaError> {
     match require_driver() {
         Err(CudaError::NoDriver) => return Ok(Vec::new()),
@@ -156,11 +157,10 @@ pub fn devices() -> Result<Vec<CudaInfo>, CudaError> {
     (0..count as usize).map(|ordinal| open(ordinal).map(|(_, info)| info)).collect()
 }
 
-/// `cudarc` panics if it does not find the library: so that is asked first.
+/// Loads and starts the driver. The check comes first because `cudarc` panics if the library is missing.
 fn require_driver() -> Result<(), CudaError> {
     // SAFETY: it only tries to load the library.
-    let is_there = unsafe { cudarc::driver::sys::is_culib_present() };
-    if !is_there {
+    if !unsafe { cudarc::driver::sys::is_culib_present() } {
         return Err(CudaError::NoDriver);
     }
     cudarc::driver::result::init().map_err(CudaError::call("start the driver"))

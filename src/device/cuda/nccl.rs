@@ -1,12 +1,12 @@
-//! Sums over several GPUs by NCCL.
+//! The all-reduce over several GPUs, by NCCL.
 //!
-//! Where in the flow: the trainer makes a [`Clique`] of the devices of a run, and once a step has it sum
-//! their gradients. One thread calls for all devices; NCCL is loaded when a clique is asked for, never for
-//! one device.
+//! Where in the flow: the trainer connects the devices of a run to a [`Clique`] (NCCL's word), which sums
+//! their gradients once per step. One thread makes the calls for all devices. NCCL is loaded when a clique is
+//! made, never for a single device.
 //!
-//! **Invariant:** a sum is begun on all devices or on none: the caller sees to it that nothing is left to do
-//! on any of them that can fail. **Invariant:** after a failure no device waits for another: all
-//! communicators are aborted.
+//! **Invariant:** a sum is started on all devices or on none: the caller waits for all earlier work on every
+//! device first, so that nothing is left that could fail. **Invariant:** after a failure no device waits for
+//! another: all communicators are aborted.
 
 #![expect(unsafe_code, reason = "calls of NCCL with addresses of devices")]
 
@@ -18,40 +18,40 @@ use cudarc::nccl::{result, sys};
 
 use super::{CudaDevice, CudaError, Dtype, Tensor};
 
-/// The first version with everything that is called here, as NCCL writes it: 2.13.
+/// The first version with every call used here, 2.13, in NCCL's encoding.
 const OLDEST: i32 = 21_300;
-/// What is tried when a clique is made.
+/// What an error says was being done while a clique is made.
 pub(super) const CONNECT: &str = "connect the devices";
-/// Between two looks at whether a sum is done, which takes a hundred times as long.
+/// Time between two polls of a running sum, which takes about a hundred times as long.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// Devices that sum numbers; see the module.
+/// Connected devices.
 #[derive(Debug)]
 pub struct Clique<'a> {
     devices: &'a [CudaDevice],
-    /// In the order of the devices; none after a failure.
+    /// In the order of the devices; empty after a failure.
     communicators: Vec<sys::ncclComm_t>,
-    /// Behind the newest sum in the stream of each device.
+    /// Follows the newest sum in the stream of each device.
     done: Vec<CudaEvent>,
 }
 
-/// Whether NCCL is here, in a version that will do; which one.
+/// The version of the installed NCCL.
 ///
 /// # Errors
-/// It is not.
+/// It is not installed, or too old.
 pub fn nccl_version() -> Result<String, CudaError> {
     // SAFETY: it only tries to load the library.
     if !unsafe { sys::is_culib_present() } {
         return Err(CudaError::NoNccl);
     }
     let found = result::get_nccl_version().map_err(|error| failed("ask for its version", &error))?;
-    // Until 2.8 a version had two digits less.
+    // Up to 2.8 the encoding had four digits, which is below `OLDEST` too.
     let name = format!("{}.{}.{}", found / 10_000, found / 100 % 100, found % 100);
     if found < OLDEST { Err(CudaError::OldNccl { found: name }) } else { Ok(name) }
 }
 
 fn failed(what: &'static str, error: &result::NcclError) -> CudaError {
-    // SAFETY: it takes no communicator, and gives a text that lives as long as the library, or null.
+    // SAFETY: it needs no communicator, and returns null or a text that lives as long as the library.
     let text = unsafe {
         let text = sys::ncclGetLastError(std::ptr::null_mut());
         if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().trim().to_owned() }
@@ -64,7 +64,7 @@ impl<'a> Clique<'a> {
     /// Connects devices.
     ///
     /// # Errors
-    /// NCCL is not there or too old, or the devices cannot be connected.
+    /// NCCL is missing or too old, or the devices cannot be connected.
     pub fn new(devices: &'a [CudaDevice]) -> Result<Self, CudaError> {
         nccl_version()?;
         let done = devices.iter().map(|device| {
@@ -74,14 +74,13 @@ impl<'a> Clique<'a> {
         let done = done.collect::<Result<_, _>>()?;
         let ordinals: Vec<i32> = devices.iter().map(|device| device.info.ordinal as i32).collect();
         let mut communicators = vec![std::ptr::null_mut(); devices.len()];
-        // SAFETY: both lists have as many entries as are said.
+        // SAFETY: both lists have as many entries as the call is told.
         let connected = unsafe {
             result::comm_init_all(communicators.as_mut_ptr(), devices.len() as i32, ordinals.as_ptr())
         };
         let status = connected.map_err(|error| failed(CONNECT, &error))?;
         let this = Self { devices, communicators, done };
-        // Then every call would return before it has done anything, and this is written for calls that do
-        // not.
+        // Non-blocking calls return before they have done anything; the code below relies on blocking ones.
         if matches!(status, result::NcclStatus::InProgress) {
             let status = "that it goes on without waiting (NCCL_COMM_BLOCKING=0 is set: unset it)".to_owned();
             return Err(CudaError::Nccl { what: CONNECT, status });
@@ -89,15 +88,15 @@ impl<'a> Clique<'a> {
         Ok(this)
     }
 
-    /// Makes each tensor the sum of all of them, and waits until they are; one of each device, in their
-    /// order. The sum has the same bits everywhere.
+    /// Replaces each tensor by the sum of all of them, and waits for that. `tensors` has one per device, in
+    /// the order of the devices; the sum has the same bits everywhere.
     ///
     /// # Errors
-    /// A device or a connection has failed: which device, if one can be blamed, by its place in the list. The
-    /// clique is of no use any more.
+    /// A device or a connection has failed, with the index of the device to blame, or 0 if none can be named.
+    /// The clique cannot be used anymore.
     ///
     /// # Panics
-    /// The tensors are not as many f32 numbers each, or the clique has failed before.
+    /// The tensors are not f32 of one length, or the clique has failed before.
     pub fn all_reduce(&mut self, tensors: &[Tensor]) -> Result<(), (usize, CudaError)> {
         let len = tensors.first().map_or(0, Tensor::len);
         let fit = tensors.iter().all(|tensor| tensor.len() == len && tensor.dtype() == Dtype::F32);
@@ -109,10 +108,10 @@ impl<'a> Clique<'a> {
         outcome
     }
 
-    /// Puts the sum into the streams of all devices.
+    /// Queues the sum on all devices.
     fn begin(&self, tensors: &[Tensor]) -> Result<(), (usize, CudaError)> {
         const WHAT: &str = "sum the gradients of all devices";
-        // What fails within a group leaves it half begun.
+        // Before the group starts: a failure inside would leave it half queued.
         for (rank, device) in self.devices.iter().enumerate() {
             device.bind().map_err(|error| (rank, error))?;
         }
@@ -136,7 +135,7 @@ impl<'a> Clique<'a> {
                 outcome.map(|_| ()).map_err(|error| failed(WHAT, &error))
             });
             if let Err(error) = called {
-                // A group has to be ended whatever was in it; NCCL begins none of it after such an error.
+                // A group must be ended in any case; after such an error NCCL starts nothing of it.
                 let _ = result::group_end();
                 return Err((rank, error));
             }
@@ -149,8 +148,8 @@ impl<'a> Clique<'a> {
         Ok(())
     }
 
-    /// Waits for the sum on all devices. A device that has failed, or a connection, keeps the others waiting
-    /// for ever: so all are asked in turn.
+    /// Waits for the sum on all devices. Polls all of them in turn, because a device or a connection that
+    /// failed keeps the others waiting forever.
     fn wait(&self) -> Result<(), (usize, CudaError)> {
         loop {
             let mut is_done = true;

@@ -1,10 +1,10 @@
-//! Pinned memory of the host, through which small lists go to the device without being waited for.
+//! Pinned host memory, through which small lists are copied to the device without waiting.
 //!
-//! Where in the flow: `model::cuda` puts what a row decides in here; the device copies it while the host goes
-//! on.
+//! Where in the flow: `model::cuda` puts the index lists of a row in here; the device copies them while the
+//! host continues.
 //!
-//! **Invariant:** what is still being copied is not written to: [`Staging::begin`] waits for the copies of
-//! the time before. **Invariant:** its size is fixed when it is made; nothing is allocated later.
+//! **Invariant:** memory that is still being copied is not written to: [`Staging::begin`] waits for the
+//! previous copies. **Invariant:** its size is fixed when it is made; nothing is allocated later.
 
 #![expect(unsafe_code, reason = "memory that the driver owns, and copies that end later")]
 
@@ -15,30 +15,30 @@ use cudarc::driver::{CudaContext, CudaEvent, result};
 
 use super::{CudaDevice, CudaError, Number, Tensor};
 
-/// Lists begin at multiples of so many bytes.
+/// Alignment of lists in bytes.
 const ALIGN: usize = 16;
 
-/// See the module.
+/// A pinned buffer, refilled for every row.
 #[derive(Debug)]
 pub struct Staging {
     start: *mut u8,
     bytes: usize,
     used: usize,
-    /// Behind the newest copies in the stream.
+    /// Follows the newest copies in the stream.
     copied: CudaEvent,
     context: Arc<CudaContext>,
 }
 
-// SAFETY: pinned memory belongs to the process, not to a thread, and the driver takes calls of any.
+// SAFETY: pinned memory belongs to the process, not to a thread, and the driver takes calls from any thread.
 unsafe impl Send for Staging {}
 
 impl Staging {
-    /// Bytes that a list of so many numbers of this many bytes takes.
+    /// Room that a list of `count` elements of `bytes` bytes each takes.
     pub fn bytes_of(count: usize, bytes: usize) -> usize {
         (count * bytes).next_multiple_of(ALIGN)
     }
 
-    /// Memory for lists of so many bytes at a time, each counted by [`Self::bytes_of`].
+    /// A buffer of `bytes`: the sum of [`Self::bytes_of`] over the lists of a row.
     ///
     /// # Errors
     /// The host has no such memory.
@@ -53,7 +53,7 @@ impl Staging {
         Ok(Self { start: start.cast(), bytes, used: 0, copied, context: Arc::clone(&device.context) })
     }
 
-    /// Waits until the lists of the time before are copied, and begins anew.
+    /// Waits until all earlier lists are copied, then starts filling from the beginning.
     ///
     /// # Errors
     /// The device has failed.
@@ -63,7 +63,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Puts a copy of a list into the stream.
+    /// Queues the copy of a list to the device.
     ///
     /// # Errors
     /// The device has failed.
@@ -78,7 +78,7 @@ impl Staging {
         let end = self.used + Self::bytes_of(from.len(), 1);
         assert!(end <= self.bytes, "{end} bytes in a staging buffer of {}", self.bytes);
         device.bind()?;
-        // SAFETY: the range lies within the allocation, nothing else has it until `begin`, and that waits for
+        // SAFETY: the range lies within the allocation, nothing else uses it until `begin`, which waits for
         // the copy; the tensor has as many bytes.
         unsafe {
             let place = std::slice::from_raw_parts_mut(self.start.add(self.used), from.len());
@@ -93,7 +93,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // The driver must not read what is freed. If it has failed, it reads nothing more.
+        // The driver must not read memory that is freed. If this fails, the driver reads nothing anymore.
         let _ = self.copied.synchronize();
         let _ = self.context.bind_to_thread();
         // SAFETY: allocated by `new`, and freed only here.

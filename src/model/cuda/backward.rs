@@ -1,4 +1,4 @@
-//! The backward pass on a GPU: op for op that of [`model::backward`](crate::model::backward).
+//! The backward pass on a GPU, op for op that of [`model::backward`](crate::model::backward).
 //!
 //! **Invariant:** no arithmetic here: only ops, in order.
 
@@ -49,7 +49,7 @@ impl Pass<'_, '_> {
         self.model.workspace.backward.as_ref().expect("made for training")
     }
 
-    /// From the gradient of the normalised targets to that of the stream after the last layer.
+    /// Turns `d_head_normed` into the gradient of the stream after the last layer.
     fn head_backward(&self) -> Result<(), CudaError> {
         let (CudaModel { device, workspace, weights, model, .. }, n) = (self.model, self.targets());
         let Backward { d_head_x, d_head_normed, d_stream, .. } = self.gradients();
@@ -59,7 +59,7 @@ impl Pass<'_, '_> {
         rows::backward(device, d_x, model.config().hidden_size, places, d_stream.rows(self.tokens))
     }
 
-    /// Computes again what later layers have overwritten of `layer`; see the pass on the CPU.
+    /// Recomputes what later layers have overwritten of `layer`, as the pass on the CPU does.
     fn recompute(&self, layer: usize) -> Result<bool, CudaError> {
         let segments = &self.model.workspace.segments;
         if layer + 1 == self.model.weights.layers.len() {
@@ -78,8 +78,8 @@ impl Pass<'_, '_> {
         Ok(is_overwritten)
     }
 
-    /// Turns the gradient of the layer's output into that of `middle`. False: nothing further down is
-    /// trained.
+    /// Turns the gradient of the layer's output into that of `middle`. Returns false if nothing further down
+    /// is trained.
     fn feed_forward_backward(&self, layer: usize, is_fresh: bool) -> Result<bool, CudaError> {
         use TargetModule::{DownProj, GateProj, UpProj};
         let (CudaModel { device, workspace, weights, model, .. }, n) = (self.model, self.tokens);
@@ -133,7 +133,8 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// Linear layers with the same input `x` and the branches beside them; returns whether `dx` was made.
+    /// Backward through linear layers with the same input `x`, and their branches. Returns whether `dx` was
+    /// needed and written.
     fn project_backward<const N: usize>(
         &self,
         layer: usize,

@@ -1,4 +1,4 @@
-//! The forward pass on a GPU: op for op that of [`model::forward`](crate::model::forward).
+//! The forward pass on a GPU, op for op that of [`model::forward`](crate::model::forward).
 //!
 //! **Invariant:** no arithmetic here: only ops, in order.
 
@@ -33,7 +33,7 @@ pub(super) fn loss(model: &mut CudaModel<'_>, row: &PackedRow) -> Result<LossSum
     Ok(LossSum { nll, n_targets })
 }
 
-/// What stays the same during a pass over one row.
+/// A pass over one row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass<'p, 'a> {
     pub(super) model: &'p CudaModel<'a>,
@@ -47,7 +47,7 @@ impl Pass<'_, '_> {
         self.model.workspace.index.targets.len()
     }
 
-    /// The stream before the first layer.
+    /// Fills the stream before the first layer.
     pub(super) fn embed(&self, noise: Option<(u64, Noise)>) -> Result<(), CudaError> {
         let CudaModel { device, weights, workspace, .. } = self.model;
         let x = workspace.stream[0].rows(self.tokens);
@@ -60,18 +60,18 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// From there to the stream after the last layer.
+    /// Computes all layers, from the first stream to the last.
     pub(super) fn run_layers(&self) -> Result<(), CudaError> {
         (0..self.model.weights.layers.len()).try_for_each(|layer| self.run_layer(layer, true))
     }
 
-    /// One layer; without `writes_output` the stream behind it stays as it was.
+    /// Computes one layer; without `writes_output` the stream after it stays unchanged.
     pub(super) fn run_layer(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
         self.attention_block(layer)?;
         self.feed_forward_block(layer, writes_output)
     }
 
-    /// The second half of a layer again; see [`Self::run_layer`].
+    /// Recomputes the second half of a layer; see [`Self::run_layer`].
     pub(super) fn run_feed_forward(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
         let (CudaModel { device, workspace, weights, .. }, n) = (self.model, self.tokens);
         let (weight, eps) = (weights.layers[layer].ffn_norm, self.model.model.config().rms_norm_eps);
@@ -80,25 +80,25 @@ impl Pass<'_, '_> {
         self.feed_forward_block(layer, writes_output)
     }
 
-    /// What the attention of a layer leaves.
+    /// The buffers that the attention of a layer leaves.
     pub(super) fn attended(&self, layer: usize) -> &Attention {
         let workspace = &self.model.workspace;
         &workspace.attention[workspace.segments.slot(layer)]
     }
 
-    /// What its feed-forward block leaves.
+    /// The buffers that its feed-forward block leaves.
     pub(super) fn fed(&self, layer: usize) -> &FeedForward {
         let workspace = &self.model.workspace;
         &workspace.feed_forward[workspace.segments.feed_forward_slot(layer)]
     }
 
-    /// The stream before a layer, and behind it.
+    /// The stream before and after a layer.
     pub(super) fn stream(&self, layer: usize) -> [Tensor; 2] {
         let workspace = &self.model.workspace;
         workspace.segments.places(layer).map(|place| workspace.stream[place].rows(self.tokens))
     }
 
-    /// Of queries, keys and values of a layer.
+    /// The inputs of a layer's attention.
     pub(super) fn inputs(&self, layer: usize) -> attention::CudaInputs {
         let (lists, saved) = (&self.model.workspace.lists, self.attended(layer));
         let [starts, ends] = [&lists.starts, &lists.ends].map(|list| list.rows(self.tokens));
@@ -106,7 +106,7 @@ impl Pass<'_, '_> {
         attention::CudaInputs { heads: self.model.model.config().heads(), starts, ends, q, k, v }
     }
 
-    /// From the stream before a layer to its middle, and that normalised.
+    /// Computes `middle` from the stream before a layer, and `normed` from `middle`.
     fn attention_block(&self, layer: usize) -> Result<(), CudaError> {
         use TargetModule::{KProj, OProj, QProj, VProj};
         let (CudaModel { device, workspace, weights, .. }, n) = (self.model, self.tokens);
@@ -126,7 +126,7 @@ impl Pass<'_, '_> {
         rms_norm::forward_after_residual(device, residual, weight, eps, normed, rstd)
     }
 
-    /// Rotates queries and keys, or with -1 their gradients back.
+    /// Rotates queries and keys, or with -1 rotates their gradients back.
     pub(super) fn rotate(&self, direction: f32, q: Tensor, k: Tensor) -> Result<(), CudaError> {
         let (table, heads) =
             (self.model.workspace.rope_table.rows(self.tokens), self.model.model.config().heads());
@@ -134,7 +134,7 @@ impl Pass<'_, '_> {
         rope::rotate(self.model.device, table, heads.kv_heads, heads.head_dim, direction, k)
     }
 
-    /// From there to the stream behind the layer.
+    /// Computes the stream after the layer from `middle` and `normed`.
     fn feed_forward_block(&self, layer: usize, writes_output: bool) -> Result<(), CudaError> {
         use TargetModule::{DownProj, GateProj, UpProj};
         let (CudaModel { device, workspace, .. }, n) = (self.model, self.tokens);
@@ -152,7 +152,7 @@ impl Pass<'_, '_> {
         lora::down(device, &branches, n, ffn, saved.t_down.rows(n), workspace.dropped)
     }
 
-    /// Linear layers with the same input, and the branches beside them.
+    /// Linear layers with the same input `x`, with their branches and biases.
     fn project<const N: usize>(
         &self,
         layer: usize,
@@ -175,8 +175,8 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// The loss over the positions that have a target; with a scale also the gradient of their normalised
-    /// stream, in `d_head_normed`.
+    /// The loss over the positions that have a target. With a scale, also writes the scaled gradient of their
+    /// normalised stream to `d_head_normed`.
     pub(super) fn head(&self, scale: Option<f32>) -> Result<f64, CudaError> {
         let (CudaModel { device, workspace, weights, model, .. }, n) = (self.model, self.targets());
         let config = model.config();

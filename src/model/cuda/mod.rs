@@ -1,15 +1,15 @@
 //! The passes on a GPU: the same sequences of ops as on the CPU, over tensors instead of slices.
 //!
-//! Where in the flow: `train` makes a [`CudaModel`] for a run, and calls it as it calls [`Llama`] on the CPU;
-//! what both passes share (segments of checkpointing, index lists, the layout of adapters) they take from the
-//! same modules.
+//! Where in the flow: `train` makes a [`CudaModel`] for each GPU of a run, and calls it as it calls [`Llama`]
+//! on the CPU. Segments of checkpointing, index lists and the layout of adapters come from the same modules.
 //!
 //! - `weights`: the base, in its blocks, copied from the mapped file
-//! - `workspace`: all other memory, and what a row puts there
+//! - `workspace`: all other memory, and the upload of a row's lists
 //! - `forward`, `backward`: the passes
 //!
-//! **Invariant:** no allocation after [`CudaModel::new`]. **Invariant:** a pass is a function of (file,
-//! adapter, row, noise): the same bytes from run to run on one device.
+//! **Invariant:** nothing is allocated after [`CudaModel::new`].
+//! **Invariant:** a pass is a function of (file, adapter, row, noise): the same bits from run to run on one
+//! kind of device.
 
 mod backward;
 mod forward;
@@ -27,12 +27,12 @@ use crate::rng;
 use weights::Weights;
 use workspace::Workspace;
 
-/// A base, an adapter and the memory of their passes on a GPU.
+/// A base, an adapter and the memory for their passes on a GPU.
 #[derive(Debug)]
 pub struct CudaModel<'a> {
     device: &'a CudaDevice,
     model: &'a Llama,
-    /// For the layout alone; the numbers are on the device.
+    /// Without numbers, which are on the device.
     layout: LoraWeights,
     weights: Weights,
     adapter: AdapterTensors,
@@ -41,12 +41,12 @@ pub struct CudaModel<'a> {
     _memory: Memory,
 }
 
-/// The adapter's numbers.
+/// The adapter on the device.
 #[derive(Debug, Clone, Copy)]
 struct AdapterTensors {
     params: Tensor,
     gradients: Tensor,
-    /// In the type of activations: `params` itself if that is f32.
+    /// `params` in the type of activations, which passes read; `params` itself if that is f32.
     shadow: Tensor,
 }
 
@@ -61,9 +61,9 @@ impl AdapterTensors {
 /// Bytes on a GPU, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct CudaBytes {
-    /// The base in its blocks, and its norms.
+    /// The base: blocks, norms and biases.
     pub base: u64,
-    /// Adapter, its gradient, and its copy in the type of activations.
+    /// The adapter, its gradient, and its copy in the type of activations.
     pub adapter: u64,
     /// Activations and scratch.
     pub activations: u64,
@@ -96,7 +96,7 @@ fn plan(
 }
 
 impl<'a> CudaModel<'a> {
-    /// Bytes of a model that [`CudaModel::new`] would make.
+    /// Bytes that [`CudaModel::new`] will allocate.
     pub fn bytes(
         model: &Llama,
         layout: &LoraWeights,
@@ -107,9 +107,9 @@ impl<'a> CudaModel<'a> {
         plan(Arena::default(), model, layout, max_tokens, purpose, precision.dtype()).bytes
     }
 
-    /// Copies the base and the adapter to the device, and takes all memory for rows of at most `max_tokens`.
-    /// `on_upload` is told how many bytes of the base are copied, and of how many; once it gives `false` the
-    /// rest is left out, and the model is fit for nothing but its adapter.
+    /// Allocates all memory for rows of at most `max_tokens`, and copies the base and the adapter to the
+    /// device. `on_upload` gets the bytes of the base that are copied, and the total. Once it returns false,
+    /// the rest of the base is left out: the adapter can still be read back, but no pass may run.
     ///
     /// # Errors
     /// It does not fit, or the device has failed.
@@ -159,7 +159,7 @@ impl<'a> CudaModel<'a> {
         if shadow == params { Ok(()) } else { lora::cast(self.device, params, shadow) }
     }
 
-    /// Makes the gradient zero.
+    /// Sets the gradient to zero.
     ///
     /// # Errors
     /// The device has failed.
@@ -194,7 +194,7 @@ impl<'a> CudaModel<'a> {
         backward::forward_backward(self, row, loss_scale, noise.into())
     }
 
-    /// The branches beside projections; `key` seeds the dropout of the row, and without one nothing drops.
+    /// The branches of projections; `key` seeds the dropout of the row, and without it there is none.
     fn branches<const N: usize>(
         &self,
         layer: usize,

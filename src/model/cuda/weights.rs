@@ -1,6 +1,8 @@
 //! The base on the device: matrices in their blocks, norms and biases in f32.
 //!
-//! **Invariant:** the blocks are those of the file, byte for byte; nothing is ever written to them.
+//! Where in the flow: [`CudaModel::new`](super::CudaModel::new) fills it once; passes read it.
+//!
+//! **Invariant:** the blocks are those of the file, byte for byte, and never written.
 
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Tensor};
 use crate::lora::TargetModule;
@@ -12,7 +14,7 @@ use crate::ops::cuda_matrix::CudaMatrix;
 #[derive(Debug)]
 pub(super) struct Weights {
     pub(super) embedding: CudaMatrix,
-    /// The embedding, if the head is tied to it.
+    /// The same as `embedding` if the head is tied to it.
     pub(super) head: CudaMatrix,
     pub(super) layers: Vec<Layer>,
     pub(super) output_norm: Tensor,
@@ -54,7 +56,7 @@ impl Weights {
         Self { embedding, head, layers, output_norm }
     }
 
-    /// What is copied: where from, and where to.
+    /// All copies from the mapped file: bytes and their destination.
     fn parts<'m>(&self, model: &'m Llama) -> Vec<(&'m [u8], Tensor)> {
         let matrix = |to: &CudaMatrix, from: QuantMatrix<'m>| to.copy_of(&from);
         let floats = |to: Tensor, from: &'m [f32]| (bytemuck::cast_slice(from), to);
@@ -75,8 +77,8 @@ impl Weights {
         parts
     }
 
-    /// Copies everything, straight from the mapped file, or until `on_upload` of the bytes done and in all
-    /// gives `false`.
+    /// Copies everything, straight from the mapped file, until done or until `on_upload`, which gets the
+    /// bytes done and in all, returns false.
     pub(super) fn fill(
         &self,
         device: &CudaDevice,

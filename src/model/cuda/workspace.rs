@@ -1,7 +1,9 @@
-//! All memory of the passes besides the base and the adapter, and what a row puts there.
+//! All memory of the passes besides base and adapter, and the upload of a row's lists.
 //!
-//! The buffers are those of the CPU's [`workspace`](crate::model::workspace), with the same places for what
-//! checkpointing keeps.
+//! Where in the flow: the buffers are those of the CPU's [`workspace`](crate::model::workspace), with the
+//! same [`Segments`] for checkpointing.
+//!
+//! **Invariant:** buffers have room for the longest row, and a pass uses their first rows.
 
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Staging, Tensor};
 use crate::lora::{LoraWeights, TargetModule};
@@ -10,7 +12,7 @@ use crate::model::workspace::{Purpose, Segments, group_ranks};
 use crate::model::{Llama, ModelConfig, Noise};
 use crate::ops::{cross_entropy, rope};
 
-/// Memory for the longest row.
+/// A (rows, columns) matrix for the longest row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Buffer {
     tensor: Tensor,
@@ -18,7 +20,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// So many rows of it.
+    /// The first `rows` rows.
     pub(super) fn rows(&self, rows: usize) -> Tensor {
         self.tensor.first(rows * self.columns)
     }
@@ -71,13 +73,13 @@ pub(super) struct Lists {
     pub(super) ends: Buffer,
     pub(super) target_rows: Buffer,
     pub(super) targets: Buffer,
-    /// For every token one more than its place among the targets, or 0.
+    /// For every token one more than its index among the targets, or 0.
     pub(super) places: Buffer,
-    /// For every token the bound of its noise.
+    /// For every token the largest noise on its embedding.
     pub(super) bounds: Buffer,
 }
 
-/// See the module.
+/// Buffers for rows of at most `max_tokens`.
 #[derive(Debug)]
 pub(super) struct Workspace {
     max_tokens: usize,
@@ -97,14 +99,14 @@ pub(super) struct Workspace {
     pub(super) head_normed: Buffer,
     pub(super) backward: Option<Backward>,
     pub(super) u: Buffer,
-    /// A decoded matrix.
+    /// Scratch for one decoded matrix.
     pub(super) weights: Tensor,
-    /// Inputs of branches that drop.
+    /// Scratch for the input of a branch with dropout.
     pub(super) dropped: Tensor,
     pub(super) cross_entropy: cross_entropy::cuda::Scratch,
 }
 
-/// Takes buffers for so many rows.
+/// Takes buffers of `rows` rows from an arena.
 struct Taker<'a> {
     arena: &'a mut Arena,
     rows: usize,
@@ -116,7 +118,7 @@ impl Taker<'_> {
         Buffer { tensor: self.arena.take(dtype, self.rows * columns), columns }
     }
 
-    /// Of activations.
+    /// A buffer of activations.
     fn act(&mut self, columns: usize) -> Buffer {
         self.of(self.act, columns)
     }
@@ -227,13 +229,13 @@ impl Workspace {
         }
     }
 
-    /// Bytes of what [`Self::set_row`] copies for a row of so many tokens.
+    /// Bytes that [`Self::set_row`] copies for a row of `tokens` tokens.
     pub(super) fn staging_bytes(config: &ModelConfig, tokens: usize) -> usize {
         let angles = tokens * config.head_dim;
         6 * Staging::bytes_of(tokens, 4) + Staging::bytes_of(angles, 4) + Staging::bytes_of(tokens, 8)
     }
 
-    /// Copies what a row decides: lists, angles, bounds of noise.
+    /// Copies everything that depends on the row: index lists, angles of the rotation, bounds of noise.
     pub(super) fn set_row(
         &mut self,
         (device, staging): (&CudaDevice, &mut Staging),

@@ -1,4 +1,4 @@
-//! CPU twin of [`adamw`](super): elementwise, so threads cannot change a bit.
+//! [`adamw`](super) on the CPU: elementwise, so threads cannot change a bit.
 
 use super::{Factors, State};
 use crate::device::CpuPool;

@@ -1,10 +1,10 @@
-//! CUDA twin of [`adamw`](super): `kernels/adamw.cu`.
+//! [`adamw`](super) on a GPU: `kernels/adamw.cu`.
 
 use super::Factors;
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
 impl Factors<f32> {
-    /// As the kernels have them.
+    /// The structure that the kernels take.
     pub(in crate::ops) fn arg(&self) -> Arg {
         let Self {
             gradient_scale,

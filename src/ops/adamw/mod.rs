@@ -4,10 +4,9 @@
 //! `m = β₁m + (1-β₁)g`, `v = β₂v + (1-β₂)g²`,
 //! `p = p·(1 - lr·λ) - lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε)`.
 //!
-//! Shapes: p, g, m, v (N).
-//! The bias corrections are made in f64 on the host, once per step; elements are updated in their own type.
-//! Source: Loshchilov & Hutter 2019, arXiv:1711.05101; parity with `torch.optim.AdamW` (ε outside the root of
-//! the corrected v, decay decoupled and applied first).
+//! Shapes: p, g, m, v (N). The bias corrections are computed in f64 on the host, once per step; elements are
+//! updated in their own type. Source: Loshchilov & Hutter 2019, arXiv:1711.05101; parity with
+//! `torch.optim.AdamW` (ε outside the root of the corrected v, decay decoupled and applied first).
 
 mod cpu;
 pub(crate) mod cuda;
@@ -17,10 +16,10 @@ mod tests;
 use crate::device::CpuPool;
 use crate::tensor::Real;
 
-/// What stays the same during a run, and the learning rate of the step.
+/// The optimiser's constants, and the learning rate of the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
-    /// lr of this step, as the schedule gives it.
+    /// lr of this step, from the schedule.
     pub learning_rate: f64,
     /// β₁: decay of the mean of gradients.
     pub beta1: f64,
@@ -33,7 +32,7 @@ pub struct AdamW {
 }
 
 impl Default for AdamW {
-    /// torch's defaults, but no weight decay (PEFT's and the Hugging Face trainer's choice).
+    /// torch's defaults, but no weight decay, as in PEFT and the Hugging Face trainer.
     fn default() -> Self {
         Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
@@ -50,7 +49,7 @@ pub struct State<'a, T> {
     pub v: &'a mut [T],
 }
 
-/// Makes step number `step` (from 1) with `gradients` · `gradient_scale` (the clip factor).
+/// Makes step number `step` (counted from 1) with `gradients` times `gradient_scale`, the clip factor.
 ///
 /// # Panics
 /// If lengths differ, or `step` is 0.
@@ -90,7 +89,7 @@ pub(super) struct Factors<T> {
 
 impl<T: Real> Factors<T> {
     pub(super) fn new(adamw: &AdamW, step: u64, gradient_scale: f64) -> Self {
-        // More steps than an i32 holds: both powers are 0 long before.
+        // With more steps than an i32 holds both powers have long been 0.
         let exponent = i32::try_from(step).unwrap_or(i32::MAX);
         Self {
             gradient_scale: T::from_f64(gradient_scale),

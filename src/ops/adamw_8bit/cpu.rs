@@ -1,11 +1,11 @@
-//! CPU twin of [`adamw_8bit`](super): blocks are independent, so threads cannot change a bit.
+//! [`adamw_8bit`](super) on the CPU: blocks are independent, so threads cannot change a bit.
 
 use super::{BLOCK, CodeBook, Moment, SIGNED, UNSIGNED};
 use crate::device::CpuPool;
 use crate::ops::adamw::Factors;
 use rayon::prelude::*;
 
-/// Blocks of one task.
+/// Blocks per task.
 const BLOCKS_PER_TASK: usize = 64;
 
 pub(super) fn step(
@@ -51,7 +51,7 @@ fn encode(book: &CodeBook, numbers: &[f32], codes: &mut [u8]) -> f32 {
     let times = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     for (code, &number) in codes.iter_mut().zip(numbers) {
         *code = book.encode(number * times);
-        // Squares alone: their 0 is the first value, and the next one is above it.
+        // Only for squares: their 0 is code 0, and code 1 is the smallest value above it.
         if *code == 0 && book.zero() == 0 && number > 0.0 {
             *code = 1;
         }

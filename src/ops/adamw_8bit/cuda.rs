@@ -1,10 +1,10 @@
-//! CUDA twin of [`adamw_8bit`](super): `kernels/adamw.cu`.
+//! [`adamw_8bit`](super) on a GPU: `kernels/adamw.cu`.
 
 use super::{BLOCK, CodeBook, SIGNED, UNSIGNED};
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 use crate::ops::adamw::{AdamW, Factors};
 
-/// Numbers of [`books`].
+/// Length of [`books`].
 pub(crate) const BOOKS: usize = 1024;
 
 /// Values and middles of both code books, as the kernel reads them.

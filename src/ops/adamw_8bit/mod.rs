@@ -1,12 +1,12 @@
 //! One step of `AdamW` whose moments are kept in 8 bits: two bytes per parameter instead of eight.
 //!
 //! A moment is stored in blocks of [`BLOCK`]: the block's largest magnitude in f32, and for every element the
-//! index of the nearest of 256 values between -1 and 1 (0 and 1 for squares), in times of it. The values are
-//! denser near zero, by powers of ten ("dynamic" quantisation), because moments are. A step decodes a block,
-//! makes the step of [`adamw`](super::adamw) in f32, and encodes the new moments; nothing of the block is
-//! kept in between. One departure from the source: a square that is not 0 is never stored as 0, but as the
-//! smallest value. It is divided by, and a mean of 1e-4 over a root of 0 and an epsilon of 1e-8 would be a
-//! step of ten thousand learning rates.
+//! index of the nearest of 256 values between -1 and 1 (0 and 1 for squares), relative to that magnitude. The
+//! values are denser near zero, by powers of ten ("dynamic" quantisation), because moments are. A step
+//! decodes a block, makes the step of [`adamw`](super::adamw) in f32, and encodes the new moments. One
+//! departure from the source: a square that is not 0 is never stored as 0, but as the smallest value. The
+//! update divides by its root: a mean of 1e-4 over a root of 0 and an epsilon of 1e-8 would be a step of ten
+//! thousand learning rates.
 //!
 //! Shapes: p, g (N); codes (N) bytes and scales (⌈N / 256⌉) for each moment; codes start at the code of 0,
 //! scales at 0. Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of
@@ -28,20 +28,20 @@ pub const BLOCK: usize = 256;
 #[derive(Debug)]
 pub struct CodeBook {
     values: [f32; 256],
-    /// Between neighbours: a number below `middles[i]`, and not below the one before, is nearest to
-    /// `values[i]`.
+    /// Midpoints between neighbours: a number below `middles[i]`, and not below the one before, is nearest
+    /// to `values[i]`.
     middles: [f32; 255],
     zero: u8,
 }
 
-/// For means of gradients: -1 to 1.
+/// The book for means of gradients: -1 to 1.
 pub static SIGNED: LazyLock<CodeBook> = LazyLock::new(|| CodeBook::dynamic(true));
-/// For means of their squares: 0 to 1.
+/// The book for means of their squares: 0 to 1.
 pub static UNSIGNED: LazyLock<CodeBook> = LazyLock::new(|| CodeBook::dynamic(false));
 
 impl CodeBook {
-    /// For every exponent from 10⁻⁶ to 1 the middles of so many equal parts of (0.1, 1): twice as many at
-    /// each larger one, of either sign or of the positive one alone; and 0 and 1.
+    /// 0, 1, and for every power of ten from 10⁻⁶ to 1 the midpoints of equal parts of (0.1, 1): twice as
+    /// many parts at each larger power, with both signs or the positive one alone.
     fn dynamic(signed: bool) -> Self {
         const EXPONENTS: i32 = 7;
         let mut values = vec![0.0, 1.0];
@@ -64,7 +64,7 @@ impl CodeBook {
         Self { values, middles, zero }
     }
 
-    /// The code of 0: what moments start at.
+    /// The code of 0, which moments start at.
     pub fn zero(&self) -> u8 {
         self.zero
     }
@@ -74,7 +74,7 @@ impl CodeBook {
         self.values[usize::from(code)]
     }
 
-    /// Of the nearest value.
+    /// The code of the nearest value.
     #[inline]
     fn encode(&self, number: f32) -> u8 {
         self.middles.partition_point(|&middle| middle <= number) as u8
@@ -84,14 +84,14 @@ impl CodeBook {
 /// A moment in 8 bits.
 #[derive(Debug)]
 pub struct Moment<'a> {
-    /// (N).
+    /// (N): indices into a code book.
     pub codes: &'a mut [u8],
-    /// (⌈N / 256⌉).
+    /// (⌈N / 256⌉): the largest magnitude of each block.
     pub scales: &'a mut [f32],
 }
 
-/// Makes step number `step` (from 1) with `gradients` · `gradient_scale`, as
-/// [`adamw::step`](super::adamw::step).
+/// Makes step number `step` (counted from 1), as [`adamw::step`](super::adamw::step); `m` and `v` are the
+/// moments.
 ///
 /// # Panics
 /// If lengths do not fit, or `step` is 0.

@@ -1,10 +1,10 @@
-//! CPU twin of [`attention`](super): blocks of queries against blocks of keys, products by `gemm`.
+//! [`attention`](super) on the CPU: blocks of queries against blocks of keys, products by `gemm`.
 //!
 //! Forward: a task is one block of queries of one head. Backward: a task is one head, which goes over all
 //! blocks in order; the gradients of keys and values are summed over the group afterwards.
 //!
-//! A block of queries may contain the end of one sample and the start of the next; masking is by row. Keys
-//! before the first query's sample and after the last query are never looked at.
+//! A block of queries may contain the end of one sample and the start of the next, so masking is by row. Keys
+//! before the first query's sample and after the last query are skipped.
 
 use super::{Gradients, Inputs, Saved};
 use crate::device::CpuPool;
@@ -12,12 +12,12 @@ use crate::ops::reduce;
 use crate::tensor::{Matrix, MatrixMut, Real, gemm};
 use rayon::prelude::*;
 
-/// Queries of one block.
+/// Queries per block.
 const QUERIES: usize = 64;
-/// Keys of one block. A block of scores is 32 KB in f32: with its queries, keys and values it fits the
+/// Keys per block. A block of scores is 32 KB in f32: with its queries, keys and values it fits the
 /// second-level cache.
 const KEYS: usize = 128;
-/// Tokens of one task when gradients are summed over a group.
+/// Tokens per task when gradients are summed over a group.
 const TOKENS_PER_TASK: usize = 64;
 
 /// One block of scores or probabilities, row-major with [`KEYS`] columns.
@@ -42,14 +42,14 @@ impl<'a, T: Real> Inputs<'a, T> {
         Matrix::strided(&buffer[from * columns + kv * head_dim..], rows, head_dim, columns)
     }
 
-    /// The columns of the key block at `key` that query `t` may see, from the block's first.
+    /// The keys that query `t` may see, counted from the first key of the block at `key`.
     fn visible(&self, t: usize, key: usize, keys: usize) -> std::ops::Range<usize> {
         let from = (self.starts[t] as usize).clamp(key, key + keys) - key;
         let to = (t + 1).clamp(key, key + keys) - key;
         from..to.max(from)
     }
 
-    /// (first key, keys) of the blocks that the queries `from..from + rows` can see.
+    /// First key and number of keys of each block that the queries `from..from + rows` can see.
     fn key_blocks(&self, from: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<T> {
         let end = from + rows;
         (self.starts[from] as usize..end).step_by(KEYS).map(move |key| (key, KEYS.min(end - key)))
@@ -95,7 +95,7 @@ fn forward_tasks<T: Real>(
     }
 }
 
-/// Softmax without a second look: each block of keys rescales what the blocks before it gave (algorithm 1).
+/// Softmax in one pass: each block of keys rescales the results of the blocks before it (algorithm 1).
 fn forward_block<T: Real>(
     inputs: Inputs<'_, T>,
     token: usize,
@@ -116,6 +116,7 @@ fn forward_block<T: Real>(
             let scores = &mut block[r * KEYS..][..keys];
             let visible = inputs.visible(token + r, key, keys);
             let shrink = softmax_row(scores, visible, &mut peaks[r], &mut totals[r]);
+            // The first block overwrites `out`, so there is nothing to rescale.
             if beta != T::ZERO && shrink != T::ONE {
                 out.row_mut(r).iter_mut().for_each(|x| *x *= shrink);
             }
@@ -199,7 +200,7 @@ fn backward_tasks<T: Real>(
     );
 }
 
-/// Algorithm 2 with the loops exchanged (queries outside), so that δ is computed once per query.
+/// Algorithm 2 with the loops swapped: queries outside, so that δ is computed once per query.
 fn backward_head<T: Real>(
     inputs: Inputs<'_, T>,
     saved: Saved<'_, T>,
@@ -282,7 +283,7 @@ fn rows_of<'a, T: Real>(matrix: &'a mut MatrixMut<'_, T>, from: usize, rows: usi
     matrix.reborrow().split_rows(from).1.split_rows(rows).0
 }
 
-/// Adds the gradients of the query heads of each group, in their order.
+/// Adds up the gradients of the query heads of each group, in the order of the heads.
 fn sum_groups<T: Real>(inputs: Inputs<'_, T>, per_head: &[T], out: &mut [T]) {
     let heads = inputs.heads;
     let (head_dim, group) = (heads.head_dim, heads.heads / heads.kv_heads);

@@ -1,24 +1,24 @@
-//! CUDA twin of [`attention`](super): `kernels/attention.cu`, on tensor cores for the sizes of heads that
-//! models of today have.
+//! [`attention`](super) on a GPU: `kernels/attention.cu`, on tensor cores for common head sizes.
 //!
-//! Statistics (`lse` and `deltas`) are (H, T) here, so that those of a tile of queries lie together.
+//! Statistics (`lse` and `deltas`) are (H, T) here, so that those of a tile of queries are contiguous.
 
 use super::Heads;
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
-/// Warps of a block, and without tensor cores its queries or keys.
+/// Warps per block; without tensor cores also its queries or keys.
 const WARPS: usize = 4;
-/// Queries or keys of a block with tensor cores.
+/// Queries or keys per block with tensor cores.
 const TILE: usize = 64;
-/// Columns of a head at most.
+/// The largest supported head, in columns.
 pub(crate) const MAX_HEAD: usize = 256;
 
-/// What both directions read.
+/// As [`Inputs`](super::Inputs).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CudaInputs {
     pub(crate) heads: Heads,
-    /// (T): where the sample of a token begins, and where it ends.
+    /// (T): the first token of each token's sample.
     pub(crate) starts: Tensor,
+    /// (T): the token after the last one of each token's sample.
     pub(crate) ends: Tensor,
     pub(crate) q: Tensor,
     pub(crate) k: Tensor,
@@ -62,8 +62,8 @@ impl CudaInputs {
         Arg::Five([tokens, heads, kv_heads, head_dim, scale.to_bits()])
     }
 
-    /// Launches the kernel of a pass that is made for heads of this size; `heads` is how many a token has of
-    /// what a block works on.
+    /// Launches the kernel of a pass for heads of this size; `heads` is H or K, whichever the blocks of the
+    /// pass are divided by.
     fn launch(
         &self,
         device: &CudaDevice,

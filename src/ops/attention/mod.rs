@@ -21,7 +21,7 @@ mod tests;
 use crate::device::CpuPool;
 use crate::tensor::Real;
 
-/// How the columns of q, k and v are divided.
+/// How the columns of q, k and v are divided into heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
     /// H: query heads.
@@ -44,12 +44,12 @@ impl Heads {
     }
 }
 
-/// What both directions read.
+/// What forward and backward read.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a, T> {
     /// The division into heads.
     pub heads: Heads,
-    /// (T): first token of the sample that token t belongs to, at most t, never decreasing.
+    /// (T): the first token of the sample that token t belongs to; at most t, never decreasing.
     pub starts: &'a [u32],
     /// (T, H, D), rotated.
     pub q: &'a [T],
@@ -59,7 +59,7 @@ pub struct Inputs<'a, T> {
     pub v: &'a [T],
 }
 
-/// What forward wrote, and the gradient that arrives.
+/// What backward needs of forward, and the gradient of its output.
 #[derive(Debug, Clone, Copy)]
 pub struct Saved<'a, T> {
     /// (T, H, D).

@@ -1,10 +1,10 @@
-//! CPU twin of [`bias`](super): rows are independent; a task takes a fixed number of them.
+//! [`bias`](super) on the CPU: rows are independent; a task takes a fixed number of them.
 
 use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// Rows of one task.
+/// Rows per task.
 const ROWS_PER_TASK: usize = 16;
 
 pub(super) fn forward<T: Real>(pool: &CpuPool, bias: &[f32], y: &mut [T]) {

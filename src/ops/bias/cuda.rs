@@ -1,4 +1,4 @@
-//! CUDA twin of [`bias`](super): `kernels/elementwise.cu`.
+//! [`bias`](super) on a GPU: `kernels/elementwise.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 

@@ -1,6 +1,6 @@
-//! A frozen bias, in place.
+//! Adding a frozen bias, in place.
 //!
-//! `y += b` in every row. Backward needs no code: the gradient of y stays what it is, and b is not trained.
+//! `y += b` in every row. Backward needs no code: the gradient passes through, and b is not trained.
 //!
 //! Shapes: y (M, N); b (N).
 //! Source: parity with the bias of `torch.nn.functional.linear`.

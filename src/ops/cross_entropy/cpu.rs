@@ -1,4 +1,4 @@
-//! CPU twin of [`cross_entropy`](super): two products per tile of the vocabulary, and a pass over its logits
+//! [`cross_entropy`](super) on the CPU: two products per tile of the vocabulary, and a pass over its logits
 //! between them.
 
 use super::{BLOCK_ROWS, STATS};
@@ -9,16 +9,16 @@ use crate::ops::matmul::matmul;
 use crate::tensor::{Matrix, MatrixMut, Real};
 use rayon::prelude::*;
 
-/// Rows of logits handled by one task.
+/// Rows of logits per task.
 const ROWS_PER_TASK: usize = 8;
-/// Running values side by side, so that maxima and sums become vector code in a fixed order.
+/// Independent running values, so that maxima and sums become vector code with a fixed order.
 const LANES: usize = 16;
 
-/// What is known of a row after some tiles of the vocabulary; kept in scratch as [`STATS`] numbers.
+/// The state of a row after some tiles of the vocabulary, kept in scratch as [`STATS`] numbers.
 #[derive(Clone, Copy)]
 struct Running<T> {
     max: T,
-    /// Of exp(z - max).
+    /// Sum of exp(z - max).
     sum: T,
     /// `z[target]`, once its tile has been seen.
     target_logit: T,
@@ -36,8 +36,8 @@ impl<T: Real> Running<T> {
         self.max.to_f64() + self.sum.to_f64().ln() - self.target_logit.to_f64()
     }
 
-    /// Takes in a tile of logits, and turns it into exp(z - max). Returns what sums made with the old maximum
-    /// have to be multiplied by.
+    /// Updates the state by a tile of logits, which become exp(z - max). Returns the factor for sums that
+    /// were made with the old maximum.
     fn absorb(&mut self, logits: &mut [T], target: Option<usize>) -> T {
         if let Some(target) = target {
             self.target_logit = logits[target];
@@ -94,8 +94,8 @@ fn split_at(w: &QuantMatrix<'_>, rows: usize) -> usize {
     tile * w.cols() + rows * tile
 }
 
-/// All tiles of the vocabulary for a block of rows: leaves the running values in scratch and, if asked,
-/// Σ exp(z - max) · W in `dh`. Returns the sum of negative log-likelihoods.
+/// Goes through all tiles of the vocabulary for a block of rows. Leaves the running values in scratch and
+/// Σ exp(z - max) · W in `dh`, if given; returns the sum of negative log-likelihoods.
 fn block<T: Real>(
     pool: &CpuPool,
     w: &QuantMatrix<'_>,
@@ -120,7 +120,7 @@ fn block<T: Real>(
         matmul(pool, T::ONE, h, weights.t(), T::ZERO, MatrixMut::new(logits, rows, count));
         absorb_tile(start, count, logits, targets, stats, dh.as_deref_mut().filter(|_| start > 0));
         if let Some(dh) = dh.as_deref_mut() {
-            // The first tile overwrites: dh holds anything before.
+            // The first tile overwrites: dh is not initialised.
             let beta = if start == 0 { T::ZERO } else { T::ONE };
             let exponentials = Matrix::new(logits, rows, count);
             matmul(pool, T::ONE, exponentials, weights, beta, MatrixMut::new(dh, rows, width));
@@ -129,8 +129,8 @@ fn block<T: Real>(
     stats.iter().map(|stats| Running::load(stats).nll()).sum()
 }
 
-/// Takes the logits of vocabulary entries `start..start + count` into the running values of all rows, and
-/// rescales the rows of `dh` where a maximum grew.
+/// Updates the running values of all rows by the logits of vocabulary entries `start..start + count`, and
+/// rescales the rows of `dh` where the maximum grew.
 fn absorb_tile<T: Real>(
     start: usize,
     count: usize,

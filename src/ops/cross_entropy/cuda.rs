@@ -1,41 +1,43 @@
-//! CUDA twin of [`cross_entropy`](super): products are cuBLAS's, what is between them
+//! [`cross_entropy`](super) on a GPU: products by cuBLAS, everything between them by
 //! `kernels/cross_entropy.cu`.
 //!
-//! As on the CPU the vocabulary is gone through in tiles, with a running maximum: logits never take more than
-//! a block of rows by a tile.
+//! As on the CPU, the vocabulary is processed in tiles with a running maximum: logits never take more memory
+//! than a block of rows by a tile.
 
 use super::BLOCK_ROWS;
 use crate::device::cuda::{Arena, Arg, CudaDevice, CudaError, Dtype, Grid, Operand, Tensor};
 use crate::ops::cuda_matrix::CudaMatrix;
 
-/// Entries of the vocabulary at a time.
+/// Vocabulary entries per tile.
 const TILE: usize = 4096;
 
-/// Memory of the op, for at most so many rows.
+/// The op's scratch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scratch {
     /// (tile, C): decoded rows of the head; shared with linear layers.
     weights: Tensor,
-    /// (rows, tile) in f32, and the exponentials of them.
+    /// (rows, tile) in f32.
     logits: Tensor,
+    /// (rows, tile): exp(logits - maximum), in the type of activations.
     exponentials: Tensor,
     /// (rows, 3): maximum, sum, logit of the target.
     running: Tensor,
+    /// (rows): factor for sums made with the old maximum.
     rescale: Tensor,
-    /// (rows, C): sums of exponentials times rows of the head.
+    /// (rows, C): Σ exponentials · rows of the head.
     d_h: Tensor,
-    /// (rows, C): the head's rows of the targets.
+    /// (rows, C): the rows of the head that belong to the targets.
     target_rows: Tensor,
     total: Tensor,
 }
 
-/// Numbers of decoded weights that the op needs.
+/// Length of the buffer for decoded weights that the op needs.
 pub(crate) fn weights_len(hidden_size: usize, vocab_size: usize) -> usize {
     TILE.min(vocab_size) * hidden_size
 }
 
 impl Scratch {
-    /// `weights` has at least [`weights_len`] numbers.
+    /// Takes scratch for at most `rows` rows; `weights` has at least [`weights_len`] elements.
     pub(crate) fn take(
         arena: &mut Arena,
         act: Dtype,
@@ -58,7 +60,7 @@ impl Scratch {
     }
 }
 
-/// Where `scale` times the gradient of the loss goes.
+/// What [`run`] does about the gradient: it writes `scale` times the gradient of the loss to `dh`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScaledGradient {
     pub(crate) scale: f32,

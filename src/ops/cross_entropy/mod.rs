@@ -8,13 +8,13 @@
 //! Source: parity with `torch.nn.functional.cross_entropy(reduction="sum")` after `lm_head`; the running
 //! rescaling is that of Milakov & Gimelshein 2018, arXiv:1805.02867, and `FlashAttention`.
 //!
-//! Why one pass over tiles of the vocabulary: a row of logits has V numbers (49 152 here, 128 256 in Llama 3)
-//! and the gradient needs them all, normalised. Storing them costs hundreds of megabytes or short chunks of
-//! rows, with all of W decoded twice per chunk; computing them twice costs half as much again. Here each tile
-//! of W is decoded once, its logits live in a cache-sized buffer, and exp(z - m) · W is added to dh at once,
-//! with m the running maximum; when m grows, the sums so far are scaled down. The division by the sum and the
-//! target's row come last. So the arithmetic is that of the two unavoidable products, and memory does not
-//! grow with V.
+//! Why one pass over tiles of the vocabulary: a row of logits has V numbers (49 152 in the default model, 128
+//! 256 in Llama 3), and the gradient needs all of them, normalised. Storing them costs hundreds of megabytes,
+//! or short chunks of rows with all of W decoded twice per chunk; computing them twice costs half as much
+//! again. Here each tile of W is decoded once, its logits live in a cache-sized buffer, and exp(z - m) · W is
+//! added to dh at once, with m the running maximum; when m grows, the sums so far are scaled down. The
+//! division by the sum and the target's row come last. So the arithmetic is that of the two unavoidable
+//! products, and memory does not grow with V.
 
 mod cpu;
 pub(crate) mod cuda;
@@ -26,7 +26,7 @@ use super::linear::rows_per_pass;
 use crate::device::CpuPool;
 use crate::tensor::Real;
 
-/// Rows of h that are worked on at a time; more are done one block after the other.
+/// Rows of h per block; blocks are computed one after the other.
 const BLOCK_ROWS: usize = 1024;
 
 /// Running values per row: maximum, sum of exponentials, logit of the target.

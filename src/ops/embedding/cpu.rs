@@ -1,4 +1,4 @@
-//! CPU twin of [`embedding`](super).
+//! [`embedding`](super) on the CPU.
 
 use crate::device::CpuPool;
 use crate::ops::QuantMatrix;

@@ -1,4 +1,4 @@
-//! CUDA twin of [`embedding`](super): rows are decoded by `kernels/quant_matrix.cu`, noise is in
+//! [`embedding`](super) on a GPU: rows are decoded by `kernels/quant_matrix.cu`, noise is in
 //! `kernels/elementwise.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
@@ -14,7 +14,7 @@ pub(crate) fn forward(
     w.decode_listed(device, tokens, out)
 }
 
-/// As [`add_noise`](super::add_noise): `bounds` (T) has alpha over the root of the segment's numbers, in f64.
+/// As [`add_noise`](super::add_noise); `bounds` (T), in f64, is the largest noise of each row.
 pub(crate) fn add_noise(device: &CudaDevice, key: u64, bounds: Tensor, x: Tensor) -> Result<(), CudaError> {
     let columns = x.len() / bounds.len();
     let sizes = [Arg::U32(columns as u32), Arg::U64(x.len() as u64)];

@@ -1,7 +1,7 @@
 //! Token embedding: gathers rows of a frozen, quantized matrix.
 //!
 //! `out[t] = W[tokens[t]]`. No backward: the base is frozen. In training noise may be added (Jain et al.
-//! 2023, arXiv:2310.05914), which is constant too.
+//! 2023, arXiv:2310.05914); it is a constant, so it has no gradient either.
 //!
 //! Shapes: tokens (T); W (V, C) in GGUF blocks; out (T, C).
 //! Source: matches `torch.nn.functional.embedding`.
@@ -26,8 +26,8 @@ pub fn forward<T: Real>(pool: &CpuPool, w: &QuantMatrix<'_>, tokens: &[u32], out
     cpu::forward(pool, w, tokens, out);
 }
 
-/// Adds to every number of a segment's rows of `x` (T, C) noise that is even over ±alpha / √(len · C);
-/// segments cover 0..T. Element (row, column) is drawn as
+/// Adds noise to `x` (T, C), uniform over ±alpha / √(len · C) with the length of the row's segment; segments
+/// cover 0..T. The noise of element (row, column) is drawn from
 /// [`rng::uniform`](crate::rng::uniform)`(key, row, column)`.
 ///
 /// # Panics

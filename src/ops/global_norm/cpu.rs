@@ -1,18 +1,18 @@
-//! CPU twin of [`global_norm`](super): a tree of partial sums with fixed leaves.
+//! [`global_norm`](super) on the CPU: a tree of partial sums with fixed leaves.
 
 use crate::device::CpuPool;
 use crate::tensor::Real;
 
-/// Elements summed by one task, in order.
+/// Elements per task, summed in order.
 pub(super) const LEAF: usize = 1 << 14;
-/// Running sums within a leaf, so that the loop becomes vector code.
+/// Running sums within a task, so that the loop becomes vector code.
 const LANES: usize = 16;
 
 pub(super) fn sum_of_squares<T: Real>(pool: &CpuPool, values: &[T]) -> f64 {
     pool.run(|| tree(values))
 }
 
-/// Splits in halves of whole leaves: which partial sum is added to which depends on the length alone.
+/// Splits into halves of whole tasks, so that the order of additions depends on the length alone.
 fn tree<T: Real>(values: &[T]) -> f64 {
     let leaves = values.len().div_ceil(LEAF);
     if leaves <= 1 {

@@ -1,9 +1,9 @@
-//! CUDA twin of [`global_norm`](super): `kernels/adamw.cu`, in two stages.
+//! [`global_norm`](super) on a GPU: `kernels/adamw.cu`, in two stages.
 
 use super::cpu::LEAF;
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
-/// Numbers of scratch in f64, the last one for the result.
+/// Length of the scratch in f64; its last element is the result.
 pub(crate) fn scratch_len(count: usize) -> usize {
     count.div_ceil(LEAF) + 1
 }

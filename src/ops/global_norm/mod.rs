@@ -18,8 +18,8 @@ pub fn global_norm<T: Real>(pool: &CpuPool, gradients: &[T]) -> f64 {
     cpu::sum_of_squares(pool, gradients).sqrt()
 }
 
-/// What to multiply gradients of this `norm` by, so that theirs is at most `max_norm`. NaN stays NaN: a
-/// broken step must not look like a small one.
+/// The factor that brings gradients of this `norm` down to at most `max_norm`. NaN stays NaN: a broken step
+/// must not look like a small one.
 pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     let factor = max_norm / (norm + 1e-6);
     if factor > 1.0 { 1.0 } else { factor }

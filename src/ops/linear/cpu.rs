@@ -1,4 +1,4 @@
-//! CPU twin of [`linear`](super): decode a pass of rows on all threads, then one product with them.
+//! [`linear`](super) on the CPU: decode a pass of rows on all threads, then one product with them.
 
 use super::rows_per_pass;
 use crate::device::CpuPool;
@@ -45,7 +45,7 @@ pub(super) fn backward<T: Real>(
     let mut dx = MatrixMut::new(dx, rows, w.cols());
     pool.run(|| {
         if w.rows() == 0 {
-            // No pass would run, and an empty sum still has to be written.
+            // There would be no pass, but the empty sum still has to be written.
             let nothing = Matrix::new(&[], 0, w.cols());
             return matmul_plus(pool, T::ONE, rest, nothing, beta, dx, plus);
         }
@@ -61,7 +61,7 @@ pub(super) fn backward<T: Real>(
     });
 }
 
-/// (first row, rows) of each pass over the weight.
+/// First row and number of rows of each pass over the weight.
 fn passes(w: &QuantMatrix<'_>) -> impl Iterator<Item = (usize, usize)> + use<> {
     let (rows, step) = (w.rows(), rows_per_pass(w.cols(), w.rows()));
     (0..rows).step_by(step.max(1)).map(move |start| (start, step.min(rows - start)))

@@ -1,12 +1,12 @@
-//! CUDA twin of [`linear`](super): the weight is decoded whole into scratch, the product is cuBLAS's.
+//! [`linear`](super) on a GPU: the whole weight is decoded into scratch, cuBLAS multiplies.
 //!
-//! At the thousands of tokens of a training row decoding costs some per cent of the product; a kernel that
-//! decodes while it multiplies pays off only below some hundred.
+//! With the thousands of tokens of a training row decoding costs a few per cent of the product; a kernel that
+//! decodes while it multiplies pays off only below some hundred tokens.
 
 use crate::device::cuda::{CudaDevice, CudaError, Operand, Tensor};
 use crate::ops::cuda_matrix::CudaMatrix;
 
-/// `y = beta y + x Wᵀ`: a small part of y that was there before is added before the sum is rounded.
+/// `y = beta y + x Wᵀ`. With `beta` 1 what y held before is added before the sum is rounded.
 pub(crate) fn forward(
     device: &CudaDevice,
     w: &CudaMatrix,

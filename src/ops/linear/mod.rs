@@ -1,13 +1,12 @@
 //! A linear layer with a frozen, quantized weight.
 //!
-//! `y = x · Wᵀ`, backward `dx = beta · dx + dy · W`. No gradient of W: the base is frozen. Either may take a
-//! product of low rank with it ([`LowRank`]): the branch of an adapter, which would otherwise be one more way
-//! through y or dx.
+//! `y = x · Wᵀ`, backward `dx = beta · dx + dy · W`. No gradient of W: the base is frozen. Both can add a
+//! low-rank product ([`LowRank`]), the branch of an adapter, while y or dx is still in the cache.
 //!
 //! Shapes: x, dx (M, in); y, dy (M, out); W (out, in) in GGUF blocks.
 //! Saved: nothing; dx does not depend on x.
-//! Scratch: [`scratch_len`] numbers for decoded rows of W. A matrix larger than [`PASS_WEIGHTS`] is streamed
-//! through it in passes over its rows, so that the decoded part is still in the cache when it is used and an
+//! Scratch: [`scratch_len`] numbers for decoded rows of W. A matrix of more than [`PASS_WEIGHTS`] weights is
+//! decoded in passes over its rows, so that the decoded part is still in the cache when it is used, and an
 //! output head needs no more memory than a layer.
 //! Source: matches `torch.nn.functional.linear` without bias.
 
@@ -24,8 +23,8 @@ use crate::tensor::Real;
 /// Weights decoded per pass: 4 MiB in f32, about the second-level cache of two current server cores.
 const PASS_WEIGHTS: usize = 1 << 20;
 
-/// Rows of a (`out_features`, `in_features`) weight that are decoded per pass: a function of the shape alone,
-/// because the passes of backward add up in their order.
+/// Rows of a (`out_features`, `in_features`) weight that are decoded per pass. A function of the shape alone,
+/// because backward adds up its passes in order.
 pub(super) fn rows_per_pass(in_features: usize, out_features: usize) -> usize {
     let tiles = PASS_WEIGHTS / in_features.max(1) / TILE_COLS;
     (tiles.max(1) * TILE_COLS).min(out_features)

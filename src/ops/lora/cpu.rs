@@ -1,4 +1,4 @@
-//! CPU twin of [`lora`](super): one product for all branches, or one for each if they drop.
+//! [`lora`](super) on the CPU: one product for all branches, or with dropout one for each.
 
 use super::{Branch, Gradient, columns, total_rank};
 use crate::device::CpuPool;
@@ -102,7 +102,7 @@ fn single<'a, 'b, T>(branches: &'b [Option<Branch<'a, T>>]) -> Option<&'b Branch
     all.next().filter(|_| all.next().is_none())
 }
 
-/// All A under each other: a copy of some hundred kilobytes, which is small beside the products with it.
+/// All A stacked: a copy of some hundred kilobytes, small beside the products with it.
 fn stacked<'s, T: Real>(branches: &[Option<Branch<'_, T>>], scratch: &'s mut [T]) -> &'s [T] {
     let mut rest = &mut *scratch;
     for branch in branches.iter().flatten() {

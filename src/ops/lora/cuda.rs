@@ -1,14 +1,14 @@
-//! CUDA twin of [`lora`](super): products are cuBLAS's, dropout is in `kernels/elementwise.cu`.
+//! [`lora`](super) on a GPU: products by cuBLAS, dropout by `kernels/elementwise.cu`.
 //!
-//! Factors are read in the type of activations (`shadow`), gradients are added up in f32. Branches write
-//! their own columns of t and u. What a branch adds is written before the product with the frozen weight,
-//! which then adds to it: the other way round most of it would be lost, because it is often smaller than half
-//! a unit in the last place of a bf16 number that was rounded already.
+//! Factors are read in the type of activations, gradients are accumulated in f32. Branches write their own
+//! columns of t and u. A branch's output is written first, and the product with the frozen weight is added to
+//! it. The other way round most of it would be lost: it is often smaller than half a unit in the last place
+//! of the bf16 number to which the frozen product was rounded.
 
 use super::LoraSlot;
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Operand, Tensor};
 
-/// A branch on the device.
+/// As [`Branch`](super::Branch).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CudaBranch {
     /// `lora_a` (R, in) and `lora_b` (out, R), in the type of activations.
@@ -20,7 +20,7 @@ pub(crate) struct CudaBranch {
     pub(crate) slot: LoraSlot,
 }
 
-/// Where the columns of branch `index` begin, and how many there are of all.
+/// The first column of branch `index` in t and u, and the columns of all branches.
 fn columns(branches: &[Option<CudaBranch>], index: usize) -> (usize, usize) {
     let rank =
         |branches: &[Option<CudaBranch>]| branches.iter().flatten().map(|branch| branch.slot.rank).sum();
@@ -76,7 +76,8 @@ pub(crate) fn down(
     Ok(())
 }
 
-/// `y = s t Bᵀ` of branch `index`; what the frozen part has to be added with: 0 if there is no branch.
+/// `y = s t Bᵀ` of branch `index`. Returns the `beta` with which the frozen product is added: 0 if the
+/// projection has no branch and y was not written.
 pub(crate) fn up(
     device: &CudaDevice,
     branches: &[Option<CudaBranch>],
@@ -116,8 +117,8 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// `dx = Σ dropout'(u A)` over the branches; what the frozen parts have to be added with: 0 if there is no
-/// branch.
+/// `dx = Σ dropout'(u A)` over the branches. Returns the `beta` with which the frozen products are added: 0
+/// if there is no branch and dx was not written.
 pub(crate) fn input(
     device: &CudaDevice,
     branches: &[Option<CudaBranch>],
@@ -142,7 +143,7 @@ pub(crate) fn input(
     Ok(beta)
 }
 
-/// Writes f32 numbers in the type of `out`.
+/// Converts f32 numbers to the type of `out`.
 pub(crate) fn cast(device: &CudaDevice, x: Tensor, out: Tensor) -> Result<(), CudaError> {
     assert_eq!(x.len(), out.len(), "lengths of x (left) and out (right)");
     let args = [Arg::Tensor(x), Arg::Tensor(out), Arg::U64(x.len() as u64)];

@@ -2,16 +2,16 @@
 //!
 //! With d = `dropout(x)` and s the scaling (`lora_alpha / r`): `t = d · Aᵀ`, `y += s · t · Bᵀ`; backward
 //! `u = s · dy · B`, `dB += s · dyᵀ · t`, `dA += uᵀ · d`, `dx += dropout'(u · A)`. The two products that
-//! widen again, `t · Bᵀ` and `u · A`, are not made here: [`up`] and [`down_input`] describe them, and
-//! [`linear`](super::linear) adds them to what it computes anyway.
+//! widen again, `t · Bᵀ` and `u · A`, are not computed here: [`up`] and [`down_input`] describe them, and
+//! [`linear`](super::linear) adds them to its own product.
 //!
 //! Shapes: N branches with ranks `R_i`, R their sum; x, dx (M, in); `y_i`, `dy_i` (M, `out_i`); `A_i`, `dA_i`
 //! (`R_i`, in); `B_i`, `dB_i` (`out_i`, `R_i`); t, u (M, R), the branches' columns side by side. Branches
-//! that share an input are one product: with all A under each other it is wide enough to fill vector
-//! registers, and x is read once. Saved: t. Dropout keeps no mask: element (row, column) is dropped if
-//! [`rng::uniform`](crate::rng::uniform)`(key, row, column) < p`, and backward asks again. Kept elements are
-//! divided by 1 - p. Every branch drops by itself, as PEFT's do, so that with dropout nothing is shared.
-//! Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d. Source: Hu et al. 2021,
+//! that share an input are one product: with all A stacked it is wide enough to fill vector registers, and x
+//! is read once. Saved: t. Dropout stores no mask: element (row, column) is dropped if
+//! [`rng::uniform`](crate::rng::uniform)`(key, row, column) < p`, which backward evaluates again. Kept
+//! elements are divided by 1 - p. Every branch has a mask of its own, as in PEFT, so with dropout nothing is
+//! shared. Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d. Source: Hu et al. 2021,
 //! arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
 
 mod cpu;
@@ -23,7 +23,7 @@ use super::matmul::LowRank;
 use crate::device::CpuPool;
 use crate::tensor::{Matrix, Real};
 
-/// One adapted layer: its two factors and what goes with them.
+/// The adapter of one linear layer: its two factors and its constants.
 #[derive(Debug, Clone, Copy)]
 pub struct Branch<'a, T> {
     /// `lora_a` (R, in).
@@ -40,11 +40,11 @@ pub struct Branch<'a, T> {
     pub scaling: T,
     /// p, 0 ≤ p < 1; 0 in evaluation.
     pub dropout: f32,
-    /// Names the mask: differs for every layer, projection and row batch; not used if `dropout` is 0.
+    /// Seeds the mask; differs for every layer, projection and row. Unused if `dropout` is 0.
     pub dropout_key: u64,
 }
 
-/// What a branch is besides its numbers.
+/// The sizes and constants of a branch, without its numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoraSlot {
     pub(crate) rank: usize,
@@ -69,7 +69,7 @@ pub fn scratch_len(rows: usize, in_features: usize, rank: usize, dropout: f32) -
     in_features * if dropout > 0.0 { rows } else { rank }
 }
 
-/// Sum of the ranks: columns of t and u. A projection without an adapter is `None`.
+/// Sum of the ranks: the columns of t and u. A projection without an adapter is `None`.
 pub fn total_rank<T>(branches: &[Option<Branch<'_, T>>]) -> usize {
     branches.iter().flatten().map(|branch| branch.rank).sum()
 }
@@ -91,7 +91,7 @@ pub fn down<T: Real>(
     cpu::down(pool, branches, &first, rows, x, t, scratch);
 }
 
-/// `s · t · Bᵀ` of branch `index`, which is a part of y; `None` if there is no such branch.
+/// `s · t · Bᵀ` of branch `index`, which y needs; `None` if the projection has no branch.
 pub fn up<'a, T: Real>(
     branches: &[Option<Branch<'a, T>>],
     index: usize,
@@ -133,8 +133,8 @@ pub fn backward<T: Real>(
     cpu::backward(pool, branches, &first, rows, x, t, dy, gradients, u, scratch);
 }
 
-/// `u · A` of branch `index`, which is a part of dx; `None` if there is no such branch, or if it drops, when
-/// the part is not a product: [`add_dropped_input`] adds it then.
+/// `u · A` of branch `index`, which dx needs; `None` if the projection has no branch, and with dropout, where
+/// [`add_dropped_input`] adds it instead.
 pub fn down_input<'a, T: Real>(
     branches: &[Option<Branch<'a, T>>],
     index: usize,
@@ -146,7 +146,7 @@ pub fn down_input<'a, T: Real>(
     Some(LowRank { alpha: T::ONE, left: columns(branches, index, rows, u), right })
 }
 
-/// `dx += dropout'(u · A)` of branch `index`, if it is there and drops.
+/// `dx += dropout'(u · A)` of branch `index`; nothing without a branch or without dropout.
 ///
 /// # Panics
 /// If lengths do not fit.
@@ -177,7 +177,8 @@ fn columns<'a, T: Real>(
     Matrix::strided(buffer.get(before..).unwrap_or(&[]), rows, rank, width)
 }
 
-/// What all branches share, as the first of them has it; `None` without any.
+/// Checks all lengths. Returns the first branch, whose inputs and dropout are those of all; `None` if no
+/// projection has a branch.
 fn assert_lengths<'a, T: Real>(
     branches: &[Option<Branch<'a, T>>],
     rows: usize,

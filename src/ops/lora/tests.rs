@@ -2,7 +2,7 @@
 
 #![expect(clippy::float_cmp, reason = "powers of two and small integers are exact")]
 
-use super::{Branch, add_dropped_input, backward, down, down_input, scratch_len, total_rank, up};
+use super::{Branch, Gradient, add_dropped_input, backward, down, down_input, scratch_len, total_rank, up};
 use crate::device::CpuPool;
 use crate::ops::check::{
     Guarded, assert_close, assert_gradient, assert_thread_independent, convert, cpu, dot, random,

@@ -1,10 +1,10 @@
-//! CPU twin of [`residual`](super): elements are independent; a task takes a fixed number of them.
+//! [`residual`](super) on the CPU: elements are independent; a task takes a fixed number of them.
 
 use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// Elements of one task.
+/// Elements per task.
 const TASK: usize = 8192;
 
 pub(super) fn forward<T: Real>(pool: &CpuPool, x: &[T], branch: &[T], out: &mut [T]) {

@@ -1,4 +1,4 @@
-//! CUDA twin of [`residual`](super): `kernels/elementwise.cu`.
+//! [`residual`](super) on a GPU: `kernels/elementwise.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 

@@ -13,7 +13,7 @@ mod tests;
 use crate::device::CpuPool;
 use crate::tensor::Real;
 
-/// Overwrites `out` (N). Not in place, because backward needs `x` as it was.
+/// Overwrites `out` (N). Not in place, because backward needs `x`.
 ///
 /// # Panics
 /// If lengths do not fit.

@@ -1,11 +1,11 @@
-//! CPU twin of [`rms_norm`](super): rows are independent; a task takes a fixed number of them.
+//! [`rms_norm`](super) on the CPU: rows are independent; a task takes a fixed number of them.
 
 use crate::device::CpuPool;
 use crate::ops::reduce::dot;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// Rows of one task: about 40 KB of a small model's hidden states.
+/// Rows per task: about 40 KB of a small model's hidden states.
 const ROWS_PER_TASK: usize = 16;
 
 pub(super) fn forward<T: Real>(
@@ -64,7 +64,7 @@ pub(super) fn backward<T: Real>(
     });
 }
 
-/// Twice over the row: the mean first, then every element.
+/// Two passes over the row: first the mean, then every element.
 fn backward_row<T: Real>(x: &[T], weight: &[f32], rstd: T, d_out: &[T], beta: T, d_x: &mut [T]) {
     let mean = weighted_dot(x, weight, d_out) * rstd / T::from_f64(x.len() as f64);
     let element = |x: T, w: f32, d: T| rstd * (T::from_f32(w) * d - x * rstd * mean);

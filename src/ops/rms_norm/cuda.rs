@@ -1,8 +1,8 @@
-//! CUDA twin of [`rms_norm`](super): `kernels/rms_norm.cu`.
+//! [`rms_norm`](super) on a GPU: `kernels/rms_norm.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
-/// Rows of a block, one a warp, as in the kernel.
+/// Rows per block, one per warp, as in the kernel.
 const ROWS: usize = 16;
 
 fn grid(rows: usize) -> Grid {

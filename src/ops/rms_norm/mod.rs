@@ -5,7 +5,7 @@
 //! gradient of the weight: the base is frozen.
 //!
 //! Shapes: x, out, `d_out`, `d_x` (M, C); weight (C), f32 as in the file; rstd (M).
-//! Saved: rstd. `out` is cheap and is computed again where backward needs it.
+//! Saved: rstd. `out` is cheap, and recomputed where backward needs it.
 //! Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4; parity with `torch.nn.functional.rms_norm`.
 
 mod cpu;
@@ -26,8 +26,8 @@ pub fn forward<T: Real>(pool: &CpuPool, x: &[T], weight: &[f32], eps: f32, out: 
     cpu::forward(pool, x, weight, eps, out, rstd);
 }
 
-/// Overwrites `d_x` (M, C) with `beta` 0 (without reading it), adds to it with 1: the residual stream around
-/// a normalised branch already holds a gradient.
+/// Overwrites `d_x` (M, C) with `beta` 0, without reading it, or adds to it with 1: the gradient of the
+/// residual stream around the normalised branch is already there.
 ///
 /// # Panics
 /// If lengths do not fit.

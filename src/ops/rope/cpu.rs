@@ -1,10 +1,10 @@
-//! CPU twin of [`rope`](super): tokens are independent; a task takes a fixed number of them.
+//! [`rope`](super) on the CPU: tokens are independent; a task takes a fixed number of them.
 
 use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// Tokens of one task.
+/// Tokens per task.
 const TOKENS_PER_TASK: usize = 16;
 
 /// Rotates every pair by its angle times `direction` (1 or -1).

@@ -1,4 +1,4 @@
-//! CUDA twin of [`rope`](super): `kernels/rope.cu`.
+//! [`rope`](super) on a GPU: `kernels/rope.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 

@@ -4,12 +4,12 @@
 //! `frequency[i] = theta^(-2i/D) / factor[i]`, where the factors are the file's `rope_freqs` or 1.
 //! Backward rotates by the negative angle: a rotation is orthogonal.
 //!
-//! A context that was stretched after training has other frequencies ([`Scaling`]), and `YaRN` also lengthens
-//! the rotated vectors by a magnitude m: cosine and sine are multiplied with it, and backward, with the same
-//! table, is the transpose.
+//! A context that was extended after training has other frequencies ([`Scaling`]), and `YaRN` also multiplies
+//! the rotated vectors by a magnitude m. It is a factor of cosine and sine, so backward with the same table
+//! is the transpose.
 //!
 //! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the
-//! rows of the q and k weights for it. The other layout on these files gives plausible, wrong text.
+//! rows of the q and k weights accordingly. The other layout on these files gives plausible, wrong text.
 //!
 //! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D). Saved: nothing but
 //! the table, which all layers share. Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs`
@@ -24,10 +24,10 @@ mod tests;
 use crate::device::CpuPool;
 use crate::tensor::Real;
 
-/// How the context was stretched.
+/// How the context was extended after training.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Scaling {
-    /// Not at all.
+    /// It was not.
     #[default]
     None,
     /// Positions are divided by a factor.
@@ -35,21 +35,22 @@ pub enum Scaling {
         /// More than 0.
         factor: f64,
     },
-    /// Slow pairs are divided by a factor, fast ones are not, and those between are mixed.
+    /// Frequencies of slow pairs are divided by a factor, those of fast ones are not, and between the two
+    /// they are interpolated.
     Yarn {
         /// More than 0.
         factor: f64,
-        /// Context of the first training.
+        /// Context before the extension, in tokens.
         original_context: f64,
     },
 }
 
-/// Turns over the original context that a pair makes at least to be left alone, and at most to be divided:
-/// the paper's β and α, which llama.cpp has for all `llama` models.
+/// Turns over the original context above which a pair is left alone, and below which it is divided in full:
+/// the paper's β and α, with llama.cpp's values for all `llama` models.
 const YARN_TURNS: [f64; 2] = [32.0, 1.0];
 
 impl Scaling {
-    /// By what rotated vectors grow: 0.1 ln(factor) + 1 with `YaRN` (section 3.4 of the paper).
+    /// The factor on rotated vectors: 0.1 ln(factor) + 1 with `YaRN` (section 3.4 of the paper), else 1.
     pub fn magnitude(self) -> f64 {
         match self {
             Self::Yarn { factor, .. } if factor > 1.0 => 1.0 + 0.1 * factor.ln(),
@@ -57,7 +58,7 @@ impl Scaling {
         }
     }
 
-    /// By what the frequency of pair `i` of a head is multiplied.
+    /// The factor on the frequency of pair `i` of a head.
     fn of_pair(self, i: usize, head_dim: usize, theta: f64) -> f64 {
         match self {
             Self::None => 1.0,
@@ -79,7 +80,7 @@ impl Scaling {
 /// Radians per position for each pair of a head of `head_dim`.
 ///
 /// # Panics
-/// If `head_dim` is odd, or there are factors for another number of pairs.
+/// If `head_dim` is odd, or `factors` has not one number per pair.
 pub fn frequencies(head_dim: usize, theta: f64, factors: Option<&[f32]>, scaling: Scaling) -> Vec<f64> {
     assert!(head_dim.is_multiple_of(2), "pairs in a head of {head_dim}");
     if let Some(factors) = factors {
@@ -116,7 +117,7 @@ pub fn forward<T: Real>(pool: &CpuPool, table: &[T], heads: usize, head_dim: usi
     cpu::rotate(pool, table, heads, head_dim, T::ONE, x);
 }
 
-/// Rotates `d_x` (T, heads, D) back, with the magnitude of the table.
+/// Rotates `d_x` (T, heads, D) back by the same angles, and multiplies by the same magnitude.
 ///
 /// # Panics
 /// If lengths do not fit.

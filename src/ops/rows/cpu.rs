@@ -1,4 +1,4 @@
-//! CPU twin of [`rows`](super): plain copies, bound by memory, so one thread does them.
+//! [`rows`](super) on the CPU: plain copies, bound by memory, so one thread does them.
 
 use crate::tensor::Real;
 

@@ -1,4 +1,4 @@
-//! CUDA twin of [`rows`](super): `kernels/elementwise.cu`.
+//! [`rows`](super) on a GPU: `kernels/elementwise.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 
@@ -14,8 +14,8 @@ pub(crate) fn forward(
     run(device, "rows_forward", x, rows, columns, out)
 }
 
-/// As [`backward`](super::backward): `places` (T) has for each row of `out` one more than its place in `x`,
-/// or 0.
+/// As [`backward`](super::backward); `places` (T) is for each row of `out` one more than its index in `x`, or
+/// 0 if it is not there.
 pub(crate) fn backward(
     device: &CudaDevice,
     x: Tensor,

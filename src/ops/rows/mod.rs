@@ -1,9 +1,9 @@
-//! Picking rows of a matrix, and putting their gradients back.
+//! Picking rows of a matrix, and scattering their gradients back.
 //!
 //! `out[n] = x[rows[n]]`; backward `d_x[rows[n]] = d_out[n]` and 0 in all other rows.
 //!
-//! This is how positions without a target are kept away from the output head, the largest product of a
-//! small model: they have no loss and no gradient there.
+//! This keeps positions without a target away from the output head, the largest product of a small model.
+//! They have no loss, so the head has no gradient for them.
 //!
 //! Shapes: x, `d_x` (T, C); rows (N), strictly increasing; out, `d_out` (N, C).
 //! Source: matches `torch.index_select` along axis 0.

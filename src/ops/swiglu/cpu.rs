@@ -1,10 +1,10 @@
-//! CPU twin of [`swiglu`](super): elements are independent; a task takes a fixed number of them.
+//! [`swiglu`](super) on the CPU: elements are independent; a task takes a fixed number of them.
 
 use crate::device::CpuPool;
 use crate::tensor::Real;
 use rayon::prelude::*;
 
-/// Elements of one task: three buffers of 32 KB stay in the second-level cache.
+/// Elements per task: three buffers of 32 KB stay in the second-level cache.
 const TASK: usize = 8192;
 
 pub(super) fn forward<T: Real>(pool: &CpuPool, gate: &[T], up: &[T], out: &mut [T]) {

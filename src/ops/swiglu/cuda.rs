@@ -1,4 +1,4 @@
-//! CUDA twin of [`swiglu`](super): `kernels/swiglu.cu`.
+//! [`swiglu`](super) on a GPU: `kernels/swiglu.cu`.
 
 use crate::device::cuda::{Arg, CudaDevice, CudaError, Grid, Tensor};
 

@@ -4,7 +4,7 @@
 //! Backward, in place: `d_up = d_out · silu(gate)`, `d_gate = d_out · up · σ · (1 + gate · (1 - σ))`.
 //!
 //! Shapes: all (N): M rows of F, in any arrangement.
-//! Saved: gate and up. `out` is computed again where backward needs it.
+//! Saved: gate and up. `out` is recomputed where backward needs it.
 //! Source: Shazeer 2020, arXiv:2002.05202, `FFN_SwiGLU` with β = 1; parity with `torch.nn.functional.silu`.
 
 mod cpu;

@@ -18,7 +18,7 @@ fn base_loss(fixture: &Fixture, data: &Encoded) -> f64 {
     let mut sum = LossSum::default();
     for index in 0..data.samples.len() {
         fill_row(&mut row, &data.samples, &[index]);
-        let loss = fixture.model.loss(&fixture.device, &mut workspace, None, &row);
+        let loss = fixture.model.loss(&fixture.pool, &mut workspace, None, &row);
         sum.nll += loss.nll;
         sum.n_targets += loss.n_targets;
     }
