@@ -1,17 +1,17 @@
-//! A training run frozen between two optimiser steps, in one safetensors file.
+//! The state of a training run between two optimiser steps, in one safetensors file.
 //!
 //! Where in the flow: the loop writes it every `save_steps` steps, around validation passes and when it is
 //! interrupted; [`super::train`] reads it at the start.
 //!
 //! The file holds flat tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of `LoraWeights::data`;
-//! moments of 8 bits have scales beside them), and under the metadata key `evol.checkpoint` a JSON object:
-//! the progress and the fingerprint of the run. The position in the data needs no entry of its own: which
-//! rows a step trains is a function of the step (see [`super::pack`]).
+//! 8-bit moments also have scales), and under the metadata key `evol.checkpoint` a JSON object with the
+//! progress and the fingerprint of the run. The position in the data needs no entry: which rows a step trains
+//! is a function of the step (see [`super::pack`]).
 //!
-//! **Invariant:** the name holds a complete checkpoint at every instant (temporary file, fsync, rename, fsync
-//! of the folder). Only the newest is kept.
-//! **Invariant:** floats that come back are bit for bit those that went in: tensors are raw, and losses are
-//! stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
+//! **Invariant:** the file is a complete checkpoint at every instant (temporary file, fsync, rename, fsync of
+//! the directory). Only the newest is kept. **Invariant:** floats are read back bit for bit: tensors are raw,
+//! and losses are stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be
+//! off by one ulp.
 
 use super::flat_tensors::{FlatTensor, numbers};
 use super::loss_scale::LossScale;
@@ -25,11 +25,11 @@ use std::path::Path;
 
 const METADATA_KEY: &str = "evol.checkpoint";
 const BEST_STEP_KEY: &str = "evol.step";
-/// Of the file's layout; part of the fingerprint.
+/// Version of the file's layout; part of the fingerprint.
 const FORMAT: u64 = 2;
 
-/// Settings that decide when and how something is computed, not what: they may differ on resume.
-const DECIDES_NOTHING: [&str; 3] = ["save_steps", "gradient_checkpointing", "max_loss_z_score"];
+/// Settings that do not affect the result, so that they may differ on resume.
+const NOT_BINDING: [&str; 3] = ["save_steps", "gradient_checkpointing", "max_loss_z_score"];
 
 /// An f64 that survives JSON.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -50,59 +50,60 @@ impl TryFrom<String> for Exact {
     }
 }
 
-/// How far a run is.
+/// How far a run has got.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Progress {
     /// Optimiser steps done.
     pub(super) step: u64,
-    /// Positions fed in them.
+    /// Positions fed so far.
     pub(super) tokens: u64,
-    /// Positions with loss in them.
+    /// Positions with loss so far.
     pub(super) targets: u64,
-    /// Wall time of them, over all sessions.
+    /// Wall time of steps, including those before a resume.
     pub(super) train_seconds: f64,
-    /// Wall time of validation passes, over all sessions.
+    /// Wall time of validation passes, including those before a resume.
     pub(super) eval_seconds: f64,
     /// The step at which the newest validation pass ran.
     pub(super) last_eval: Option<u64>,
-    /// Of the adapter's start.
+    /// Loss of the initial adapter.
     pub(super) validation_loss_before: Option<Exact>,
-    /// Of the newest validation pass.
+    /// Loss of the newest validation pass.
     pub(super) validation_loss_last: Option<Exact>,
-    /// Length of the metrics file.
+    /// Length of the metrics file when the checkpoint was written.
     pub(super) metrics_bytes: u64,
     /// The newest losses, oldest first, at most [`super::spike::WINDOW`].
     pub(super) recent_losses: VecDeque<Exact>,
     /// The best validation pass: its step and loss.
     pub(super) best: Option<(u64, Exact)>,
-    /// Validation passes since then.
+    /// Validation passes since the best one.
     pub(super) passes_without_better: u64,
-    /// Whether early stopping has ended the run.
+    /// Whether early stopping ended the run.
     pub(super) stopped_early: bool,
     /// Used in half precision only.
     #[serde(default)]
     pub(super) loss_scale: LossScale,
 }
 
-/// What decides the result of a run, as a flat JSON object from the user's words to values.
+/// Everything that decides the result of a run, as a flat JSON object; settings have the user's names.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
 
 impl Fingerprint {
-    /// Model file, samples, every setting but [`DECIDES_NOTHING`], the kind of device and how many there are.
+    /// The fingerprint of a job: model file, samples, every setting but [`NOT_BINDING`], kind and number of
+    /// devices.
     pub(super) fn new(job: &Job<'_>) -> Self {
         let Job { model_sha256, train, validation, config, init_adapter, backend, .. } = *job;
         let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
         let config = serde_json::to_string(&config).expect("a validated configuration has finite numbers");
-        // Through text, as the stored one comes: the parser may be one ulp off, but the same way for both.
+        // Through text, as the stored one was: if the parser is one ulp off, it is so for both.
         let config = serde_json::from_str(&config).expect("what was just written is JSON");
         let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
-        for setting in DECIDES_NOTHING {
+        for setting in NOT_BINDING {
             map.remove(setting);
         }
         match backend {
-            // A GPU adds up in another order, and so do several; they have other rows in a step, too.
+            // A GPU adds up in another order than the CPU. Several have other rows in a step than one.
             Backend::Cuda { .. } => {
                 let ranks = backend.ranks();
                 let device = if ranks > 1 { format!("cuda x {ranks}") } else { "cuda".into() };
@@ -124,13 +125,13 @@ impl Fingerprint {
         Self(map)
     }
 
-    /// The first entry that differs: (name, value there, value here).
-    fn difference(&self, here: &Self) -> Option<(String, String, String)> {
+    /// The first entry that differs: its name, its value in the checkpoint, and its value in this run.
+    fn difference(&self, current: &Self) -> Option<(String, String, String)> {
         let text = |value: Option<&serde_json::Value>| value.map_or("absent".into(), ToString::to_string);
-        let keys = here.0.keys().chain(self.0.keys());
-        keys.map(|key| (key, self.0.get(key), here.0.get(key)))
-            .find(|(_, there, here)| there != here)
-            .map(|(key, there, here)| (format!("`{key}`"), text(there), text(here)))
+        let keys = current.0.keys().chain(self.0.keys());
+        keys.map(|key| (key, self.0.get(key), current.0.get(key)))
+            .find(|(_, stored, current)| stored != current)
+            .map(|(key, stored, current)| (format!("`{key}`"), text(stored), text(current)))
     }
 }
 
@@ -146,7 +147,7 @@ struct Header {
     progress: Progress,
 }
 
-/// Replaces the file of the best adapter, which step `step` made.
+/// Replaces the file of the best adapter, made by step `step`.
 pub(super) fn write_best(path: &Path, step: u64, adapter: &[f32]) -> Result<(), Error> {
     let view = FlatTensor::of_numbers("adapter", adapter).view();
     let metadata = HashMap::from([(BEST_STEP_KEY.to_owned(), step.to_string())]);
@@ -155,7 +156,7 @@ pub(super) fn write_best(path: &Path, step: u64, adapter: &[f32]) -> Result<(), 
     replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
 }
 
-/// Reads the best adapter, which step `step` must have made.
+/// Reads the best adapter, which must be the one made by step `step`.
 pub(super) fn read_best(path: &Path, step: u64, len: usize) -> Result<Vec<f32>, Error> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let bad = |reason: String| Error::BadCheckpoint { path: path.to_path_buf(), reason };
@@ -185,8 +186,8 @@ pub(super) fn write(
     replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
 }
 
-/// Reads the checkpoint at `path` of the run with `fingerprint` into the adapter and the moments; `None`:
-/// there is no such file, and both stay as they are.
+/// Reads the checkpoint at `path` of the run with `fingerprint` into adapter and moments. Returns `None` and
+/// leaves both unchanged if there is no file.
 pub(super) fn read(
     path: &Path,
     fingerprint: &Fingerprint,

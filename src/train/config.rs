@@ -1,10 +1,10 @@
-//! What a training run is asked to do, in the words of PEFT and Hugging Face's `TrainingArguments`.
+//! The settings of a training run, named as in PEFT and Hugging Face's `TrainingArguments`.
 //!
-//! Where in the flow: `cli` fills it from flags or TOML; [`super::train`] validates it once at the start
-//! and every later part trusts it.
+//! Where in the flow: `cli` fills it from flags or TOML; [`super::train`] validates it once at the start, and
+//! everything after that trusts it.
 //!
-//! **Invariant:** after [`TrainConfig::validate`] every number is finite and inside the range that its
-//! comment names, so no later division, logarithm or cast can fail.
+//! **Invariant:** after [`TrainConfig::validate`] every number is finite and in the range that its comment
+//! gives, so no later division, logarithm or cast can fail.
 
 use super::Error;
 use crate::device::cuda::MixedPrecision;
@@ -12,7 +12,7 @@ use crate::lora::{LoraConfig, TargetModule};
 use crate::model::GradientCheckpointing;
 use std::collections::BTreeMap;
 
-/// How the learning rate moves after the warm-up.
+/// The course of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -24,31 +24,32 @@ pub enum Schedule {
     ConstantWithWarmup,
 }
 
-/// A training run. Defaults are those of common LoRA recipes (2e-4, three epochs, cosine, 3 % warm-up).
+/// Settings of a run. The defaults are those of common LoRA recipes (2e-4, three epochs, cosine, 3 %
+/// warm-up).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "settings, each a switch of its own")]
 pub struct TrainConfig {
     /// Rank of the adapter, at least 1.
     pub r: usize,
-    /// Ranks of projections that have another, at least 1.
+    /// Ranks of projections that differ from `r`, at least 1.
     pub rank_pattern: BTreeMap<TargetModule, usize>,
     /// The adapter's output is scaled by `lora_alpha / r`; positive.
     pub lora_alpha: f32,
-    /// By `lora_alpha / √r` instead (Kalajdzievski 2023, arXiv:2312.03732).
+    /// Whether it is scaled by `lora_alpha / √r` instead (Kalajdzievski 2023, arXiv:2312.03732).
     pub use_rslora: bool,
     /// Dropout on the input of the LoRA branch, in [0, 1).
     pub lora_dropout: f32,
     /// Projections that get an adapter; at least one.
     pub target_modules: Vec<TargetModule>,
-    /// How the moments are kept.
+    /// The precision of `AdamW`'s moments.
     pub optim: Optim,
     /// Peak learning rate, positive.
     pub learning_rate: f64,
-    /// The learning rate of B in times of A's, positive (`LoRA+`: Hayou et al. 2024, arXiv:2402.12354).
+    /// Ratio of B's learning rate to A's, positive (`LoRA+`: Hayou et al. 2024, arXiv:2402.12354).
     pub loraplus_lr_ratio: f64,
-    /// Noise on embeddings in training: even over ±alpha / √(tokens · width) of a sample; 0 is none (Jain et
-    /// al. 2023, arXiv:2310.05914).
+    /// Noise on embeddings in training, uniform over ±alpha / √(tokens · width) of a sample; 0 is none (Jain
+    /// et al. 2023, arXiv:2310.05914).
     pub neftune_noise_alpha: f64,
     /// Passes over the data, at least 1. Ignored when `max_steps` is set.
     pub num_train_epochs: u64,
@@ -61,17 +62,17 @@ pub struct TrainConfig {
     pub gradient_accumulation_steps: usize,
     /// Tokens in a packed row and the limit for one sample, at least 2.
     pub max_seq_len: usize,
-    /// Whether samples come in another order in every pass.
+    /// Whether every pass has the samples in another random order.
     pub shuffle: bool,
     /// Whether samples share rows.
     pub packing: bool,
-    /// What becomes of a sample that is longer than a row.
+    /// What happens to a sample that is longer than a row.
     pub overlong: Overlong,
     /// Share of all steps spent warming up, in [0, 1].
     pub warmup_ratio: f64,
-    /// Steps of the warm-up, instead of a share.
+    /// Steps spent warming up; replaces `warmup_ratio`.
     pub warmup_steps: Option<u64>,
-    /// What follows the warm-up.
+    /// The course of the learning rate after the warm-up.
     pub lr_scheduler_type: Schedule,
     /// Decoupled weight decay, not negative.
     pub weight_decay: f64,
@@ -83,47 +84,48 @@ pub struct TrainConfig {
     pub adam_epsilon: f64,
     /// Gradients with a larger global norm are scaled down to it; 0 turns clipping off.
     pub max_grad_norm: f64,
-    /// Decides the adapter's start, the order of samples and the dropout.
+    /// Seeds the adapter's initial weights, the order of samples, dropout and noise.
     pub seed: u64,
-    /// A checkpoint after every so many steps, at least 1. Not part of the result: it may differ on resume.
+    /// Steps between checkpoints, at least 1. It does not affect the result and may differ on resume.
     pub save_steps: u64,
-    /// What backward computes again instead of keeping it. Not part of the result: it may differ on resume.
+    /// What backward recomputes instead of keeping it. It does not affect the result and may differ on
+    /// resume.
     pub gradient_checkpointing: GradientCheckpointing,
     /// Type of activations on a GPU; the CPU computes in f32.
     pub mixed_precision: MixedPrecision,
-    /// A validation pass after every so many steps, besides those at the start and the end.
+    /// Steps between validation passes; there is always one at the start and one at the end.
     pub eval_steps: Option<u64>,
-    /// Ends the run after so many validation passes in a row without a better loss, at least 1; needs
+    /// Ends the run after this many validation passes in a row without a better loss, at least 1; needs
     /// `eval_steps`.
     pub early_stopping_patience: Option<u64>,
-    /// By how much a loss must be lower to be better, not negative.
+    /// How much lower a loss must be to count as better, not negative.
     pub early_stopping_threshold: f64,
-    /// Writes the adapter of the best validation pass at the end; implied by `early_stopping_patience`.
+    /// Whether the result is the adapter of the best validation pass; implied by `early_stopping_patience`.
     pub load_best_model_at_end: bool,
-    /// A loss so many standard deviations above the last 128 ends the run; `None`: never.
+    /// Ends the run if a loss is this many standard deviations above the last 128; `None`: never.
     pub max_loss_z_score: Option<f64>,
 }
 
-/// `AdamW`, by the names of Hugging Face.
+/// The optimiser, under Hugging Face's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Optim {
-    /// With moments in f32.
+    /// `AdamW` with moments in f32.
     #[default]
     #[serde(rename = "adamw_torch", alias = "adamw")]
     Adamw,
-    /// With moments in blocks of 8 bits: a quarter of the memory.
+    /// `AdamW` with moments in 8 bits: a quarter of the memory.
     #[serde(rename = "adamw_8bit")]
     Adamw8bit,
 }
 
-/// What becomes of a sample that is longer than a row.
+/// What happens to a sample that is longer than a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlong {
-    /// It is left out: a cut answer teaches to stop in the middle.
+    /// It is left out: a truncated answer would teach the model to stop in the middle.
     #[default]
     Drop,
-    /// Its first tokens are trained on, if an answer has begun in them.
+    /// It is truncated, or left out if no answer has started by then.
     Truncate,
 }
 
@@ -170,13 +172,13 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The part that shapes the adapter, its modules in their order, each once.
+    /// The adapter's configuration, with target modules in their order, each once.
     pub fn lora(&self) -> LoraConfig {
         let mut target_modules = self.target_modules.clone();
         target_modules.sort_unstable();
         target_modules.dedup();
-        // Rank-stabilised scaling as an alpha of the same scaling, so that files say it to tools that know no
-        // better.
+        // Rank-stabilised scaling is written as the alpha with the same effect, which tools without rsLoRA
+        // read correctly too.
         let alpha = |rank: usize| {
             if self.use_rslora { self.lora_alpha * (rank as f32).sqrt() } else { self.lora_alpha }
         };

@@ -1,18 +1,18 @@
-//! Conversations into token samples that say which tokens carry loss.
+//! Turns conversations into token samples that say which tokens carry loss.
 //!
-//! Where in the flow: `dataset::Example` → here → [`super::pack`]. The model's own chat template renders
-//! the conversation; what comes before an answer is exactly the prompt that inference feeds for the same
-//! messages, because both are the same call of the template and the same tokens.
+//! Where in the flow: `dataset::Example` → here → [`super::pack`]. The model's own chat template renders the
+//! conversation. The tokens before an answer are exactly the prompt that inference feeds for the same
+//! messages, because both come from the same call of the template.
 //!
-//! Loss is on every assistant turn: the tokens of its content and the token that ends the turn. The role
-//! headers, the other turns and what a template writes after the end token (in `ChatML` a newline) carry
-//! none.
+//! Every assistant turn carries loss: the tokens of its content and the token that ends the turn. Role
+//! headers, other turns, and what a template writes after the end token (a newline in `ChatML`) carry none.
 //!
-//! A model without a chat template is refused ([`Error::NoTemplate`]) rather than given an invented format:
-//! inference would have to guess the same one, and a mismatch degrades a model without any error.
+//! A model without a chat template is refused ([`Error::NoTemplate`]) instead of given an invented format:
+//! inference would have to use the same one, and a mismatch degrades a model without any error.
 //!
-//! **Invariant:** a sample is whole, unless the user has asked for cut ones. One longer than the row is
-//! dropped and counted: a cut answer teaches the model to stop in the middle, or never to stop.
+//! **Invariant:** a sample is a whole conversation, unless the user asks for truncation. One that is longer
+//! than a row is dropped and counted: a truncated answer teaches the model to stop in the middle, or never to
+//! stop.
 
 use super::{Error, Overlong};
 use crate::dataset::Example;
@@ -24,14 +24,14 @@ use std::collections::BTreeMap;
 pub struct Sample {
     pub(super) tokens: Vec<u32>,
     pub(super) has_loss: Vec<bool>,
-    /// Place of its example in the data, from 0: to name it.
+    /// Index of its example in the data, for messages.
     pub(super) example: usize,
 }
 
 impl Sample {
-    /// A sample of at least two tokens; `has_loss[t]` says whether token t is one to learn. The first token
-    /// has nothing before it to be predicted from and cannot carry loss; the last one must, because what
-    /// follows the last learned token would be computed for nothing.
+    /// A sample of at least two tokens; `has_loss[t]` says whether token t is a target. The first token
+    /// cannot be one, because nothing before it predicts it. The last one must be, because tokens after the
+    /// last target would be computed for nothing.
     ///
     /// # Panics
     /// If any of this does not hold.
@@ -50,7 +50,7 @@ impl Sample {
         &self.tokens
     }
 
-    /// Of each token whether it carries loss.
+    /// For each token whether it carries loss.
     pub fn has_loss(&self) -> &[bool] {
         &self.has_loss
     }
@@ -60,7 +60,7 @@ impl Sample {
         self.tokens.iter().zip(&self.has_loss).filter(|(_, has_loss)| **has_loss).map(|(token, _)| *token)
     }
 
-    /// Its first tokens, so that at most `positions` are fed; `None` if none of them is to be learned.
+    /// The sample truncated to `positions` fed positions; `None` if none of them is a target.
     fn cut(mut self, positions: usize) -> Option<Self> {
         self.has_loss.truncate(positions + 1);
         let last = self.has_loss.iter().rposition(|&has_loss| has_loss)?;
@@ -131,7 +131,7 @@ impl Encoded {
         self.samples.iter().map(Sample::positions).collect()
     }
 
-    /// Feeds everything that training sees of the samples into `hasher`.
+    /// Hashes everything that training sees of the samples.
     pub(super) fn hash_into(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&(self.samples.len() as u64).to_le_bytes());
         for sample in &self.samples {
@@ -145,7 +145,7 @@ impl Encoded {
 }
 
 /// Tokenises `examples` with the model's own chat template for rows of `max_seq_len` positions; `overlong`
-/// decides about those that do not fit.
+/// says what happens to those that do not fit.
 ///
 /// # Errors
 /// The model has no usable template ([`Error::NoTemplate`], [`Error::NoEndOfTurn`],
@@ -176,8 +176,8 @@ pub fn encode(
     Ok(encoded)
 }
 
-/// One conversation. The outer error stops the run (it would hit every example), the inner one drops the
-/// example.
+/// Encodes one conversation. The outer error ends the run, as it would happen for every example; the inner
+/// one drops this example.
 fn encode_one(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
@@ -199,7 +199,8 @@ fn encode_one(
         let prompt = render(&messages[..turn], true)?;
         let answer =
             answer_part(&parts, &prompt, message).ok_or(Error::TemplateMismatch { example, turn })?;
-        // Tokens of leading parts are leading tokens: these are the borders of the answer's content.
+        // The tokens of the first parts are the first tokens, so these are the bounds of the answer's
+        // content.
         let (start, content_end) = (tokenize(&parts[..answer])?.len(), tokenize(&parts[..=answer])?.len());
         let end_token = tokenizer.eos();
         let end = tokens[content_end..].iter().position(|&token| token == end_token);
@@ -216,8 +217,8 @@ fn is_answer(message: &Message) -> bool {
     message.role == "assistant" && !message.content.trim().is_empty()
 }
 
-/// The index in `parts` (the whole conversation) of the content of the answer that follows `prompt`, if the
-/// conversation starts with that very prompt and continues with that answer.
+/// The index in `parts`, the whole conversation, of the content of the answer after `prompt`; `None` unless
+/// the conversation starts with exactly that prompt and continues with that answer.
 fn answer_part(parts: &[Part], prompt: &[Part], answer: &Message) -> Option<usize> {
     let follows = parts.starts_with(prompt);
     let content = parts.get(prompt.len())?;

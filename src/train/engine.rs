@@ -1,10 +1,11 @@
-//! Where a run computes: on the CPU, in the numbers that the loop holds, or on GPUs, in copies of them.
+//! One interface over the backends of a run: the CPU, which works on the loop's own adapter and moments, and
+//! GPUs, which work on copies.
 //!
-//! Where in the flow: the loop asks for gradients, norms and steps, and before it writes something down for
-//! the numbers ([`Engine::collect`]).
+//! Where in the flow: the loop asks for gradients, norms and steps, and before it writes adapter or moments
+//! to a file, for their current values ([`Engine::collect`]).
 //!
-//! **Invariant:** between two steps adapter and moments are the whole state: collected and given back they
-//! make the same run, bit for bit.
+//! **Invariant:** between two steps, adapter and moments are the whole state: a new engine that is given
+//! their collected values continues the same run, bit for bit.
 
 use super::moments::{CudaMoments, Moments, Update};
 use super::ranks::Ranks;
@@ -15,13 +16,13 @@ use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow, Purpose, Workspace};
 use crate::ops::global_norm;
 
-/// See the module.
+/// What computes the steps.
 pub(super) enum Engine<'a> {
     Cpu { pool: &'a CpuPool, workspace: Box<Workspace>, grads: LoraWeights },
     Cuda(Ranks<'a>),
 }
 
-/// Bytes on a GPU besides those of the model.
+/// Bytes of the optimiser's state and scratch on a GPU.
 pub(super) fn optimizer_bytes(config: &TrainConfig, layout: &LoraWeights) -> u64 {
     let mut arena = Arena::default();
     CudaMoments::plan(&mut arena, config, layout);
@@ -30,8 +31,9 @@ pub(super) fn optimizer_bytes(config: &TrainConfig, layout: &LoraWeights) -> u64
 }
 
 impl<'a> Engine<'a> {
-    /// Takes all memory, and on GPUs copies of everything. If `on_upload` stops that (see
-    /// [`CudaModel::new`](crate::model::CudaModel::new)), the state is whole, and no row may be computed.
+    /// Allocates all memory, and copies everything to the GPUs. If `on_upload` stops that (see
+    /// [`CudaModel::new`](crate::model::CudaModel::new)), adapter and moments can be collected, but no row
+    /// may be computed.
     pub(super) fn new(
         job: &Job<'a>,
         adapter: &LoraWeights,
@@ -60,8 +62,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Makes the gradient that of `scale` times the loss of all rows, which are added in their order.
-    /// `on_row` is told of every row that is done.
+    /// Computes the gradient of `scale` times the loss of all rows, which are added in order. `on_row` is
+    /// called after every row.
     pub(super) fn accumulate(
         &mut self,
         job: &Job<'_>,
@@ -95,7 +97,7 @@ impl<'a> Engine<'a> {
         Ok(sum)
     }
 
-    /// The losses of rows alone.
+    /// The losses of rows, without gradients.
     pub(super) fn losses(
         &mut self,
         job: &Job<'_>,
@@ -135,7 +137,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Brings adapter and moments up to date.
+    /// Copies the current values to adapter and moments.
     pub(super) fn collect(&mut self, adapter: &mut LoraWeights, moments: &mut Moments) -> Result<(), Error> {
         match self {
             Self::Cpu { .. } => Ok(()),

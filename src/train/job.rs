@@ -1,9 +1,9 @@
 //! What goes into a run and what comes out of it.
 //!
-//! Where in the flow: `cli` fills a [`Job`] and a [`Host`], calls [`super::train`], renders the [`Event`]s
-//! and prints the [`Outcome`].
+//! Where in the flow: the caller fills a [`Job`] and a [`Host`], calls [`super::train`], shows the [`Event`]s
+//! and reports the [`Outcome`].
 //!
-//! **Invariant:** a [`Job`] decides the result; a [`Host`] decides only when the run pauses and what is
+//! **Invariant:** the [`Job`] decides the result; the [`Host`] decides only when the run pauses and what is
 //! shown.
 
 use super::{DropReason, Encoded, EvalMetrics, StepMetrics, TrainConfig};
@@ -19,25 +19,25 @@ use std::time::Duration;
 /// The inputs of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
-    /// The frozen base.
+    /// The frozen base model.
     pub model: &'a Llama,
-    /// Of the base's file; a checkpoint of another base is refused.
+    /// Hash of the base's file; a checkpoint of another base is refused.
     pub model_sha256: &'a str,
-    /// Of the base, for the adapter files.
+    /// Name of the base, for the adapter files.
     pub model_name: Option<&'a str>,
     /// Where the steps are computed.
     pub backend: Backend<'a>,
     /// Settings.
     pub config: &'a TrainConfig,
-    /// What the adapter starts as; `None`: as PEFT starts one.
+    /// The adapter to start from; `None`: PEFT's initialisation.
     pub init_adapter: Option<&'a LoraWeights>,
-    /// What to learn.
+    /// Samples to train on.
     pub train: &'a Encoded,
-    /// What to measure on, may be empty.
+    /// Samples for validation, may be empty.
     pub validation: &'a Encoded,
-    /// Folder of the checkpoint, the metrics and the adapter; made if absent.
+    /// Directory of the checkpoint, the metrics and the adapter; created if missing.
     pub out: &'a Path,
-    /// Whether the metrics are written for `TensorBoard` too.
+    /// Whether the metrics are also written for `TensorBoard`.
     pub tensorboard: bool,
 }
 
@@ -84,31 +84,31 @@ impl<'a> Backend<'a> {
     }
 }
 
-/// What a run needs of the program around it.
+/// What a run needs from the program around it.
 pub struct Host<'a> {
-    /// Time since any fixed moment. Decides nothing; it fills `seconds` and `tokens_per_second`.
+    /// Time since any fixed moment. Only for reporting: `seconds` and `tokens_per_second`.
     pub clock: &'a dyn Fn() -> Duration,
-    /// The largest memory so far, in bytes, if the system tells. Decides nothing.
+    /// The largest memory of the process so far, in bytes, if the system reports it. Only for reporting.
     pub peak_memory: &'a dyn Fn() -> Option<u64>,
-    /// Once true, the run ends after the current step with a checkpoint.
+    /// Once true, the run writes a checkpoint after the current step and ends.
     pub interrupt: &'a AtomicBool,
-    /// Told about progress.
+    /// Called on progress.
     pub on_event: &'a mut dyn FnMut(&Event<'_>),
 }
 
 /// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// On GPUs, before the loop: so much of the base is copied to all of them.
+    /// On GPUs, before the loop: progress of copying the base to all of them.
     Upload {
-        /// Bytes.
+        /// Bytes copied.
         bytes_done: u64,
-        /// In all.
+        /// Bytes to copy in all.
         bytes_total: u64,
     },
     /// Right before the loop.
     Started {
-        /// Steps that a checkpoint had already; 0 for a new run.
+        /// Steps in the checkpoint that the run resumes from; 0 for a new run.
         steps_done: u64,
         /// Steps of the whole run.
         total_steps: u64,
@@ -126,19 +126,19 @@ pub enum Event<'a> {
         /// Rows of the step.
         rows: usize,
     },
-    /// An optimiser step is done. With `total_tokens - tokens_done` and the measured speed goes the ETA.
+    /// An optimiser step is done. `total_tokens - tokens_done` over the measured speed is the time left.
     Step {
         /// Its line in the metrics file.
         metrics: &'a StepMetrics,
         /// Steps of the whole run.
         total_steps: u64,
-        /// Positions fed so far, earlier sessions included.
+        /// Positions fed so far, including those before a resume.
         tokens_done: u64,
         /// Positions of the whole run.
         total_tokens: u64,
     },
-    /// A loss stands out from those before it: something in these examples is unlike the others, or the rate
-    /// is too high.
+    /// A loss is far above those before it: these examples are unlike the others, or the learning rate is too
+    /// high.
     Spike {
         /// The step, counted from 1.
         step: u64,
@@ -170,7 +170,7 @@ pub enum Event<'a> {
 pub enum Outcome {
     /// All steps are done and the adapter is written.
     Finished(TrainSummary),
-    /// The interrupt flag was set; the same call goes on from here.
+    /// The interrupt flag was set; the same call resumes from here.
     Interrupted {
         /// Steps done.
         step: u64,
@@ -188,30 +188,30 @@ pub struct TrainSummary {
     pub tokens: u64,
     /// Positions with loss.
     pub target_tokens: u64,
-    /// Token-weighted mean over the validation samples with the adapter's start, which changes nothing.
+    /// Mean over the targets of the validation samples, in nats, with the initial adapter.
     pub validation_loss_before: Option<f64>,
     /// The same with the trained adapter.
     pub validation_loss_after: Option<f64>,
-    /// After how many steps the adapter is taken; fewer than `steps` if the best validation pass was before
-    /// the end.
+    /// The step whose adapter is the result; less than `steps` if the best validation pass came before the
+    /// end.
     pub best_step: u64,
     /// Whether early stopping ended the run.
     pub stopped_early: bool,
-    /// Training examples not trained on.
+    /// Training examples left out, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
-    /// Training samples that were cut to the length of a row.
+    /// Training samples that were truncated to the length of a row.
     pub truncated: usize,
-    /// Validation examples not measured.
+    /// Validation examples left out, by reason.
     pub validation_dropped: BTreeMap<DropReason, usize>,
-    /// Wall time of steps and validation passes, over all sessions.
+    /// Wall time of steps and validation passes, including those before a resume.
     pub seconds: f64,
     /// Positions per second of the training steps, on all devices together.
     pub tokens_per_second: f64,
-    /// Where this session trained: `cpu (2 threads)`, or `cuda:0 (NAME), cuda:1 (NAME)`.
+    /// Where the run was finished: `cpu (2 threads)`, or `cuda:0 (NAME), cuda:1 (NAME)`.
     #[serde(default)]
     pub device: String,
-    /// llama.cpp's adapter file.
+    /// The adapter as a GGUF file for llama.cpp.
     pub adapter_gguf: PathBuf,
-    /// PEFT's adapter folder.
+    /// The adapter as a PEFT directory.
     pub adapter_peft: PathBuf,
 }

@@ -1,26 +1,26 @@
-//! A factor on the loss in half precision, so that small gradients do not vanish and large ones do not
-//! overflow.
+//! Loss scaling for half precision: a factor that keeps small gradients from vanishing and large ones from
+//! overflowing.
 //!
-//! Where in the flow: the loop multiplies a window's loss by it, asks for the norm of the gradient, and
-//! divides when it updates. A window whose gradient is not finite is computed again with half the factor, so
-//! no data is lost and a step stays a function of its window.
+//! Where in the flow: the loop multiplies a window's loss by it, and divides the gradient by it in the
+//! update. A window whose gradient is not finite is computed again with half the factor, so no data is lost
+//! and a step stays a function of its window.
 //!
-//! **Invariant:** it is a power of two, so it changes no digit of what it can represent; and a function of
-//! the gradients so far, kept in the checkpoint. Source: Micikevicius et al. 2018, arXiv:1710.03740, section
-//! 3.2; start and interval as PyTorch's `GradScaler`.
+//! **Invariant:** it is a power of two, so scaling rounds nothing; and it is a function of the gradients so
+//! far, kept in the checkpoint. Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; initial
+//! value and interval as in PyTorch's `GradScaler`.
 
-/// Binary logarithm of the first factor.
+/// Binary logarithm of the initial factor.
 const START: i32 = 16;
-/// And of the largest: with 2^24 gradients of 1e-11 are representable.
+/// Binary logarithm of the largest factor: with 2^24, gradients of 1e-11 are representable.
 const LARGEST: i32 = 24;
-/// Steps without an overflow after which it is doubled.
+/// Steps without overflow after which the factor doubles.
 const INTERVAL: u32 = 2000;
 
-/// See the module.
+/// The current factor.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct LossScale {
     log2: i32,
-    /// Steps since it has changed.
+    /// Steps since the factor changed.
     steps: u32,
 }
 
@@ -36,11 +36,11 @@ impl LossScale {
         (self.log2 as f32).exp2()
     }
 
-    /// Takes note of a gradient; whether the same window is worth another try.
+    /// Updates the factor after a gradient. Returns whether to compute the same window again.
     pub(super) fn try_again_after(&mut self, is_finite: bool) -> bool {
         if !is_finite {
             self.steps = 0;
-            // A gradient that overflows without a factor is no matter of the factor.
+            // Without a factor left to halve, the overflow has another cause.
             self.log2 -= i32::from(self.log2 >= 0);
             return self.log2 >= 0;
         }

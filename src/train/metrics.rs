@@ -1,12 +1,12 @@
 //! `metrics.jsonl`: one line per optimiser step and per validation pass.
 //!
-//! Where in the flow: the loop appends a line when a step or a validation pass is done; the checkpoint
-//! records how many bytes the file had.
+//! Where in the flow: the loop appends a line after a step or a validation pass; the checkpoint records the
+//! length of the file.
 //!
-//! **Invariant:** after any crash and resume every step has exactly one line: the file is cut to the length
-//! that the checkpoint recorded before the first new line is written, and the lines that a checkpoint counts
-//! on are on disk before it. **Invariant:** everything but `seconds`, `tokens_per_second` and
-//! `peak_memory_bytes` is a function of the run's inputs.
+//! **Invariant:** after any crash and resume every step has exactly one line: lines are on disk before the
+//! checkpoint that counts them, and a resumed run truncates the file to the length in its checkpoint.
+//! **Invariant:** everything but `seconds`, `tokens_per_second` and `peak_memory_bytes` is a function of the
+//! run's inputs.
 
 use super::Error;
 use std::fs::{File, TryLockError};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// One optimiser step.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StepMetrics {
-    /// Counted from 1.
+    /// Number of the step, counted from 1.
     pub step: u64,
     /// Mean negative log-likelihood of the window's targets, in nats.
     pub loss: f64,
@@ -24,7 +24,7 @@ pub struct StepMetrics {
     pub learning_rate: f64,
     /// Global L2 norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// Factor on the loss in half precision, against overflow; absent otherwise.
+    /// Factor on the loss in half precision; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub loss_scale: Option<f32>,
     /// Positions fed.
@@ -35,7 +35,7 @@ pub struct StepMetrics {
     pub tokens_per_second: f64,
     /// Wall time of the step, by the caller's clock.
     pub seconds: f64,
-    /// Largest memory of the process so far; absent where the system does not tell.
+    /// Largest memory of the process so far; absent if the system does not report it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peak_memory_bytes: Option<u64>,
 }
@@ -63,7 +63,7 @@ pub enum Metrics {
     Eval(EvalMetrics),
 }
 
-/// The open file, locked against a second run in the same folder.
+/// The open file, locked against a second run in the same directory.
 #[derive(Debug)]
 pub(super) struct MetricsFile {
     path: PathBuf,
@@ -72,7 +72,7 @@ pub(super) struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens or creates the file and takes its lock; the content stays as it is until [`Self::cut`].
+    /// Opens or creates the file and locks it; its content does not change before [`Self::cut`].
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
         let file = file.map_err(Error::io("open", path))?;
@@ -83,7 +83,7 @@ impl MetricsFile {
         }
     }
 
-    /// Keeps the first `bytes` bytes; the next line goes after them.
+    /// Truncates the file to `bytes` bytes; the next line follows them.
     pub(super) fn cut(&mut self, bytes: u64) -> Result<(), Error> {
         let found = self.file.metadata().map_err(Error::io("read", &self.path))?.len();
         if found < bytes {
@@ -95,7 +95,7 @@ impl MetricsFile {
         Ok(())
     }
 
-    /// The lines that are kept, after [`Self::cut`].
+    /// The lines in the file, after [`Self::cut`].
     pub(super) fn read(&self) -> Result<Vec<Metrics>, Error> {
         let text = std::fs::read_to_string(&self.path).map_err(Error::io("read", &self.path))?;
         let bad = |error: serde_json::Error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
@@ -103,7 +103,7 @@ impl MetricsFile {
         lines.map(|line| line.map_err(|error| Error::io("read", &self.path)(bad(error)))).collect()
     }
 
-    /// Appends a line. It survives the process at once, and a power cut after [`Self::sync`].
+    /// Appends a line. It survives a crash of the process at once, and a power cut after [`Self::sync`].
     pub(super) fn append(&mut self, metrics: &Metrics) -> Result<(), Error> {
         let mut line = serde_json::to_vec(metrics).expect("numbers and strings always serialise");
         line.push(b'\n');
@@ -112,7 +112,7 @@ impl MetricsFile {
         Ok(())
     }
 
-    /// Puts the lines on disk and says how long the file is.
+    /// Flushes the lines to disk. Returns the length of the file.
     pub(super) fn sync(&self) -> Result<u64, Error> {
         self.file.sync_data().map_err(Error::io("sync", &self.path))?;
         Ok(self.bytes)

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`encode()`] turns conversations into token samples with the loss on the answers, [`plan()`] says what a
-//! run will cost, [`train`] runs it or goes on with it.
+//! run will cost, [`train`] starts it or resumes it.
 //!
 //! **Invariant:** the adapter is a function of (model bytes, samples, [`TrainConfig`]) on one machine:
 //! neither the clock, nor the number of threads, nor where a run was interrupted changes a bit of it.

@@ -1,13 +1,12 @@
-//! Samples into rows: which samples share a row, in which order rows are trained, and the row itself.
+//! Packing samples into rows: which samples share a row, in which order rows are trained, and the rows.
 //!
 //! Where in the flow: after [`super::encode()`], before the model. An optimiser step trains a *window* of
-//! `micro_batch_size * gradient_accumulation_steps` rows for each device; an epoch's last window may be
-//! smaller.
+//! `micro_batch_size * gradient_accumulation_steps` rows per device; an epoch's last window may be smaller.
 //!
-//! Packing is first-fit over the epoch's shuffled samples. Rows are as long as what is in them (there is
-//! no padding), so a denser packing would only even out row lengths; first-fit keeps which samples meet in
-//! a row random, while sorting by length (best-fit decreasing) would put the same neighbours together in
-//! every epoch. First-fit fills its early rows with the short samples, so the rows are shuffled too.
+//! Packing is first-fit over the epoch's shuffled samples. Rows have no padding, so a denser packing would
+//! only even out row lengths. First-fit keeps the neighbours in a row random, while sorting by length
+//! (best-fit decreasing) would put the same samples together in every epoch. Because first-fit puts short
+//! samples into the early rows, the rows are shuffled too.
 //!
 //! **Invariant:** [`epoch_rows`] is a pure function of (lengths, [`Packing`], epoch); every sample is in
 //! exactly one row of every epoch, and no row is longer than the capacity.
@@ -16,14 +15,14 @@ use super::encode::Sample;
 use crate::model::{Noise, PackedRow};
 use crate::rng;
 
-/// How samples become rows.
+/// How samples are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Packing {
     pub(super) capacity: usize,
     pub(super) seed: u64,
-    /// In another order in every epoch.
+    /// Whether every epoch has another random order.
     pub(super) shuffle: bool,
-    /// Several samples in a row.
+    /// Whether a row may have several samples.
     pub(super) shared_rows: bool,
 }
 
@@ -35,17 +34,17 @@ impl Packing {
 }
 
 /// Indices of the samples in each row of `epoch`, rows in training order.
-pub(super) fn epoch_rows(lengths: &[usize], how: Packing, epoch: u64) -> Vec<Vec<usize>> {
+pub(super) fn epoch_rows(lengths: &[usize], packing: Packing, epoch: u64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
-    if how.shuffle {
-        shuffle(&mut order, rng::key(how.seed, "train.sample_order", &[epoch]));
+    if packing.shuffle {
+        shuffle(&mut order, rng::key(packing.seed, "train.sample_order", &[epoch]));
     }
-    if !how.shared_rows {
+    if !packing.shared_rows {
         return order.into_iter().map(|sample| vec![sample]).collect();
     }
-    let mut rows = first_fit(&order, lengths, how.capacity);
-    if how.shuffle {
-        shuffle(&mut rows, rng::key(how.seed, "train.row_order", &[epoch]));
+    let mut rows = first_fit(&order, lengths, packing.capacity);
+    if packing.shuffle {
+        shuffle(&mut rows, rng::key(packing.seed, "train.row_order", &[epoch]));
     }
     rows
 }
@@ -54,7 +53,7 @@ pub(super) fn epoch_rows(lengths: &[usize], how: Packing, epoch: u64) -> Vec<Vec
 pub(super) fn first_fit(order: &[usize], lengths: &[usize], capacity: usize) -> Vec<Vec<usize>> {
     let shortest = lengths.iter().copied().min().unwrap_or(0);
     let mut rows: Vec<Vec<usize>> = Vec::new();
-    // (row, room left): rows that no sample could enter any more are dropped, which keeps the list short.
+    // Index and free room of rows. Rows that no sample fits into anymore are removed, to keep the list short.
     let mut open: Vec<(usize, usize)> = Vec::new();
     for &sample in order {
         let length = lengths[sample];
@@ -92,7 +91,7 @@ pub(super) fn fill_row(row: &mut PackedRow, samples: &[Sample], indices: &[usize
     }
 }
 
-/// Writes the rows of a window into the first of `rows`, which are as many at least after that.
+/// Fills the first of `rows` with the rows of a window, reusing their buffers, and returns them.
 pub(super) fn fill_rows<'r>(
     rows: &'r mut Vec<(PackedRow, Noise)>,
     samples: &[Sample],
@@ -109,8 +108,8 @@ pub(super) fn fill_rows<'r>(
     rows
 }
 
-/// Fisher-Yates with counter-based draws. Not `rand`'s: the order of training must not change when that
-/// crate changes its algorithm.
+/// Fisher-Yates with counter-based draws. Our own, because the order of training must not change when the
+/// `rand` crate changes its algorithm.
 fn shuffle<T>(items: &mut [T], key: u64) {
     for i in (1..items.len()).rev() {
         // The draw is below 1, but the product may round up to i + 1.
@@ -119,11 +118,11 @@ fn shuffle<T>(items: &mut [T], key: u64) {
     }
 }
 
-/// Where each optimiser step finds its rows.
+/// Maps optimiser steps to their rows.
 #[derive(Debug)]
 pub(super) struct Timeline {
     lengths: Vec<usize>,
-    how: Packing,
+    packing: Packing,
     window_rows: usize,
     /// First step of each epoch.
     epoch_starts: Vec<u64>,
@@ -137,13 +136,12 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Packs every epoch once to count its steps. Without `max_steps` the run is `epochs` long; with it, as
-    /// many epochs as it takes, the last one cut. A step has the rows of all `ranks`; their number decides
-    /// nothing else.
+    /// Packs every epoch once to count its steps. Without `max_steps` the run has `num_train_epochs`; with
+    /// it, as many epochs as needed, the last one cut short. A step has the rows of all `ranks`.
     pub(super) fn new(config: &super::TrainConfig, ranks: usize, lengths: Vec<usize>) -> Self {
         let mut timeline = Self {
             lengths,
-            how: Packing::of(config),
+            packing: Packing::of(config),
             window_rows: config.window_rows().saturating_mul(ranks),
             epoch_starts: Vec::new(),
             total_steps: 0,
@@ -171,7 +169,7 @@ impl Timeline {
         timeline
     }
 
-    /// Epochs begun.
+    /// Epochs started, including one that is cut short.
     pub(super) fn epochs(&self) -> usize {
         self.epoch_starts.len()
     }
@@ -187,7 +185,7 @@ impl Timeline {
 
     fn seek_epoch(&mut self, epoch: u64) {
         if self.epoch != Some(epoch) {
-            self.rows = epoch_rows(&self.lengths, self.how, epoch);
+            self.rows = epoch_rows(&self.lengths, self.packing, epoch);
             self.epoch = Some(epoch);
         }
     }

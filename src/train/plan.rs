@@ -1,8 +1,9 @@
-//! What a run will cost, before it starts.
+//! What a run will cost, before it starts: steps, tokens and memory.
 //!
-//! Where in the flow: `cli` prints it and asks nothing more; [`super::train`] computes the same steps again.
+//! Where in the flow: callers show it and refuse a run that does not fit; `doctor` uses [`memory`] alone.
 //!
-//! **Invariant:** rows, steps and tokens are exact, not estimates: the same packing decides them.
+//! **Invariant:** rows, steps and tokens are exact, because the same code packs them for training. Memory is
+//! counted by the code that allocates it.
 
 use super::engine;
 use super::moments::Moments;
@@ -12,7 +13,7 @@ use crate::device::cuda::{MixedPrecision, nccl_version};
 use crate::lora::LoraWeights;
 use crate::model::{CudaModel, GradientCheckpointing, Llama, ModelConfig, Purpose, Workspace};
 
-/// The numbers of a run.
+/// The cost of a run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Plan {
     /// Numbers in the adapter.
@@ -25,7 +26,7 @@ pub struct Plan {
     pub tokens_per_epoch: usize,
     /// Positions with loss in one pass.
     pub targets_per_epoch: usize,
-    /// Passes begun.
+    /// Passes started, including one that `max_steps` cuts short.
     pub epochs: usize,
     /// Optimiser steps.
     pub steps: u64,
@@ -33,16 +34,16 @@ pub struct Plan {
     pub tokens: u64,
     /// Positions of one validation pass; it runs at least twice.
     pub validation_tokens: usize,
-    /// Longest row: no workspace needs to be longer.
+    /// An upper bound on the tokens of a row, which workspaces are made for.
     pub longest_row: usize,
-    /// Share of the first pass's rows that is filled, if every row were the longest. Rows are no longer than
-    /// what is in them, so what is missing costs no time.
+    /// How full the rows of the first pass are, relative to the longest row. Rows have no padding, so a low
+    /// figure costs no time.
     pub packing_efficiency: f64,
-    /// What activations would take with checkpointing by layer.
+    /// Bytes of activations with checkpointing by layer, for the hint of an error.
     pub activations_with_checkpointing: u64,
-    /// What the run takes of memory.
+    /// Memory of the machine that the run takes.
     pub memory: MemoryPlan,
-    /// What it takes of each GPU's.
+    /// Memory that it takes of each GPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_memory: Option<DeviceMemory>,
 }
@@ -50,21 +51,21 @@ pub struct Plan {
 /// Bytes of a run on each of its GPUs, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct DeviceMemory {
-    /// Of all GPUs the one with the least free.
+    /// The GPU with the least free memory.
     pub ordinal: usize,
     /// The base, in its blocks.
     pub base: u64,
-    /// Adapter, gradient, and the copy in the type of activations.
+    /// The adapter, its gradient, and its copy in the type of activations.
     pub adapter: u64,
     /// Both moments of `AdamW`.
     pub optimizer: u64,
     /// Activations and scratch for the longest row, forward and backward.
     pub activations: u64,
-    /// Of cuBLAS, for itself.
+    /// cuBLAS's own workspace.
     pub products: u64,
-    /// Of NCCL, for itself.
+    /// NCCL's own buffers, with several GPUs.
     pub collectives: u64,
-    /// What is free there.
+    /// Free memory of that GPU.
     pub available: u64,
 }
 
@@ -78,7 +79,7 @@ const CUBLAS_BYTES: u64 = 32 << 20;
 const NCCL_BYTES: u64 = 384 << 20;
 
 impl DeviceMemory {
-    /// Everything but the context, which is there already when this is printed.
+    /// Everything but the context, which already exists when memory is checked.
     pub fn total(&self) -> u64 {
         self.base + self.adapter + self.optimizer + self.activations + self.products + self.collectives
     }
@@ -87,32 +88,31 @@ impl DeviceMemory {
 /// Bytes of a run, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryPlan {
-    /// The base's tensors. The file is mapped: every page is touched in every step, and shared with other
-    /// processes.
+    /// The base's tensors: a mapped file, shared with other processes, of which every step reads all pages.
     pub base: u64,
-    /// Adapter, gradient, both moments of `AdamW`, and where an adapter to start from stays.
+    /// The adapter, its gradient, both moments of `AdamW`, and the adapter that the run starts from.
     pub optimizer: u64,
     /// Activations and scratch for the longest row, forward and backward.
     pub activations: u64,
-    /// A checkpoint on its way to the disk.
+    /// A checkpoint while it is written.
     pub checkpoint: u64,
-    /// Copies of matrix blocks in the order of the processor's registers, per thread.
+    /// Packed blocks of matrix products, on all threads.
     pub gemm: u64,
 }
 
 impl MemoryPlan {
-    /// Everything but the program itself, which is there already when this is printed.
+    /// Everything but the program itself, which is already loaded when memory is checked.
     pub fn total(&self) -> u64 {
         let Self { base, optimizer, activations, checkpoint, gemm } = self;
         base + optimizer + activations + checkpoint + gemm
     }
 }
 
-/// Packed blocks of a product, measured beside the plan with one and two threads: about this much per thread.
+/// Packed blocks of a product take about this much per thread, as measured with one and two threads.
 const GEMM_BYTES_PER_THREAD: u64 = 4 << 20;
 
 impl Plan {
-    /// Whether the run fits into `available` bytes.
+    /// Checks that the run fits into `available` bytes of the machine, and into the free memory of its GPUs.
     ///
     /// # Errors
     /// [`Error::Memory`] or [`Error::DeviceMemory`], with what would fit.
@@ -184,8 +184,8 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     })
 }
 
-/// What a run that starts from no adapter takes of the machine's memory; its rows have at most `longest_row`
-/// tokens.
+/// The memory of the machine that a run takes, with rows of at most `longest_row` tokens, if it does not
+/// start from an existing adapter.
 pub fn memory(model: &Llama, config: &TrainConfig, longest_row: usize, backend: Backend<'_>) -> MemoryPlan {
     let layout = LoraWeights::layout(&config.lora(), &model.config().base_shape());
     let adapter = (layout.parameters() * size_of::<f32>()) as u64;
@@ -217,8 +217,8 @@ fn activations(
     Workspace::<f32>::bytes(model.config(), longest_row, Some(layout), purpose) as u64
 }
 
-/// What a run takes of its only GPU, whose rows have at most `longest_row` tokens; `available` is what is
-/// free there.
+/// The memory that a run takes of a single GPU, with rows of at most `longest_row` tokens; `available` is the
+/// free memory of that GPU.
 pub fn device_memory(
     model: &Llama,
     config: &TrainConfig,
@@ -242,8 +242,8 @@ pub fn device_memory(
     }
 }
 
-/// That the kernels of the GPUs can compute the model, in the precision that is asked for, and that several
-/// can talk.
+/// Checks that the kernels of the GPUs can compute the model in its precision, and that NCCL is installed if
+/// there are several.
 pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
     let Backend::Cuda { gpus, precision } = job.backend else { return Ok(()) };
     gpus.iter().try_for_each(|gpu| gpu.require(precision))?;
@@ -259,7 +259,7 @@ pub(super) fn check_kernels(job: &Job<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What has to hold before a run starts.
+/// Checks the settings against the model and the data.
 pub(super) fn check_inputs(
     model: &ModelConfig,
     config: &TrainConfig,
@@ -274,8 +274,7 @@ pub(super) fn check_inputs(
     let ranks = config.rank_pattern.values().map(|&rank| ("rank_pattern", rank));
     for (field, rank) in std::iter::once(("r", config.r)).chain(ranks) {
         if rank > model.hidden_size {
-            // More rank than width adds numbers and no meaning; a typo adds more of them than there is
-            // memory.
+            // A rank above the width adds parameters but no expressiveness, and is probably a typo.
             let expected = "no more than the model's hidden size";
             return Err(Error::Config { field, found: rank.to_string(), expected });
         }
@@ -289,12 +288,12 @@ pub(super) fn check_inputs(
         return Err(Error::Config { field, found, expected });
     }
     train.require_samples("train")?;
-    // No validation examples at all is a choice; examples of which none is usable is a mistake.
+    // No validation examples at all is a choice; validation examples of which none is usable are a mistake.
     if validation.dropped.is_empty() { Ok(()) } else { validation.require_samples("validate") }
 }
 
-/// An upper bound on the positions of any row: the capacity, or everything there is if that is less, or the
-/// longest sample if rows are not shared.
+/// An upper bound on the positions of a row: the capacity, or all positions of the data if they are fewer, or
+/// the longest sample if rows are not shared.
 pub(super) fn longest_row(config: &TrainConfig, train: &Encoded, validation: &Encoded) -> usize {
     let longest = train.lengths().into_iter().max().unwrap_or(0);
     let train = if config.packing { train.positions() } else { longest };

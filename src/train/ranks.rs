@@ -1,13 +1,13 @@
-//! The copies of a run on GPUs: a rank for each, with the base, the adapter and the moments whole.
+//! Data parallelism over GPUs: each is a rank with a full copy of base, adapter and moments.
 //!
-//! Where in the flow: [`super::engine`] has the steps of a run on GPUs computed here. The rows of a step are
-//! dealt out in turn (rank r of n takes rows r, r + n, ...), a thread for each rank computes them, and one
-//! all-reduce makes the sum of all gradients everybody's. What follows (norm, step) every rank computes from
-//! the same numbers, so that all stay the same.
+//! Where in the flow: [`super::engine`] computes the steps of a run on GPUs here. The rows of a step are
+//! dealt out in turn (rank r of n takes rows r, r + n, ...), one thread per rank computes them, and one
+//! all-reduce gives every rank the sum of all gradients. Each rank then computes norm and step from the same
+//! numbers, so all copies stay the same.
 //!
-//! **Invariant:** the all-reduce is begun once every rank has finished its rows on its device. A rank that
-//! fails before ends the step for all; nobody waits for it on a device. **Invariant:** losses are given in
-//! the order of rows, whichever rank had them.
+//! **Invariant:** the all-reduce starts after every rank has finished its rows on its device. A rank that
+//! fails earlier ends the step for all, and nobody waits for it on a device. **Invariant:** losses are
+//! returned in the order of rows, whichever rank computed them.
 
 use super::moments::{CudaMoments, Moments, Update};
 use super::{Error, Job};
@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// See the module.
+/// All ranks of a run.
 pub(super) struct Ranks<'a> {
-    /// `None` for a single device. Before the memory that it sums, so that it ends first.
+    /// `None` for a single device. Declared before the ranks, so that it is dropped before their memory.
     clique: Option<Clique<'a>>,
     ranks: Vec<Rank<'a>>,
 }
@@ -37,8 +37,8 @@ pub(super) struct Rank<'a> {
 }
 
 impl<'a> Ranks<'a> {
-    /// Takes all memory and copies everything to all devices, one after another. `on_upload` is told of all
-    /// copies together; see [`CudaModel::new`].
+    /// Allocates all memory and copies everything to all devices, one after another. `on_upload` counts the
+    /// bytes of all copies together; see [`CudaModel::new`].
     pub(super) fn new(
         job: &Job<'a>,
         gpus: &'a [CudaDevice],
@@ -65,13 +65,13 @@ impl<'a> Ranks<'a> {
         Ok(this)
     }
 
-    /// How many there are.
+    /// Number of ranks.
     pub(super) fn len(&self) -> usize {
         self.ranks.len()
     }
 
-    /// Makes the gradient of every rank the sum of `compute` over all rows; their losses, in order. `on_row`
-    /// is told of every row that is done.
+    /// Gives every rank the sum of the gradients that `compute` makes of all rows. Returns their losses, in
+    /// order; `on_row` is called after every row.
     pub(super) fn accumulate<R: Sync>(
         &mut self,
         rows: &[R],
@@ -91,7 +91,7 @@ impl<'a> Ranks<'a> {
         Ok(sums)
     }
 
-    /// What `compute` gives of each row, in order.
+    /// Calls `compute` for every row, on its rank. Returns the losses, in order.
     pub(super) fn each<R: Sync>(
         &mut self,
         rows: &[R],
@@ -122,7 +122,7 @@ impl<'a> Ranks<'a> {
         }
     }
 
-    /// The norm of the gradient, which is that of every rank.
+    /// The norm of the gradient, which must be the same on every rank.
     pub(super) fn gradient_norm(&mut self) -> Result<f64, Error> {
         let mut norms = Vec::with_capacity(self.ranks.len());
         for rank in 0..self.ranks.len() {
@@ -132,7 +132,7 @@ impl<'a> Ranks<'a> {
         }
         let (first, is_other) = (norms[0], |norm: &f64| norm.total_cmp(&norms[0]).is_ne());
         match norms.iter().position(is_other) {
-            // Of a gradient that overflows, infinities may have met in another order: it is not used.
+            // A gradient that overflowed is not used, and its norm may be infinite here and NaN there.
             Some(rank) if first.is_finite() => {
                 let ordinal = self.abort(rank);
                 let first_ordinal = self.ranks[0].device.info().ordinal;
@@ -142,7 +142,7 @@ impl<'a> Ranks<'a> {
         }
     }
 
-    /// Makes the same step on every rank; `moments` says only which parts there are.
+    /// Makes the same step on every rank; `moments` gives only the layout of the parts.
     pub(super) fn step(&mut self, moments: &Moments, update: &Update) -> Result<(), Error> {
         for number in 0..self.ranks.len() {
             let rank = &mut self.ranks[number];
@@ -154,7 +154,7 @@ impl<'a> Ranks<'a> {
         Ok(())
     }
 
-    /// Copies adapter and moments to the host: those of the first rank, as all are the same.
+    /// Copies adapter and moments of the first rank to the host; all ranks have the same.
     pub(super) fn collect(&mut self, adapter: &mut LoraWeights, moments: &mut Moments) -> Result<(), Error> {
         let Rank { device, model, moments: here, .. } = &self.ranks[0];
         let copied = device.download(model.params(), &mut adapter.data);
@@ -162,7 +162,7 @@ impl<'a> Ranks<'a> {
         copied.map_err(|source| self.failed(0, source))
     }
 
-    /// The error of a rank, after which there is no other step.
+    /// Makes the error of a rank that failed, and disconnects the ranks: there is no further step.
     fn failed(&mut self, rank: usize, source: CudaError) -> Error {
         let ordinal = self.abort(rank);
         match self.ranks.len() {
@@ -171,7 +171,7 @@ impl<'a> Ranks<'a> {
         }
     }
 
-    /// Ends all connections; the number of a rank's device.
+    /// Disconnects all ranks. Returns the ordinal of a rank's device.
     fn abort(&mut self, rank: usize) -> usize {
         if let Some(clique) = &mut self.clique {
             clique.abort();
@@ -204,7 +204,7 @@ impl<'a> Rank<'a> {
     }
 }
 
-/// The error of a rank before there are all.
+/// The error of a rank that failed before all ranks were made.
 fn failure(devices: &[CudaDevice], rank: usize, source: CudaError) -> Error {
     match devices.len() {
         1 => Error::Cuda(source),
@@ -212,10 +212,10 @@ fn failure(devices: &[CudaDevice], rank: usize, source: CudaError) -> Error {
     }
 }
 
-/// Why a rank has failed.
+/// Why a rank failed.
 enum Cause {
     Device(CudaError),
-    /// Its thread could not be started, or has panicked.
+    /// Its thread could not be started, or panicked.
     Thread(String),
 }
 
@@ -241,10 +241,11 @@ fn deal_out<'a, R: Sync>(
                         break;
                     }
                     let sum = compute(&mut rank.model, row)?;
-                    // Nobody receives any more only when this thread unwinds anyway.
+                    // The receiver is gone only if the calling thread unwinds, which ends everything.
                     let _ = sender.send((index, sum));
                 }
-                // What fails on the device is to show here, before others wait for it there.
+                // Work on the device may still fail. That must show here, before the all-reduce makes other
+                // devices wait for this one.
                 rank.device.synchronize()?;
                 guard.is_armed = false;
                 Ok::<(), CudaError>(())
@@ -263,15 +264,15 @@ fn deal_out<'a, R: Sync>(
             let outcome = worker.join().map_err(|panic| Cause::Thread(words(panic.as_ref())))?;
             outcome.map_err(Cause::Device)
         };
-        // All of them, before the first failure is told: a scope panics for a thread that has, and that
-        // nobody joined.
+        // Join all of them before reporting the first failure: a scope panics if a thread that panicked was
+        // not joined.
         let outcomes: Vec<Result<(), Cause>> = workers.into_iter().map(join).collect();
         let mut numbered = outcomes.into_iter().enumerate();
         numbered.try_for_each(|(rank, outcome)| outcome.map_err(|cause| (rank, cause)))
     })
 }
 
-/// Tells the other ranks to stop unless it was disarmed: on an error, and when its thread unwinds.
+/// Stops the other ranks when it is dropped armed: on an error, and when its thread unwinds.
 struct StopOthers<'s> {
     stop: &'s AtomicBool,
     is_armed: bool,
@@ -285,7 +286,7 @@ impl Drop for StopOthers<'_> {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked").to_owned()

@@ -2,8 +2,7 @@
 //!
 //! Where in the flow: the loop asks for the rate right before each `AdamW` update.
 //!
-//! **Invariant:** a pure function of (step, total, config): a resumed run gets the rates of an
-//! uninterrupted one without any scheduler state.
+//! **Invariant:** a pure function of (step, total, config), so a resumed run needs no scheduler state.
 
 use super::config::{Schedule, TrainConfig};
 

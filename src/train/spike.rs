@@ -1,23 +1,23 @@
-//! Losses that stand out: a broken batch, or the start of a divergence.
+//! Detection of loss spikes: a broken batch, or the start of a divergence.
 //!
-//! Where in the flow: the loop asks before each update; the losses it compares with are part of the
-//! checkpoint.
+//! Where in the flow: the loop checks every loss before the update; the losses to compare with are part of
+//! the checkpoint.
 //!
-//! **Invariant:** a function of the last [`WINDOW`] losses. Source: the outlier detector of `llm.c`, its
+//! **Invariant:** a function of the last [`WINDOW`] losses. Source: the outlier detector of `llm.c`, with its
 //! window.
 
 use super::checkpoint::Exact;
 use std::collections::VecDeque;
 
-/// Losses that are remembered.
+/// Losses to compare with.
 pub(super) const WINDOW: usize = 128;
-/// Losses before anything is said: the deviation of a few is no measure.
+/// Losses before the first check: the deviation of a few means nothing.
 const LEAST: usize = 16;
-/// Standard deviations from which a user is told. Of 10,000 losses that vary by chance alone, none is so far
-/// out.
+/// Standard deviations above which a spike is reported. Of 10,000 losses that vary by chance alone, none is
+/// so far out.
 pub(super) const NOTABLE: f64 = 6.0;
 
-/// Standard deviations of `loss` above the mean of `recent`; `None` while those are few, or all the same.
+/// How many standard deviations `loss` is above the mean of `recent`; `None` if those are few or all equal.
 pub(super) fn z_score(recent: &VecDeque<Exact>, loss: f64) -> Option<f64> {
     if recent.len() < LEAST {
         return None;
@@ -29,7 +29,7 @@ pub(super) fn z_score(recent: &VecDeque<Exact>, loss: f64) -> Option<f64> {
     z.is_finite().then_some(z)
 }
 
-/// Takes a loss into the window.
+/// Adds a loss to the window.
 pub(super) fn remember(recent: &mut VecDeque<Exact>, loss: f64) {
     if recent.len() == WINDOW {
         recent.pop_front();

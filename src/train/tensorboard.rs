@@ -1,14 +1,19 @@
-//! The metrics as `TensorBoard` reads them.
+//! The metrics in the format of `TensorBoard`.
 //!
-//! Where in the flow: beside `metrics.jsonl`, of which it is another form: a run that goes on writes the file
-//! anew from the lines that are kept, so that no step is in it twice.
+//! Where in the flow: a second form of `metrics.jsonl`. A resumed run rewrites the file from the lines of
+//! `metrics.jsonl` that it keeps, so that no step is in it twice.
 //!
 //! A record is the length (u64), its checksum, the bytes, their checksum; a checksum is `CRC-32C`, rotated
-//! right by 15 bits plus 0xA282EAD8. The bytes are a protocol buffer
-//! `Event { 1: wall_time (double), 2: step (int64), 3: file_version (string), 5: Summary { 1: Value { 1: tag (string), 2: simple_value (float) } } }`.
+//! right by 15 bits plus 0xA282EAD8. The bytes are a protocol buffer:
+//!
+//! ```text
+//! Event { 1: wall_time (double), 2: step (int64), 3: file_version (string), 5: Summary }
+//! Summary { 1: Value { 1: tag (string), 2: simple_value (float) } }
+//! ```
+//!
 //! Source: `record_writer.cc` and `event.proto` of TensorFlow.
 //!
-//! **Invariant:** a function of the metrics: its wall time is the run's own, from 0, not the clock's.
+//! **Invariant:** a function of the metrics: wall time counts the seconds of the run from 0, it is no clock.
 
 use super::{Error, Metrics};
 use std::fs::File;
@@ -28,7 +33,7 @@ pub(super) struct EventsFile {
 }
 
 impl EventsFile {
-    /// Writes the file anew, with what the metrics hold already.
+    /// Writes a new file with the existing metrics.
     pub(super) fn create(out: &Path, metrics: &[Metrics]) -> Result<Self, Error> {
         let folder = out.join("tensorboard");
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;

@@ -1,13 +1,14 @@
 //! The loop: window → gradients → clip → `AdamW` → metrics, with validation passes and checkpoints between
-//! the steps.
+//! steps.
 //!
-//! Where in the flow: [`train`] is what `cli` calls; it meets [`crate::evolve`] only through the samples.
+//! Where in the flow: [`train`] is the entry point of training. It knows nothing of [`crate::evolve`] but the
+//! samples.
 //!
 //! **Invariant:** the state between two steps is (adapter, moments, [`Progress`], the best adapter's file if
-//! one is kept) and nothing else. What a step does is a function of that state and of the run's inputs, so a
-//! run stopped between any two steps and resumed is bit for bit the uninterrupted one, times apart.
-//! **Invariant:** after the first pass nothing grows: buffers are allocated in [`Trainer::start`], but for
-//! the tokens of a step's rows, which grow to those of the fullest step.
+//! one is kept) and nothing else. A step is a function of that state and of the run's inputs, so a run that
+//! is stopped between any two steps and resumed is bit for bit the uninterrupted one, except for times.
+//! **Invariant:** buffers are allocated in [`Trainer::start`]; only the rows of a step grow, up to those of
+//! the fullest step.
 
 use super::checkpoint::{self, Exact, Fingerprint, Progress};
 use super::engine::Engine;
@@ -30,16 +31,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Trains, or goes on with what a checkpoint of the same run in `job.out` holds.
+/// Trains, or resumes from a checkpoint of the same run in `job.out`.
 ///
-/// A finished run is not trained again: its adapter files are written once more from the checkpoint, with the
-/// same bytes.
+/// A finished run is not trained again: its adapter files are rewritten from the checkpoint, with the same
+/// bytes.
 ///
 /// # Errors
-/// See [`Error`]; a checkpoint that is on disk stays there.
+/// See [`Error`]; a checkpoint on disk stays valid.
 ///
 /// # Panics
-/// If a sample is longer than `job.config.max_seq_len`: it was encoded for another run.
+/// If a sample is longer than `job.config.max_seq_len`, because it was encoded for another run.
 pub fn train(job: &Job<'_>, host: &mut Host<'_>) -> Result<Outcome, Error> {
     check_inputs(job.model.config(), job.config, job.train, job.validation)?;
     check_kernels(job)?;
@@ -52,27 +53,27 @@ struct Trainer<'a, 'h> {
     fingerprint: Fingerprint,
     timeline: Timeline,
     validation_rows: Vec<Vec<usize>>,
-    /// As of the last time that they were collected.
+    /// Adapter and moments as of the last [`Engine::collect`].
     adapter: LoraWeights,
     moments: Moments,
     engine: Engine<'a>,
-    /// Rows that are computed next; their memory is used again.
+    /// The rows to compute next; their memory is reused.
     rows: Vec<(PackedRow, Noise)>,
     metrics: MetricsFile,
     tensorboard: Option<EventsFile>,
     progress: Progress,
-    /// Progress in the checkpoint on disk.
+    /// The progress in the checkpoint on disk.
     saved: Option<Progress>,
 }
 
-/// What a window gives.
+/// The result of a window; the gradient itself stays in the engine.
 struct Gradient {
     sum: LossSum,
     /// Positions fed.
     tokens: u64,
-    /// Of the gradient without the factor.
+    /// Norm of the gradient, without the factor.
     norm: f64,
-    /// By which the gradient in memory is larger.
+    /// The loss scale, by which the gradient in the engine is larger.
     factor: f32,
 }
 
@@ -96,7 +97,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         metrics.cut(progress.as_ref().map_or(0, |progress| progress.metrics_bytes))?;
         let tensorboard = job.tensorboard.then(|| EventsFile::create(out, &metrics.read()?)).transpose()?;
         let longest = longest_row(config, train, validation);
-        // The loop looks at the flag before it computes anything.
+        // Stopping the upload is safe: the loop checks the flag before it computes anything.
         let mut on_upload = |bytes_done, bytes_total| {
             (host.on_event)(&Event::Upload { bytes_done, bytes_total });
             !host.interrupt.load(Ordering::Relaxed)
@@ -131,7 +132,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         loop {
             let step = self.progress.step;
             let eval_due = self.eval_due();
-            // Before a validation pass too: it takes long, and a crash in it must not cost steps.
+            // Also before a validation pass: it takes long, and a crash in it must not cost steps.
             if eval_due || step.is_multiple_of(self.job.config.save_steps) || step == total_steps {
                 self.save()?;
             }
@@ -161,7 +162,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         last && !self.eval_due()
     }
 
-    /// One optimiser step. On an error the state is not usable any more; the checkpoint is.
+    /// Makes one optimiser step. After an error only the checkpoint is usable, not the state in memory.
     fn step(&mut self) -> Result<(), Error> {
         let started = (self.host.clock)();
         let config = self.job.config;
@@ -199,12 +200,12 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok(())
     }
 
-    /// Whether activations are in half precision.
+    /// Whether activations are f16, so that the loss is scaled.
     fn is_half(&self) -> bool {
         matches!(self.job.backend, Backend::Cuda { precision: MixedPrecision::Fp16, .. })
     }
 
-    /// Gradient of the window's mean loss, finite, as are loss and norm.
+    /// Computes the gradient of the window's mean loss; loss and norm are finite.
     fn gradient(&mut self) -> Result<Gradient, Error> {
         loop {
             let factor = if self.is_half() { self.progress.loss_scale.factor() } else { 1.0 };
@@ -219,12 +220,12 @@ impl<'a, 'h> Trainer<'a, 'h> {
         }
     }
 
-    /// Gradient of `factor` times the window's mean loss into `grads`; the unscaled loss and the positions
-    /// fed.
+    /// Computes the gradient of `factor` times the window's mean loss. Returns the unscaled loss and the
+    /// positions fed.
     ///
-    /// Every target of the window weighs the same, whichever row it is in and whichever device computes that:
-    /// the scale is one over all of them. Averaging the rows' means instead would give the tokens of short
-    /// answers more weight.
+    /// Every target of the window has the same weight, whichever row it is in and whichever device computes
+    /// it: the sum is divided by the number of targets of the window. Averaging the means of rows instead
+    /// would give the tokens of short answers more weight.
     fn accumulate(&mut self, factor: f32) -> Result<(LossSum, u64), Error> {
         let Job { config, train, .. } = *self.job;
         let step = self.progress.step;
@@ -247,7 +248,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok((sum, tokens))
     }
 
-    /// Clips and applies the gradient, which is `factor` times what it should be.
+    /// Clips and applies the gradient, which is too large by `factor`.
     fn update(&mut self, learning_rate: f64, grad_norm: f64, factor: f32) -> Result<(), Error> {
         let config = self.job.config;
         let clip = if config.max_grad_norm > 0.0 {
@@ -271,8 +272,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
         self.engine.step(&update, &mut self.adapter, &mut self.moments)
     }
 
-    /// Says so if a loss stands out, and stops if that is asked for. Whether the loss counts for the next
-    /// ones does not depend on that: a run goes on with another limit.
+    /// Reports a loss spike, or ends the run if it is above the limit. The loss is remembered in either case,
+    /// so that the state does not depend on the limit, which may differ on resume.
     fn watch(&mut self, loss: f64) -> Result<(), Error> {
         let z_score = spike::z_score(&self.progress.recent_losses, loss);
         spike::remember(&mut self.progress.recent_losses, loss);
@@ -290,7 +291,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok(())
     }
 
-    /// The examples of the step that is being made, in their order in the data, counted from 1.
+    /// The examples of the current step, in the order of the data, counted from 1.
     fn examples(&mut self) -> Vec<usize> {
         let samples = &self.job.train.samples;
         let window = self.timeline.window(self.progress.step);
@@ -307,7 +308,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         }
     }
 
-    /// A validation pass; `false`: interrupted before its end, nothing is recorded.
+    /// Makes a validation pass. Returns false if it was interrupted, and nothing is recorded.
     fn evaluate(&mut self) -> Result<bool, Error> {
         let started = (self.host.clock)();
         let validation = self.job.validation;
@@ -342,10 +343,10 @@ impl<'a, 'h> Trainer<'a, 'h> {
         Ok(true)
     }
 
-    /// Keeps the adapter if it is better than all before it, and ends the run if none was for too long.
+    /// Keeps the adapter if it is better than all before it, and ends the run if there was none for too long.
     ///
-    /// The file comes before the checkpoint that names its step: after a kill between the two the pass is
-    /// made again from the checkpoint before it, and writes the same file.
+    /// The file is written before the checkpoint that names its step: after a kill between the two, the run
+    /// resumes from the checkpoint before, repeats the pass, and writes the same file.
     fn compare_with_best(&mut self, loss: f64) -> Result<(), Error> {
         let config = self.job.config;
         if !config.keeps_best() {
@@ -414,7 +415,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         if value.is_finite() {
             return Ok(());
         }
-        // A validation pass has the examples of another file.
+        // The examples of a validation pass are in another file.
         let examples = if what == VALIDATION_LOSS { Vec::new() } else { self.examples() };
         let (step, checkpoint_step) = (self.progress.step + 1, self.saved_step());
         Err(Error::NotFinite { what, value, step, checkpoint_step, examples })
@@ -429,7 +430,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
     }
 }
 
-/// What the adapter is before the first step.
+/// The adapter before the first step.
 fn starting_adapter(job: &Job<'_>) -> LoraWeights {
     let Job { model, config, init_adapter, .. } = *job;
     let mut adapter = match init_adapter {
@@ -440,14 +441,14 @@ fn starting_adapter(job: &Job<'_>) -> LoraWeights {
     adapter
 }
 
-/// Seconds that a position takes in a step: the first row of the run is trained on once, and nothing of it is
-/// kept. With half of the machine doing something else it is off by as much; it is an estimate.
+/// Estimates the seconds per position of a step, by training on the first rows of the run and throwing the
+/// result away. Other load on the machine distorts it.
 ///
 /// # Panics
 /// If the job does not pass [`super::plan()`].
 ///
 /// # Errors
-/// The GPU of the job has failed.
+/// A GPU of the job failed.
 pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<f64, Error> {
     let Job { config, train, validation, .. } = *job;
     let adapter = starting_adapter(job);
@@ -457,10 +458,10 @@ pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<
     let mut timeline = Timeline::new(config, job.backend.ranks(), train.lengths());
     let window = timeline.window(0);
     let mut rows = Vec::new();
-    // One for each device, as far as there are so many.
+    // A row per device, if the step has that many.
     let rows = fill_rows(&mut rows, &train.samples, &window[..window.len().min(engine.rows_at_once())]);
     let tokens: usize = rows.iter().map(|(row, _)| row.tokens.len()).sum();
-    // The first pass touches memory for the first time.
+    // Twice, because the first pass touches memory for the first time.
     let mut seconds = 0.0;
     for _ in 0..2 {
         let started = clock();
@@ -472,7 +473,7 @@ pub fn seconds_per_token(job: &Job<'_>, clock: &dyn Fn() -> Duration) -> Result<
 
 const VALIDATION_LOSS: &str = "validation loss";
 
-/// Per second; 0 when the clock did not move.
+/// `count` per second; 0 if the clock did not move.
 fn rate(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }

@@ -1,4 +1,6 @@
-//! The moments on a GPU: copies of [`Moments`], of the same parts.
+//! The moments on a GPU: a copy of [`Moments`], with the same parts.
+//!
+//! Where in the flow: each rank of a run has one.
 
 use super::{BLOCK, Moments, Optim, Part, State, TrainConfig, Update};
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Tensor};
@@ -6,11 +8,11 @@ use crate::lora::LoraWeights;
 use crate::ops::adamw::{self, cuda::CudaState};
 use crate::ops::adamw_8bit::{self, cuda::CudaMoment};
 
-/// See the module.
+/// Tensors of the moments, in one of the two forms.
 #[derive(Debug)]
 pub(crate) enum CudaMoments {
     Full([Tensor; 2]),
-    /// Codes and scales of each, and the values of codes.
+    /// 8-bit moments, and the code books.
     EightBits {
         moments: [CudaMoment; 2],
         books: Tensor,
@@ -18,13 +20,13 @@ pub(crate) enum CudaMoments {
 }
 
 impl CudaMoments {
-    /// Room for moments.
+    /// Takes room for the moments of `of`.
     pub(crate) fn take(arena: &mut Arena, of: &Moments) -> Self {
         let is_full = matches!(of.state, State::Full(_));
         Self::room(arena, is_full, of.parameters(), super::blocks(&of.parts))
     }
 
-    /// The same for those that a run will have.
+    /// Takes the room that the moments of a run will need.
     pub(crate) fn plan(arena: &mut Arena, config: &TrainConfig, adapter: &LoraWeights) {
         let parts = super::parts(config, adapter);
         let len = parts.last().map_or(0, |part| part.range.end);

@@ -1,9 +1,9 @@
-//! The moments of `AdamW` in the form that was asked for: f32, or 8 bits.
+//! The moments of `AdamW`, in f32 or in 8 bits, and the update of the adapter.
 //!
-//! Where in the flow: the loop applies gradients through it, the checkpoint stores what it lists.
+//! Where in the flow: the loop applies gradients through it, and the checkpoint stores its tensors.
 //!
-//! **Invariant:** parts of the adapter with a learning rate of their own have blocks of their own, so that
-//! the state is a function of the configuration and the gradients.
+//! **Invariant:** parts of the adapter with a learning rate of their own have quantisation blocks of their
+//! own: no block spans two parts.
 
 mod cuda;
 
@@ -18,12 +18,13 @@ use crate::ops::adamw_8bit::{self, BLOCK, Moment, SIGNED, UNSIGNED};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::ops::Range;
 
-/// Names of the tensors in a checkpoint, in f32 and of the codes.
+/// Names of the tensors in a checkpoint: of the moments in f32, or of their codes in 8 bits.
 const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
-/// Of the scales in 8 bits.
+/// Names of the scales in 8 bits.
 const SCALES: [&str; 2] = ["exp_avg.absmax", "exp_avg_sq.absmax"];
 
-/// One update of the adapter: everything that an optimiser step needs beside gradients, parameters and moments.
+/// One update of the adapter: everything that an optimiser step needs beside gradients, parameters and
+/// moments.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Update {
     /// The number of the step, counted from 1.
@@ -45,18 +46,18 @@ impl Update {
 /// Both moments of all parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Moments {
-    /// What is updated at once: all, or every matrix by itself.
+    /// The ranges that are updated with one learning rate.
     parts: Vec<Part>,
     state: State,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Part {
-    /// Of the adapter.
+    /// Of the adapter's numbers.
     range: Range<usize>,
-    /// Whether it is a `lora_b`, whose learning rate may be another.
+    /// Whether it is a `lora_b`, which may have another learning rate.
     is_b: bool,
-    /// Its blocks.
+    /// Its quantisation blocks.
     blocks: Range<usize>,
 }
 
@@ -66,7 +67,7 @@ enum State {
     EightBits { codes: [Vec<u8>; 2], scales: [Vec<f32>; 2] },
 }
 
-/// The whole adapter, or every matrix by itself if B learns at another rate.
+/// The whole adapter as one part, or every matrix as one if B has another learning rate.
 fn parts(config: &TrainConfig, adapter: &LoraWeights) -> Vec<Part> {
     let ranges: Vec<(Range<usize>, bool)> = if (config.loraplus_lr_ratio - 1.0).abs() <= 0.0 {
         vec![(0..adapter.parameters(), false)]
@@ -82,13 +83,13 @@ fn parts(config: &TrainConfig, adapter: &LoraWeights) -> Vec<Part> {
     ranges.into_iter().map(part).collect()
 }
 
-/// Of all parts.
+/// Quantisation blocks of all parts.
 fn blocks(parts: &[Part]) -> usize {
     parts.last().map_or(0, |part| part.blocks.end)
 }
 
 impl Moments {
-    /// As they start.
+    /// Zero moments.
     pub(super) fn new(config: &TrainConfig, adapter: &LoraWeights) -> Self {
         let (len, parts) = (adapter.parameters(), parts(config, adapter));
         let state = match config.optim {
@@ -104,7 +105,7 @@ impl Moments {
         Self { parts, state }
     }
 
-    /// Bytes of the moments of an adapter, without making them.
+    /// Bytes that the moments of an adapter will take.
     pub(super) fn bytes(config: &TrainConfig, adapter: &LoraWeights) -> u64 {
         let len = adapter.parameters();
         let bytes = match config.optim {
@@ -114,7 +115,7 @@ impl Moments {
         bytes as u64
     }
 
-    /// Parameters.
+    /// Number of adapter parameters.
     pub(super) fn parameters(&self) -> usize {
         self.parts.last().map_or(0, |part| part.range.end)
     }
@@ -165,7 +166,7 @@ impl Moments {
     /// Takes the state from a checkpoint.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A tensor is missing, or has another type or length.
     pub(super) fn read(&mut self, tensors: &SafeTensors<'_>) -> Result<(), String> {
         match &mut self.state {
             State::Full(moments) => {
