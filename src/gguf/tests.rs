@@ -154,8 +154,8 @@ fn tensors_to_train_on_must_be_there_and_decodable() {
     assert_eq!(
         error.to_string(),
         format!(
-            "tensor `bad` in `{shown}` is of type iq2_xs, which cannot be trained on; supported: f32, f16, bf16, \
-             q4_0, q4_1, q5_0, q5_1, q8_0, q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs"
+            "tensor `bad` in `{shown}` is of type iq2_xs, which cannot be trained on; supported: f32, f16, \
+             bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs"
         )
     );
     assert!(error.hint().unwrap().contains("llama.cpp can run this file"));

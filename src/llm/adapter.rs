@@ -1,14 +1,14 @@
 //! Whether an adapter file fits a base model.
 //!
-//! Where in the flow: loading an engine with an adapter checks here first, because llama.cpp only says that
-//! loading failed.
+//! Where in the flow: an engine checks its adapter here before loading it, because llama.cpp only reports
+//! that loading failed.
 //!
-//! **Invariant:** nothing is refused here that llama.cpp loads.
+//! **Invariant:** everything that llama.cpp would load passes.
 
 use super::Error;
 use crate::gguf::Gguf;
 
-/// Checks kind, architecture, and that every pair of tensors fits the base tensor that it adapts:
+/// Checks type, architecture, and that every pair of tensors fits the base tensor that it adapts:
 /// `x.lora_a` (R, in) and `x.lora_b` (out, R) for `x` (out, in).
 pub(super) fn check(adapter: &Gguf, base: &Gguf) -> Result<(), Error> {
     let mismatch = |reason: String| Error::AdapterMismatch { path: adapter.path().to_owned(), reason };
@@ -22,7 +22,7 @@ pub(super) fn check(adapter: &Gguf, base: &Gguf) -> Result<(), Error> {
             return Err(mismatch(format!("its `{key}` is `{found}`, expected `{expected}`")));
         }
     }
-    // The token table is adapted with `a` and `b` exchanged; llama.cpp checks that case itself.
+    // For the token embedding `a` and `b` are swapped; llama.cpp checks that case itself.
     let names = adapter.tensors().filter_map(|tensor| tensor.name.strip_suffix(".lora_a"));
     for name in names.filter(|name| *name != "token_embd.weight") {
         let missing = |what: &str| mismatch(format!("{what} has no tensor `{name}`"));

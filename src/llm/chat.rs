@@ -1,10 +1,10 @@
-//! A conversation in the terminal: text as it is generated, and a cache that grows with the conversation.
+//! One conversation: text is streamed as it is generated, and the cache grows with the conversation.
 //!
-//! Where in the flow: `evol chat` holds a [`Conversation`] and asks it for one completion per turn. A turn's
-//! prompt repeats all turns before it; what the cache has of it already is not computed again.
+//! Where in the flow: `evol chat` holds a [`Conversation`] and asks it for one completion per turn. The
+//! prompt of a turn repeats all turns before it; the part that is in the cache is not computed again.
 //!
-//! **Invariant:** the cache holds exactly the tokens of `cached`; the pieces given to `on_text` joined are
-//! the completion's text.
+//! **Invariant:** the cache holds exactly the tokens of `cached`, and the pieces passed to `on_text` add up
+//! to the completion's text.
 
 use super::engine::Engine;
 use super::llama::{Context, Model, Row};
@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::text::Text;
 use super::{ChatTemplate, Completion, Error, FinishReason, Message, Prompt, Request, engine, tokenizer};
 
-/// One sequence that remembers what it has computed.
+/// A sequence that keeps its cache between turns.
 pub struct Conversation<'e> {
     model: &'e Model,
     template: Option<&'e ChatTemplate>,
@@ -26,16 +26,16 @@ pub struct Conversation<'e> {
 }
 
 impl Engine {
-    /// Starts a conversation of at most `max_tokens` tokens, prompts and answers together (or the engine's
-    /// own limit, if that is lower).
+    /// Starts a conversation of at most `max_tokens` tokens, prompts and answers together, or the engine's
+    /// own limit if that is lower.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// There is not enough memory for it.
     pub fn conversation(&mut self, max_tokens: usize) -> Result<Conversation<'_>, Error> {
         let Self { model, adapter, template, settings } = self;
         let max_tokens = max_tokens.min(settings.max_tokens);
         let settings = Settings { max_tokens, ..settings.for_one_call() };
-        // One more for the row that pads a batch of one.
+        // The second sequence is for the row that pads a batch of one.
         let shape = settings.shape(2, max_tokens, settings.threads);
         let context = Context::new(model, adapter.as_mut(), shape)?;
         let (sampler, cached) = (Sampler::default(), Vec::new());
@@ -44,7 +44,7 @@ impl Engine {
 }
 
 impl Conversation<'_> {
-    /// As [`super::Generate::chat_prompt`], nothing shared.
+    /// As [`super::Generate::chat_prompt`], with nothing shared.
     pub fn chat_prompt(&self, messages: &[Message]) -> Option<Result<Prompt, Error>> {
         engine::chat_prompt(self.template, messages, 0)
     }
@@ -52,7 +52,7 @@ impl Conversation<'_> {
     /// Completes one request; `on_text` gets the text piece by piece.
     ///
     /// # Errors
-    /// As [`super::Generate::generate`]; the conversation can go on after [`Error::Interrupted`].
+    /// As [`super::Generate::generate`]; the conversation can continue after [`Error::Interrupted`].
     pub fn complete(
         &mut self,
         request: &Request,
@@ -87,10 +87,10 @@ impl Conversation<'_> {
         })
     }
 
-    /// Makes the cache hold `prompt`; returns the row of its last token.
+    /// Brings the cache up to `prompt`. Returns the row of its last token.
     fn catch_up(&mut self, prompt: &[u32]) -> Result<usize, Error> {
         let same = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        // The logits of the last row are needed; two rows, as in every other prompt.
+        // The logits of the last row are needed, and two rows are computed, as for every other prompt.
         let kept = same.min(prompt.len().saturating_sub(2));
         self.context.truncate(0, kept);
         self.cached.truncate(kept);
@@ -98,7 +98,7 @@ impl Conversation<'_> {
         let fed = feed(&mut self.context, &self.settings, &prompt[kept..], 0, true);
         match &fed {
             Ok(_) => self.cached.extend_from_slice(&prompt[kept..]),
-            // Part of the prompt may be in the cache.
+            // An unknown part of the prompt may be in the cache.
             Err(_) => self.context.truncate(0, kept),
         }
         fed

@@ -1,39 +1,40 @@
-//! Prompt lookup: guessing the next tokens of a completion from what it repeats.
+//! Prompt lookup: drafting the next tokens of a completion from what it repeats.
 //!
-//! Where in the flow: `generate.rs` asks [`Drafts::length`] before each batch and decodes that many guessed
-//! rows of every sequence along with the one that is known. A guess that is drawn saves a batch, any other is
-//! cut off again.
+//! Where in the flow: before each batch `generate.rs` asks [`Drafts::length`], and decodes that many guessed
+//! tokens of every sequence after its known one. A guess that is drawn saves a batch; the others are cut off
+//! again.
 //!
-//! The guess (Saxena 2023, "prompt lookup decoding"): the last [`NGRAM`] tokens came before, in the prompt or
-//! in the completion; what followed them then follows now. Rewritings repeat much of what they rewrite.
+//! The guess (Saxena 2023, "prompt lookup decoding"): if the last [`NGRAM`] tokens occurred before, in the
+//! prompt or in the completion, the tokens that followed them then are guessed to follow now. Rewritings
+//! repeat much of what they rewrite.
 //!
-//! Whether it pays depends on the machine, the weights' format and how many sequences share a batch: a row
-//! that is added to a batch costs little where reading the weights takes the time, and as much as any other
-//! where arithmetic does. So nothing is assumed: each worker fits `overhead + rows * per_row` to its own
-//! batches, keeps count of how often guesses are drawn, and takes the length with the most expected tokens
-//! per second, which is 0 in full batches.
+//! Whether it pays depends on the machine, the weights' format and how many sequences share a batch: another
+//! row costs little where reading the weights takes the time, and its full share where arithmetic does. So
+//! nothing is assumed. Each worker fits `overhead + rows * per_row` to its own batches, counts how often
+//! guesses are drawn, and takes the length with the most expected tokens per second, which is 0 in full
+//! batches.
 //!
 //! **Invariant:** drafts decide how long a completion takes, never what it says: tokens are drawn from the
-//! same logits with the same noise. That takes `Determinism::Exact`, where a row has the same bits in any
-//! batch; elsewhere nothing is guessed.
+//! same logits with the same noise. That needs `Determinism::Exact`, where a row has the same bits in any
+//! batch; otherwise nothing is drafted.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Whether tokens are guessed, for [`super::EngineOptions::drafts`].
+/// Whether tokens are drafted, for [`super::EngineOptions::drafts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DraftPolicy {
     /// Never.
     Off,
-    /// Where the worker's own measurements say that it pays.
+    /// If the worker's own measurements say that it pays.
     #[default]
     Measured,
-    /// That many in every batch: for finding out what drafts change (nothing) and cost.
+    /// This many in every batch: for measuring what drafts change (nothing) and cost.
     Always(usize),
 }
 
 impl DraftPolicy {
-    /// Tokens that a sequence must be able to hold beyond its completion.
+    /// Tokens that a sequence must have room for beyond its completion.
     pub(super) fn room(self) -> usize {
         if self.is_off() { 0 } else { MAX_LENGTH }
     }
@@ -43,18 +44,18 @@ impl DraftPolicy {
     }
 }
 
-/// Tokens that have to be the same for what came behind them to be a guess.
+/// Length of the repeated token sequence that makes a guess.
 const NGRAM: usize = 3;
 
 /// Longest guess.
 const MAX_LENGTH: usize = 8;
 
-/// What a completion's guesses are made of.
+/// The source of a completion's guesses.
 #[derive(Debug)]
 pub(super) struct Lookup {
     /// Prompt and completion so far.
     tokens: Vec<u32>,
-    /// Where the latest occurrence of each n-gram, the one at the end excepted, goes on.
+    /// For each n-gram the index after its latest occurrence, except for the one at the end.
     next: HashMap<[u32; NGRAM], usize>,
     /// How often guesses of this completion were drawn.
     drawn: Hits,
@@ -83,7 +84,7 @@ impl Lookup {
     }
 }
 
-/// How many guesses were drawn, of those that were up.
+/// How many guesses were drawn, of those that were tried.
 #[derive(Debug, Clone, Copy, Default)]
 struct Hits {
     drawn: f64,
@@ -96,23 +97,25 @@ impl Hits {
         self.tried += tried as f64;
     }
 
-    /// The share of guesses that are drawn, when `weight` guesses have said `prior` before.
+    /// The share of guesses that are drawn, with a prior of `weight` guesses at a share of `prior`.
     fn share(self, prior: f64, weight: f64) -> f64 {
         (self.drawn + weight * prior) / (self.tried + weight)
     }
 }
 
-/// Before anything is known, half of all guesses are drawn; so many guesses tell otherwise.
-const PRIOR: (f64, f64) = (0.5, 4.0);
+/// Before anything is known, half of all guesses are drawn.
+const PRIOR_SHARE: f64 = 0.5;
+/// That prior has the weight of this many guesses.
+const PRIOR_WEIGHT: f64 = 4.0;
 
-/// How many guesses of its own a completion needs before they count as much as those of the others.
+/// How many guesses of its own a completion needs before they count as much as those of all.
 const OWN_WEIGHT: f64 = 4.0;
 
-/// Of what was measured before, the part that still counts at the next batch: the last hundred or so, because
-/// batches take longer as sequences grow.
+/// Decay of earlier measurements per batch. About the last hundred count, because batches take longer as
+/// sequences grow.
 const MEMORY: f64 = 0.99;
 
-/// Sums for the straight line through (rows, seconds).
+/// Sums for a straight line through (rows, seconds) by least squares.
 #[derive(Debug, Clone, Copy, Default)]
 struct Line {
     n: f64,
@@ -120,6 +123,13 @@ struct Line {
     y: f64,
     xx: f64,
     xy: f64,
+}
+
+/// Seconds of a batch: `overhead + rows * per_row`.
+#[derive(Debug, Clone, Copy)]
+struct BatchTime {
+    overhead: f64,
+    per_row: f64,
 }
 
 impl Line {
@@ -130,24 +140,24 @@ impl Line {
         }
     }
 
-    /// (seconds of a batch without rows, seconds of a row), if batches of different lengths were seen.
-    fn fit(self) -> Option<(f64, f64)> {
+    /// The line, or `None` until batches of different lengths were measured.
+    fn fit(self) -> Option<BatchTime> {
         let spread = self.n * self.xx - self.x * self.x;
         if self.n < 4.0 || spread < 0.1 * self.n * self.n {
             return None;
         }
         let slope = (self.n * self.xy - self.x * self.y) / spread;
-        // A noisy clock can find that rows save time.
+        // A noisy clock can make a row look faster than nothing.
         let slope = slope.clamp(1e-9, self.y / self.x);
-        Some((self.y / self.n - slope * self.x / self.n, slope))
+        Some(BatchTime { overhead: self.y / self.n - slope * self.x / self.n, per_row: slope })
     }
 }
 
-/// A worker's decision, batch by batch.
+/// A worker's decision on draft lengths, batch by batch.
 #[derive(Debug)]
 pub(super) struct Drafts {
     policy: DraftPolicy,
-    /// Of all completions.
+    /// Guesses of all completions.
     drawn: Hits,
     seconds: Line,
 }
@@ -162,9 +172,9 @@ impl Drafts {
         self.policy.is_off()
     }
 
-    /// How many guessed rows each of `sequences` gets in the next batch, of at most `max_rows` rows.
+    /// How many guessed rows each sequence gets in the next batch, which has at most `max_rows` rows.
     ///
-    /// All get as many, those that have no guess too: llama.cpp would otherwise compute the batch in parts.
+    /// All get the same number, even those without a guess: otherwise llama.cpp computes the batch in parts.
     pub(super) fn length(&self, sequences: &[&Lookup], max_rows: usize) -> usize {
         let live = sequences.len();
         let longest = MAX_LENGTH.min((max_rows / live.max(1)).saturating_sub(1));
@@ -172,7 +182,9 @@ impl Drafts {
             DraftPolicy::Off => 0,
             DraftPolicy::Always(length) => length.min(longest),
             DraftPolicy::Measured => {
-                let Some((overhead, per_row)) = self.seconds.fit() else { return self.probe(live, longest) };
+                let Some(BatchTime { overhead, per_row }) = self.seconds.fit() else {
+                    return self.probe(live, longest);
+                };
                 let rate = |length: usize| {
                     let tokens: f64 = sequences.iter().map(|lookup| self.expected(lookup, length)).sum();
                     tokens / (overhead + per_row * (live * (1 + length)) as f64)
@@ -186,27 +198,26 @@ impl Drafts {
         }
     }
 
-    /// Where every batch had as many rows, one of another length tells what a row costs. A full batch needs
-    /// no telling.
+    /// As long as every batch had the same number of rows, a batch of another length is needed to measure the
+    /// cost of a row. A full batch cannot be extended.
     fn probe(&self, live: usize, longest: usize) -> usize {
         if live <= 2 && self.seconds.n > 4.0 { longest.min(4) } else { 0 }
     }
 
-    /// Tokens that a batch with `length` guesses is expected to bring for a sequence.
+    /// Expected tokens of a sequence from a batch with `length` guesses.
     fn expected(&self, lookup: &Lookup, length: usize) -> f64 {
-        let (prior, weight) = PRIOR;
-        let share = lookup.drawn.share(self.drawn.share(prior, weight), OWN_WEIGHT);
+        let share = lookup.drawn.share(self.drawn.share(PRIOR_SHARE, PRIOR_WEIGHT), OWN_WEIGHT);
         (0..=lookup.guess(length).len()).map(|guesses| share.powi(guesses as i32)).sum()
     }
 
-    /// A batch of `rows` rows took `time`.
+    /// Records that a batch of `rows` rows took `time`.
     pub(super) fn took(&mut self, rows: usize, time: Duration) {
         self.seconds.add(rows as f64, time.as_secs_f64());
     }
 
-    /// Of `guessed` tokens the first `drawn` were drawn.
+    /// Records that the first `drawn` of `guessed` tokens were drawn.
     pub(super) fn saw(&mut self, lookup: &mut Lookup, guessed: usize, drawn: usize) {
-        // The one that was not drawn was tried, those behind it were not.
+        // The first that was not drawn counts as tried, those after it do not.
         let tried = guessed.min(drawn + 1);
         lookup.drawn.add(drawn, tried);
         self.drawn.add(drawn, tried);
@@ -247,7 +258,7 @@ mod tests {
 
     #[test]
     fn the_line_through_measurements_is_found() {
-        let (overhead, per_row) = measured(10.0, 2.0).seconds.fit().unwrap();
+        let BatchTime { overhead, per_row } = measured(10.0, 2.0).seconds.fit().unwrap();
         assert!((overhead - 10.0 * MS).abs() < 1e-6 && (per_row - 2.0 * MS).abs() < 1e-6);
         let mut same = Line::default();
         (0..50).for_each(|_| same.add(4.0, 1.0));

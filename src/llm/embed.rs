@@ -1,11 +1,12 @@
 //! Texts as vectors: the mean of the model's last hidden states over a text's tokens, scaled to length 1.
 //!
-//! Where in the flow: whoever compares the subjects of texts; cosine similarity is the dot product.
+//! Where in the flow: `evolve` compares the subjects of texts with them; cosine similarity is the dot
+//! product.
 //!
-//! Embeddings have contexts of their own: the others need no hidden states.
+//! Embeddings have contexts of their own, because the others do not compute hidden states.
 //!
-//! **Invariant:** the vector of a text is a function of the model and the text alone: each is computed in a
-//! batch of its own.
+//! **Invariant:** the vector of a text is a function of the model and the text alone: each text is a batch of
+//! its own.
 
 use super::engine::Engine;
 use super::llama::{Context, ContextShape, Recipe, Row};
@@ -16,7 +17,7 @@ use super::workers::{self, Layout, Worker};
 use super::{Error, Prompt};
 
 impl Engine {
-    /// The vector (E) of each prompt, in order; `None` where it is longer than a sequence may be.
+    /// The vector (E) of each prompt, in order; `None` for one that is longer than a sequence may be.
     ///
     /// # Errors
     /// The model failed, or the call was interrupted.

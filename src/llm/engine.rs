@@ -1,12 +1,12 @@
 //! The engine: a loaded model that completes and scores lists of prompts.
 //!
-//! Where in the flow: `evolve` drives it through [`Generate`]; `generate.rs` and `score.rs` hold the two
+//! Where in the flow: `evolve` drives it through [`Generate`]; `generate.rs` and `score.rs` have the two
 //! loops over lists, `chat.rs` the interactive one.
 //!
-//! A context with its caches borrows the model, so it is not a field: each call makes contexts of just the
-//! size that its list needs and drops them at the end. That costs some tens of milliseconds per call (calls
-//! take lists, so it does not add up), needs neither unsafe code nor a self-referential struct, and no call
-//! can see a cache that another one left.
+//! A context with its caches borrows the model, so it is not a field: each call makes contexts of the size
+//! that its list needs, and drops them at the end. That costs some tens of milliseconds per call, which does
+//! not add up because calls take lists. It needs neither unsafe code nor a self-referential struct, and no
+//! call can see the caches of another.
 //!
 //! **Invariant:** the result of a call is a function of the model, the adapter, the options and the list.
 
@@ -23,15 +23,15 @@ use super::{
 };
 use crate::gguf::Gguf;
 
-/// What the evolve stage needs of a model. The real one is [`Engine`]; tests of evolve use a scripted one.
+/// A model that completes and scores prompts. The real one is [`Engine`]; tests of `evolve` script one.
 pub trait Generate {
-    /// Renders a conversation for generation (ends where the assistant's answer starts); `None`: the model
-    /// has no chat template. `shared_messages` leading messages are shared among requests.
+    /// Renders a conversation up to where the assistant's answer starts; `None`: the model has no chat
+    /// template. The first `shared_messages` messages are shared by many requests.
     fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>>;
     /// Completes every request. The result is in the order of `requests` and a function of that list alone.
     ///
     /// # Errors
-    /// The model failed, or the run was interrupted; nothing is returned then.
+    /// The model failed, or the call was interrupted; there are no partial results.
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error>;
     /// Scores every question, in order.
     ///
@@ -47,23 +47,23 @@ pub struct EngineOptions<'p> {
     pub model: &'p Path,
     /// A LoRA adapter (GGUF) and the factor on its effect, 1 as trained.
     pub adapter: Option<(&'p Path, f32)>,
-    /// Threads of llama.cpp; the number of cores is best, more is much worse.
+    /// Threads of llama.cpp. The number of cores is best; more are much slower.
     pub threads: usize,
     /// Sequences that are decoded in one batch.
     pub n_seq: usize,
-    /// Most tokens of a prompt with its completion; `None`: as many as the model was trained on.
+    /// Most tokens of a prompt and its completion; `None`: the context that the model was trained with.
     pub n_ctx_seq: Option<usize>,
-    /// What decides the bytes of a completion.
+    /// What the bytes of a completion may depend on.
     pub determinism: Determinism,
     /// Layers that a GPU computes; 0 without the feature `llama-cuda`.
     pub gpu_layers: u32,
-    /// Most rows of one batch; a prompt is computed in pieces of this size.
+    /// Most rows of a batch; longer prompts are computed in pieces.
     pub n_batch: usize,
-    /// Whether tokens are guessed.
+    /// Whether tokens are drafted.
     pub drafts: DraftPolicy,
-    /// When it becomes true, a running call ends with [`Error::Interrupted`] at the next batch.
+    /// Once true, a running call ends with [`Error::Interrupted`] before its next batch.
     pub interrupt: Arc<AtomicBool>,
-    /// Counts while a call runs.
+    /// Counters that grow while a call runs.
     pub progress: Arc<Progress>,
 }
 
@@ -95,10 +95,10 @@ pub struct Engine {
     pub(super) settings: Settings,
 }
 
-/// Threads beyond this are a mistake; llama.cpp refuses more than 512.
+/// llama.cpp refuses more threads than this.
 const MAX_THREADS: usize = 512;
 
-/// Most rows of one batch.
+/// Default of [`EngineOptions::n_batch`].
 const N_BATCH: usize = 256;
 
 impl Engine {
@@ -142,11 +142,11 @@ impl Engine {
         Ok(Self { model, adapter, template, settings })
     }
 
-    /// Exchanges the adapter (GGUF, with the factor on its effect): what is asked from here on is answered
-    /// with it. What was computed for prefixes is the old one's and is forgotten.
+    /// Replaces the adapter (a GGUF file, and the factor on its effect) for all later calls, and drops the
+    /// caches of prefixes, which the old one computed.
     ///
     /// # Errors
-    /// The file is unusable or does not fit the model; the old adapter is gone then.
+    /// The file is unusable or does not fit the model. The engine has no adapter then.
     pub fn set_adapter(&mut self, adapter: Option<(&Path, f32)>) -> Result<(), Error> {
         self.adapter = None;
         self.settings.prefixes = Arc::default();
@@ -154,18 +154,18 @@ impl Engine {
         Ok(())
     }
 
-    /// What one list runs on.
+    /// Everything that one call runs on.
     pub(super) fn call(&mut self) -> Call<'_> {
         let Self { model, adapter, settings, .. } = self;
         Call { model, adapter: adapter.as_mut(), settings: settings.for_one_call() }
     }
 
-    /// What the model file says about itself.
+    /// Facts from the metadata of the model file.
     pub fn info(&self) -> &ModelInfo {
         self.model.info()
     }
 
-    /// Counters that grow while a call runs, for whoever shows them.
+    /// Counters that grow while a call runs; other threads may read them.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.settings.progress)
     }
@@ -175,7 +175,7 @@ impl Engine {
         self.settings.progress.stats()
     }
 
-    /// Tokens of a prompt, shared ones included: what [`Completion::prompt_tokens`] will say.
+    /// Number of tokens of a prompt, as in [`Completion::prompt_tokens`].
     ///
     /// # Errors
     /// A part cannot be tokenised.
@@ -197,8 +197,8 @@ pub(super) fn chat_prompt(
     shared_messages: usize,
 ) -> Option<Result<Prompt, Error>> {
     let prompt = template?.render_sourced(messages, true).map(|parts| {
-        // All before the first content that is not shared; what the template writes between two messages
-        // depends on their roles only.
+        // Everything before the first content that is not shared: what the template writes between two
+        // messages depends only on their roles.
         let own = |source: &Option<usize>| source.is_some_and(|message| message >= shared_messages);
         let shared = parts.iter().position(|(_, source)| own(source)).unwrap_or(parts.len());
         Prompt { parts: parts.into_iter().map(|(part, _)| part).collect(), shared }

@@ -1,12 +1,12 @@
-//! Many completions at once: continuous batching.
+//! Continuous batching: many completions at once.
 //!
 //! Where in the flow: [`super::Generate::generate`] of the engine.
 //!
-//! Prompts wait in the order of their prefix tree. Each free sequence takes the next one and computes it;
-//! then one batch decodes a token of every live sequence, and those that ended make room. Live sequences are
-//! kept at the numbers 0..live (llama.cpp splits a batch at gaps): when one in the middle ends and nobody
-//! waits, the last one moves into its place. Where it pays, a batch also has rows for tokens that are only
-//! guessed (`draft.rs`).
+//! Prompts wait in the order of their prefix tree. Each free sequence takes the next one and computes it.
+//! Then one batch decodes a token of every live sequence, and sequences that ended become free. Live
+//! sequences have the numbers 0..live, because llama.cpp splits a batch at gaps: if one in the middle ends
+//! and no prompt waits, the last one moves into its place. Where it pays, a batch also has rows for guessed
+//! tokens (`draft.rs`).
 //!
 //! **Invariant:** a completion is drawn from its own sequence's logits with its own noise; under
 //! `Determinism::Scheduled` the composition of every batch is a function of the request list.
@@ -32,7 +32,7 @@ struct Live<'r> {
     generated: Vec<u32>,
     text: Text<'r>,
     ended: Option<FinishReason>,
-    /// What is guessed from, where anything is.
+    /// The source of guesses, if tokens are guessed.
     lookup: Option<Lookup>,
 }
 
@@ -67,11 +67,11 @@ impl<'r> Live<'r> {
         Ok(token)
     }
 
-    /// The last token and `length` guesses of what follows it: what the next batch has of this sequence.
+    /// The tokens of this sequence in the next batch: the last one, and `length` guesses of what follows.
     fn next_tokens(&self, length: usize) -> Vec<u32> {
         let last = *self.generated.last().expect("admission draws a token");
         let guess = self.lookup.as_ref().map_or(&[][..], |lookup| lookup.guess(length));
-        // Who has no guess repeats itself, so that all have as many rows.
+        // A sequence with too few guesses repeats its last token, so that all have the same number of rows.
         let filling = std::iter::repeat(last);
         std::iter::once(last).chain(guess.iter().copied().chain(filling).take(length)).collect()
     }
@@ -118,16 +118,16 @@ pub(super) fn run(call: Call<'_>, requests: &[Request]) -> Result<Vec<Completion
     Ok(done.into_iter().map(|completion| completion.expect("every request was run")).collect())
 }
 
-/// What is done about guesses under these settings.
+/// The draft policy under these settings.
 fn draft_policy(settings: &Settings) -> DraftPolicy {
     match settings.determinism {
         Determinism::Exact => settings.drafts,
-        // The number of rows would decide the bytes, and the clock the number of rows.
+        // The number of rows would decide the bytes, and the clock would decide the number of rows.
         Determinism::Scheduled => DraftPolicy::Off,
     }
 }
 
-/// What drawing takes beside the logits.
+/// What drawing a token needs besides the logits.
 struct Drawing<'d> {
     model: &'d Model,
     sampler: &'d mut Sampler,
@@ -140,9 +140,9 @@ struct Batch<'e, 'r> {
     prefill: Prefill,
     sampler: Sampler,
     drafts: Drafts,
-    /// By sequence.
+    /// Live completions by sequence number.
     live: Vec<Live<'r>>,
-    /// With the index of the request.
+    /// Finished completions, with the index of their request.
     done: Vec<(usize, Completion)>,
 }
 
@@ -190,7 +190,7 @@ impl<'e, 'r> Batch<'e, 'r> {
         Ok(())
     }
 
-    /// Decodes the next token of every live sequence, and those that are guessed to follow it.
+    /// Decodes the last token of every live sequence, with its guesses, and draws from the logits.
     fn step(&mut self) -> Result<(), Error> {
         let Worker { model, context, settings, .. } = &mut self.worker;
         settings.check_interrupt()?;
@@ -217,7 +217,8 @@ impl<'e, 'r> Batch<'e, 'r> {
         Ok(())
     }
 
-    /// Takes ended completions out and closes the gaps, from the back, so that what moves has not ended.
+    /// Removes ended completions and closes the gaps. From the back, so that a sequence that moves has not
+    /// ended.
     fn remove_ended(&mut self) {
         for sequence in (0..self.live.len()).rev() {
             let Some(reason) = self.live[sequence].ended else { continue };
@@ -233,8 +234,8 @@ impl<'e, 'r> Batch<'e, 'r> {
     }
 }
 
-/// Draws from the rows of a sequence that were decoded, as long as what is drawn is what the next row was
-/// decoded for, and cuts off the rows behind that. `tokens`: those of the rows.
+/// Draws from the decoded rows of a sequence, whose tokens are `tokens`, as long as the drawn token is the
+/// one that the next row was decoded for. Cuts the rows after that off the cache.
 fn draw_row_by_row(
     live: &mut Live<'_>,
     drafts: &mut Drafts,
@@ -244,7 +245,7 @@ fn draw_row_by_row(
     tokens: &[u32],
 ) -> Result<(), Error> {
     let (first_row, guessed) = (sequence * tokens.len(), tokens.len() - 1);
-    // Before drawing: what is drawn changes what is guessed. Rows that only fill up are no guesses.
+    // Counted before drawing, which changes the guesses. Rows that only fill up do not count.
     let tried = live.lookup.as_ref().map_or(0, |lookup| lookup.guess(guessed).len());
     let mut used = 0;
     loop {

@@ -1,11 +1,11 @@
-//! How likely a model thinks given texts: log-likelihoods of chosen tokens.
+//! Log-likelihoods of given texts under the model.
 //!
 //! Where in the flow: `eval` measures held-out answers and choices with it.
 //!
-//! The same recipe as generation (`reference.rs` has the textbook one), a sequence at a time, several workers
-//! side by side.
+//! It uses the attention and cache of generation (`reference.rs` has the textbook computation). Each worker
+//! computes one sequence at a time.
 //!
-//! **Invariant:** the number of a sequence is a function of the model, the adapter and the sequence alone:
+//! **Invariant:** the result of a sequence is a function of the model, the adapter and the sequence alone:
 //! each is computed in batches of its own.
 
 use super::engine::Engine;
@@ -15,17 +15,17 @@ use super::progress::Progress;
 use super::workers::{self, Layout, Worker};
 use super::{Error, Part};
 
-/// Tokens, and which of them are asked about.
+/// Tokens, and which of them count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScoredTokens {
-    /// All, in order.
+    /// All tokens, in order.
     pub tokens: Vec<u32>,
-    /// For each of them whether its likelihood, given those before it, counts. The first cannot.
+    /// For each token whether its likelihood, given those before it, counts. The first one cannot.
     pub counts: Vec<bool>,
 }
 
 impl Engine {
-    /// The tokens of a text, as a prompt of these parts would have them.
+    /// The tokens of a prompt with these parts.
     ///
     /// # Errors
     /// A part cannot be tokenised.
@@ -33,14 +33,14 @@ impl Engine {
         super::tokenizer::encode(&self.model, parts)
     }
 
-    /// For each sequence the sum of the log-likelihoods, in nats, of the tokens that count; `None` where it
-    /// is longer than a sequence may be.
+    /// For each sequence the sum of the log-likelihoods, in nats, of the tokens that count; `None` for one
+    /// that has fewer than two tokens or more than a sequence may have.
     ///
     /// # Errors
     /// The model failed, or the call was interrupted; a token is not in its vocabulary.
     ///
     /// # Panics
-    /// If a sequence has not one flag a token, or its first token counts.
+    /// If a sequence has not one flag per token, or its first token counts.
     pub fn log_likelihoods(&mut self, sequences: &[ScoredTokens]) -> Result<Vec<Option<f64>>, Error> {
         self.settings.check_interrupt()?;
         let n_vocab = self.model.n_vocab();
@@ -78,7 +78,7 @@ fn likelihood_share(mut worker: Worker<'_>, sequences: &[ScoredTokens]) -> Resul
         let mut at = 0;
         while at < tokens.len() {
             worker.settings.check_interrupt()?;
-            // A batch of one row takes other kernels on some machines: the last two rows stay together.
+            // Some machines use other kernels for a batch of one row, so the last two rows stay together.
             let left = tokens.len() - at;
             let len = if left > n_batch && left - n_batch == 1 { n_batch - 1 } else { left.min(n_batch) };
             let asked = |row: usize| counts.get(at + row + 1).copied().unwrap_or(false);
@@ -101,7 +101,7 @@ fn likelihood_share(mut worker: Worker<'_>, sequences: &[ScoredTokens]) -> Resul
     Ok(found)
 }
 
-/// Of one token under the softmax of a row of logits, in double precision.
+/// The log-likelihood of one token under a row of logits, in double precision.
 fn log_likelihood(logits: &[f32], token: u32) -> Result<f64, Error> {
     let logit = f64::from(logits[token as usize]);
     if logit.is_nan() {

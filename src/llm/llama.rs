@@ -1,18 +1,18 @@
 //! llama.cpp behind types that cannot make it abort: the only file that names `llama_cpp_2`.
 //!
-//! Where in the flow: [`Model`] and [`Context`] are what the rest of `llm` is written over.
+//! Where in the flow: the rest of `llm` is built on [`Model`] and [`Context`].
 //!
 //! llama.cpp ends the process on a broken contract (`GGML_ASSERT`), so every contract that it asserts, or
 //! reports only as "invalid batch", is checked or made impossible here:
 //! - a model file is validated in Rust before llama.cpp sees it ([`Gguf::check_for_llama_cpp`]);
 //! - rows per batch ≤ `n_batch`, one sequence id per row, below the number of sequences;
-//! - positions are not given by callers: a row goes to the end of its sequence, so they are consecutive;
+//! - callers give no positions: a row goes to the end of its sequence, so positions are consecutive;
 //! - a sequence never grows past its share of the context;
-//! - caches are copied whole between sequences and then cut, the only way that separate streams allow;
+//! - caches are copied whole between sequences and then truncated, the only way with separate streams;
 //! - token ids are checked against the vocabulary.
 //!
-//! Each sequence has its own stream of the cache (`kv_unified = false`): what one sequence computes does not
-//! depend on which cells others occupy.
+//! Each sequence has its own stream of the cache (`kv_unified = false`), so that results do not depend on
+//! which cells other sequences occupy.
 //!
 //! **Invariant:** no unsafe code; a violated contract is an `assert!` with both values on our side.
 
@@ -39,14 +39,14 @@ pub(super) const MAX_SEQUENCES: usize = 256;
 /// llama.cpp pads the cells of a sequence to this.
 const CELL_PADDING: usize = 256;
 
-/// llama.cpp takes text lengths as `i32`; far beyond any context.
+/// Limit on a text in bytes, far beyond any context: llama.cpp takes lengths as `i32`.
 const MAX_TEXT_BYTES: usize = 1 << 28;
 
 /// Starts llama.cpp once for the process and sends its log to `tracing`.
 fn backend() -> Result<&'static LlamaBackend, Error> {
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     let start = || {
-        // Before the start, because the start itself logs (to stderr by default).
+        // Before the start, which itself logs, by default to stderr.
         send_logs_to_tracing(LogOptions::default());
         LlamaBackend::init().map_err(|error| error.to_string())
     };
@@ -56,7 +56,7 @@ fn backend() -> Result<&'static LlamaBackend, Error> {
 /// What to load of a model file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contents {
-    /// Weights and vocabulary, with that many layers on a GPU.
+    /// Weights and vocabulary, with this many layers on a GPU.
     Everything { gpu_layers: u32 },
     /// The vocabulary only.
     Vocabulary,
@@ -114,7 +114,7 @@ impl Model {
         usize::try_from(self.llama.n_vocab()).expect("a loaded model has a vocabulary")
     }
 
-    /// Tokens of one piece of text, nothing added in front.
+    /// Tokens of one piece of text, without BOS.
     pub(super) fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Error::TextTooLong { bytes: text.len(), max: MAX_TEXT_BYTES });
@@ -133,12 +133,12 @@ impl Model {
         self.llama.vocab().is_eog(self.known(token))
     }
 
-    /// Whether the token is no text (`<s>`, `<|im_start|>`).
+    /// Whether it is a control token (`<s>`, `<|im_start|>`), not text.
     pub(super) fn is_control(&self, token: u32) -> bool {
         self.llama.vocab().is_control(self.known(token))
     }
 
-    /// The token that the model wants in front of everything, if any.
+    /// The token that the model expects in front of every prompt, if any.
     pub(super) fn bos_to_add(&self) -> Option<u32> {
         let vocab = self.llama.vocab();
         vocab.should_add_bos().then(|| u32::try_from(vocab.bos().0).ok()).flatten()
@@ -170,14 +170,14 @@ pub(super) struct Adapter {
 /// How attention and its cache are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recipe {
-    /// Flash attention over a `q8_0` cache (`f16` where a head is no whole number of blocks): per row, the
-    /// keys are visited one after the other, whatever else is in the batch. Also the fastest on CPUs: over an
-    /// `f16` cache, 64 requests behind 768 tokens took 4.7 times as long (default model, two cores with
+    /// Flash attention over a `q8_0` cache (`f16` if a head is no whole number of blocks). For each row, keys
+    /// are visited one after the other, whatever else is in the batch. It is also the fastest on CPUs: over
+    /// an `f16` cache, 64 requests after 768 tokens took 4.7 times as long (default model, two cores with
     /// AVX-512 and AMX).
     Cpu,
     /// Flash attention over an `f16` cache, which GPUs have kernels for.
     Gpu,
-    /// As `Cpu`, with last hidden states beside logits.
+    /// As `Cpu`, and also gives the last hidden states.
     Embedding,
     /// The textbook computation with an `f32` cache, for comparison with the trainer.
     Reference,
@@ -213,14 +213,14 @@ pub(super) struct Context<'m> {
     batch: LlamaBatch<'static>,
     /// Tokens in each sequence.
     lengths: Vec<usize>,
-    /// Of the last batch: which rows have logits.
+    /// Which rows of the last batch have logits.
     has_logits: Vec<bool>,
     shape: ContextShape,
     n_vocab: usize,
 }
 
 impl<'m> Context<'m> {
-    /// Caches are allocated here, for all sequences at their full length.
+    /// Allocates the caches of all sequences at their full length.
     pub(super) fn new(
         model: &'m Model,
         adapter: Option<&mut Adapter>,
@@ -315,14 +315,15 @@ impl<'m> Context<'m> {
         self.copy(from, to, self.lengths[from]);
     }
 
-    /// What `sequence` has computed, to be put into any sequence of any context of the same model, adapter,
-    /// recipe and number of sequences (llama.cpp compares the number of streams).
+    /// The cache of `sequence`, which can be restored to any sequence of any context with the same model,
+    /// adapter, recipe and number of sequences (llama.cpp compares the number of streams).
     pub(super) fn save(&self, sequence: usize) -> Option<Saved> {
         let state = self.llama.state_seq_get(sequence as i32, LlamaStateSeqFlags::empty()).ok()?;
         Some(Saved { state, tokens: self.lengths[sequence] })
     }
 
-    /// Makes `sequence` what was saved; `false` (and an empty sequence) if llama.cpp does not take it.
+    /// Restores a saved cache to `sequence`. Returns false, and leaves the sequence empty, if llama.cpp
+    /// refuses.
     pub(super) fn restore(&mut self, saved: &Saved, sequence: usize) -> bool {
         self.truncate(sequence, 0);
         if saved.tokens > self.shape.tokens
@@ -337,7 +338,7 @@ impl<'m> Context<'m> {
         true
     }
 
-    /// Forgets all but the first `tokens` tokens of `sequence`.
+    /// Truncates `sequence` to its first `tokens` tokens.
     pub(super) fn truncate(&mut self, sequence: usize, tokens: usize) {
         assert!(tokens <= self.lengths[sequence], "{tokens} of {}", self.lengths[sequence]);
         let removed = self
@@ -357,7 +358,7 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// Memory that it takes.
+    /// Memory of the cache.
     pub(super) fn bytes(&self) -> usize {
         self.state.byte_len()
     }
@@ -375,7 +376,7 @@ fn params(model: &Model, shape: ContextShape, n_ctx: u32) -> LlamaContextParams 
     };
     LlamaContextParams::default()
         .with_embeddings(shape.recipe == Recipe::Embedding)
-        // llama.cpp asserts in its own mean pooling of a decoder's graph.
+        // llama.cpp's own mean pooling fails an assertion for decoders, so it pools nothing.
         .with_pooling_type(LlamaPoolingType::None)
         .with_n_ctx(NonZeroU32::new(n_ctx))
         .with_n_batch(shape.n_batch as u32)
@@ -383,7 +384,7 @@ fn params(model: &Model, shape: ContextShape, n_ctx: u32) -> LlamaContextParams 
         .with_n_seq_max(shape.sequences as u32)
         .with_n_threads(shape.threads as i32)
         .with_n_threads_batch(shape.threads as i32)
-        // Else a GPU takes large products even of a model that lies in main memory, and small ones not.
+        // Otherwise a GPU computes large products, and only those, of a model that is in main memory.
         .with_op_offload(shape.recipe == Recipe::Gpu)
         .with_kv_unified(false)
         .with_swa_full(true)

@@ -1,13 +1,13 @@
-//! How fast a model file runs on this machine, which compute format is fastest, and which batch width.
+//! Measures how fast a model file runs on this machine, and chooses compute format and batch width by that.
 //!
-//! Where in the flow: the CLI asks [`choose`] for `--compute-format auto` and [`choose_width`] where no
-//! `--batch-width` is given; whoever reports speeds asks [`measure`]. It is the engine itself that is timed,
-//! with its own batches, workers and sampling, so that the figures are those that a run will see.
+//! Where in the flow: [`choose`] serves `--compute-format auto`, [`choose_width`] a run without
+//! `--batch-width`, and [`measure`] reports speeds. It times the engine itself, with its own batches, workers
+//! and sampling, so the figures are those that a run will see.
 //!
-//! A choice depends on a clock, so it is made once: it is kept beside the converted models, under a name made
-//! of everything that it depends on, and a run records what it used and goes on with that.
+//! A choice depends on a clock, so it is made once. It is stored beside the converted models, under a name
+//! made of everything that it depends on, and a run records what it used and resumes with that.
 //!
-//! **Invariant:** no result of the engine depends on what is measured here but through the choice of a file.
+//! **Invariant:** measurements affect results of the engine only through the choice of a file and a width.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,12 +33,12 @@ pub struct MeasureOptions<'p> {
     pub threads: usize,
     /// As [`EngineOptions::gpu_layers`].
     pub gpu_layers: u32,
-    /// As [`EngineOptions::determinism`], as far as the file allows it.
+    /// As [`EngineOptions::determinism`], if the file allows it.
     pub determinism: Determinism,
-    /// Time for prompts and again for generated tokens, at each width. A slow model takes a batch of each,
-    /// however long that is.
+    /// Time for prompts, and again for generated tokens, at each width. A slow model gets one batch of each,
+    /// however long it takes.
     pub budget: Duration,
-    /// When it becomes true, measuring ends with [`Error::Interrupted`].
+    /// Once true, measuring ends with [`Error::Interrupted`].
     pub interrupt: Arc<AtomicBool>,
 }
 
@@ -54,8 +54,8 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Tokens per second of a workload that computes a prompt token for each token that it generates: about
-    /// what evolving does once shared prefixes are reused.
+    /// Tokens per second of a workload with one prompt token for each generated token, which is about what
+    /// evolving needs when shared prefixes are reused.
     pub fn mixed(&self) -> f64 {
         2.0 / (1.0 / self.prefill_tokens_per_second + 1.0 / self.decode_rows_per_second)
     }
@@ -65,7 +65,7 @@ impl Rates {
 const PROMPT_WORDS: u64 = 96;
 /// Tokens per sequence whose decoding is timed.
 const DECODE_TOKENS: usize = 64;
-/// How often the time is looked at.
+/// How often the time is checked.
 const TICK: Duration = Duration::from_millis(5);
 
 /// Measures `options.model` at each of `widths`.
@@ -81,20 +81,20 @@ pub fn measure(options: &MeasureOptions<'_>, widths: &[usize]) -> Result<Vec<Rat
 struct Bench<'o> {
     options: &'o MeasureOptions<'o>,
     width: usize,
-    /// Banned, so that sequences do not end early.
+    /// The end token, which is banned, so that sequences do not end early.
     end: u32,
     engine: Engine,
-    /// Stops the engine when there is enough to go by.
+    /// Stops the engine when it has been timed long enough.
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
-    /// Prompts made so far; no two are the same.
+    /// Prompts made so far; all of them differ.
     made: u64,
 }
 
 impl<'o> Bench<'o> {
     fn new(options: &'o MeasureOptions<'o>, width: usize, end: u32) -> Result<Self, Error> {
         let (stop, progress) = (Arc::<AtomicBool>::default(), Arc::<Progress>::default());
-        // As a run would: the level that the file allows.
+        // Like a run, at the level that the file allows.
         let (determinism, _) = options.determinism.resolve(options.model, options.gpu_layers)?;
         let engine = Engine::load(EngineOptions {
             n_seq: width,
@@ -107,7 +107,7 @@ impl<'o> Bench<'o> {
         Ok(Self { options, width, end, engine, stop, progress, made: 0 })
     }
 
-    /// Reads the weights from the disk and fills the caches.
+    /// Reads the weights from disk and fills the processor's caches.
     fn warm_up(&mut self) -> Result<(), Error> {
         self.time(1, 2, Duration::ZERO, |stats| stats.prompt_tokens).map(drop)
     }
@@ -119,20 +119,20 @@ impl<'o> Bench<'o> {
         let decode = self.time(1, DECODE_TOKENS, budget, |stats| stats.decode_batches)?;
         Ok(Rates {
             width: self.width,
-            prefill_tokens_per_second: prefill.0,
-            decode_rows_per_second: decode.1,
+            prefill_tokens_per_second: prefill.prompt.per_second(),
+            decode_rows_per_second: decode.generated.per_second(),
         })
     }
 
-    /// Runs lists of requests until `counter` has grown for `budget`; prompt and generated tokens per second.
+    /// Runs lists of requests until `counter` has grown for `budget`.
     fn time(
         &mut self,
         words: u64,
         max_tokens: usize,
         budget: Duration,
         counter: fn(&EngineStats) -> u64,
-    ) -> Result<(f64, f64), Error> {
-        let (mut prefill, mut decode) = (Speed::default(), Speed::default());
+    ) -> Result<Timed, Error> {
+        let Timed { prompt: mut prefill, generated: mut decode } = Timed::default();
         let mut spent = Duration::ZERO;
         loop {
             let requests: Vec<Request> = (0..self.width).map(|_| self.request(words, max_tokens)).collect();
@@ -142,22 +142,22 @@ impl<'o> Bench<'o> {
             let wall = started.elapsed().as_secs_f64();
             let after = self.progress.stats();
             spent += started.elapsed();
-            // Workers run side by side: the summed times tell how the time of the wall divides.
+            // Workers run in parallel: the ratio of their summed times divides the wall time.
             let busy = |stats: &EngineStats| stats.prefill_ns + stats.decode_ns + stats.sampling_ns;
             let share = |part: u64| wall * part as f64 / (busy(&after) - busy(&before)).max(1) as f64;
             prefill
                 .add(after.prompt_tokens - before.prompt_tokens, share(after.prefill_ns - before.prefill_ns));
             let decoding = after.decode_ns + after.sampling_ns - before.decode_ns - before.sampling_ns;
-            // The first token of each sequence comes with its prompt.
+            // The first token of each sequence is drawn with its prompt.
             let drawn = after.generated_tokens - before.generated_tokens;
             decode.add(drawn.saturating_sub(requests.len() as u64), share(decoding));
             if spent >= budget {
-                return Ok((prefill.per_second(), decode.per_second()));
+                return Ok(Timed { prompt: prefill, generated: decode });
             }
         }
     }
 
-    /// Runs one list, and stops it `time` after the counter has begun to grow.
+    /// Runs one list, and stops it `time` after the counter has started to grow.
     fn run(
         &mut self,
         requests: &[Request],
@@ -193,7 +193,7 @@ impl<'o> Bench<'o> {
         }
     }
 
-    /// A prompt that shares nothing with the others.
+    /// A request whose prompt shares nothing with others.
     fn request(&mut self, words: u64, max_tokens: usize) -> Request {
         let id = self.made;
         self.made += 1;
@@ -217,11 +217,18 @@ impl<'o> Bench<'o> {
     }
 }
 
-/// Words of one token in most vocabularies.
+/// Words that are one token in most vocabularies.
 const WORDS: [&str; 16] = [
     "river", "stone", "market", "letter", "garden", "engine", "winter", "paper", "window", "music", "bridge",
     "forest", "number", "village", "kitchen", "history",
 ];
+
+/// Tokens of prompts and generated tokens, and their times.
+#[derive(Debug, Clone, Copy, Default)]
+struct Timed {
+    prompt: Speed,
+    generated: Speed,
+}
 
 /// A count and the seconds that it took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -246,11 +253,11 @@ impl Speed {
 pub struct Candidate {
     /// The format.
     pub format: ComputeFormat,
-    /// Its speeds at the width that was asked for.
+    /// Its speeds at the given width.
     pub rates: Rates,
 }
 
-/// What [`choose`] found.
+/// The result of [`choose`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// The format to use.
@@ -259,16 +266,16 @@ pub struct Choice {
     pub candidates: Vec<Candidate>,
 }
 
-/// How much faster a format must be than the file as it is: what a conversion costs in disk and memory, and
-/// what a busy machine puts on top of a measurement.
+/// How much faster than the unconverted file a format must be, because a conversion costs disk and memory,
+/// and measurements on a busy machine vary.
 const MARGIN: f64 = 1.1;
 
-/// Each format is measured this often, by turns, and counts at its best: what else the machine does can only
-/// take speed away.
+/// Each format is measured this often, in turns, and its best result counts, because other load can only make
+/// it slower.
 const TURNS: usize = 2;
 
-/// The fastest format of `options.model` at batch width `width`, among those whose weights fit into
-/// `max_bytes`; converted models go to `cache`. Measured the first time, remembered beside the cache later.
+/// Chooses the fastest format of `options.model` at batch width `width` among those whose weights fit into
+/// `max_bytes`. Converted models go to `cache`. Measures the first time, and reads the stored choice later.
 ///
 /// # Errors
 /// As [`measure`] and [`ConversionCache::get`].
@@ -278,7 +285,7 @@ pub fn choose(
     width: usize,
     max_bytes: Option<u64>,
     cache: &ConversionCache,
-    tell: &mut dyn FnMut(ConversionStep),
+    on_step: &mut dyn FnMut(ConversionStep),
 ) -> Result<Choice, Error> {
     let place = choice_path(options, sha256, width, max_bytes, &cache.folder);
     if let Some(choice) = fs::read_to_string(&place).ok().and_then(|text| serde_json::from_str(&text).ok()) {
@@ -290,7 +297,7 @@ pub fn choose(
     let formats = ComputeFormat::ALL.into_iter().filter(|&f| f == ComputeFormat::AsIs || is_other(f));
     let mut files = Vec::new();
     for format in formats {
-        let file = cache.get(options.model, sha256, format, &options.interrupt, tell)?;
+        let file = cache.get(options.model, sha256, format, &options.interrupt, on_step)?;
         files.push((format, file.path));
     }
     let choice = compare(options, width, &files)?;
@@ -305,7 +312,7 @@ fn compare(
     files: &[(ComputeFormat, PathBuf)],
 ) -> Result<Choice, Error> {
     let mut candidates: Vec<Candidate> = Vec::new();
-    // With nothing to compare there is nothing to measure.
+    // A single candidate needs no measurement.
     let turns = if files.len() > 1 { TURNS } else { 0 };
     for _ in 0..turns {
         for (format, path) in files {
@@ -321,7 +328,7 @@ fn compare(
     Ok(Choice { format: fastest(&candidates), candidates })
 }
 
-/// The fastest, unless the file as it is is nearly as fast.
+/// The fastest format, unless the unconverted file is nearly as fast.
 fn fastest(candidates: &[Candidate]) -> ComputeFormat {
     let speed = |format| {
         candidates.iter().find(|candidate| candidate.format == format).map_or(0.0, |c| c.rates.mixed())
@@ -336,14 +343,14 @@ fn fastest(candidates: &[Candidate]) -> ComputeFormat {
 /// Batch widths to choose from, ascending.
 const WIDTHS: [usize; 6] = [8, 16, 32, 64, 128, 240];
 
-/// How much faster a batch of twice the width must be: what twice the memory for caches is worth.
+/// How much faster a batch of twice the width must be to be worth twice the memory for caches.
 const WIDTH_MARGIN: f64 = 1.05;
 
-/// Tokens of a sequence that memory is reckoned with: a long prompt with a long answer.
+/// Tokens per sequence for estimating memory: a long prompt with a long answer.
 const USUAL_TOKENS: usize = 2048;
 
-/// The batch width from which on a wider batch is not faster by more than a twentieth, among those whose
-/// caches fit into `max_bytes`. Measured the first time, remembered in `folder` later.
+/// Chooses the smallest batch width beyond which a wider batch is at most a twentieth faster, among those
+/// whose caches fit into `max_bytes`. Measures the first time, and reads the choice stored in `folder` later.
 ///
 /// # Errors
 /// As [`measure`].
@@ -366,10 +373,10 @@ pub fn choose_width(
     let width = saturation(&widths, |width| {
         let mut bench = Bench::new(options, width, end)?;
         bench.warm_up()?;
-        let (_, rate) = bench.time(1, DECODE_TOKENS, options.budget, |stats| stats.decode_batches)?;
-        Ok(rate)
+        let timed = bench.time(1, DECODE_TOKENS, options.budget, |stats| stats.decode_batches)?;
+        Ok(timed.generated.per_second())
     })?;
-    // A folder that cannot be written costs some seconds of measuring again, and is no reason not to run.
+    // If the choice cannot be stored, the next run measures again; that is no reason to fail.
     let _ = fs::create_dir_all(folder).map(|()| write_json(&place, &width));
     Ok(width)
 }
@@ -392,14 +399,14 @@ fn saturation(widths: &[usize], mut rate: impl FnMut(usize) -> Result<f64, Error
     Ok(best.0)
 }
 
-/// Where a choice is kept: the name has everything in it that the choice depends on.
+/// Where a choice is stored; the name is made of everything that the choice depends on.
 fn remembered(options: &MeasureOptions<'_>, sha256: &str, what: &str, among: &str, folder: &Path) -> PathBuf {
     let MeasureOptions { threads, gpu_layers, determinism, .. } = options;
     let conditions = format!(
         "{sha256} {} {BINDINGS:?} {threads} {gpu_layers} {} {} {} {among}",
         system_info().join(" "),
         determinism.name(),
-        // What is asked for as `exact` may be computed as `scheduled`.
+        // `exact` may have been resolved to `scheduled`, which has another speed.
         Determinism::Exact.recipe(*gpu_layers),
         Determinism::Scheduled.recipe(*gpu_layers),
     );
@@ -407,7 +414,7 @@ fn remembered(options: &MeasureOptions<'_>, sha256: &str, what: &str, among: &st
     folder.join(format!("{}-{what}-{}.json", &sha256[..16.min(sha256.len())], &digest[..16]))
 }
 
-/// Where the choice of a format is kept.
+/// Where the choice of a format is stored.
 fn choice_path(
     options: &MeasureOptions<'_>,
     sha256: &str,
@@ -415,7 +422,7 @@ fn choice_path(
     max_bytes: Option<u64>,
     folder: &Path,
 ) -> PathBuf {
-    // Free memory is different each time; what matters is which formats fit.
+    // Not free memory itself, which differs each time, but which formats fit into it.
     let fitting = Gguf::open(options.model).map_or(0, |gguf| {
         let fits = |format: &ComputeFormat| max_bytes.is_none_or(|max| format.bytes(&gguf) <= max);
         ComputeFormat::ALL.iter().filter(|format| fits(format)).count()

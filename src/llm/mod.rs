@@ -4,23 +4,23 @@
 //! `train` takes tokens and the chat template from [`Tokenizer`]; `cli` loads both and shows [`ModelInfo`]
 //! and [`system_info()`].
 //!
-//! - `request`: what is asked and answered
-//! - `llama`: llama.cpp behind types that cannot make it abort; nothing else names its bindings
-//! - `model_info`, `adapter`, `system_info`: what a model file says, whether an adapter fits, what
-//!   llama.cpp was compiled with
+//! - `request`: requests, questions and their results
+//! - `llama`: llama.cpp behind types that cannot make it abort; only it names the bindings
+//! - `model_info`, `adapter`, `system_info`: metadata of a model file, whether an adapter fits it, and how
+//!   llama.cpp was compiled
 //! - `tokenizer`, `template`: text to tokens; conversations to text
 //! - `engine`: loading and options; `settings`, `progress`: what each call runs under, and what it counts
 //! - `prefill`, `workers`, `generate`, `score`: prompts into caches, lists onto cores, the two loops over
 //!   lists
-//! - `prefix`: which prefixes are computed once; `draft`: tokens that are guessed; `embed`: texts as vectors
-//! - `determinism`: what is promised about bytes; `perturb`, `trace`: whether the promise is kept
+//! - `prefix`: which prefixes are computed once; `draft`: guessed tokens; `embed`: texts as vectors
+//! - `determinism`: the levels of reproducibility; `perturb`, `trace`: measuring that they hold
 //! - `chat`: one conversation, streamed
-//! - `compute_format`, `measure`: weights converted to what runs fastest here; how fast that is
+//! - `compute_format`, `quantize`, `measure`: converting weights to another format, and measuring speeds
 //! - `sampling`, `text`: logits to tokens, tokens to text
-//! - `likelihood`: how likely given texts are; `reference`: logits for comparison with the trainer
+//! - `likelihood`: log-likelihoods of given texts; `reference`: logits for comparison with the trainer
 //!
-//! **Invariant:** what comes from users, seeds and models never becomes a control token, and no file and
-//! no prompt makes llama.cpp abort the process.
+//! **Invariant:** text from users, seeds and models never becomes a control token, and no file and no prompt
+//! makes llama.cpp abort the process.
 
 mod adapter;
 mod chat;

@@ -1,6 +1,6 @@
-//! What a model file says about itself, read without llama.cpp.
+//! Facts about a model file from its metadata, read without llama.cpp.
 //!
-//! Where in the flow: `evol doctor` and the manifest of a run print it; loading checks it.
+//! Where in the flow: `evol doctor` and the manifest of a run show them; loading checks them.
 //!
 //! **Invariant:** only metadata is read; the weights are not touched.
 
@@ -30,7 +30,7 @@ pub struct ModelInfo {
     pub n_vocab: usize,
     /// Whether the file carries a chat template.
     pub has_chat_template: bool,
-    /// Whether attention looks backward only, which generating needs.
+    /// Whether attention is causal, which generating needs.
     pub causal: bool,
 }
 
@@ -42,7 +42,7 @@ impl ModelInfo {
     pub fn read(gguf: &Gguf) -> Result<Self, Error> {
         let architecture = gguf.string("general.architecture")?.to_owned();
         let key = |name: &str| format!("{architecture}.{name}");
-        // Where the number of heads differs by layer it is an array, and the head's size is given.
+        // If the number of heads differs by layer, it is an array, and the size of a head has its own key.
         let heads = gguf.optional_u32(&key("attention.head_count")).ok().flatten().unwrap_or(1);
         let width = gguf.optional_u32(&key("embedding_length"))?.unwrap_or(0);
         let head_dim = gguf.optional_u32(&key("attention.key_length"))?.unwrap_or(width / heads.max(1));
@@ -52,7 +52,7 @@ impl ModelInfo {
             n_params: gguf.tensors().map(|tensor| tensor.weights() as u64).sum(),
             n_ctx_train: gguf.u32(&key("context_length"))? as usize,
             head_dim: head_dim as usize,
-            // Keys and values of two bytes each. Unknown numbers of heads are those of the queries.
+            // Keys and values have two bytes per number. Without a number of kv heads, it is that of queries.
             cache_bytes_per_token: 4
                 * u64::from(gguf.optional_u32(&key("block_count"))?.unwrap_or(1))
                 * u64::from(
@@ -66,7 +66,7 @@ impl ModelInfo {
         })
     }
 
-    /// Refuses models from which llama.cpp gives no logits to draw tokens from.
+    /// Refuses models that cannot generate: llama.cpp gives no logits for them.
     pub(super) fn check_generative(&self, path: &Path) -> Result<(), Error> {
         let reason = match self.architecture.as_str() {
             _ if !self.causal => "its attention looks forward",

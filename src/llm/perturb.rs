@@ -1,14 +1,13 @@
-//! Whether results are what they are promised to be: the same requests again and again, with everything
-//! changed that must not matter.
+//! Measures reproducibility: repeats the same requests with changes that must not matter.
 //!
-//! Where in the flow: `evol doctor --determinism` runs all of it on the user's machine and model and prints
-//! it; a shorter form is among the tests. What llama.cpp's kernels do to the bits of a row was measured on
-//! some machines, and changes from version to version: this is how anybody measures it on theirs.
+//! Where in the flow: `evol doctor --determinism` runs all changes on the user's machine and model; a test
+//! runs some of them. The kernels of llama.cpp treat the bits of a row differently from version to version
+//! and from machine to machine, so users can measure theirs.
 //!
-//! Compared are the logits of every row that a token was drawn from, by hash, which is far stricter than to
-//! compare texts; those that a question was judged by; and the numbers of embeddings.
+//! It compares hashes of the logits from which tokens were drawn and questions were answered, which is much
+//! stricter than comparing texts, and the numbers of embeddings.
 //!
-//! **Invariant:** the list of requests is a constant, and what is run is the engine that everybody runs.
+//! **Invariant:** the list of requests is a constant, and the engine is the one that runs use.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,32 +18,32 @@ use super::engine::{Engine, EngineOptions, Generate as _};
 use super::trace::{Rows, Trace};
 use super::{DraftPolicy, Error, Part, Prompt, Question, Request, Restriction, Sampling};
 
-/// How much to compare.
+/// How many changes to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Everything.
+    /// All of them.
     Full,
     /// One of each kind.
     Short,
 }
 
-/// What one change did.
+/// The effect of one change.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Perturbed {
-    /// What was changed.
+    /// Name of the change.
     pub change: String,
     /// Rows that were compared.
     pub rows: usize,
-    /// Of these, rows with other bits.
+    /// Rows whose bits differed.
     pub differing_rows: usize,
     /// Completions that were compared.
     pub texts: usize,
-    /// Of these, completions with other text.
+    /// Completions whose text differed.
     pub differing_texts: usize,
 }
 
-/// Runs the requests as usual, then once for each change; `tell` gets each as it is done, with how many there
-/// are.
+/// Runs the requests as usual, then once for each change. `on_result` gets each effect as it is measured, and
+/// the number of changes.
 ///
 /// # Errors
 /// The model is unusable, or `interrupt` became true.
@@ -53,7 +52,7 @@ pub fn perturb(
     threads: usize,
     extent: Extent,
     interrupt: &Arc<AtomicBool>,
-    tell: &mut dyn FnMut(&Perturbed, usize),
+    on_result: &mut dyn FnMut(&Perturbed, usize),
 ) -> Result<Vec<Perturbed>, Error> {
     let base = Base { model, threads, interrupt };
     let expected = Change::Nothing.run(&base)?;
@@ -61,13 +60,13 @@ pub fn perturb(
     let mut found = Vec::with_capacity(changes.len());
     for change in &changes {
         let perturbed = expected.compare(change.name(), &change.run(&base)?);
-        tell(&perturbed, changes.len());
+        on_result(&perturbed, changes.len());
         found.push(perturbed);
     }
     Ok(found)
 }
 
-/// What is changed.
+/// What all runs have in common.
 #[derive(Debug, Clone, Copy)]
 struct Base<'b> {
     model: &'b Path,
@@ -75,25 +74,25 @@ struct Base<'b> {
     interrupt: &'b Arc<AtomicBool>,
 }
 
-/// One thing that must not matter.
+/// A change that must not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Nothing,
-    /// By an engine that has its prefixes already.
+    /// Again in the same engine, which has stored prefixes by then.
     Again,
     Threads(usize),
     Width(usize),
-    /// Rows of a batch, hence the pieces that prompts are computed in.
+    /// Rows of a batch, which decide the pieces in which prompts are computed.
     Pieces(usize),
     Reversed,
     Shuffled,
     /// Each in a call of its own.
     Alone,
-    /// Two calls, the first of which stops in the middle of the list.
+    /// Two calls with half of the list each.
     Halves,
-    /// Others in front, behind and between.
+    /// Other requests between them.
     Neighbours,
-    /// Every prompt from its beginning.
+    /// No prefix is shared.
     Unshared,
     NoDrafts,
     Drafts(usize),
@@ -197,8 +196,8 @@ impl Change {
         options
     }
 
-    /// The calls that a list is asked in.
-    fn lists<T: Ask>(self, mut list: Vec<T>) -> Vec<Vec<T>> {
+    /// The lists of the calls that `list` is divided into.
+    fn lists<T: Item>(self, mut list: Vec<T>) -> Vec<Vec<T>> {
         match self {
             Self::Reversed => list.reverse(),
             Self::Shuffled => list.sort_by_key(|item| crate::rng::key(item.id(), "llm.perturb", &[])),
@@ -208,8 +207,8 @@ impl Change {
                 return vec![list, rest];
             }
             Self::Neighbours => {
-                let with_a_stranger = |(n, item): (u64, T)| [item.stranger(STRANGERS + n), item];
-                list = (0..).zip(list).flat_map(with_a_stranger).collect();
+                let with_another = |(n, item): (u64, T)| [item.stranger(STRANGERS + n), item];
+                list = (0..).zip(list).flat_map(with_another).collect();
             }
             _ => {}
         }
@@ -217,7 +216,7 @@ impl Change {
     }
 }
 
-/// What came out.
+/// The results of a run.
 #[derive(Debug)]
 struct Outcome {
     rows: Rows,
@@ -225,12 +224,12 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// What of `self` is not the same in `other`; what only `other` has does not count.
+    /// Counts what differs in `other`; results that only `other` has do not count.
     fn compare(&self, change: String, other: &Self) -> Perturbed {
         let of_id = |(id, rows): (&u64, &Vec<blake3::Hash>)| {
             let others = other.rows.get(id).map_or(&[][..], Vec::as_slice);
             let same = rows.iter().zip(others).filter(|(a, b)| a == b).count();
-            // Rows too many are as wrong as rows too few.
+            // Too many rows are as wrong as too few.
             rows.len().max(others.len()) - same
         };
         let differs = |(id, text): &(&u64, &String)| other.texts.get(*id) != Some(*text);
@@ -244,19 +243,19 @@ impl Outcome {
     }
 }
 
-/// Ids of questions, embeddings and strangers begin there.
+/// First ids of questions, embeddings and other requests.
 const QUESTIONS: u64 = 1 << 16;
 const EMBEDDINGS: u64 = 1 << 17;
 const STRANGERS: u64 = 1 << 18;
 
-/// What has an id and can be made into something else of its kind.
-trait Ask: Sized {
+/// A request, question or text, which has an id.
+trait Item: Sized {
     fn id(&self) -> u64;
-    /// Another one, under the id `id`.
+    /// An unrelated one with the id `id`.
     fn stranger(&self, id: u64) -> Self;
 }
 
-impl Ask for Request {
+impl Item for Request {
     fn id(&self) -> u64 {
         self.id
     }
@@ -266,7 +265,7 @@ impl Ask for Request {
     }
 }
 
-impl Ask for Question {
+impl Item for Question {
     fn id(&self) -> u64 {
         self.id
     }
@@ -276,7 +275,7 @@ impl Ask for Question {
     }
 }
 
-impl Ask for (u64, Prompt) {
+impl Item for (u64, Prompt) {
     fn id(&self) -> u64 {
         self.0
     }
@@ -286,7 +285,7 @@ impl Ask for (u64, Prompt) {
     }
 }
 
-/// Prompts of many lengths.
+/// An unrelated prompt; they have many lengths.
 fn stranger(id: u64) -> Prompt {
     plain(&["Stranger", &" things happen".repeat(1 + (id as usize * 7) % 40)], 0)
 }
@@ -297,15 +296,15 @@ fn plain(parts: &[&str], shared: usize) -> Prompt {
 }
 
 /// About 60 tokens.
-const RULES: &str = "Rewrite the task so that it asks for more. Keep its subject, add one requirement, and write \
-nothing but the new task.\n\nTask: Name three rivers.\nNew task: Name three rivers of Asia and say for each into \
-which sea it flows.\n\nTask:";
+const RULES: &str = "Rewrite the task so that it asks for more. Keep its subject, add one requirement, \
+and write nothing but the new task.\n\nTask: Name three rivers.\nNew task: Name three rivers of Asia and say \
+for each into which sea it flows.\n\nTask:";
 
-/// About 16 tokens; forty of them are more than 512, where llama.cpp begins to split the keys of a single
+/// About 16 tokens; forty of them are more than 512, where llama.cpp starts to split the keys of a single
 /// row.
 const LINE: &str = " The ferry leaves the harbour at seven and comes back before the market closes.";
 
-/// Prompts that share much, little and nothing, short and long; drawn cold and warm.
+/// Short and long prompts that share much, little and nothing, at temperature 0 and above.
 fn requests() -> Vec<Request> {
     let long = LINE.repeat(40);
     let mut prompts: Vec<Prompt> =
@@ -318,7 +317,7 @@ fn requests() -> Vec<Request> {
     prompts.push(plain(&["Once upon a time"], 0));
     prompts.push(plain(&["1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 3,"], 0));
     prompts.push(plain(&["The capital of France is"], 0));
-    // Twice the same prompt, each with noise of its own.
+    // The same prompt again, with noise of its own.
     prompts.push(plain(&["The capital of France is"], 0));
     let warm = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.02, ..Sampling::default() };
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };

@@ -1,12 +1,13 @@
-//! Prompts into caches: tokenised, and computed from the longest prefix that is there already.
+//! Tokenises prompts, and computes them into caches, starting from the longest prefix that is already
+//! computed.
 //!
 //! Where in the flow: `generate.rs` and `score.rs` run each prompt into a sequence with [`Prefill::run`],
 //! along the cuts that `prefix.rs` planned.
 //!
-//! A prompt is computed alone in its batches, piece by piece between its cuts, so its cache never depends on
-//! which prompts are its neighbours.
+//! The batches of a prompt contain nothing else, and go piece by piece between its cuts, so its cache does
+//! not depend on its neighbours.
 //!
-//! **Invariant:** where llama.cpp computes single rows with other kernels, which may round differently
+//! **Invariant:** where llama.cpp uses other kernels for single rows, which may round differently
 //! ([`Determinism::pads_single_rows`]), no batch has a single row: it is decoded with a copy of itself in an
 //! unused sequence.
 
@@ -16,15 +17,15 @@ use super::progress::Progress;
 use super::settings::Settings;
 use super::{Determinism, Error, Prompt, tokenizer};
 
-/// Sequences that a context has beside those in progress: those that hold prefixes, and one behind the last
-/// in progress and one behind the last of them, because a row that pads takes the sequence behind that of its
-/// row.
+/// Sequences that a context has besides those in progress: those that hold prefixes, and two for padding
+/// rows, because a padding row takes the sequence after that of its row: one after those in progress, and one
+/// after those that hold prefixes.
 pub(super) const EXTRA_SEQUENCES: usize = MAX_CUTS + 2;
 
 /// Tokens below which keeping a prefix for later calls is not worth its copy.
 const MIN_KEPT: usize = 32;
 
-/// Tokenises the prompts of a list; their ids are for the error.
+/// Tokenises the prompts of a list, given with their ids for errors.
 pub(super) fn tokenize<'p>(
     model: &Model,
     prompts: impl Iterator<Item = (u64, &'p Prompt)> + Clone,
@@ -38,8 +39,8 @@ pub(super) fn tokenize<'p>(
     prompts.zip(encoded).map(check).collect()
 }
 
-/// Computes a prefix that all workers will need, once, and keeps it where they look for it. They would
-/// otherwise all begin by computing it. `shape` is that of their contexts, but for the threads.
+/// Computes a prefix that all workers need and stores its cache for them; otherwise each would start by
+/// computing it. `shape` is that of their contexts, but for the threads.
 pub(super) fn prepare(
     model: &Model,
     adapter: Option<&mut Adapter>,
@@ -59,11 +60,11 @@ pub(super) fn prepare(
     Ok(())
 }
 
-/// Runs prompts into sequences, holding the prefixes on the path to the last one.
+/// Runs prompts into sequences, and holds the prefixes on the path to the last prompt.
 pub(super) struct Prefill {
     /// The first of the sequences that hold prefixes.
     first_holder: usize,
-    /// What they hold, from the shortest to the longest, each a prefix of the next.
+    /// The prefixes that they hold, from the shortest to the longest, each a prefix of the next.
     held: Vec<Vec<u32>>,
 }
 
@@ -73,8 +74,8 @@ impl Prefill {
         Self { first_holder: width + 1, held: Vec::new() }
     }
 
-    /// Fills `sequence` with a prompt, cutting it at `cuts`. The logits after its last token are then those
-    /// of the row returned. The next sequence must be unused.
+    /// Fills `sequence` with a prompt, cutting it at `cuts`. Returns the row of its last token, whose logits
+    /// can then be read. The sequence after it must be unused.
     pub(super) fn run(
         &mut self,
         context: &mut Context<'_>,
@@ -88,7 +89,7 @@ impl Prefill {
             self.held.pop();
             context.truncate(self.first_holder + self.held.len(), 0);
         }
-        // A prefix is in cache if it was so before this prompt.
+        // Prefixes that were held or stored before this prompt count as reused.
         let mut cached = self.held.last().map_or(0, Vec::len);
         cached = cached.max(self.restore(context, settings, tokens, cuts));
         for &cut in cuts {
@@ -106,7 +107,7 @@ impl Prefill {
         feed(context, settings, &tokens.all[held..], sequence, true)
     }
 
-    /// Takes the longest cut that an earlier call or another worker has computed; its length.
+    /// Restores the longest cut that an earlier call or another worker has computed. Returns its length.
     fn restore(
         &mut self,
         context: &mut Context<'_>,
@@ -129,7 +130,7 @@ impl Prefill {
         0
     }
 
-    /// Computes `prefix` behind what is held, into the next holder.
+    /// Computes `prefix` into the next holding sequence, starting from the last one held.
     fn hold(&mut self, context: &mut Context<'_>, settings: &Settings, prefix: &[u32]) -> Result<(), Error> {
         let level = self.held.len();
         let holder = self.first_holder + level;
@@ -140,8 +141,8 @@ impl Prefill {
         }
         feed(context, settings, &prefix[from..], holder, false)?;
         self.held.push(prefix.to_vec());
-        // Elsewhere the cuts, hence the pieces that a prefix is computed in, may be others, which only an
-        // exact recipe does not show.
+        // In another call the cuts may differ, and so the pieces in which a prefix is computed. Only under
+        // `exact` does that not change the bits.
         if settings.determinism == Determinism::Exact
             && prefix.len() - from >= MIN_KEPT
             && let Some(saved) = context.save(holder)
@@ -152,7 +153,7 @@ impl Prefill {
     }
 }
 
-/// Appends tokens to a sequence in pieces of nearly equal length; returns the row of the last token in the
+/// Appends tokens to a sequence in pieces of nearly equal length. Returns the row of the last token in the
 /// last piece.
 pub(super) fn feed(
     context: &mut Context<'_>,
@@ -176,7 +177,7 @@ pub(super) fn feed(
     Ok(last_row)
 }
 
-/// Runs rows; one that is alone gets company where it needs it, as one more row.
+/// Decodes rows; a single row is padded with a copy of itself if it needs that.
 pub(super) fn step(context: &mut Context<'_>, settings: &Settings, rows: &mut Vec<Row>) -> Result<(), Error> {
     let ([only], true) = (rows.as_slice(), settings.pad_single_rows) else { return context.decode(rows) };
     let pad = Row { sequence: only.sequence + 1, ..*only };

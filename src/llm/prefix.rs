@@ -1,29 +1,29 @@
-//! Which prefixes of a list of prompts are computed once, in which order, and what is kept of them.
+//! Plans which common prefixes of a list of prompts are computed once, and in which order the prompts run.
 //!
 //! Where in the flow: `generate.rs` and `score.rs` plan a list with [`plan`]; `prefill.rs` follows the cuts
-//! and keeps what it computes in [`Prefixes`], where later calls and other workers find it.
+//! and stores caches of prefixes in [`Prefixes`], for later calls and other workers.
 //!
-//! The prompts in lexicographic order are the leaves of their prefix tree in depth-first order: what all of a
-//! range share is what its first and last share. A range is cut where that is longer than where it began by
-//! enough to pay for the copy; then its children are looked at in the same way.
+//! Prompts in lexicographic order are the leaves of their prefix tree in depth-first order, so the common
+//! prefix of a range is that of its first and last prompt. A range is cut there if the prefix is long enough
+//! to pay for the copy; then its children are planned in the same way.
 //!
-//! **Invariant:** a plan is a function of the set of prompts, not of their order; every prompt is computed
-//! after its last cut by at least two rows (single rows take other kernels).
+//! **Invariant:** a plan is a function of the set of prompts, not of their order. At least two rows of every
+//! prompt come after its last cut, because single rows use other kernels.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::llama::Saved;
 
-/// Tokens that a cut must save, over all prompts behind it, to be worth its copies. Copying a sequence's
-/// cache costs a few milliseconds, about as much as computing one token.
+/// Tokens that a cut must save, over all its prompts, to be worth its copies. Copying the cache of a sequence
+/// costs a few milliseconds, about as much as computing one token.
 const MIN_SAVED: usize = 32;
 
-/// Cuts of one prompt; each needs a sequence to hold it while its range is worked on.
+/// Most cuts of a prompt; each needs a sequence to hold it while its range runs.
 pub(super) const MAX_CUTS: usize = 3;
 
-/// Branchings that are looked at on the way to a prompt: prompts that are prefixes of each other could go on
-/// for as long as a context.
+/// Limit on the depth of the tree: prompts that are prefixes of each other could make it as deep as a
+/// context.
 const MAX_DEPTH: usize = 64;
 
 /// Bytes of cache kept for prefixes between calls.
@@ -33,7 +33,7 @@ const KEPT_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Tokens {
     pub(super) all: Vec<u32>,
-    /// How many leading tokens the caller says that many share, in this call or later ones.
+    /// Leading tokens that the caller declares to be shared by many prompts, in this call or later ones.
     pub(super) shared: usize,
 }
 
@@ -44,37 +44,37 @@ impl Tokens {
     }
 }
 
-/// How to work on a list.
+/// The order and the cuts of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Indices of prompts, in the order to be worked on; those of one group share their last cut.
+    /// Indices of prompts in the order to run; those of a group share their last cut.
     pub(super) groups: Vec<Vec<usize>>,
-    /// By index: lengths of the prefixes to be held, ascending.
+    /// By index of a prompt: lengths of the prefixes to hold, ascending.
     pub(super) cuts: HashMap<usize, Vec<usize>>,
-    /// Length of the prefix that is held for all prompts; 0 if there is none.
+    /// Length of the prefix that all prompts share and hold; 0 if there is none.
     pub(super) common: usize,
 }
 
 impl Plan {
-    /// Each prompt from its beginning, as one group in the order given.
+    /// A plan without cuts: one group, in the given order.
     pub(super) fn unshared(indices: impl Iterator<Item = usize>) -> Self {
         let group: Vec<usize> = indices.collect();
         let cuts = group.iter().map(|&index| (index, Vec::new())).collect();
         Self { groups: vec![group], cuts, common: 0 }
     }
 
-    /// The tokens that are held for all of `prompts`, for which the plan was made.
+    /// The tokens of the prefix that all prompts hold; `prompts` are those that the plan was made for.
     pub(super) fn common<'p>(&self, prompts: &'p [Tokens]) -> &'p [u32] {
         self.cuts.keys().next().map_or(&[], |&index| &prompts[index].all[..self.common])
     }
 
-    /// How many prompts there are.
+    /// Number of prompts.
     pub(super) fn len(&self) -> usize {
         self.cuts.len()
     }
 }
 
-/// Plans the prompts `indices` of `prompts`; `share`: whether anything is computed once for several.
+/// Plans the prompts `indices` of `prompts`; without `share` nothing is cut.
 pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>, share: bool) -> Plan {
     if !share {
         return Plan::unshared(indices);
@@ -83,7 +83,7 @@ pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>, sha
     order.sort_by(|&a, &b| prompts[a].all.cmp(&prompts[b].all).then(a.cmp(&b)));
     let mut plan = Plan::default();
     cut(prompts, &order, &mut Vec::new(), &mut plan, MAX_DEPTH);
-    // What is cut at the root is the first cut of every prompt, and the same tokens in all.
+    // A cut at the root is the first cut of every prompt.
     let first = |index: &usize| plan.cuts[index].first().copied().unwrap_or(0);
     if let [one, .., other] = order[..] {
         let (length, same) = (first(&one), common_prefix(&prompts[one].all, &prompts[other].all));
@@ -94,7 +94,7 @@ pub(super) fn plan(prompts: &[Tokens], indices: impl Iterator<Item = usize>, sha
     plan
 }
 
-/// The order in which a list of tokenised prompts is worked on, as indices: for measuring the planner.
+/// The order in which a list of tokenised prompts runs, as indices: for measuring the planner.
 pub fn work_order(prompts: Vec<Vec<u32>>) -> Vec<usize> {
     let prompts: Vec<Tokens> = prompts.into_iter().map(|all| Tokens { all, shared: 0 }).collect();
     plan(&prompts, 0..prompts.len(), true).groups.concat()
@@ -119,7 +119,7 @@ fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Pl
     }
     let children: Vec<&[usize]> =
         range.chunk_by(|&a, &b| prompts[a].all.get(common) == prompts[b].all.get(common)).collect();
-    // Prompts that nothing more is shared among are worked on together.
+    // Prompts that share nothing more form one group.
     let mut together = Vec::new();
     for child in children {
         let same = child.len() > 1 && prompts[child[0]].all.len() == common;
@@ -140,7 +140,7 @@ fn cut(prompts: &[Tokens], range: &[usize], held: &mut Vec<usize>, plan: &mut Pl
     }
 }
 
-/// The cuts of a prompt: those that the list pays for, and the one that the caller declared.
+/// The cuts of a prompt: those that pay within the list, and the one that the caller declared.
 fn with_declared(tokens: &Tokens, held: &[usize]) -> Vec<usize> {
     let mut cuts = held.to_vec();
     let declared = tokens.shared.min(tokens.reusable());
@@ -155,49 +155,61 @@ pub(super) fn common_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Caches of prefixes that were computed, the least recently used dropped when there are too many bytes.
+/// Stored caches of prefixes; the least recently used are dropped above [`KEPT_BYTES`].
 #[derive(Debug, Default)]
 pub(super) struct Prefixes {
-    kept: Mutex<Kept>,
+    store: Mutex<Store>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    /// By the number of sequences of the context that saved and the tokens: llama.cpp takes a saved sequence
-    /// only into a context with as many.
-    entries: HashMap<(usize, Vec<u32>), (Arc<Saved>, u64)>,
+struct Store {
+    entries: HashMap<Key, Entry>,
     bytes: usize,
-    /// Counts uses.
-    clock: u64,
+    /// Counts uses, for the order of dropping.
+    uses: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// Sequences of the context that saved it: llama.cpp restores it only to a context with as many.
+    sequences: usize,
+    tokens: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    saved: Arc<Saved>,
+    last_use: u64,
 }
 
 impl Prefixes {
     /// The cache after exactly these tokens, for a context of `sequences` sequences.
     pub(super) fn get(&self, sequences: usize, tokens: &[u32]) -> Option<Arc<Saved>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clock += 1;
-        let clock = kept.clock;
-        let (saved, used) = kept.entries.get_mut(&(sequences, tokens.to_vec()))?;
-        *used = clock;
-        Some(Arc::clone(saved))
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        store.uses += 1;
+        let now = store.uses;
+        let entry = store.entries.get_mut(&Key { sequences, tokens: tokens.to_vec() })?;
+        entry.last_use = now;
+        Some(Arc::clone(&entry.saved))
     }
 
-    /// Keeps the cache after `tokens` of a context of `sequences` sequences.
+    /// Stores the cache after `tokens`, from a context of `sequences` sequences.
     pub(super) fn put(&self, sequences: usize, tokens: &[u32], saved: Saved) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (sequences, tokens.to_vec());
-        if saved.bytes() > KEPT_BYTES || kept.entries.contains_key(&key) {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Key { sequences, tokens: tokens.to_vec() };
+        if saved.bytes() > KEPT_BYTES || store.entries.contains_key(&key) {
             return;
         }
-        while kept.bytes + saved.bytes() > KEPT_BYTES {
-            let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
-            let Some((dropped, _)) = oldest.and_then(|key| kept.entries.remove(&key)) else { return };
-            kept.bytes -= dropped.bytes();
+        while store.bytes + saved.bytes() > KEPT_BYTES {
+            let oldest = store.entries.iter().min_by_key(|(_, entry)| entry.last_use);
+            let oldest = oldest.map(|(key, _)| key.clone());
+            let Some(dropped) = oldest.and_then(|key| store.entries.remove(&key)) else { return };
+            store.bytes -= dropped.saved.bytes();
         }
-        kept.clock += 1;
-        kept.bytes += saved.bytes();
-        let clock = kept.clock;
-        kept.entries.insert(key, (Arc::new(saved), clock));
+        store.uses += 1;
+        store.bytes += saved.bytes();
+        let last_use = store.uses;
+        store.entries.insert(key, Entry { saved: Arc::new(saved), last_use });
     }
 }
 

@@ -1,14 +1,14 @@
-//! What the engine has done so far, in counters that other threads may read while it works.
+//! Counters of the engine's work, which other threads may read at any time.
 //!
-//! Where in the flow: workers count, the terminal's progress line and `measure` read.
+//! Where in the flow: workers count; the caller's progress line and `measure` read.
 //!
-//! **Invariant:** no counter decides a token. Under `Determinism::Exact` measured times decide how many tokens
-//! are guessed, which changes how long a completion takes and not what it is.
+//! **Invariant:** no counter decides a token. Under `Determinism::Exact` measured times decide how many
+//! tokens are guessed, which changes how long a completion takes and not what it is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counters that grow while the engine works; anybody may read them at any time.
+/// Counters that grow while the engine works.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub(super) generated_tokens: AtomicU64,
@@ -36,13 +36,13 @@ pub struct EngineStats {
     pub reused_prompt_tokens: u64,
     /// Batches that the generated tokens were decoded in.
     pub decode_batches: u64,
-    /// Tokens that were guessed, and decoded on that guess.
+    /// Tokens that were guessed, and decoded as guesses.
     pub drafted_tokens: u64,
-    /// Of these the ones that were drawn: each saved a batch.
+    /// Guessed tokens that were then drawn, each of which saved a batch.
     pub accepted_tokens: u64,
     /// Requests completed and questions scored.
     pub finished: u64,
-    /// Nanoseconds in llama.cpp on prompts, summed over workers; those of questions included.
+    /// Nanoseconds in llama.cpp on prompts, including those of questions, summed over workers.
     pub prefill_ns: u64,
     /// Nanoseconds in llama.cpp on generated tokens, summed over workers.
     pub decode_ns: u64,
@@ -50,9 +50,9 @@ pub struct EngineStats {
     pub sampling_ns: u64,
     /// Nanoseconds of scoring questions, prompts included, summed over workers.
     pub score_ns: u64,
-    /// Nanoseconds that workers had work, summed. A prefix that all prompts share is computed before, and is
-    /// in `prefill_ns` only; what else is missing to the wall time is the making of caches and waiting for
-    /// the last one.
+    /// Nanoseconds that workers had work, summed. A prefix that all prompts share is computed before they
+    /// start, and only counts in `prefill_ns`. The rest of the wall time is allocating caches and waiting for
+    /// the last worker.
     pub worker_ns: u64,
 }
 
@@ -85,7 +85,7 @@ impl Progress {
         Self::timed(counter, work).0
     }
 
-    /// As [`Progress::time`]; says how long it took, too.
+    /// As [`Progress::time`], and also returns the time.
     pub(super) fn timed<T>(counter: &AtomicU64, work: impl FnOnce() -> T) -> (T, Duration) {
         let started = Instant::now();
         let result = work();

@@ -1,9 +1,9 @@
-//! llama.cpp's quantiser, and the mixtures of formats that it knows by name.
+//! llama.cpp's quantiser, and the file types that it can write.
 //!
-//! Where in the flow: `compute_format` converts with it, `merge` brings a merged model back to a size.
+//! Where in the flow: `compute_format` converts with it, and `merge` quantises a merged model.
 //!
-//! **Invariant:** a source is a file that was validated and that llama.cpp has opened: what the quantiser
-//! asserts holds.
+//! **Invariant:** callers have validated the source and opened it with llama.cpp, so the quantiser's
+//! assertions hold.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -12,23 +12,23 @@ use llama_cpp_sys_2 as sys;
 
 macro_rules! file_types {
     ($($variant:ident = $ftype:ident, $name:literal;)*) => {
-        /// What a model file as a whole is called: `general.file_type`, and the words of `llama-quantize`.
-        /// Those that need an importance matrix (`iq1`, `iq2`, `iq3_xxs`, `q2_k_s`) are not here.
+        /// The type of a model file as a whole: `general.file_type`, with the names of `llama-quantize`.
+        /// Types that need an importance matrix (`iq1`, `iq2`, `iq3_xxs`, `q2_k_s`) are left out.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "named as in llama.cpp")]
         #[expect(non_camel_case_types, reason = "named as in llama.cpp")]
         pub enum FileType { $($variant,)* }
 
         impl FileType {
-            /// Every one, by size and age.
+            /// All types, by size and age.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The word for it, such as `q4_k_m`.
+            /// Its name, such as `q4_k_m`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// `general.file_type`.
+            /// Its number in `general.file_type`.
             pub fn id(self) -> u32 {
                 match self { $(Self::$variant => sys::$ftype as u32,)* }
             }
@@ -59,18 +59,18 @@ file_types! {
 }
 
 impl FileType {
-    /// The one with this number in `general.file_type`.
+    /// The type with this number in `general.file_type`.
     pub fn from_id(id: u32) -> Option<Self> {
         Self::ALL.iter().copied().find(|file_type| file_type.id() == id)
     }
 
-    /// The one with this name, in any case.
+    /// The type with this name, in upper or lower case.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|file_type| file_type.name().eq_ignore_ascii_case(name))
     }
 
-    /// Has llama.cpp write the model `source` in this format to `target`, all matrices alike if `pure`.
-    /// Whether it says that it succeeded; why not, it does not say.
+    /// Has llama.cpp write the model `source` in this type to `target`, with all matrices alike if `pure`.
+    /// Returns whether it succeeded; llama.cpp gives no reason for a failure.
     pub fn quantize(self, source: &Path, target: &Path, threads: usize, pure: bool) -> bool {
         let text = |path: &Path| path.to_str().and_then(|text| CString::new(text).ok());
         let (Some(source), Some(target)) = (text(source), text(target)) else { return false };

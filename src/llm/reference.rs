@@ -1,7 +1,6 @@
 //! Logits of all positions by llama.cpp, and likelihoods from them, for comparison with the trainer.
 //!
-//! Where in the flow: tests, the perplexity of `merge`, and whatever checks that the trainer computes what
-//! llama.cpp computes.
+//! Where in the flow: tests that the trainer computes what llama.cpp computes, and the perplexity of `merge`.
 //!
 //! **Invariant:** the textbook computation: no flash attention, an `f32` cache, one batch.
 
@@ -11,7 +10,7 @@ use super::Error;
 use super::engine::load_adapter;
 use super::llama::{Contents, Context, ContextShape, Model, Recipe, Row};
 
-/// A model in a context for sequences of up to so many tokens.
+/// Checks `sequences`, and calls `use_it` with a context that each of them fits into.
 fn with_context<R>(
     model: &Path,
     adapter: Option<&Path>,
@@ -40,7 +39,7 @@ fn rows(tokens: &[u32]) -> Vec<Row> {
     tokens.iter().map(|&token| Row { token, sequence: 0, logits: true }).collect()
 }
 
-/// Logits (T, V) of `tokens` (T), with the adapter at the strength that it was trained with.
+/// Logits (T, V) of `tokens` (T), with the adapter at scale 1.
 ///
 /// # Errors
 /// The model or the adapter is unusable; there are no tokens, too many for the model, or unknown ones.
@@ -51,7 +50,8 @@ pub fn reference_logits(model: &Path, adapter: Option<&Path>, tokens: &[u32]) ->
     })
 }
 
-/// Mean log-likelihood, in nats, of every token but the first of each sequence, given those before it.
+/// Mean log-likelihood per token, in nats, of all tokens but the first of each sequence, given those before
+/// it.
 ///
 /// # Errors
 /// As [`reference_logits`].

@@ -1,18 +1,18 @@
-//! What callers ask of a model and what they get back: plain data, no behaviour.
+//! Requests to a model and their results: plain data.
 //!
 //! Where in the flow: `evolve` builds [`Request`]s and [`Question`]s, [`super::Generate`] answers them with
 //! [`Completion`]s and [`Answer`]s.
 //!
-//! **Invariant:** a request says everything that its result depends on, so that running it again gives the
-//! same text.
+//! **Invariant:** a request holds everything that its result depends on, besides the model: running it again
+//! gives the same text.
 
-/// A piece of a prompt. Only `special` text may turn into control tokens: what comes from users, seeds
-/// and models never does.
+/// A piece of a prompt. Only `special` text may turn into control tokens; text from users, seeds and models
+/// is never special.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Part {
     /// UTF-8 text.
     pub text: String,
-    /// Parse control tokens (`<|im_start|>`) in it.
+    /// Whether control tokens (`<|im_start|>`) in it are parsed.
     pub special: bool,
 }
 
@@ -20,7 +20,7 @@ pub struct Part {
 /// requests, and the engine keeps their cache.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Prompt {
-    /// In order.
+    /// The parts, in order.
     pub parts: Vec<Part>,
     /// How many leading parts are shared.
     pub shared: usize,
@@ -30,7 +30,7 @@ pub struct Prompt {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
-    /// Logits are divided by it; 0 takes the likeliest token.
+    /// Divides the logits; 0 takes the likeliest token.
     pub temperature: f32,
     /// Keep this many of the likeliest tokens; 0 keeps all.
     pub top_k: usize,
@@ -49,7 +49,7 @@ pub struct Sampling {
 }
 
 impl Default for Sampling {
-    /// Draws from the model's own distribution: temperature 1, nothing cut, nothing penalised.
+    /// The model's own distribution: temperature 1, no filter, no penalty.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -66,12 +66,12 @@ impl Default for Sampling {
 /// Which tokens may be drawn, by id (see [`super::Tokenizer::tokenize`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Restriction {
-    /// All.
+    /// All tokens.
     #[default]
     None,
-    /// All but these: an end token in it, for example, makes a completion go on to `max_tokens`.
+    /// All but these. Banning the end token, for example, makes a completion continue to `max_tokens`.
     Ban(Vec<u32>),
-    /// None but these: a label out of a fixed set.
+    /// Only these, for example the labels of a fixed set.
     Only(Vec<u32>),
 }
 
@@ -80,9 +80,9 @@ pub enum Restriction {
 pub struct Request {
     /// The caller's id; results carry it.
     pub id: u64,
-    /// What to continue.
+    /// The text to continue.
     pub prompt: Prompt,
-    /// How to draw.
+    /// How tokens are drawn.
     pub sampling: Sampling,
     /// Generation ends before the first of these; it is not part of the text.
     pub stop: Vec<String>,
@@ -98,9 +98,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// The key of this completion's noise, given its prompt's tokens: [`crate::rng::uniform`] takes it with
-    /// the position and the token. Equal keys on different prompts, and different samples of one prompt, are
-    /// independent; nothing else (order, neighbours, restarts) has a part in it.
+    /// The key of this completion's noise, for [`crate::rng::uniform`] with position and token. Noise is
+    /// independent for different prompts under one key, and for different samples of a prompt. It does not
+    /// depend on anything else, such as order, neighbours or restarts.
     pub(super) fn noise_key(&self, prompt: &[u32]) -> u64 {
         let digest = blake3::hash(bytemuck::cast_slice(prompt));
         let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
@@ -113,11 +113,11 @@ impl Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// A stop string came.
+    /// A stop string was generated.
     Stop,
-    /// An end-of-generation token came.
+    /// An end-of-generation token was drawn.
     EndOfText,
-    /// `max_tokens` reached: the text is cut.
+    /// `max_tokens` was reached: the text is truncated.
     Length,
     /// The prompt (plus `max_tokens`) does not fit the context of a sequence; nothing was generated.
     PromptTooLong,
@@ -126,13 +126,13 @@ pub enum FinishReason {
 /// The result of a [`Request`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
-    /// The request's.
+    /// The id of the request.
     pub id: u64,
     /// Valid UTF-8 (a broken sequence is replaced by U+FFFD); not trimmed.
     pub text: String,
-    /// Tokens of the prompt, shared ones included.
+    /// Tokens of the prompt, including shared ones.
     pub prompt_tokens: usize,
-    /// Tokens generated, the one that ended the generation included.
+    /// Tokens generated, including the one that ended the generation.
     pub completion_tokens: usize,
     /// Why it ended.
     pub finish_reason: FinishReason,
@@ -143,7 +143,7 @@ pub struct Completion {
 pub struct Question {
     /// The caller's id.
     pub id: u64,
-    /// Ends right before the label.
+    /// The prompt, which ends right before the label.
     pub prompt: Prompt,
     /// For each label its aliases (`" Yes"`, `"Yes"`): the first token of each alias counts.
     pub labels: Vec<Vec<String>>,
@@ -153,7 +153,7 @@ pub struct Question {
 /// probabilities). `None`: the prompt was too long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The question's.
+    /// The id of the question.
     pub id: u64,
     /// Natural logarithms, one per label.
     pub log_probs: Option<Vec<f64>>,
@@ -163,8 +163,8 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
-    /// Who speaks.
+    /// The role of the speaker.
     pub role: String,
-    /// What.
+    /// The text.
     pub content: String,
 }

@@ -1,31 +1,31 @@
-//! Drawing a token from logits, without state.
+//! Drawing a token from logits.
 //!
 //! Where in the flow: the engine calls [`Sampler::draw`] once per generated token of a sequence.
 //!
 //! The procedure, in this order (that of Hugging Face's generation):
-//! 0. restriction: tokens that are banned, or not among those allowed, are out;
+//! 0. restriction: tokens that are banned, or not among those allowed, are removed;
 //! 1. repetition penalty `p` (Keskar et al. 2019, as in llama.cpp): for each token that this completion has
-//!    generated already, a positive logit is divided by `p`, any other multiplied. The prompt's tokens are
-//!    not penalised: a rewriting must be free to repeat what it rewrites;
-//!    Then `presence_penalty + count * frequency_penalty` is subtracted (as in `OpenAI`'s interface);
+//!    generated so far, a positive logit is divided by `p`, any other multiplied. Tokens of the prompt are
+//!    not penalised, because a rewriting must be free to repeat what it rewrites. Then
+//!    `presence_penalty + count * frequency_penalty` is subtracted (as in `OpenAI`'s interface);
 //! 2. temperature 0: the likeliest token. Otherwise logits are divided by the temperature;
 //! 3. top-k, then top-p (Holtzman et al. 2020; the token that crosses the limit is kept), then min-p;
 //! 4. Gumbel-max: the token with the largest `logit + g`, `g = -ln(-ln u)`, where the uniform `u` is a
 //!    function of (key, position, token). This is an exact draw from the softmax.
 //!
-//! **Invariant:** a draw is a pure function of its arguments; ties go to the smaller token id. No shared
-//! generator: neighbours in a batch, restarts and retries cannot shift anybody's noise.
+//! **Invariant:** a draw is a pure function of its arguments; ties go to the smaller token id. There is no
+//! shared generator, so neighbours in a batch, restarts and retries cannot shift the noise of a completion.
 
 use super::{Error, Request, Restriction, Sampling};
 use crate::rng;
 
 impl Sampling {
-    /// Refuses numbers that make no sense.
+    /// Checks that every number is in its range.
     ///
     /// # Errors
     /// Names the field, its value and what is accepted.
     pub fn check(&self) -> Result<(), Error> {
-        // Ranges are written so that NaN is outside.
+        // Ranges are written so that NaN fails.
         let ranges = [
             ("frequency_penalty", self.frequency_penalty, -100.0..=100.0, "-100 to 100"),
             ("presence_penalty", self.presence_penalty, -100.0..=100.0, "-100 to 100"),
@@ -41,12 +41,12 @@ impl Sampling {
     }
 }
 
-/// Logits that far (in nats, after the temperature) below the largest are never drawn: together they have
-/// less than 49k e^-30 = 5e-9 of the probability in a vocabulary of 49k tokens.
+/// Logits this far below the largest, in nats after the temperature, are never drawn: together they have less
+/// than 49k e^-30 = 5e-9 of the probability in a vocabulary of 49k tokens.
 const NEGLIGIBLE: f32 = 30.0;
 
 impl Request {
-    /// Refuses numbers that make no sense.
+    /// Checks that every number is in its range.
     ///
     /// # Errors
     /// Names the field, its value and what is accepted.
@@ -59,18 +59,18 @@ impl Request {
     }
 }
 
-/// Draws tokens; holds scratch memory only.
+/// Draws tokens. Its only state is scratch memory.
 #[derive(Debug, Default)]
 pub struct Sampler {
     /// All logits, after restriction and penalties.
     logits: Vec<f32>,
-    /// (token, logit) that are still in play.
+    /// Token and logit of the remaining candidates.
     candidates: Vec<(u32, f32)>,
 }
 
 impl Sampler {
-    /// The token at `position` (0 for the first generated one) of `request`'s completion under its noise
-    /// `key`. `logits` (V); `generated`: what this completion has so far, in any order.
+    /// Draws the token at `position` (0 for the first generated one) of the completion of `request`, with the
+    /// noise of `key`. `logits` is (V); `generated` are the tokens of this completion so far, in any order.
     ///
     /// # Errors
     /// A logit is not a number, or the restriction leaves no token.
@@ -85,8 +85,7 @@ impl Sampler {
         let sampling = &request.sampling;
         self.restrict(logits, &request.restriction);
         self.penalize(sampling, generated);
-        // Without an early exit these are vector instructions: two passes over the vocabulary for every
-        // token.
+        // No early exit, so that the two passes over the vocabulary are vector instructions.
         if self.logits.iter().fold(false, |found, logit| found | logit.is_nan())
             && let Some(token) = self.logits.iter().position(|logit| logit.is_nan())
         {
@@ -97,7 +96,7 @@ impl Sampler {
             return Err(Error::NothingToDraw { id: request.id });
         }
         if sampling.temperature <= 0.0 {
-            // Nothing is above the largest, so this counts the smaller ids.
+            // No logit is above the largest, so this counts the smaller ids.
             return Ok(self.logits.iter().take_while(|logit| **logit < max).count() as u32);
         }
         let total = self.collect(max, sampling);
@@ -140,9 +139,9 @@ impl Sampler {
         }
     }
 
-    /// Makes candidates of the tokens that can be drawn, in the order of their ids, by lowering a threshold
-    /// from the largest logit until what the filters keep is above it. Returns the sum of the weights
-    /// `exp((logit - max) / temperature)` that top-p is a share of, where that is of all tokens.
+    /// Collects the tokens that can be drawn, in the order of their ids, by lowering a threshold from the
+    /// largest logit until everything that the filters keep is above it. Returns the sum of the weights
+    /// `exp((logit - max) / temperature)` of all tokens, if top-p needs it.
     fn collect(&mut self, max: f32, sampling: &Sampling) -> Option<f64> {
         let scale = sampling.temperature.recip();
         let total =
@@ -196,7 +195,7 @@ impl Sampler {
 
     fn keep_min_p(&mut self, p: f32) {
         if p > 0.0 {
-            // The largest is 0.
+            // The largest is 0 here.
             let least = p.min(1.0).ln();
             self.candidates.retain(|&(_, logit)| logit >= least);
         }
@@ -214,7 +213,7 @@ impl Sampler {
     }
 }
 
-/// Descending by logit; equal logits ascending by token.
+/// Orders by descending logit, and equal logits by ascending token.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that sorting wants")]
 fn by_likelihood(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
@@ -222,14 +221,14 @@ fn by_likelihood(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
 
 /// `exp((logit - max) * scale)` over all logits, to about 1e-6 of the sum.
 ///
-/// The sum decides only where the nucleus ends, so a polynomial in single precision is enough (Cephes'
-/// `expf`, relative error below 2e-7); written so that it becomes vector instructions, with an order of
+/// The sum only decides where the nucleus ends, so a polynomial in single precision is enough (Cephes'
+/// `expf`, relative error below 2e-7). It is written so that it becomes vector instructions, with an order of
 /// summation that does not depend on their width.
 fn sum_of_weights(logits: &[f32], max: f32, scale: f32) -> f64 {
     const LANES: usize = 16;
     let mut lanes = [0.0_f32; LANES];
     let mut total = 0.0;
-    // A short run in single precision, then double: 49k small terms behind a large one would be rounded away.
+    // Short runs in single precision, then double: 49k small terms after a large one would be rounded away.
     for block in logits.chunks(64 * LANES) {
         for chunk in block.chunks(LANES) {
             for (lane, logit) in lanes.iter_mut().zip(chunk) {

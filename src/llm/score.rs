@@ -1,9 +1,9 @@
-//! Questions answered by comparing labels: one row of logits each, nothing is generated.
+//! Answers questions by comparing the probabilities of labels: one row of logits each, without generating.
 //!
-//! Where in the flow: [`super::Generate::score`] of the engine; the eliminator judges with it.
+//! Where in the flow: [`super::Generate::score`] of the engine; `evolve` judges with it.
 //!
-//! The first tokens of a label's aliases are all ways in which the model may begin to say it; their
-//! probabilities add up, and the sums are normalised over the labels. Free text is never parsed.
+//! The model may start a label with the first token of any of its aliases. The probabilities of these tokens
+//! are added up, and the sums normalised over the labels. No generated text is parsed.
 //!
 //! **Invariant:** the probabilities of a question's labels sum to 1, and the result for a question is a
 //! function of the question alone.
@@ -33,7 +33,7 @@ pub(super) fn run(call: Call<'_>, questions: &[Question]) -> Result<Vec<Answer>,
     let longest = prompts.iter().filter(|prompt| fits(prompt)).map(|prompt| prompt.all.len()).max();
     let fitting = (0..prompts.len()).filter(|&index| fits(&prompts[index]));
     let plan = prefix::plan(&prompts, fitting, call.settings.share_prefixes);
-    // Questions are prompts only: nothing is gained from having several in progress.
+    // Questions generate nothing, so several in progress at once would gain nothing.
     let layout = Layout::one_by_one(call.settings.threads, plan.len());
     let shape = layout.shape(call.settings.clone(), longest.unwrap_or(0));
     let scored = workers::run(call, layout, &plan, plan.common(&prompts), shape, |worker, plan| {

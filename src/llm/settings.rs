@@ -1,7 +1,10 @@
-//! The settings that every call of the engine runs under, and what one call needs beside its list.
+//! The settings of an engine, and everything that a call runs on besides its list.
 //!
-//! Where in the flow: `engine.rs` makes [`Settings`] of its options when it loads a model, and a [`Call`] for
-//! each list; `workers.rs`, `prefill.rs`, `generate.rs` and `score.rs` know these two and not the engine.
+//! Where in the flow: `engine.rs` makes [`Settings`] from its options when it loads a model, and a [`Call`]
+//! for each list; `workers.rs`, `prefill.rs`, `generate.rs` and `score.rs` know these two, but not the
+//! engine.
+//!
+//! **Invariant:** settings do not change while a call runs, except through `interrupt` and `failed`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,14 +36,14 @@ pub(super) struct Settings {
     /// Whether a row that is alone in a batch is decoded with a copy of itself.
     pub(super) pad_single_rows: bool,
     pub(super) drafts: DraftPolicy,
-    /// Whether what prompts share is computed once; off only to find out what that changes (nothing).
+    /// Whether common prefixes are computed once; off only to measure what that changes (nothing).
     pub(super) share_prefixes: bool,
-    /// Hashes of logits, where somebody compares them.
+    /// Where to note hashes of logits, if they are to be compared.
     pub(super) trace: Option<Arc<Trace>>,
-    /// What was computed for prefixes in earlier calls.
+    /// Caches of prefixes from earlier calls.
     pub(super) prefixes: Arc<Prefixes>,
     pub(super) interrupt: Arc<AtomicBool>,
-    /// Within one call: a worker failed, so the others need not go on.
+    /// Within one call: a worker failed, so the others stop.
     pub(super) failed: Arc<AtomicBool>,
     pub(super) progress: Arc<Progress>,
 }
@@ -50,14 +53,14 @@ impl Settings {
         Self { failed: Arc::default(), ..self.clone() }
     }
 
-    /// Called between batches.
+    /// Checked between batches: fails after an interrupt or the failure of another worker.
     pub(super) fn check_interrupt(&self) -> Result<(), Error> {
         let stop = self.interrupt.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed);
         if stop { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// A context's size for running lists and conversations. Its batches have room for a row of every
-    /// sequence, or llama.cpp aborts; how many of a prompt go into one is decided where it is fed.
+    /// The shape of a context for lists and conversations. Its batches have room for a row of every sequence,
+    /// without which llama.cpp aborts; prompts are fed in pieces of `n_batch`.
     pub(super) fn shape(&self, sequences: usize, tokens: usize, threads: usize) -> ContextShape {
         let recipe = if self.on_gpu { Recipe::Gpu } else { Recipe::Cpu };
         ContextShape { sequences, tokens, n_batch: self.n_batch.max(sequences), threads, recipe }

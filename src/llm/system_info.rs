@@ -1,10 +1,10 @@
-//! What llama.cpp was compiled with.
+//! The instruction sets and options that llama.cpp was compiled with.
 //!
-//! Where in the flow: `evol doctor` prints it, the manifest of a run records it, because results are
-//! reproducible bit by bit only with the same instruction sets.
+//! Where in the flow: `evol doctor` prints them, and the manifest of a run records them, because results are
+//! reproducible bit for bit only with the same instruction sets.
 //!
-//! **Invariant:** llama.cpp is asked once: every call builds its answer anew in one buffer of the process, so
-//! that two threads which ask at the same time read each other's half, or break the heap (both were seen).
+//! **Invariant:** llama.cpp is called once. Every call rebuilds its answer in one buffer of the process, so
+//! two threads that call at the same time read half-written text or corrupt the heap (both were seen).
 
 use std::ffi::CStr;
 use std::sync::LazyLock;
@@ -17,9 +17,8 @@ pub fn system_info() -> Vec<String> {
     static INFO: LazyLock<Vec<String>> = LazyLock::new(|| {
         #[expect(unsafe_code, reason = "the bindings have no safe function for it")]
         let text = {
-            // SAFETY: takes no arguments, may be called before the backend is started, and returns a
-            // NUL-terminated string in a buffer that only the same function changes, which nobody calls but
-            // this, once.
+            // SAFETY: it takes no arguments, may be called before the backend is started, and returns a
+            // NUL-terminated string in a buffer that only this function changes; this is its only call.
             unsafe { CStr::from_ptr(llama_cpp_sys_2::llama_print_system_info()) }
         };
         parse(&text.to_string_lossy())
@@ -27,7 +26,7 @@ pub fn system_info() -> Vec<String> {
     INFO.clone()
 }
 
-/// From `CPU : SSE3 = 1 | AVX2 = 1 | OPENMP = 1 |` the names that are on.
+/// The names that are on in `CPU : SSE3 = 1 | AVX2 = 1 | OPENMP = 1 |`.
 fn parse(text: &str) -> Vec<String> {
     let on = |item: &str| {
         let item = item.rsplit(" : ").next().unwrap_or(item);

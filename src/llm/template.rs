@@ -1,16 +1,16 @@
-//! The model's own chat template, rendered with its text kept apart from what people and models wrote.
+//! The model's own chat template, rendered with its own text kept apart from the content of messages.
 //!
 //! Where in the flow: the engine renders prompts with it; the trainer renders whole conversations and puts
 //! the loss on the answers.
 //!
-//! A template is a Jinja program in the model file, written for Hugging Face's environment, which is
-//! rebuilt here: block trimming, loop controls, `raise_exception`, and the string methods in use
-//! (`methods.rs`). `strftime_now` is not defined: templates that ask for the date fall back to a fixed one
-//! then, and a prompt does not depend on the day it is rendered.
+//! A template is a Jinja program in the model file, written for Hugging Face's environment, which is rebuilt
+//! here: block trimming, loop controls, `raise_exception`, and the string methods in use (`methods.rs`).
+//! `strftime_now` is not defined, so templates that use the date fall back to a fixed one, and a prompt does
+//! not depend on the day on which it is rendered.
 //!
-//! Contents are not given to the template. It gets a mark for each, and the output is split at the marks:
-//! what lies between is the template's own text, the only text that may become control tokens. A user who
-//! writes `<|im_end|>` gets it as the ten characters that it is.
+//! The template does not see the contents of messages. It gets a mark for each, and the output is split at
+//! the marks. What is between them is the template's own text, the only text that may become control tokens.
+//! A user who writes `<|im_end|>` gets its ten characters as plain text.
 //!
 //! **Invariant:** each message with text occurs exactly once in the output, as one part of its own, in the
 //! template's order; and rendering never reads a clock.
@@ -26,13 +26,13 @@ use super::{Error, Message, Part};
 const MARK_START: char = '\u{E0F1}';
 const MARK_END: char = '\u{E0F2}';
 
-/// Stands on both sides of a mark. It counts as white space, so it disappears exactly if the template trims
-/// contents, and the content is then trimmed too.
+/// Surrounds a mark. It counts as white space, so it disappears exactly if the template trims contents, in
+/// which case the real content is trimmed too.
 const PAD: char = '\u{2003}';
 
 const NAME: &str = "chat_template";
 
-/// A part of a rendered conversation and the message whose content it is (`None`: the template's text).
+/// A part of a rendered conversation, and the message whose content it is (`None`: the template's own text).
 pub(super) type SourcedPart = (Part, Option<usize>);
 
 /// A chat template that parses.
@@ -44,7 +44,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Parses a template; the tokens are what it may call `bos_token` and `eos_token`.
+    /// Parses a template. It may use the tokens as `bos_token` and `eos_token`.
     ///
     /// # Errors
     /// It is not valid Jinja.
@@ -67,13 +67,13 @@ impl ChatTemplate {
     /// Renders a conversation; `add_generation_prompt` as in Hugging Face: end where the assistant's answer
     /// starts.
     ///
-    /// Contents are parts of their own and not `special`; the template's text is `special`. Where the
-    /// template treats the first messages alike whatever follows, which all common ones do, the parts of
-    /// `messages[..n]` with a generation prompt are a prefix of the parts of the whole conversation, and
-    /// the next part is the content of the assistant's `messages[n]`.
+    /// Contents are parts of their own and not `special`; the template's text is `special`. If the template
+    /// renders the first messages the same way whatever follows, as all common ones do, the parts of
+    /// `messages[..n]` with a generation prompt are a prefix of the parts of the whole conversation, and the
+    /// next part is the content of the assistant's `messages[n]`.
     ///
     /// # Errors
-    /// The template fails, drops a message or repeats one; a role is none of the three.
+    /// The template fails, drops or repeats a message, or a role is not one of the three.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<Part>, Error> {
         let parts = self.render_sourced(messages, add_generation_prompt)?;
         Ok(parts.into_iter().map(|(part, _)| part).collect())
@@ -104,8 +104,8 @@ impl ChatTemplate {
     }
 }
 
-/// The message with a mark in place of its content. An empty content stays: templates leave out blocks for
-/// it, and nothing can be hidden in it.
+/// The message with a mark in place of its content. Empty content stays empty, because templates leave out
+/// blocks for it.
 fn marked(index: usize, message: &Message) -> Value {
     let content = if message.content.is_empty() {
         String::new()
@@ -129,7 +129,7 @@ fn check_once(output: &str, messages: &[Message]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Cuts the template's output at the marks and puts the contents in their place.
+/// Splits the template's output at the marks and puts the contents in their place.
 fn split(output: &str, messages: &[Message]) -> Result<Vec<SourcedPart>, Error> {
     let mut parts = Vec::new();
     let mut push = |text: &str, source: Option<usize>| {

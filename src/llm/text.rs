@@ -1,12 +1,12 @@
-//! The growing text of a completion: bytes of tokens in, stop strings found, UTF-8 out.
+//! The growing text of a completion: takes the bytes of tokens, finds stop strings, returns UTF-8.
 //!
-//! Where in the flow: the engine pushes the bytes of each generated token; what comes out is the text of
-//! the completion, at once at its end or piece by piece while streaming.
+//! Where in the flow: the engine pushes the bytes of each generated token, and takes the text at the end, or
+//! piece by piece while streaming.
 //!
-//! A token may end in the middle of a character, and a stop string may span tokens, so both are decided on
+//! A token may end in the middle of a character, and a stop string may span tokens, so both are looked for in
 //! the joined bytes.
 //!
-//! **Invariant:** what [`Text::settled`] has given out is a prefix of what [`Text::finish`] returns.
+//! **Invariant:** the pieces returned by [`Text::settled`] are a prefix of the result of [`Text::finish`].
 
 /// Bytes generated so far and the strings that end the generation.
 #[derive(Debug)]
@@ -16,20 +16,21 @@ pub(super) struct Text<'r> {
     /// Length of the longest stop string in bytes.
     longest_stop: usize,
     stopped: bool,
-    /// Bytes given out by `settled`.
+    /// Bytes returned by `settled` so far.
     given: usize,
 }
 
 impl<'r> Text<'r> {
-    /// Empty stop strings are ignored (they would end every text at once).
+    /// Empty stop strings are ignored: they would end every text at once.
     pub(super) fn new(stop: &'r [String]) -> Self {
         let longest_stop = stop.iter().map(String::len).max().unwrap_or(0);
         Self { bytes: Vec::new(), stop, longest_stop, stopped: false, given: 0 }
     }
 
-    /// Appends the bytes of a token; `true` if a stop string came, which is then cut off with all behind it.
+    /// Appends the bytes of a token. Returns true if that completed a stop string, which is then cut off,
+    /// with everything after it.
     pub(super) fn push(&mut self, piece: &[u8]) -> bool {
-        // A stop string that was not there before ends in the new piece.
+        // A stop string that was not complete before must end in the new piece.
         let from = (self.bytes.len() + 1).saturating_sub(self.longest_stop.max(1));
         self.bytes.extend_from_slice(piece);
         let stops = self.stop.iter().filter(|stop| !stop.is_empty());
@@ -41,14 +42,14 @@ impl<'r> Text<'r> {
         self.stopped
     }
 
-    /// Text that is new since the last call and that nothing that follows can change: whole characters,
-    /// and not the possible beginning of a stop string.
+    /// Text since the last call that later tokens cannot change: whole characters, without a possible start
+    /// of a stop string.
     pub(super) fn settled(&mut self) -> String {
         let end = if self.stopped { self.bytes.len() } else { self.bytes.len() - self.stop_beginning() };
         self.given_up_to(self.given + whole_characters(&self.bytes[self.given..end]))
     }
 
-    /// Text not given out yet; call at the end.
+    /// Text not returned yet, at the end of the completion.
     pub(super) fn rest(&mut self) -> String {
         self.given_up_to(self.bytes.len())
     }
@@ -64,7 +65,7 @@ impl<'r> Text<'r> {
         text
     }
 
-    /// Length of the longest end of the bytes that a stop string begins with.
+    /// Length of the longest suffix of the bytes that a stop string starts with.
     fn stop_beginning(&self) -> usize {
         let begins = |length: usize| {
             let tail = &self.bytes[self.bytes.len() - length..];
@@ -75,12 +76,12 @@ impl<'r> Text<'r> {
     }
 }
 
-/// Where `needle` starts first.
+/// Index of the first occurrence of `needle`.
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Length without a character that has only begun; bytes that can never become one count as whole.
+/// Length without an incomplete character at the end; bytes that can never be part of one count as complete.
 fn whole_characters(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {

@@ -3,8 +3,8 @@
 //! Where in the flow: the engine tokenises prompts with [`encode_list`]; the trainer uses [`Tokenizer`],
 //! which loads the vocabulary without the weights, so that both sides see the same tokens.
 //!
-//! **Invariant:** parts are tokenised one after the other, and what a part becomes depends on the tokens
-//! before it only through the last one: the tokens of leading parts are a prefix of the tokens of all.
+//! **Invariant:** parts are tokenised one after the other, and the tokens of a part depend on earlier tokens
+//! only through the last one, so the tokens of leading parts are a prefix of the tokens of all.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,20 +13,20 @@ use std::path::Path;
 use super::llama::{Contents, Model};
 use super::{ChatTemplate, Error, Message, Part};
 
-/// Appends the tokens of `parts` to nothing; BOS first if the model adds one and the parts do not.
+/// The tokens of `parts`, with BOS first if the model adds one and the parts do not.
 pub(super) fn encode(model: &Model, parts: &[Part]) -> Result<Vec<u32>, Error> {
     let mut tokens = Vec::from_iter(model.bos_to_add());
     append_all(model, &mut tokens, parts)?;
     Ok(with_one_bos(model, tokens))
 }
 
-/// [`encode`] for each of a list of prompts, given as leading parts and the rest, with the number of tokens
-/// of the leading parts. Leading parts that come again are not tokenised again.
+/// [`encode`] for a list of prompts, each given as leading parts and the rest. Also returns the number of
+/// tokens of the leading parts. Leading parts that repeat are tokenised once.
 pub(super) fn encode_list<'p>(
     model: &Model,
     prompts: impl Iterator<Item = (&'p [Part], &'p [Part])>,
 ) -> Result<Vec<(Vec<u32>, usize)>, Error> {
-    // Tokens as they are appended to, and how many there are without what comes twice.
+    // For each leading parts, the tokens to append to, and their number without a doubled BOS.
     let mut heads: HashMap<&[Part], (Vec<u32>, usize)> = HashMap::new();
     let mut encoded = Vec::new();
     for (leading, rest) in prompts {
@@ -41,14 +41,14 @@ pub(super) fn encode_list<'p>(
         };
         let mut tokens = head.clone();
         append_all(model, &mut tokens, rest)?;
-        // A list may be long, and growing leaves up to half of the memory unused.
+        // A list may be long, and a vector that grew may have half of its memory unused.
         tokens.shrink_to_fit();
         encoded.push((with_one_bos(model, tokens), *shared));
     }
     Ok(encoded)
 }
 
-/// What the model adds and a template that writes it too would make two.
+/// Drops a second BOS, for a model that adds one and a template that writes one too.
 fn with_one_bos(model: &Model, mut tokens: Vec<u32>) -> Vec<u32> {
     if let (Some(bos), [first, second, ..]) = (model.bos_to_add(), tokens.as_slice())
         && *first == bos
@@ -65,9 +65,9 @@ fn append_all(model: &Model, tokens: &mut Vec<u32>, parts: &[Part]) -> Result<()
 
 /// Appends the tokens of `text` to `tokens`.
 ///
-/// `SentencePiece` vocabularies put a space in front of every text, which is right at the start and after a
-/// control token only. In the middle of a text it is avoided by tokenising behind a line break, which never
-/// merges with what follows, and dropping the break's tokens.
+/// `SentencePiece` vocabularies put a space in front of every text, which is right only at the start and
+/// after a control token. In the middle of a text it is avoided by tokenising after a line break, which never
+/// merges with what follows, and dropping the tokens of the break.
 pub(super) fn append(model: &Model, tokens: &mut Vec<u32>, text: &str, special: bool) -> Result<(), Error> {
     if text.is_empty() {
         return Ok(());
@@ -100,7 +100,7 @@ pub(super) fn chat_template(model: &Model) -> Result<Option<ChatTemplate>, Error
     ChatTemplate::new(source, &text(model.bos()), &text(model.eos())).map(Some)
 }
 
-/// A vocabulary without weights (what the trainer needs).
+/// A vocabulary without weights, for the trainer.
 #[derive(Debug)]
 pub struct Tokenizer {
     model: Model,
@@ -118,7 +118,7 @@ impl Tokenizer {
         Ok(Self { model, end_of_turn })
     }
 
-    /// Tokens of the parts, one after the other, BOS first if the model adds one and the template did not.
+    /// The tokens of the parts, with BOS first if the model adds one and the template did not.
     /// The tokens of `parts[..n]` are a prefix of those of `parts`.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Tokenizer {
         encode(&self.model, parts)
     }
 
-    /// Text of tokens, control tokens shown; U+FFFD for what is no token or no UTF-8.
+    /// The text of tokens, including control tokens; U+FFFD for unknown tokens and invalid UTF-8.
     pub fn detokenize(&self, tokens: &[u32]) -> String {
         let known = |token: u32| (token as usize) < self.model.n_vocab();
         let bytes: Vec<u8> = tokens
@@ -147,8 +147,8 @@ impl Tokenizer {
         chat_template(&self.model)
     }
 
-    /// Token that ends a turn: the first end-of-generation token that the chat template writes behind an
-    /// answer; without one, the vocabulary's end-of-sequence token.
+    /// The token that ends a turn: the first end-of-generation token that the chat template writes after an
+    /// answer, or else the vocabulary's end-of-sequence token.
     pub fn eos(&self) -> u32 {
         self.end_of_turn
     }
@@ -163,7 +163,7 @@ fn end_of_turn(model: &Model) -> Result<u32, Error> {
     let default = model.eos().unwrap_or(0);
     let Some(template) = chat_template(model)? else { return Ok(default) };
     let message = |role: &str| Message { role: role.to_owned(), content: "x".to_owned() };
-    // A template that fails on this says so when it is used; a vocabulary without one is still useful.
+    // If the template fails on this, the error comes when it is used; the vocabulary is still useful.
     let Ok(parts) = template.render(&[message("user"), message("assistant")], false) else {
         return Ok(default);
     };

@@ -1,19 +1,19 @@
-//! One call's work on several cores: each worker has a context of its own and takes work from a queue.
+//! Spreads a call over the cores: each worker has a context of its own and takes work from a queue.
 //!
 //! Where in the flow: between a call of the engine and its loop (`generate.rs`, `score.rs`).
 //!
 //! llama.cpp can put several threads on one batch, but they meet at a spinning barrier after every operation,
-//! some thousand times per token; when another program takes one of the cores for a moment, all wait
+//! some thousand times per token. When another program takes one of the cores for a moment, all wait
 //! (measured on two busy cores: 200 ms per token instead of 10). Workers with one thread each never wait for
 //! each other, and a few sequences per worker are enough to use the arithmetic of a core (tokens per CPU
 //! second with the default model after a prefix of 256 tokens: 156 at width 4, 188 at 8, 220 at 16, 231 at
 //! 32).
 //!
-//! Where results do not depend on the schedule (`Determinism::Exact`), a worker takes the next group of
-//! prompts when it is out of work, and half of what waits for another (the last one too) when there is none.
-//! Elsewhere who works on what is settled before anything runs.
+//! Where results do not depend on the schedule (`Determinism::Exact`), a worker without work takes the next
+//! group of prompts, and when there is none, half of what waits for another worker, rounded up. Otherwise the
+//! shares are fixed before anything runs.
 //!
-//! **Invariant:** under `Determinism::Scheduled`, who works on what is a function of the list and the
+//! **Invariant:** under `Determinism::Scheduled`, the shares of workers are a function of the list and the
 //! options, never of time.
 
 use std::collections::VecDeque;
@@ -26,10 +26,10 @@ use super::progress::Progress;
 use super::settings::{Call, Settings};
 use super::{Determinism, Error, prefix};
 
-/// Sequences per worker below which threads are better spent on one batch.
+/// With fewer sequences per worker, several threads on one batch are faster.
 const SEQUENCES_PER_WORKER: usize = 4;
 
-/// What one worker works with.
+/// A worker of a call.
 pub(super) struct Worker<'e> {
     pub(super) model: &'e Model,
     pub(super) context: Context<'e>,
@@ -41,13 +41,13 @@ pub(super) struct Worker<'e> {
 }
 
 impl Worker<'_> {
-    /// The next index to work on.
+    /// Takes the next index from the queue.
     pub(super) fn next(&self) -> Option<usize> {
         self.queue.next(self.number)
     }
 }
 
-/// How the work of a call is laid out.
+/// How the work of a call is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     workers: usize,
@@ -55,7 +55,7 @@ pub(super) struct Layout {
     threads: usize,
     /// Sequences that a worker has in progress at once.
     width: usize,
-    /// Sequences that its context has for them.
+    /// Sequences that its context has for them, at least `width`.
     room: usize,
 }
 
@@ -67,46 +67,47 @@ impl Layout {
         Self { workers, threads: threads / workers, width, room: width }
     }
 
-    /// For `jobs` of which `n_seq` can be in progress at once. Contexts for few have room for many, because
-    /// what is kept of prefixes fits contexts with as many sequences only.
+    /// For `jobs` of which `n_seq` can be in progress at once. Contexts have the room of a full list even for
+    /// few jobs, because stored prefixes only fit contexts with the same number of sequences.
     pub(super) fn side_by_side(threads: usize, n_seq: usize, jobs: usize) -> Self {
         let layout = Self::new(threads, n_seq.min(jobs));
         Self { room: layout.width.max(Self::new(threads, n_seq).width), ..layout }
     }
 
-    /// Contexts for lists of prompts of `tokens` tokens at most, completions included, by number of threads.
+    /// The shape of contexts for prompts of at most `tokens` tokens, including completions, by number of
+    /// threads.
     pub(super) fn shape(self, settings: Settings, tokens: usize) -> impl Fn(usize) -> ContextShape {
         move |threads| settings.shape(self.room + EXTRA_SEQUENCES, tokens, threads)
     }
 
-    /// For jobs of which a worker does one at a time.
+    /// For jobs that a worker does one at a time.
     pub(super) fn one_by_one(threads: usize, jobs: usize) -> Self {
         Self { width: 1, room: 1, ..Self::new(threads, jobs) }
     }
 }
 
-/// Who works on what.
+/// The jobs that wait for workers.
 struct Queue {
     state: Mutex<Waiting>,
-    /// Whether a worker without work may take another's.
+    /// Whether a worker without work may take that of another.
     steal: bool,
 }
 
 struct Waiting {
-    /// Nobody's yet.
+    /// Groups that no worker has taken yet.
     groups: VecDeque<Vec<usize>>,
-    /// By worker.
+    /// Jobs of each worker.
     own: Vec<VecDeque<usize>>,
 }
 
 impl Queue {
-    /// Groups are taken as workers come.
+    /// A queue whose groups are taken as workers become free.
     fn shared(groups: Vec<Vec<usize>>, workers: usize) -> Self {
         let own = vec![VecDeque::new(); workers];
         Self { state: Mutex::new(Waiting { groups: groups.into(), own }), steal: true }
     }
 
-    /// By turns, so that each worker gets its part of every group.
+    /// A queue with fixed shares, dealt out in turn, so that each worker gets its part of every group.
     fn fixed(groups: &[Vec<usize>], workers: usize) -> Self {
         let order = groups.concat();
         let share = |worker| order.iter().copied().skip(worker).step_by(workers).collect();
@@ -121,7 +122,7 @@ impl Queue {
                 state.own[worker] = group.into();
             } else if self.steal {
                 let most = state.own.iter_mut().max_by_key(|own| own.len())?;
-                // Rounded up: a single one left is better off with who has nothing to do.
+                // Rounded up, so that a single remaining job goes to the idle worker.
                 let stolen = most.split_off(most.len() / 2);
                 state.own[worker] = stolen;
             }
@@ -130,9 +131,9 @@ impl Queue {
     }
 }
 
-/// Runs the jobs of `plan` (indices into the caller's list) in contexts of `shape` for their number of
-/// threads; `common`: the tokens that all of them begin with and that the plan holds. Results come with their
-/// indices, in no particular order.
+/// Runs the jobs of `plan`, which are indices into the caller's list, in contexts whose `shape` depends on
+/// their number of threads. `common` is the prefix that the plan holds for all of them. Returns results with
+/// their indices, in no particular order.
 pub(super) fn run<T: Send>(
     call: Call<'_>,
     layout: Layout,
@@ -150,9 +151,9 @@ pub(super) fn run<T: Send>(
         Determinism::Exact => Queue::shared(plan.groups.clone(), workers),
         Determinism::Scheduled => Queue::fixed(&plan.groups, workers),
     };
-    // Elsewhere workers find nothing that others have computed.
+    // Only under `exact` do workers look for prefixes that others have computed.
     if workers > 1 && settings.determinism == Determinism::Exact {
-        // One thread where workers have one: see above what several do on a busy machine.
+        // One thread if workers have one, because several are slow on a busy machine (see above).
         let all_threads = if threads == 1 { 1 } else { settings.threads };
         prefill::prepare(model, adapter.as_deref_mut(), &settings, shape(all_threads), common)?;
     }
@@ -179,7 +180,7 @@ pub(super) fn run<T: Send>(
     merge(results)
 }
 
-/// All results, or the error of the first worker that failed of itself (the others were only stopped).
+/// All results, or the error of the first worker that failed; workers that were only stopped do not count.
 fn merge<T>(results: Vec<Result<Vec<(usize, T)>, Error>>) -> Result<Vec<(usize, T)>, Error> {
     let mut merged = Vec::new();
     let mut interrupted = false;

@@ -209,8 +209,8 @@ fn unknown_module_lists_all_seven() {
     let message = "lm_head".parse::<TargetModule>().unwrap_err().to_string();
     assert_eq!(
         message,
-        "unknown target module `lm_head`, expected one of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, \
-         down_proj"
+        "unknown target module `lm_head`, expected one of q_proj, k_proj, v_proj, o_proj, gate_proj, \
+         up_proj, down_proj"
     );
 }
 
@@ -273,8 +273,8 @@ fn adapter_of_another_base_names_tensor_found_and_expected() {
     let error = LoraWeights::read_peft(folder.path(), &wider).unwrap_err();
     assert_eq!(
         message(&error, folder.path()),
-        "tensor `base_model.model.model.layers.0.mlp.up_proj.lora_B.weight` in `adapter_model.safetensors` has \
-         shape [20, 3], expected [24, 3]"
+        "tensor `base_model.model.model.layers.0.mlp.up_proj.lora_B.weight` in `adapter_model.safetensors` \
+         has shape [20, 3], expected [24, 3]"
     );
 }
 
@@ -364,8 +364,8 @@ fn peft_options_are_folded_or_refused() {
         (
             r#""alpha_pattern": {}"#,
             r#""alpha_pattern": {"layers.0.self_attn.v_proj": 2}"#,
-            "`alpha_pattern` in `adapter_config.json` is `layers.0.self_attn.v_proj`, expected names of projections, \
-             such as `q_proj`, alone",
+            "`alpha_pattern` in `adapter_config.json` is `layers.0.self_attn.v_proj`, expected names of \
+             projections, such as `q_proj`, alone",
         ),
         (
             r#""modules_to_save": null"#,

@@ -53,9 +53,9 @@ pub fn merge(
         base.weights(tensor.name)?;
     }
     match to {
-        FileType::F32 => write(base, adapter, pool, (to, GgmlType::F32), out),
-        FileType::F16 => write(base, adapter, pool, (to, GgmlType::F16), out),
-        FileType::BF16 => write(base, adapter, pool, (to, GgmlType::BF16), out),
+        FileType::F32 => write(base, adapter, pool, to, GgmlType::F32, out),
+        FileType::F16 => write(base, adapter, pool, to, GgmlType::F16, out),
+        FileType::BF16 => write(base, adapter, pool, to, GgmlType::BF16, out),
         _ => quantized(base, adapter, pool, to, out),
     }
 }
@@ -69,7 +69,7 @@ fn quantized(
     out: &Path,
 ) -> Result<(), Error> {
     let whole = Removed(beside(out, "f32.partial"));
-    write(base, adapter, pool, (FileType::F32, GgmlType::F32), &whole.0)?;
+    write(base, adapter, pool, FileType::F32, GgmlType::F32, &whole.0)?;
     // llama.cpp is to have opened what it quantises: what is wrong with a model ends in an error here.
     drop(crate::llm::Tokenizer::load(&whole.0)?);
     let partial = Removed(beside(out, "partial"));
@@ -101,7 +101,8 @@ fn write(
     base: &Gguf,
     adapter: &LoraWeights,
     pool: &CpuPool,
-    (to, matrices): (FileType, GgmlType),
+    to: FileType,
+    matrices: GgmlType,
     out: &Path,
 ) -> Result<(), Error> {
     let kept = base.metadata().iter().filter(|(key, _)| key != FILE_TYPE && key != QUANTIZATION_VERSION);
@@ -122,7 +123,7 @@ fn write(
         let mut weights = vec![0.0; view.weights()];
         dequantize(view.ggml_type, view.data, &mut weights);
         add(view, adapter, pool, &mut weights);
-        encode(specs[index].ggml_type, &weights).map(Cow::Owned).map_err(|(index, found)| {
+        encode(specs[index].ggml_type, &weights).map(Cow::Owned).map_err(|TooLarge { index, found }| {
             refused =
                 Some(Error::TooLarge { path: out.to_owned(), tensor: view.name.to_owned(), index, found });
             io::Error::other("a weight does not fit")
@@ -149,13 +150,22 @@ fn add(view: &TensorView<'_>, adapter: &LoraWeights, pool: &CpuPool, weights: &m
     matmul(pool, adapter.config.scaling(module), b, a, 1.0, weights);
 }
 
-/// As `ggml_type`, rounded to nearest even; the first weight that is too large for it, if there is one.
-fn encode(ggml_type: GgmlType, weights: &[f32]) -> Result<Vec<u8>, (usize, f32)> {
+/// A weight that does not fit into the target type.
+struct TooLarge {
+    index: usize,
+    found: f32,
+}
+
+/// The bytes of weights as `ggml_type`, rounded to nearest even.
+///
+/// # Errors
+/// The first weight that is too large for the type.
+fn encode(ggml_type: GgmlType, weights: &[f32]) -> Result<Vec<u8>, TooLarge> {
     match ggml_type {
         GgmlType::F16 => {
             let fits = |weight: f32| f16::from_f32(weight).is_finite() || !weight.is_finite();
             match weights.iter().position(|&weight| !fits(weight)) {
-                Some(index) => Err((index, weights[index])),
+                Some(index) => Err(TooLarge { index, found: weights[index] }),
                 None => Ok(weights.iter().flat_map(|&weight| f16::from_f32(weight).to_le_bytes()).collect()),
             }
         }

@@ -82,7 +82,7 @@ pub(super) fn forward_backward<T: Real>(
             u,
             ..
         } = &mut *ws;
-        let [x, _] = segments.places(layer);
+        let x = segments.places(layer).input;
         let attended = &mut attention[segments.slot(layer)];
         let fed = &mut feed_forward[segments.feed_forward_slot(layer)];
         let buffers = backward.as_mut().expect("made for training");

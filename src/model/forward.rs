@@ -13,7 +13,7 @@ use super::Llama;
 use super::adapter::Adapter;
 use super::row::{LossSum, PackedRow, RowIndex};
 use super::workspace::{
-    AttentionBuffers, Buffer, FeedForwardBuffers, HeadBuffers, SharedBuffers, Workspace, group_ranks,
+    AttentionBuffers, Buffer, FeedForwardBuffers, GroupRanks, HeadBuffers, SharedBuffers, Workspace,
 };
 use crate::device::CpuPool;
 use crate::lora::{LoraWeights, TargetModule};
@@ -90,7 +90,7 @@ impl<'a, T: Real> Pass<'a, T> {
         row: &PackedRow,
     ) -> Self {
         if let Some(adapter) = &adapter {
-            let ranks = group_ranks(Some(adapter.layout));
+            let ranks = GroupRanks::new(Some(adapter.layout));
             assert_eq!(ranks, ws.ranks, "ranks of the adapter (left) and of the workspace");
         }
         ws.set_row(model, row);
@@ -112,7 +112,7 @@ impl<'a, T: Real> Pass<'a, T> {
     /// Computes one layer. Without `writes_output` it stops before the last product, which backward does not
     /// need, and leaves the stream after the layer unchanged.
     pub(super) fn run_layer(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
-        let (slot, [x, _]) = (ws.segments.slot(layer), ws.segments.places(layer));
+        let (slot, x) = (ws.segments.slot(layer), ws.segments.places(layer).input);
         let Workspace { index, rope_table, stream, attention, shared, scratch, .. } = &mut *ws;
         self.attention_block(layer, index, rope_table, &stream[x], &mut attention[slot], shared, scratch);
         self.run_feed_forward(ws, layer, writes_output);
@@ -121,7 +121,7 @@ impl<'a, T: Real> Pass<'a, T> {
     /// Computes the second half of a layer.
     pub(super) fn run_feed_forward(&self, ws: &mut Workspace<T>, layer: usize, writes_output: bool) {
         let Workspace { segments, stream, attention, feed_forward, shared, scratch, .. } = &mut *ws;
-        let (middle, [_, next]) = (&attention[segments.slot(layer)].middle, segments.places(layer));
+        let (middle, next) = (&attention[segments.slot(layer)].middle, segments.places(layer).output);
         let saved = &mut feed_forward[segments.feed_forward_slot(layer)];
         let next = writes_output.then_some(&mut stream[next]);
         self.feed_forward_block(layer, middle, saved, shared, scratch, next);

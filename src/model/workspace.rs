@@ -35,8 +35,7 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Workspace<T = f32> {
     max_tokens: usize,
-    /// Sum of the adapter's ranks for each of [`GROUPS`], 0 without one.
-    pub(super) ranks: [usize; 4],
+    pub(super) ranks: GroupRanks,
     pub(super) training: bool,
     pub(super) segments: Segments,
     pub(super) index: RowIndex,
@@ -71,6 +70,42 @@ pub(super) struct Segments {
     between: usize,
 }
 
+/// Indices of a layer's input and output in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) input: usize,
+    pub(super) output: usize,
+}
+
+/// Sums of the adapter's ranks over projections that read the same input, 0 without an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupRanks {
+    pub(super) qkv: usize,
+    pub(super) o: usize,
+    pub(super) gate_up: usize,
+    pub(super) down: usize,
+}
+
+impl GroupRanks {
+    pub(super) fn new(adapter: Option<&LoraWeights>) -> Self {
+        let [qkv, o, gate_up, down] = GROUPS.map(|group| {
+            let Some(adapter) = adapter else { return 0 };
+            group.iter().filter_map(|&module| adapter.pair(0, module)).map(|pair| pair.rank).sum()
+        });
+        Self { qkv, o, gate_up, down }
+    }
+
+    /// In the order of [`GROUPS`].
+    fn list(self) -> [usize; 4] {
+        let Self { qkv, o, gate_up, down } = self;
+        [qkv, o, gate_up, down]
+    }
+
+    pub(super) fn max(self) -> usize {
+        self.list().into_iter().max().unwrap_or(0)
+    }
+}
+
 impl Segments {
     pub(super) fn new(layers: usize, purpose: Purpose) -> Self {
         match purpose {
@@ -94,11 +129,12 @@ impl Segments {
     }
 
     /// Indices into the stream of a layer's input and output.
-    pub(super) fn places(&self, layer: usize) -> [usize; 2] {
+    pub(super) fn places(&self, layer: usize) -> Places {
         let (segment, slot) = (layer / self.length, self.slot(layer));
         let input = if slot == 0 { segment % self.between } else { self.between + slot - 1 };
         let ends = slot + 1 == self.length || layer + 1 == self.layers;
-        [input, if ends { (segment + 1) % self.between } else { self.between + slot }]
+        let output = if ends { (segment + 1) % self.between } else { self.between + slot };
+        Places { input, output }
     }
 
     /// Index of the last layer's output in the stream.
@@ -264,8 +300,7 @@ impl<T: Real> Workspace<T> {
         let hidden = config.hidden_size;
         let training = purpose != Purpose::Inference;
         let segments = Segments::new(config.num_hidden_layers, purpose);
-        let ranks = group_ranks(adapter);
-        let rank = ranks.into_iter().max().unwrap_or(0);
+        let ranks = GroupRanks::new(adapter);
         Self {
             max_tokens,
             ranks,
@@ -285,7 +320,7 @@ impl<T: Real> Workspace<T> {
             },
             head: HeadBuffers { x: buffer(hidden), rstd: buffer(1), normed: buffer(hidden) },
             backward: training.then(|| BackwardBuffers::new(config)),
-            u: buffer(if training { rank } else { 0 }),
+            u: buffer(if training { ranks.max() } else { 0 }),
             scratch: Vec::new(),
             scratch_len: scratch_len(config, max_tokens, adapter, training),
         }
@@ -327,16 +362,8 @@ impl<T: Real> Workspace<T> {
     }
 }
 
-/// Sums of ranks for each of [`GROUPS`].
-pub(super) fn group_ranks(adapter: Option<&LoraWeights>) -> [usize; 4] {
-    GROUPS.map(|group| {
-        let Some(adapter) = adapter else { return 0 };
-        group.iter().filter_map(|&module| adapter.pair(0, module)).map(|pair| pair.rank).sum()
-    })
-}
-
 impl<T: Real> AttentionBuffers<T> {
-    fn new(config: &ModelConfig, [t_qkv, t_o, ..]: [usize; 4]) -> Self {
+    fn new(config: &ModelConfig, ranks: GroupRanks) -> Self {
         let buffer = |columns| Buffer { data: Vec::new(), columns };
         let q = config.num_attention_heads * config.head_dim;
         let kv = config.num_key_value_heads * config.head_dim;
@@ -348,8 +375,8 @@ impl<T: Real> AttentionBuffers<T> {
             attn: buffer(q),
             lse: buffer(config.num_attention_heads),
             middle: buffer(config.hidden_size),
-            t_qkv: buffer(t_qkv),
-            t_o: buffer(t_o),
+            t_qkv: buffer(ranks.qkv),
+            t_o: buffer(ranks.o),
         }
     }
 
@@ -360,15 +387,15 @@ impl<T: Real> AttentionBuffers<T> {
 }
 
 impl<T: Real> FeedForwardBuffers<T> {
-    fn new(config: &ModelConfig, [.., t_gate_up, t_down]: [usize; 4]) -> Self {
+    fn new(config: &ModelConfig, ranks: GroupRanks) -> Self {
         let buffer = |columns| Buffer { data: Vec::new(), columns };
         let ffn = config.intermediate_size;
         Self {
             rstd: buffer(1),
             gate: buffer(ffn),
             up: buffer(ffn),
-            t_gate_up: buffer(t_gate_up),
-            t_down: buffer(t_down),
+            t_gate_up: buffer(ranks.gate_up),
+            t_down: buffer(ranks.down),
         }
     }
 
@@ -417,7 +444,7 @@ fn scratch_len(
     for module in TargetModule::ALL {
         len = len.max(linear::scratch_len(base.in_features(module), base.out_features(module)));
     }
-    for (group, rank) in GROUPS.into_iter().zip(group_ranks(adapter)) {
+    for (group, rank) in GROUPS.into_iter().zip(GroupRanks::new(adapter).list()) {
         let dropout = adapter.filter(|_| training).map_or(0.0, |adapter| adapter.config.lora_dropout);
         let inputs = base.in_features(group[0]);
         // The workspace of a training run also serves evaluation, which has no dropout.

@@ -5,9 +5,9 @@
 //! | format | block | parts | weight |
 //! |---|---|---|---|
 //! | `Q2_K` | 16 bytes of scales, 64 bytes, `d`, `dmin` | 16 of 16 | `d·s·q - dmin·m` |
-//! | `Q3_K` | 32 bytes of third bits, 64 bytes, 12 bytes of scales, `d` | 16 of 16 | `d·(s - 32)·(q - 4)` |
+//! | `Q3_K` | 32 of third bits, 64 bytes, 12 bytes of scales, `d` | 16 of 16 | `d·(s - 32)·(q - 4)` |
 //! | `Q4_K` | `d`, `dmin`, 12 bytes of scales, 128 bytes | 8 of 32 | `d·s·q - dmin·m` |
-//! | `Q5_K` | `d`, `dmin`, 12 bytes of scales, 32 bytes of fifth bits, 128 bytes | 8 of 32 | `d·s·q - dmin·m` |
+//! | `Q5_K` | `d`, `dmin`, 12 bytes of scales, 32 of fifth bits, 128 bytes | 8 of 32 | `d·s·q - dmin·m` |
 //! | `Q6_K` | 128 bytes, 64 bytes of high bits, 16 signed scales, `d` | 16 of 16 | `d·s·(q - 32)` |
 //! | `IQ4_XS` | `d`, 2 and 4 bytes of scales, 128 bytes | 8 of 32 | `d·(s - 32)·table[q]` |
 //!

@@ -184,7 +184,8 @@ fn bad_tensors_are_explained() {
         ),
         (
             one().tensor("a", &[1 << 32, 1 << 32], 0, 0),
-            "tensor `a` has the shape [4294967296, 4294967296] (fastest axis first), which is too large to address",
+            "tensor `a` has the shape [4294967296, 4294967296] (fastest axis first), which is too large to \
+             address",
         ),
         (
             one().tensor("a", &[8], 0, u64::MAX - 31),

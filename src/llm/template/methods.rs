@@ -1,7 +1,7 @@
 //! Python's string and dictionary methods that chat templates call.
 //!
-//! Where in the flow: Jinja in Python lets a template call any method of a value; this is the set found in
-//! the templates of published models. Anything else is an error that names the method.
+//! Where in the flow: in Python, Jinja lets a template call any method of a value. These are the ones found
+//! in templates of published models; any other is an error that names the method.
 //!
 //! **Invariant:** semantics are Python's: `strip` takes a set of characters, `split` without arguments splits
 //! at runs of white space.
@@ -9,7 +9,7 @@
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// Called by the template engine for a method that it does not know itself.
+/// Called by the template engine for a method that it does not have.
 pub(super) fn call(
     _: &mut State<'_, '_>,
     value: &Value,

@@ -129,7 +129,8 @@ fn a_role_is_one_of_three() {
 
 #[test]
 fn methods_of_python_are_there() {
-    let source = "{% set t = '  a-b-c ' %}{{ t.strip() }}|{{ t.lstrip() }}|{{ t.rstrip() }}|{{ 'xxaxx'.strip('x') }}|\
+    let source = "{% set t = '  a-b-c ' %}{{ t.strip() }}|{{ t.lstrip() }}|{{ t.rstrip() }}|{{ \
+     'xxaxx'.strip('x') }}|\
         {{ 'a-b'.split('-')[-1] }}|{{ ' a  b '.split() | length }}|{{ 'abc'.endswith('bc') }}|\
         {{ 'aBC'.lower() }}|{{ 'hELLO'.capitalize() }}|{{ 'a-b'.replace('-', '+') }}|\
         {{ messages[0].get('role') }}|{{ messages[0].get('none', 'd') }}|{{ messages[0].items() | length }}";

@@ -121,10 +121,10 @@ impl Pass<'_, '_> {
         }
         let attended = attention::CudaSaved { out: attn, lse, d_out: d_attn };
         let gradients = attention::CudaGradients { d_q, d_k, d_v };
-        attention::backward(device, self.inputs(layer), attended, gradients, deltas.rows(n))?;
+        attention::backward(device, self.attention_inputs(layer), attended, gradients, deltas.rows(n))?;
         self.rotate(-1.0, d_q, d_k)?;
-        let ([x, _], normed, weight) =
-            (self.stream(layer), workspace.normed.rows(n), weights.layers[layer].attn_norm);
+        let (x, normed, weight) =
+            (self.input(layer), workspace.normed.rows(n), weights.layers[layer].attn_norm);
         rms_norm::forward(device, x, weight, model.config().rms_norm_eps, normed, rstd)?;
         let t = saved.t_qkv.rows(n);
         if self.project_backward(layer, [QProj, KProj, VProj], normed, t, [d_q, d_k, d_v], d_normed)? {

@@ -92,14 +92,20 @@ impl Pass<'_, '_> {
         &workspace.feed_forward[workspace.segments.feed_forward_slot(layer)]
     }
 
-    /// The stream before and after a layer.
-    pub(super) fn stream(&self, layer: usize) -> [Tensor; 2] {
+    /// The stream before a layer.
+    pub(super) fn input(&self, layer: usize) -> Tensor {
         let workspace = &self.model.workspace;
-        workspace.segments.places(layer).map(|place| workspace.stream[place].rows(self.tokens))
+        workspace.stream[workspace.segments.places(layer).input].rows(self.tokens)
+    }
+
+    /// The stream after a layer.
+    fn output(&self, layer: usize) -> Tensor {
+        let workspace = &self.model.workspace;
+        workspace.stream[workspace.segments.places(layer).output].rows(self.tokens)
     }
 
     /// The inputs of a layer's attention.
-    pub(super) fn inputs(&self, layer: usize) -> attention::CudaInputs {
+    pub(super) fn attention_inputs(&self, layer: usize) -> attention::CudaInputs {
         let (lists, saved) = (&self.model.workspace.lists, self.attended(layer));
         let [starts, ends] = [&lists.starts, &lists.ends].map(|list| list.rows(self.tokens));
         let [q, k, v] = [&saved.q, &saved.k, &saved.v].map(|buffer| buffer.rows(self.tokens));
@@ -111,10 +117,9 @@ impl Pass<'_, '_> {
         use TargetModule::{KProj, OProj, QProj, VProj};
         let (CudaModel { device, workspace, weights, .. }, n) = (self.model, self.tokens);
         let (saved, eps) = (self.attended(layer), self.model.model.config().rms_norm_eps);
-        let ([x, _], normed, branch) =
-            (self.stream(layer), workspace.normed.rows(n), workspace.branch.rows(n));
+        let (x, normed, branch) = (self.input(layer), workspace.normed.rows(n), workspace.branch.rows(n));
         rms_norm::forward(device, x, weights.layers[layer].attn_norm, eps, normed, saved.rstd.rows(n))?;
-        let inputs = self.inputs(layer);
+        let inputs = self.attention_inputs(layer);
         let projected = [inputs.q, inputs.k, inputs.v];
         self.project(layer, [QProj, KProj, VProj], normed, projected, saved.t_qkv.rows(n))?;
         self.rotate(1.0, inputs.q, inputs.k)?;
@@ -139,7 +144,7 @@ impl Pass<'_, '_> {
         use TargetModule::{DownProj, GateProj, UpProj};
         let (CudaModel { device, workspace, .. }, n) = (self.model, self.tokens);
         let saved = self.fed(layer);
-        let (middle, [_, next]) = (self.attended(layer).middle.rows(n), self.stream(layer));
+        let (middle, next) = (self.attended(layer).middle.rows(n), self.output(layer));
         let [normed, branch, ffn] = [&workspace.normed, &workspace.branch, &workspace.ffn].map(|b| b.rows(n));
         let [gate, up] = [&saved.gate, &saved.up].map(|buffer| buffer.rows(n));
         self.project(layer, [GateProj, UpProj], normed, [gate, up], saved.t_gate_up.rows(n))?;

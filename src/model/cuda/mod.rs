@@ -137,7 +137,7 @@ impl<'a> CudaModel<'a> {
     }
 
     fn set_row(&mut self, row: &PackedRow, noise: Option<Noise>) -> Result<(), CudaError> {
-        self.workspace.set_row((self.device, &mut self.staging), self.model, row, noise)
+        self.workspace.set_row(self.device, &mut self.staging, self.model, row, noise)
     }
 
     /// The adapter's parameters, in f32; [`Self::refresh`] after they have changed.

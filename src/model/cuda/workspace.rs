@@ -8,7 +8,7 @@
 use crate::device::cuda::{Arena, CudaDevice, CudaError, Dtype, Staging, Tensor};
 use crate::lora::{LoraWeights, TargetModule};
 use crate::model::row::{PackedRow, RowIndex};
-use crate::model::workspace::{Purpose, Segments, group_ranks};
+use crate::model::workspace::{GroupRanks, Purpose, Segments};
 use crate::model::{Llama, ModelConfig, Noise};
 use crate::ops::{cross_entropy, rope};
 
@@ -133,7 +133,7 @@ impl Lists {
 }
 
 impl Attention {
-    fn take(take: &mut Taker<'_>, config: &ModelConfig, [t_qkv, t_o, ..]: [usize; 4]) -> Self {
+    fn take(take: &mut Taker<'_>, config: &ModelConfig, ranks: GroupRanks) -> Self {
         let heads = config.num_attention_heads;
         let (q, kv) = (heads * config.head_dim, config.num_key_value_heads * config.head_dim);
         Self {
@@ -144,20 +144,20 @@ impl Attention {
             attn: take.act(q),
             lse: take.of(Dtype::F32, heads),
             middle: take.act(config.hidden_size),
-            t_qkv: take.act(t_qkv),
-            t_o: take.act(t_o),
+            t_qkv: take.act(ranks.qkv),
+            t_o: take.act(ranks.o),
         }
     }
 }
 
 impl FeedForward {
-    fn take(take: &mut Taker<'_>, config: &ModelConfig, [.., t_gate_up, t_down]: [usize; 4]) -> Self {
+    fn take(take: &mut Taker<'_>, config: &ModelConfig, ranks: GroupRanks) -> Self {
         Self {
             rstd: take.of(Dtype::F32, 1),
             gate: take.act(config.intermediate_size),
             up: take.act(config.intermediate_size),
-            t_gate_up: take.act(t_gate_up),
-            t_down: take.act(t_down),
+            t_gate_up: take.act(ranks.gate_up),
+            t_down: take.act(ranks.down),
         }
     }
 }
@@ -191,7 +191,7 @@ impl Workspace {
         act: Dtype,
     ) -> Self {
         let (hidden, vocab, base) = (config.hidden_size, config.vocab_size, config.base_shape());
-        let (ranks, training) = (group_ranks(Some(adapter)), purpose != Purpose::Inference);
+        let (ranks, training) = (GroupRanks::new(Some(adapter)), purpose != Purpose::Inference);
         let segments = Segments::new(config.num_hidden_layers, purpose);
         let largest =
             |of: &dyn Fn(TargetModule) -> usize| TargetModule::ALL.into_iter().map(of).max().unwrap_or(0);
@@ -221,7 +221,7 @@ impl Workspace {
             head_rstd: take.of(Dtype::F32, 1),
             head_normed: take.act(hidden),
             backward: training.then(|| Backward::take(take, config)),
-            u: take.act(ranks.into_iter().max().unwrap_or(0)),
+            u: take.act(ranks.max()),
             segments,
             weights,
             dropped,
@@ -238,7 +238,8 @@ impl Workspace {
     /// Copies everything that depends on the row: index lists, angles of the rotation, bounds of noise.
     pub(super) fn set_row(
         &mut self,
-        (device, staging): (&CudaDevice, &mut Staging),
+        device: &CudaDevice,
+        staging: &mut Staging,
         model: &Llama,
         row: &PackedRow,
         noise: Option<Noise>,

@@ -83,12 +83,14 @@ fn names_the_key_that_cannot_be_computed() {
         (
             "llama.attention.sliding_window",
             Value::U32(16),
-            "key `llama.attention.sliding_window` in `FILE` is `16`, expected none, or one of at least the context of 64 tokens",
+            "key `llama.attention.sliding_window` in `FILE` is `16`, expected none, or one of at least the \
+             context of 64 tokens",
         ),
         (
             "split.count",
             Value::U16(3),
-            "key `split.count` in `FILE` is `3`, expected 1: join the parts with llama.cpp's `llama-gguf-split --merge`",
+            "key `split.count` in `FILE` is `3`, expected 1: join the parts with llama.cpp's \
+             `llama-gguf-split --merge`",
         ),
         (
             "llama.attention.causal",
@@ -103,7 +105,8 @@ fn names_the_key_that_cannot_be_computed() {
         (
             "llama.attention.head_count_kv",
             Value::Array(vec![Value::U32(2), Value::U32(2)]),
-            "key `llama.attention.head_count_kv` in `FILE` is `a list of 2 numbers`, expected one number for all layers",
+            "key `llama.attention.head_count_kv` in `FILE` is `a list of 2 numbers`, expected one number \
+             for all layers",
         ),
         (
             "llama.attention.key_length",

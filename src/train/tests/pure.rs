@@ -45,7 +45,8 @@ fn every_setting_is_checked_and_named() {
 
 #[test]
 fn a_configuration_is_read_in_hugging_face_words() {
-    let text = "r = 8\nlora_alpha = 16\ntarget_modules = [\"v_proj\", \"q_proj\"]\nlr_scheduler_type = \"constant_with_warmup\"";
+    let text = "r = 8\nlora_alpha = 16\ntarget_modules = [\"v_proj\", \"q_proj\"]\n\
+                lr_scheduler_type = \"constant_with_warmup\"";
     let config: TrainConfig = toml::from_str(text).unwrap();
     assert_eq!(config.lora().target_modules, [TargetModule::QProj, TargetModule::VProj]);
     assert_eq!(config.lr_scheduler_type, Schedule::ConstantWithWarmup);
@@ -161,7 +162,9 @@ proptest! {
         max_steps in proptest::option::of(1_u64..60),
         seed in any::<u64>(),
     ) {
-        let config = TrainConfig { gradient_accumulation_steps, max_steps, seed, max_seq_len: 30, ..TrainConfig::default() };
+        let config = TrainConfig {
+            gradient_accumulation_steps, max_steps, seed, max_seq_len: 30, ..TrainConfig::default()
+        };
         let mut timeline = Timeline::new(&config, 1, lengths.clone());
         let (mut trained, mut tokens) = (Vec::new(), 0);
         for step in 0..timeline.total_steps {

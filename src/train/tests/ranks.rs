@@ -167,7 +167,10 @@ fn ranks_that_panic_or_differ_end_the_run() {
             &mut || (),
         );
         assert!(
-            matches!(&panicked, Err(Error::RankThread { ordinal: 1, ranks: 2, reason }) if reason == "out of luck"),
+            matches!(
+                &panicked,
+                Err(Error::RankThread { ordinal: 1, ranks: 2, reason }) if reason == "out of luck"
+            ),
             "{panicked:?}"
         );
         // Both at once: each waits for the other to be there.
@@ -181,7 +184,10 @@ fn ranks_that_panic_or_differ_end_the_run() {
             &mut || (),
         );
         assert!(
-            matches!(&all_panicked, Err(Error::RankThread { ordinal: 0, reason, .. }) if reason == "no luck at all"),
+            matches!(
+                &all_panicked,
+                Err(Error::RankThread { ordinal: 0, reason, .. }) if reason == "no luck at all"
+            ),
             "{all_panicked:?}"
         );
         let mut ranks = start();
