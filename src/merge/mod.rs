@@ -151,6 +151,7 @@ fn add(view: &TensorView<'_>, adapter: &LoraWeights, pool: &CpuPool, weights: &m
 }
 
 /// A weight that does not fit into the target type.
+#[derive(Debug)]
 struct TooLarge {
     index: usize,
     found: f32,
