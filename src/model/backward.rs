@@ -3,8 +3,8 @@
 //! `d_stream` starts as the gradient of the last layer's output; every block adds its part, layer by layer.
 //! The inputs of a block's linear layers (norms, silu·up) are recomputed from what forward saved. Gradients
 //! of `gate` and `up` replace their values, so a row's buffers are consumed by its backward pass. With
-//! checkpointing, forward leaves only the last segment; the others are recomputed, one at a time. Source: the
-//! chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
+//! checkpointing, forward leaves only the last segment; the others are recomputed, one at a time.
+//! Source: the chain rule over the formulas in `forward.rs`; each op's `mod.rs` has its own.
 //!
 //! **Invariant:** only adapter tensors have gradients, and nothing is computed below the lowest of them.
 //! **Invariant:** no arithmetic here: only ops, in order.

@@ -1,5 +1,5 @@
-//! Ops on the device of the tests: a real GPU if a driver is installed, else the simulated one with all its
-//! checks.
+//! Running ops on the device of the tests: a real GPU if a driver is installed, otherwise the simulated one
+//! with all its checks.
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,10 @@ use super::check::Weights;
 use crate::device::cuda::{Arena, CudaDevice, Dtype, Memory, Tensor};
 use crate::ops::cuda_matrix::CudaMatrix;
 
-/// One test at a time has the device.
+/// Tests take turns on the device.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The device, and memory that a test has put there.
+/// The device, and the memory that a test allocated on it.
 pub(crate) struct Cuda {
     pub(crate) device: CudaDevice,
     memory: RefCell<Vec<Memory>>,
@@ -25,8 +25,8 @@ pub(crate) struct Cuda {
 }
 
 /// Runs a test on activations of every type, with blocks and warps in both orders. On the simulated device
-/// there must be no race, no access outside of a tensor, no read of what nothing wrote, and nothing left at
-/// the end.
+/// there must be no race, no access outside of a tensor, no read of unwritten memory, and nothing allocated
+/// at the end.
 #[track_caller]
 pub(crate) fn on_cuda(test: impl Fn(&Cuda, Dtype)) {
     let run = |model, order, act| {
@@ -39,7 +39,7 @@ pub(crate) fn on_cuda(test: impl Fn(&Cuda, Dtype)) {
             run(Model::Sm80, order, act);
         }
     }
-    // The other set of kernels; what it has in f32 is the same.
+    // The other set of kernels, whose f32 kernels are the same.
     if matches!(loader::device(), loader::Device::Simulated(_)) {
         run(Model::Sm75, Order::Forward, Dtype::F16);
     }

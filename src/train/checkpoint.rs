@@ -9,9 +9,9 @@
 //! is a function of the step (see [`super::pack`]).
 //!
 //! **Invariant:** the file is a complete checkpoint at every instant (temporary file, fsync, rename, fsync of
-//! the directory). Only the newest is kept. **Invariant:** floats are read back bit for bit: tensors are raw,
-//! and losses are stored as decimal strings, which Rust prints and parses exactly, while JSON numbers may be
-//! off by one ulp.
+//! the directory). Only the newest is kept.
+//! **Invariant:** floats are read back bit for bit: tensors are raw, and losses are stored as decimal
+//! strings, which Rust prints and parses exactly, while JSON numbers may be off by one ulp.
 
 use super::flat_tensors::{FlatTensor, numbers};
 use super::loss_scale::LossScale;

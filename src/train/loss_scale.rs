@@ -6,8 +6,9 @@
 //! and a step stays a function of its window.
 //!
 //! **Invariant:** it is a power of two, so scaling rounds nothing; and it is a function of the gradients so
-//! far, kept in the checkpoint. Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; initial
-//! value and interval as in PyTorch's `GradScaler`.
+//! far, kept in the checkpoint.
+//! Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; initial value and interval as in
+//! PyTorch's `GradScaler`.
 
 /// Binary logarithm of the initial factor.
 const START: i32 = 16;

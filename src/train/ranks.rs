@@ -6,8 +6,8 @@
 //! numbers, so all copies stay the same.
 //!
 //! **Invariant:** the all-reduce starts after every rank has finished its rows on its device. A rank that
-//! fails earlier ends the step for all, and nobody waits for it on a device. **Invariant:** losses are
-//! returned in the order of rows, whichever rank computed them.
+//! fails earlier ends the step for all, and nobody waits for it on a device.
+//! **Invariant:** losses are returned in the order of rows, whichever rank computed them.
 
 use super::moments::{CudaMoments, Moments, Update};
 use super::{Error, Job};

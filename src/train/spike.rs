@@ -3,8 +3,8 @@
 //! Where in the flow: the loop checks every loss before the update; the losses to compare with are part of
 //! the checkpoint.
 //!
-//! **Invariant:** a function of the last [`WINDOW`] losses. Source: the outlier detector of `llm.c`, with its
-//! window.
+//! **Invariant:** a function of the last [`WINDOW`] losses.
+//! Source: the outlier detector of `llm.c`, with its window.
 
 use super::checkpoint::Exact;
 use std::collections::VecDeque;

@@ -5,8 +5,8 @@
 //! made, never for a single device.
 //!
 //! **Invariant:** a sum is started on all devices or on none: the caller waits for all earlier work on every
-//! device first, so that nothing is left that could fail. **Invariant:** after a failure no device waits for
-//! another: all communicators are aborted.
+//! device first, so that nothing is left that could fail.
+//! **Invariant:** after a failure no device waits for another: all communicators are aborted.
 
 #![expect(unsafe_code, reason = "calls of NCCL with addresses of devices")]
 

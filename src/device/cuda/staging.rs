@@ -4,7 +4,8 @@
 //! host continues.
 //!
 //! **Invariant:** memory that is still being copied is not written to: [`Staging::begin`] waits for the
-//! previous copies. **Invariant:** its size is fixed when it is made; nothing is allocated later.
+//! previous copies.
+//! **Invariant:** its size is fixed when it is made; nothing is allocated later.
 
 #![expect(unsafe_code, reason = "memory that the driver owns, and copies that end later")]
 

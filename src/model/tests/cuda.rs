@@ -30,7 +30,7 @@ fn on_cpu(
     (losses, grads.data)
 }
 
-/// The same on the device; there must be no finding.
+/// The same on the device. The simulated device must find nothing wrong.
 fn on_cuda(
     config: &Config,
     model: &Llama,

@@ -178,7 +178,7 @@ fn loss_and_logits_agree_with_training() {
 }
 
 /// Computing again is the same ops on the same numbers, dropout included: also with segments that do not
-/// divide the layers, and with more layers in a segment than there are.
+/// divide the layers, and with more layers in a segment than the model has.
 #[test]
 fn checkpointing_changes_no_bit_and_takes_less_memory() {
     let model = TinyFile::with_layers(5).load();

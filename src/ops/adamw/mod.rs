@@ -5,8 +5,9 @@
 //! `p = p·(1 - lr·λ) - lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε)`.
 //!
 //! Shapes: p, g, m, v (N). The bias corrections are computed in f64 on the host, once per step; elements are
-//! updated in their own type. Source: Loshchilov & Hutter 2019, arXiv:1711.05101; parity with
-//! `torch.optim.AdamW` (ε outside the root of the corrected v, decay decoupled and applied first).
+//! updated in their own type.
+//! Source: Loshchilov & Hutter 2019, arXiv:1711.05101; parity with `torch.optim.AdamW` (ε outside the root of
+//! the corrected v, decay decoupled and applied first).
 
 mod cpu;
 pub(crate) mod cuda;

@@ -9,8 +9,9 @@
 //! thousand learning rates.
 //!
 //! Shapes: p, g (N); codes (N) bytes and scales (⌈N / 256⌉) for each moment; codes start at the code of 0,
-//! scales at 0. Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of
-//! `create_dynamic_map` in bitsandbytes.
+//! scales at 0.
+//! Source: Dettmers et al. 2021, arXiv:2110.02861, section 2; the values are those of `create_dynamic_map` in
+//! bitsandbytes.
 
 mod cpu;
 pub(crate) mod cuda;

@@ -8,10 +8,11 @@
 //! heads of the group, in their order.
 //!
 //! Shapes: q, out, `d_q`, `d_out` (T, H, D); k, v, `d_k`, `d_v` (T, K, D); starts (T): where the sample of
-//! token t begins; lse (T, H). Saved: q, k, v, out, lse. Scores live only in blocks on the stack: no T×T
-//! buffer exists. Scratch for backward: [`scratch_len`], the `d_k` and `d_v` of every query head before they
-//! are summed. Source: Dao 2023, arXiv:2307.08691 (`FlashAttention`-2), algorithms 1 and 2; grouped heads:
-//! Ainslie et al. 2023, arXiv:2305.13245; parity with `torch.nn.functional.scaled_dot_product_attention`.
+//! token t begins; lse (T, H).
+//! Saved: q, k, v, out, lse. Scores live only in blocks on the stack: no T×T buffer exists. Scratch for
+//! backward: [`scratch_len`], the `d_k` and `d_v` of every query head before they are summed.
+//! Source: Dao 2023, arXiv:2307.08691 (`FlashAttention`-2), algorithms 1 and 2; grouped heads: Ainslie et al.
+//! 2023, arXiv:2305.13245; parity with `torch.nn.functional.scaled_dot_product_attention`.
 
 mod cpu;
 pub(crate) mod cuda;

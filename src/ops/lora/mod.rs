@@ -8,11 +8,14 @@
 //! Shapes: N branches with ranks `R_i`, R their sum; x, dx (M, in); `y_i`, `dy_i` (M, `out_i`); `A_i`, `dA_i`
 //! (`R_i`, in); `B_i`, `dB_i` (`out_i`, `R_i`); t, u (M, R), the branches' columns side by side. Branches
 //! that share an input are one product: with all A stacked it is wide enough to fill vector registers, and x
-//! is read once. Saved: t. Dropout stores no mask: element (row, column) is dropped if
+//! is read once.
+//! Saved: t.
+//! Dropout stores no mask: element (row, column) is dropped if
 //! [`rng::uniform`](crate::rng::uniform)`(key, row, column) < p`, which backward evaluates again. Kept
 //! elements are divided by 1 - p. Every branch has a mask of its own, as in PEFT, so with dropout nothing is
-//! shared. Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d. Source: Hu et al. 2021,
-//! arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
+//! shared.
+//! Scratch: [`scratch_len`] numbers, for the stacked A (or dA), or for d.
+//! Source: Hu et al. 2021, arXiv:2106.09685, section 4.1; parity with PEFT's `lora.Linear`.
 
 mod cpu;
 pub(crate) mod cuda;

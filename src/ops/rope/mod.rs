@@ -11,10 +11,11 @@
 //! Neighbours are paired ("NORM" in llama.cpp), not halves ("NeoX", Hugging Face): converters permute the
 //! rows of the q and k weights accordingly. The other layout on these files gives plausible, wrong text.
 //!
-//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D). Saved: nothing but
-//! the table, which all layers share. Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs`
-//! as in llama.cpp's `ggml_rope_ext`; Chen et al. 2023, arXiv:2306.15595 (linear); Peng et al. 2023,
-//! arXiv:2309.00071 (`YaRN`), with the bounds as `ggml_rope_yarn_corr_dims` rounds them.
+//! Shapes: positions (T); table (T, D/2, 2) of cosine and sine; x, `d_x` (T, heads, D).
+//! Saved: nothing but the table, which all layers share.
+//! Source: Su et al. 2021, arXiv:2104.09864, section 3.2.2; `rope_freqs` as in llama.cpp's `ggml_rope_ext`;
+//! Chen et al. 2023, arXiv:2306.15595 (linear); Peng et al. 2023, arXiv:2309.00071 (`YaRN`), with the bounds
+//! as `ggml_rope_yarn_corr_dims` rounds them.
 
 mod cpu;
 pub(crate) mod cuda;

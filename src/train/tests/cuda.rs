@@ -16,7 +16,7 @@ use crate::train::{Backend, Error, Event, Optim, Outcome, plan};
 /// Losses of the steps, and of the validation passes after them.
 type Losses = Vec<(u64, f64)>;
 
-/// Runs on the device, stopping after `stop` steps; there must be no finding.
+/// Runs on the device and stops after `stop` steps. The simulated device must find nothing wrong.
 fn run(
     fixture: &Fixture,
     config: &Config,
@@ -103,7 +103,7 @@ fn an_interrupt_after_any_step_changes_nothing() {
     }
 }
 
-/// Copying the base to the device is told to its end, and can be stopped; then the same command goes on as if
+/// Copying the base to the device reports its progress, and can be stopped; then the same job resumes as if
 /// nothing had been.
 #[test]
 fn an_upload_is_told_and_can_be_stopped() {
@@ -142,7 +142,7 @@ fn an_upload_is_told_and_can_be_stopped() {
     assert!(total <= planned && planned - total < 256 * uploads.len() as u64, "{total} of {planned}");
 }
 
-/// A device that fails in the middle of a step ends the run with an error; the same command goes on to the
+/// A device that fails in the middle of a step ends the run with an error; the same job resumes to the
 /// bytes of a run without.
 #[test]
 fn a_device_that_is_lost_leaves_the_last_checkpoint() {
@@ -195,7 +195,7 @@ fn a_device_before_8_0_trains_in_half_precision() {
     cuda.finish();
 }
 
-/// A run on one kind of device does not go on on the other, nor in another precision.
+/// A run on one kind of device does not resume on another kind, nor in another precision.
 #[test]
 fn a_checkpoint_knows_its_device() {
     let fixture = Fixture::new();

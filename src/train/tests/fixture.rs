@@ -198,7 +198,7 @@ impl Fixture {
         })
     }
 
-    /// Runs until event number `event` (from 0) and dies there: what is on disk is what a kill leaves.
+    /// Runs until event number `event` (from 0) and panics there, which leaves on disk what a kill would.
     /// `false`: the run ended before.
     pub(super) fn run_and_kill(&self, out: &Path, event: usize) -> bool {
         let mut count = 0;

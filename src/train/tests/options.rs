@@ -160,7 +160,7 @@ fn an_adapter_can_be_gone_on_from() {
     assert!(error.contains("`init_adapter` is "), "{error}");
 }
 
-/// One sample of nonsense among samples that were learned: its step is told with its number, or stops the
+/// One sample of nonsense among samples that were learned: its step is reported with its number, or ends the
 /// run.
 #[test]
 fn a_loss_that_stands_out_is_told_with_its_examples() {
@@ -191,7 +191,7 @@ fn a_loss_that_stands_out_is_told_with_its_examples() {
         (told[0].0, (told[0].0 - 1) / 10 * 10, &told[0].1[..])
     );
     assert!(error.to_string().contains("(examples "), "{error}");
-    // Nothing is lost: with another limit the run goes on, and ends as the one that was only told.
+    // Nothing is lost: with another limit the run resumes, and ends like the one that was only warned.
     fixture.config.max_loss_z_score = None;
     finished(fixture.run(&out));
     assert!(files(&out) == files(&fixture.out("told")));

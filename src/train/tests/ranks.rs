@@ -52,7 +52,7 @@ fn run(fixture: &Fixture, config: &Config, ordinals: &[usize], name: &str) -> (T
     (summary, losses)
 }
 
-/// What a run leaves but for its checkpoint, which knows how many devices there were.
+/// The files of a run, without its checkpoint, which records the number of devices.
 fn results(fixture: &Fixture, name: &str) -> BTreeMap<String, Vec<u8>> {
     let mut files = files(&fixture.out(name));
     files.remove("checkpoint.safetensors");
@@ -133,13 +133,13 @@ fn a_device_that_is_lost_ends_the_others_and_leaves_the_checkpoint() {
         );
         assert!(error.to_string().contains("and with it the run on 2 GPUs: "), "{error}");
         assert!(error.hint().unwrap().contains("goes on from it"), "{:?}", error.hint());
-        // The same devices or others, as long as there are as many.
+        // The same devices or others, as long as their number is the same.
         run(&fixture, &Config::default(), &[1, 0], &name);
         assert!(files(&out) == files(&fixture.out("whole")), "{name}");
     }
 }
 
-/// A thread that panics is told like a device that fails, and copies that are not the same are noticed.
+/// A thread that panics is reported like a device that fails, and copies that differ are noticed.
 #[test]
 fn ranks_that_panic_or_differ_end_the_run() {
     let fixture = fixture(1);
@@ -173,7 +173,7 @@ fn ranks_that_panic_or_differ_end_the_run() {
             ),
             "{panicked:?}"
         );
-        // Both at once: each waits for the other to be there.
+        // Both at the same time: each waits until the other has started.
         let both = Barrier::new(2);
         let all_panicked = start().each(
             &rows[..2],
