@@ -4,6 +4,7 @@
 //! The modules in reading order, low to high. A module names only those before it
 //! (`tests/it/layout.rs` checks this):
 //!
+//! - [`explain`]: what an error means for the user: who has to act, and what may help.
 //! - [`process`]: what this process has used so far: memory, processor time.
 //! - [`rng`]: the only randomness; a stream per (run seed, purpose, id).
 //! - [`constraint`]: requirements on an answer that code can check.
@@ -31,6 +32,7 @@ pub mod dataset;
 pub mod device;
 pub mod eval;
 pub mod evolve;
+pub mod explain;
 pub mod gguf;
 pub mod llm;
 pub mod lora;

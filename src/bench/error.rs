@@ -1,5 +1,6 @@
 //! What can go wrong while measuring, and with the history of measurements.
 
+use crate::explain::{Blame, Explain, Explanation};
 use crate::{evolve, llm, store, train};
 use std::path::PathBuf;
 
@@ -68,39 +69,28 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
-            Self::Llm(error) => error.hint(),
-            Self::Evolve(error) => error.hint(),
-            Self::Store(error) => error.hint(),
-            Self::Train(error) => error.hint(),
+            Self::Llm(error) => error.explain(),
+            Self::Evolve(error) => error.explain(),
+            Self::Store(error) => error.explain(),
+            Self::Train(error) => error.explain(),
+            Self::Setting { .. } => Blame::Usage.no_hint(),
             Self::BadRecord { .. } => {
-                Some("remove the line, or name another file with `--history`".to_owned())
+                Blame::Usage.hint("remove the line, or name another file with `--history`")
             }
             Self::NoSuchRecord { count, .. } if *count > 0 => {
-                Some(format!("records are numbered 1 to {count}"))
+                Blame::Usage.hint(format!("records are numbered 1 to {count}"))
             }
             Self::NoSuchRecord { .. } | Self::NoPair { .. } => {
-                Some("`evol bench evolve --model MODEL` appends a record".to_owned())
+                Blame::Usage.hint("`evol bench evolve --model MODEL` appends a record")
             }
             Self::History { action: "read", source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Some("`evol bench evolve --model MODEL` makes it".to_owned())
+                Blame::Usage.hint("`evol bench evolve --model MODEL` makes it")
             }
-            Self::Setting { .. } | Self::History { .. } => None,
-        }
-    }
-
-    /// Whether the same call fails until the user changes something.
-    pub fn is_users_to_change(&self) -> bool {
-        match self {
-            Self::Setting { .. }
-            | Self::BadRecord { .. }
-            | Self::NoSuchRecord { .. }
-            | Self::NoPair { .. } => true,
-            Self::History { action, .. } => *action == "read",
-            Self::Llm(_) | Self::Evolve(_) | Self::Store(_) | Self::Train(_) => false,
+            Self::History { action, .. } if *action == "read" => Blame::Usage.no_hint(),
+            Self::History { .. } => Blame::Run.no_hint(),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::args::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
 use super::compute::{Compute, EngineSettings};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::machine::Machine;
 use super::output::Output;
 use super::plan::{self, Session};
@@ -15,7 +15,6 @@ use crate::bench::{
 use crate::evolve::MaxTokens;
 use crate::gguf::Gguf;
 use crate::llm;
-use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,7 +60,7 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     let interrupt = Arc::clone(session.interrupt.flag());
     let determinism = compute.entry().determinism;
     let workload = Workload { model: &compute.entry().path, sha256, determinism, settings, interrupt };
-    let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
+    let scratch = tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the run"))?;
     let figures = measure(&workload, scratch.path(), session.output)?;
     let record = record(&model, &workload, figures);
     history.append(&record)?;
@@ -87,9 +86,9 @@ fn measure(workload: &Workload<'_>, scratch: &Path, output: Output) -> Result<Fi
     });
     progress.finish();
     match result {
-        Err(bench::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted.into()),
+        Err(bench::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted),
         Err(bench::Error::Evolve(crate::evolve::Error::Llm(llm::Error::Interrupted))) => {
-            Err(Error::Interrupted.into())
+            Err(Error::Interrupted)
         }
         other => Ok(other?),
     }

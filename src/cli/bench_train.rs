@@ -1,7 +1,7 @@
 //! `evol bench train`: the trainer's speed and memory, beside their limits.
 
 use super::args::BenchTrainArgs;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::{self, Session};
 use crate::bench::{self, TrainFigures, TrainSettings};
 use crate::device::CpuPool;
@@ -10,7 +10,6 @@ use crate::gguf::Gguf;
 use crate::llm;
 use crate::model::Llama;
 use crate::train::{Backend, TrainConfig};
-use anyhow::{Context, Result};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -44,28 +43,28 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
         _ => {
             // What is measured beside bare products is one device.
             let (flag, found) = ("--device", session.device.to_string());
-            return Err(Error::Flag { flag, found, expected: "one device" }.into());
+            return Err(Error::Flag { flag, found, expected: "one device" });
         }
     };
     let backend = match &gpu {
         Some(gpu) => Backend::Cuda { gpus: std::slice::from_ref(gpu), precision: args.mixed_precision },
         None => Backend::Cpu(&pool),
     };
-    let scratch = tempfile::tempdir().context("cannot make a temporary directory for the run")?;
+    let scratch = tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the run"))?;
     let mut progress = session.output.progress("steps");
     let interrupt = session.interrupt.flag();
     let step = &mut |step| progress.update(step, settings.steps + 1, "");
     let figures = bench::measure_training(&model, backend, &settings, scratch.path(), interrupt, step);
     progress.finish();
     let figures = match figures {
-        Err(bench::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),
+        Err(bench::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted),
         other => other?,
     };
     if session.output.is_json() {
         let gpu = gpu.as_ref().map(CudaDevice::info);
         let mut document =
             json!({ "model": path, "threads": session.threads, "device": gpu, "settings": settings });
-        let figures = serde_json::to_value(&figures).context("figures are numbers")?;
+        let figures = serde_json::to_value(&figures).expect("figures are numbers");
         if let Some((document, figures)) = document.as_object_mut().zip(figures.as_object()) {
             document.extend(figures.clone());
         }

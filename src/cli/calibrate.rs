@@ -1,10 +1,10 @@
 //! `evol calibrate`: how well a model judges.
 
 use super::args::CalibrateArgs;
+use super::error::Result;
 use super::plan::{self, Session};
 use crate::evolve::{self, Calibration, JudgeConfig, JudgedPair};
 use crate::llm::{self, Determinism, Engine, EngineOptions};
-use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -3,13 +3,13 @@
 //! **Invariant:** stdout gets answers and nothing else.
 
 use super::args::ChatArgs;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::{ChatPlan, Session};
+use crate::explain::{Blame, Explain as _};
 use crate::llm::{
-    self, Completion, Conversation, Engine, EngineOptions, FinishReason, Message, Request, Restriction,
+    Completion, Conversation, Engine, EngineOptions, FinishReason, Message, Request, Restriction,
 };
 use crate::{rng, train};
-use anyhow::Result;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
@@ -59,7 +59,9 @@ impl Chat<'_> {
             }
             if !line.trim().is_empty() {
                 match self.turn(line.trim()) {
-                    Err(error) if is_interruption(&error) && terminal => self.session.interrupt.acknowledge(),
+                    Err(error) if terminal && error.blame() == Blame::Interrupted => {
+                        self.session.interrupt.acknowledge();
+                    }
                     done => done?,
                 }
             }
@@ -139,9 +141,4 @@ impl Chat<'_> {
 
 fn message(role: &str, content: &str) -> Message {
     Message { role: role.to_owned(), content: content.to_owned() }
-}
-
-fn is_interruption(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(llm::Error::Interrupted))
-        || matches!(error.downcast_ref(), Some(Error::Interrupted))
 }

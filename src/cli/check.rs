@@ -1,11 +1,10 @@
 //! `evol check`: asks an export again whatever needs no model.
 
 use super::args::CheckArgs;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::Session;
 use crate::dataset;
 use crate::evolve::{self, Recheck};
-use anyhow::Result;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -27,7 +26,7 @@ pub(crate) fn run(args: &CheckArgs, session: &Session) -> Result<()> {
     }
     match found.findings.len() {
         0 => Ok(()),
-        findings => Err(Error::Check { findings, rows: found.rows }.into()),
+        findings => Err(Error::Check { findings, rows: found.rows }),
     }
 }
 

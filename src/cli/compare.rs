@@ -5,6 +5,7 @@
 
 use super::args::CompareArgs;
 use super::config;
+use super::error::Result;
 use super::eval::{self, comparison_table, estimates_table, read_generations};
 use super::output::duration;
 use super::plan::Session;
@@ -12,7 +13,6 @@ use super::run::{self, DIR as EVAL_DIR, funnel};
 use crate::eval::result::{Comparison, Contestant};
 use crate::eval::{self as evaluation, Evaluation, Side};
 use crate::store::Store;
-use anyhow::Result;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@
 //! anything; what [`EngineSettings::recipe_of_begun`] contradicts is refused before anything is converted.
 
 use super::args::{BATCH_WIDTH, ComputeFormatArg, DeterminismArg, EngineArgs};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::known_models;
 use super::machine::Machine;
 use super::output::Output;
@@ -16,7 +16,6 @@ use crate::llm::{
     self, Choice, ComputeFile, ComputeFormat, ConversionCache, ConversionStep, Determinism, EngineOptions,
     MeasureOptions,
 };
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -9,13 +9,12 @@
 
 use super::args::{ComputeFormatArg, DeterminismArg};
 use super::compute::EngineSettings;
-use super::error::Error;
+use super::error::{Context as _, Error};
 use super::plan::recordable;
 use crate::dataset::{Format, Mix, OnBadInput, VALIDATION_FRACTION};
 use crate::eval::{self, Suite};
 use crate::evolve::EvolveConfig;
 use crate::train::TrainConfig;
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -194,12 +193,13 @@ pub(crate) struct Overrides<'a> {
 ///
 /// # Errors
 /// As [`read`] and [`RunConfig::validate`]; there is no such model; a path cannot be recorded.
-pub(crate) fn load(path: &Path, overrides: Overrides<'_>) -> anyhow::Result<RunConfig> {
+pub(crate) fn load(path: &Path, overrides: Overrides<'_>) -> Result<RunConfig, Error> {
     let mut config = read(path)?;
     config.eval.repeats = overrides.repeats.unwrap_or(config.eval.repeats);
     config.set_seed(overrides.seed.unwrap_or(config.seed));
-    let absolute =
-        |path: &Path| std::path::absolute(path).with_context(|| format!("cannot use `{}`", path.display()));
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(Error::io(format!("cannot use `{}`", path.display())))
+    };
     if let Some(out) = overrides.out {
         config.out = absolute(out)?;
     }
@@ -282,20 +282,19 @@ impl RunConfig {
     ///
     /// # Errors
     /// A setting is out of range.
-    pub(crate) fn validate(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn validate(&self, path: &Path) -> Result<(), Error> {
         let in_section = |section: &str| format!("section `{section}` of `{}`", path.display());
-        self.evolve.validate().with_context(|| in_section("[evolve]"))?;
-        self.train.validate().with_context(|| in_section("[train]"))?;
-        self.export.mix.validate().with_context(|| in_section("[export.mix]"))?;
+        self.evolve.validate().context(|| in_section("[evolve]"))?;
+        self.train.validate().context(|| in_section("[train]"))?;
+        self.export.mix.validate().context(|| in_section("[export.mix]"))?;
         super::eval::check_options(self.eval.max_tokens, self.eval.temperature, self.eval.limit)
-            .with_context(|| in_section("[eval]"))?;
+            .context(|| in_section("[eval]"))?;
         if self.eval.repeats == 0 {
             return Err(Error::ConfigValue {
                 path: path.to_owned(),
                 key: "eval.repeats".to_owned(),
                 message: "is 0, expected at least 1".to_owned(),
-            }
-            .into());
+            });
         }
         let share = self.export.validation_fraction;
         if !(0.0..1.0).contains(&share) {
@@ -303,8 +302,7 @@ impl RunConfig {
                 path: path.to_owned(),
                 key: "export.validation_fraction".to_owned(),
                 message: format!("is {share}, expected at least 0 and below 1"),
-            }
-            .into());
+            });
         }
         Ok(())
     }

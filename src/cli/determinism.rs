@@ -5,10 +5,9 @@
 //! **Invariant:** a level that is promised and not kept is a failed check; one that is not promised is none.
 
 use super::doctor::{Check, Verdict};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::Session;
 use crate::llm::{self, Determinism, Extent, Perturbed};
-use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -27,7 +26,7 @@ pub(super) fn matrix(model: &Path, session: &Session) -> Result<(Vec<Perturbed>,
     let found = llm::perturb(model, session.threads, Extent::Full, session.interrupt.flag(), &mut tell);
     progress.finish();
     let found = match found {
-        Err(llm::Error::Interrupted) => return Err(Error::Interrupted.into()),
+        Err(llm::Error::Interrupted) => return Err(Error::Interrupted),
         other => other?,
     };
     let check = verdict(promised, reason.as_deref(), &found);

@@ -6,7 +6,8 @@
 
 use super::args::{DeviceArg, DoctorArgs};
 use super::determinism;
-use super::error::Error;
+use super::ending::one_line;
+use super::error::{Error, Result};
 use super::machine::Machine;
 use super::manifest::ModelEntry;
 use super::plan::{self, Session};
@@ -19,7 +20,6 @@ use crate::llm::{
 };
 use crate::model::Llama;
 use crate::train::{self, Backend, TrainConfig};
-use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl Check {
     }
 
     /// Failed with the whole chain of `error`.
-    fn failed(name: &'static str, error: impl Into<anyhow::Error>) -> Self {
-        Self::new(name, Verdict::Failed, format!("{:#}", error.into()))
+    fn failed(name: &'static str, error: impl Into<Error>) -> Self {
+        Self::new(name, Verdict::Failed, one_line(&error.into()))
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     } else {
         session.output.data(&describe(&report))?;
     }
-    if failed > 0 { Err(Error::Doctor { failed, all }.into()) } else { Ok(()) }
+    if failed > 0 { Err(Error::Doctor { failed, all }) } else { Ok(()) }
 }
 
 /// The GPUs of this machine; that there is none is wrong only if one is asked for.

@@ -1,21 +1,23 @@
-//! What can be wrong with what was typed, and how any failure becomes an exit code and a hint.
+//! Why a command failed: what can be wrong with what was typed and with the files of a run, and every other
+//! module's errors.
 //!
-//! The other modules return their own errors; commands add context with `anyhow`; here the chain is searched
-//! for the innermost error that knows a hint, and for what decides the exit code.
+//! Where in the flow: all commands return [`Error`]; `ending` turns one into an exit code and a hint.
 //!
-//! **Invariant:** exit 2 means that the same command fails again until the user changes something; exit 1
-//! that it may go better next time.
+//! **Invariant:** every message names the file or the flag, what was found and what was expected.
 
 use super::compute::{BUILD, RECIPE};
-use super::interrupt::EXIT_INTERRUPTED;
-use super::output::StdoutClosed;
 use super::shell;
 use crate::device::cuda::CudaError;
+use crate::explain::{Blame, Explain, Explanation};
 use crate::{bench, dataset, device, eval, evolve, gguf, llm, lora, merge, model, store, train};
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
-/// Wrong usage, configuration or input.
+/// What commands return.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("argument `{}` is not valid UTF-8", found.to_string_lossy())]
@@ -76,59 +78,144 @@ pub(crate) enum Error {
     Doctor { failed: usize, all: usize },
     #[error("interrupted")]
     Interrupted,
+    /// Nobody reads the results any more (`evol … | head`): nothing went wrong.
+    #[error("the output is closed")]
+    OutputClosed,
+    /// The operating system refused something that is not about one of the run's files.
+    #[error("{what}")]
+    Io { what: String, source: io::Error },
+    /// Another error, with what was being done.
+    #[error("{what}")]
+    Context { what: String, source: Box<Error> },
+    #[error(transparent)]
+    Gguf(#[from] gguf::Error),
+    #[error(transparent)]
+    Device(#[from] device::Error),
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    #[error(transparent)]
+    Llm(#[from] llm::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Lora(#[from] lora::Error),
+    #[error(transparent)]
+    Merge(#[from] merge::Error),
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    #[error(transparent)]
+    Dataset(#[from] dataset::Error),
+    #[error(transparent)]
+    Evolve(#[from] evolve::Error),
+    #[error(transparent)]
+    Train(#[from] train::Error),
+    #[error(transparent)]
+    Eval(#[from] eval::Error),
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
 }
 
 impl Error {
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Exists { .. } => "name another file, or replace it with `--force`".to_owned(),
-            Self::OverBase { .. } => "name another file".to_owned(),
-            Self::FileType { .. } => "name one with `--type`, such as q8_0 or f16".to_owned(),
+    /// Says what could not be done, for an error of the operating system.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what: what.into(), source }
+    }
+
+    /// The error without what was being done.
+    pub(crate) fn without_context(&self) -> &Self {
+        match self {
+            Self::Context { source, .. } => source.without_context(),
+            other => other,
+        }
+    }
+}
+
+/// Adds what was being done to an error.
+pub(crate) trait Context<T> {
+    /// The error says `what` first, then its own message; blame and hint stay its own.
+    fn context(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Error::Context { what: what(), source: Box::new(error.into()) })
+    }
+}
+
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Context { source, .. } => source.explain(),
+            Self::Gguf(error) => error.explain(),
+            Self::Device(error) => error.explain(),
+            Self::Cuda(error) => error.explain(),
+            Self::Llm(error) => error.explain(),
+            Self::Store(error) | Self::Evolve(evolve::Error::Store(error)) => {
+                other_build(error).unwrap_or_else(|| error.explain())
+            }
+            Self::Lora(error) => error.explain(),
+            Self::Merge(error) => error.explain(),
+            Self::Model(error) => error.explain(),
+            Self::Dataset(error) => error.explain(),
+            Self::Evolve(error) => error.explain(),
+            Self::Train(error) => error.explain(),
+            Self::Eval(error) => error.explain(),
+            Self::Bench(error) => error.explain(),
+            Self::Interrupted => Blame::Interrupted.hint("the same command goes on from here"),
+            Self::Io { .. }
+            | Self::OutputClosed
+            | Self::Write { .. }
+            | Self::Doctor { .. }
+            | Self::Check { .. } => Blame::Run.no_hint(),
+            Self::InUse { .. } => Blame::Run.hint("wait for the other evol to end, or stop it"),
+            Self::Submit { .. } => Blame::Run.hint(
+                "it calls `sbatch`: run it where Slurm's commands are; what was submitted is cancelled with `scancel`",
+            ),
+            Self::Verify { elsewhere: true, .. } => Blame::Run
+                .hint("machine or build are others than the run's (see the warnings), which explains it"),
+            Self::Verify { elsewhere: false, .. } => Blame::Run.hint(
+                "`evol doctor --determinism --model FILE` shows what the bytes depend on here",
+            ),
+            Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Blame::Usage.no_hint(),
+            Self::Exists { .. } => Blame::Usage.hint("name another file, or replace it with `--force`"),
+            Self::OverBase { .. } => Blame::Usage.hint("name another file"),
+            Self::FileType { .. } => Blame::Usage.hint("name one with `--type`, such as q8_0 or f16"),
             Self::Argument { .. } | Self::Path { .. } => {
-                "rename it, or work in another folder: runs record their paths as text".to_owned()
+                Blame::Usage.hint("rename it, or work in another folder: runs record their paths as text")
             }
-            Self::NoGpuLayers { .. } => {
-                "build with `cargo build --release --features llama-cuda`, which needs the CUDA toolkit"
-                    .to_owned()
+            Self::NoGpuLayers { .. } => Blame::Usage.hint(
+                "build with `cargo build --release --features llama-cuda`, which needs the CUDA toolkit",
+            ),
+            Self::ModelNotFetched { name, .. } => {
+                Blame::Usage.hint(format!("fetch it once: `models/fetch {name}`"))
             }
-            Self::ModelNotFetched { name, .. } => format!("fetch it once: `models/fetch {name}`"),
-            Self::NoSuchModel { .. } => {
-                let names: Vec<String> = known_names();
-                format!("give a GGUF file, or the name of a known model: {}", names.join(", "))
-            }
+            Self::NoSuchModel { .. } => Blame::Usage.hint(format!(
+                "give a GGUF file, or the name of a known model: {}",
+                known_names().join(", ")
+            )),
             Self::Config { .. } | Self::ConfigValue { .. } => {
-                "`examples/quickstart.toml` shows every section and key".to_owned()
+                Blame::Usage.hint("`examples/quickstart.toml` shows every section and key")
             }
-            Self::BadSeeds { .. } => "mend them, or go on without them: `--on-bad-input skip`".to_owned(),
+            Self::BadSeeds { .. } => {
+                Blame::Usage.hint("mend them, or go on without them: `--on-bad-input skip`")
+            }
             Self::NotOurs { .. } | Self::NoDirectory { .. } => {
-                "choose a new or empty directory with `--out`".to_owned()
+                Blame::Usage.hint("choose a new or empty directory with `--out`")
             }
-            Self::InUse { .. } => "wait for the other evol to end, or stop it".to_owned(),
             Self::OtherConfig { .. } => {
-                "undo the change to go on with this run, or begin another with `--out`".to_owned()
-            }
-            Self::Submit { .. } => {
-                "it calls `sbatch`: run it where Slurm's commands are; what was submitted is cancelled with `scancel`".to_owned()
+                Blame::Usage.hint("undo the change to go on with this run, or begin another with `--out`")
             }
             Self::OtherEvaluation { .. } => {
-                "undo the change to go on with it, or begin another with `--out`".to_owned()
+                Blame::Usage.hint("undo the change to go on with it, or begin another with `--out`")
             }
-            Self::NoSuchNode { run, .. } => {
-                format!("`{}` lists every node", shell::evol(&["tree", &shell::word(run), "--json"]))
-            }
+            Self::NoSuchNode { run, .. } => Blame::Usage.hint(format!(
+                "`{}` lists every node",
+                shell::evol(&["tree", &shell::word(run), "--json"])
+            )),
             Self::ModelMoved { .. } | Self::NoManifest { .. } | Self::OtherModel { .. } => {
-                "give the file that the run was made with: `--model FILE`".to_owned()
+                Blame::Usage.hint("give the file that the run was made with: `--model FILE`")
             }
-            Self::Verify { elsewhere: true, .. } => {
-                "machine or build are others than the run's (see the warnings), which explains it".to_owned()
-            }
-            Self::Verify { elsewhere: false, .. } => {
-                "`evol doctor --determinism --model FILE` shows what the bytes depend on here".to_owned()
-            }
-            Self::Interrupted => "the same command goes on from here".to_owned(),
-            _ => return None,
-        };
-        Some(hint)
+        }
     }
 }
 
@@ -136,229 +223,15 @@ fn known_names() -> Vec<String> {
     super::known_models::all().into_iter().map(|m| m.name).collect()
 }
 
-/// What an exit code can be, besides 0.
-const FAILED: u8 = 1;
-const USAGE: u8 = 2;
-
-/// How the process ends after `error`: exit code and hint. `None`: it ends quietly, with success.
-pub(crate) fn ending(error: &anyhow::Error) -> Option<(u8, Option<String>)> {
-    if error.chain().any(<dyn std::error::Error>::is::<StdoutClosed>) {
-        return None;
-    }
-    let disk = || error.chain().find_map(|cause| full_disk(cause.downcast_ref()?));
-    let hint = error.chain().filter_map(hint_of).last().or_else(disk);
-    Some((exit_code(error), hint))
-}
-
-fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    None.or_else(|| other_build(cause))
-        .or_else(|| cause.downcast_ref::<Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<gguf::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<device::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<CudaError>()?.hint())
-        .or_else(|| cause.downcast_ref::<llm::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<store::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<lora::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<model::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<dataset::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<evolve::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<bench::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<eval::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<train::Error>()?.hint())
-        .or_else(|| cause.downcast_ref::<merge::Error>()?.hint())
-}
-
-/// Of whatever file it is that cannot be written, where nobody knows better.
-fn full_disk(error: &std::io::Error) -> Option<String> {
-    use std::io::ErrorKind as K;
-    matches!(error.kind(), K::StorageFull | K::QuotaExceeded)
-        .then(|| "make room on that disk, then give the same command again".to_owned())
-}
-
-/// Of a run that was begun with another build of llama.cpp and nothing else that is different: what the
-/// journal itself advises does not say how a build can matter.
-fn other_build(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let error = match cause.downcast_ref() {
-        Some(evolve::Error::Store(error)) => error,
-        _ => cause.downcast_ref()?,
-    };
+/// For a run that was started with another build of llama.cpp and is otherwise the same: what the journal itself
+/// advises does not say how a build can matter.
+fn other_build(error: &store::Error) -> Option<Explanation> {
     let store::Error::Changed { changes, .. } = error else { return None };
-    changes.iter().all(|change| BUILD.contains(&change.name.as_str()) || change.name == RECIPE).then(|| {
-        "another build of llama.cpp gives other bytes, so that the rest of the run would not be what the whole \
-         would have been: go on with the build that began it, or begin another with `--out`"
-            .to_owned()
+    let is_build = |name: &str| BUILD.contains(&name) || name == RECIPE;
+    changes.iter().all(|change| is_build(&change.name)).then(|| {
+        Blame::Usage.hint(
+            "another build of llama.cpp gives other bytes, so that the rest of the run would not be what the whole \
+             would have been: go on with the build that began it, or begin another with `--out`",
+        )
     })
-}
-
-fn exit_code(error: &anyhow::Error) -> u8 {
-    let any = |test: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(test);
-    if any(is_interruption) {
-        EXIT_INTERRUPTED
-    } else if any(is_users_to_change) {
-        USAGE
-    } else {
-        FAILED
-    }
-}
-
-fn is_interruption(cause: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(cause.downcast_ref(), Some(Error::Interrupted))
-        || matches!(cause.downcast_ref(), Some(llm::Error::Interrupted))
-        || matches!(cause.downcast_ref(), Some(evolve::Error::Llm(llm::Error::Interrupted)))
-}
-
-/// Whether the user has to change something before the same command can work. Everything that is not known to
-/// be so counts as a failure of the run.
-fn is_users_to_change(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let usage = None
-        .or_else(|| cause.downcast_ref().map(own_usage))
-        .or_else(|| cause.downcast_ref().map(gguf_usage))
-        .or_else(|| cause.downcast_ref().map(llm_usage))
-        .or_else(|| cause.downcast_ref().map(store_usage))
-        .or_else(|| cause.downcast_ref().map(dataset_usage))
-        .or_else(|| cause.downcast_ref().map(evolve_usage))
-        .or_else(|| cause.downcast_ref().map(bench_usage))
-        .or_else(|| cause.downcast_ref().map(eval_usage))
-        .or_else(|| cause.downcast_ref().map(train_usage))
-        .or_else(|| cause.downcast_ref().map(cuda_usage))
-        .or_else(|| cause.downcast_ref().map(merge_usage))
-        .or_else(|| cause.downcast_ref().map(lora_usage))
-        .or_else(|| cause.downcast_ref().map(|_: &model::Error| true));
-    usage.unwrap_or(false)
-}
-
-fn own_usage(error: &Error) -> bool {
-    !matches!(
-        error,
-        Error::InUse { .. }
-            | Error::Write { .. }
-            | Error::Doctor { .. }
-            | Error::Check { .. }
-            | Error::Submit { .. }
-            | Error::Verify { .. }
-    )
-}
-
-fn gguf_usage(error: &gguf::Error) -> bool {
-    !matches!(error, gguf::Error::Io { action, .. } if !is_reading(action))
-}
-
-fn llm_usage(error: &llm::Error) -> bool {
-    use llm::Error as E;
-    match error {
-        E::Gguf(error) => gguf_usage(error),
-        E::Interrupted
-        | E::Backend { .. }
-        | E::Context { .. }
-        | E::Decode { .. }
-        | E::NotANumber { .. }
-        | E::Cache { .. } => false,
-        _ => true,
-    }
-}
-
-fn eval_usage(error: &eval::Error) -> bool {
-    match error {
-        eval::Error::Llm(error) => llm_usage(error),
-        eval::Error::Encode(error) => train_usage(error),
-        _ => true,
-    }
-}
-
-fn store_usage(error: &store::Error) -> bool {
-    use store::Error as E;
-    !matches!(error, E::Busy { .. } | E::Directory { .. } | E::Sqlite { .. } | E::Unclosed { .. })
-}
-
-fn lora_usage(error: &lora::Error) -> bool {
-    match error {
-        lora::Error::Gguf(error) => gguf_usage(error),
-        lora::Error::Io { .. } => false,
-        _ => true,
-    }
-}
-
-fn dataset_usage(error: &dataset::Error) -> bool {
-    !matches!(error, dataset::Error::Io { action, .. } if !is_reading(action))
-}
-
-fn evolve_usage(error: &evolve::Error) -> bool {
-    match error {
-        evolve::Error::Llm(error) => llm_usage(error),
-        evolve::Error::Store(error) => store_usage(error),
-        _ => true,
-    }
-}
-
-fn bench_usage(error: &bench::Error) -> bool {
-    match error {
-        bench::Error::Llm(error) => llm_usage(error),
-        bench::Error::Evolve(error) => evolve_usage(error),
-        bench::Error::Store(error) => store_usage(error),
-        bench::Error::Train(error) => train_usage(error),
-        _ => error.is_users_to_change(),
-    }
-}
-
-fn train_usage(error: &train::Error) -> bool {
-    use train::Error as E;
-    match error {
-        E::Llm(error) => llm_usage(error),
-        E::Lora(error) => lora_usage(error),
-        E::Cuda(error) | E::Rank { cause: error, .. } => cuda_usage(error),
-        _ => !matches!(
-            error,
-            E::InUse { .. }
-                | E::NotFinite { .. }
-                | E::Io { .. }
-                | E::RankThread { .. }
-                | E::RanksDiffer { .. }
-        ),
-    }
-}
-
-fn cuda_usage(error: &CudaError) -> bool {
-    use CudaError as E;
-    matches!(
-        error,
-        E::NoDriver
-            | E::NoBlas
-            | E::NoNccl
-            | E::OldNccl { .. }
-            | E::NoDevice { .. }
-            | E::Capability { .. }
-            | E::NoBf16 { .. }
-            | E::Kernels { .. }
-    )
-}
-
-fn merge_usage(error: &merge::Error) -> bool {
-    match error {
-        merge::Error::Gguf(error) => gguf_usage(error),
-        merge::Error::Llm(error) => llm_usage(error),
-        merge::Error::TooLarge { .. } => true,
-        _ => false,
-    }
-}
-
-/// Input that cannot be opened is wrong input; output that cannot be written is bad luck.
-fn is_reading(action: &str) -> bool {
-    matches!(action, "open" | "read" | "map")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_explained_whatever_file_it_stops() {
-        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let (code, hint) =
-            ending(&Error::Write { path: "run/manifest.json".into(), source: full() }.into()).unwrap();
-        assert_eq!(code, FAILED);
-        assert!(hint.is_some_and(|hint| hint.starts_with("make room on that disk")));
-        let converting = llm::Error::Cache { path: "cache".into(), action: "write", source: full() };
-        let own = converting.hint();
-        assert!(own.is_some() && ending(&converting.into()).unwrap().1 == own, "who knows better is heard");
-    }
 }

@@ -2,12 +2,12 @@
 
 use super::args::ExportArgs;
 use super::config;
+use super::error::{Context as _, Result};
 use super::manifest;
 use super::plan::{ExportPlan, Session};
 use crate::dataset::{self, Collection, Contamination, ExportOptions, Exported, Mix, TestSet};
 use crate::eval::{self, Suite};
 use crate::store::Store;
-use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,7 @@ pub(crate) fn stage(
     out: &Path,
 ) -> Result<Exported> {
     let collection = collection(store, dir, tests)?;
-    dataset::export(collection, options, out).with_context(|| format!("cannot export to `{}`", out.display()))
+    dataset::export(collection, options, out).context(|| format!("cannot export to `{}`", out.display()))
 }
 
 /// Everything that the run in `dir` has for an export.

@@ -6,8 +6,8 @@
 //! **Invariant:** nothing that is on disk needs this to be consistent: `kill -9` is as good, only less
 //! polite.
 
+use super::error::{Error, Result};
 use super::output::Output;
-use anyhow::{Context, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,7 +37,7 @@ impl Interrupt {
             }
             output.note("interrupted: ending the work at hand (Ctrl-C again to stop at once)");
         })
-        .context("cannot take over Ctrl-C")?;
+        .map_err(|error| Error::io("cannot take over Ctrl-C")(std::io::Error::other(error)))?;
         Ok(this)
     }
 

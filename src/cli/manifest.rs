@@ -63,18 +63,18 @@ pub(crate) struct Manifest {
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Write`], or the journal cannot be read.
-pub(crate) fn complete(dir: &RunDir, store: &Store) -> anyhow::Result<()> {
+pub(crate) fn complete(dir: &RunDir, store: &Store) -> Result<(), Error> {
     let Some(Value::Object(mut manifest)) = dir.read_json(FILE_NAME)? else { return Ok(()) };
     let bound: BTreeMap<String, String> = store.fingerprint()?.into_iter().collect();
     let entries = [
-        ("journal", serde_json::to_value(bound)?),
-        ("policy", serde_json::to_value(evolve::policy(store)?)?),
-        ("calibration", serde_json::to_value(evolve::calibration(store)?)?),
+        ("journal", serde_json::to_value(bound)),
+        ("policy", serde_json::to_value(evolve::policy(store)?)),
+        ("calibration", serde_json::to_value(evolve::calibration(store)?)),
     ];
     for (name, value) in entries {
-        manifest.insert(name.to_owned(), value);
+        manifest.insert(name.to_owned(), value.expect("plain data serialises"));
     }
-    Ok(dir.write_json(FILE_NAME, &manifest)?)
+    dir.write_json(FILE_NAME, &manifest)
 }
 
 /// What a manifest takes from the journal, and who judged.

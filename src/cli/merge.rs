@@ -1,7 +1,7 @@
 //! `evol merge`: a base and its adapter become one model file, and what that costs is measured.
 
 use super::args::MergeArgs;
-use super::error::Error;
+use super::error::{Context as _, Error, Result};
 use super::output::Output;
 use super::plan::{self, Session};
 use super::shell;
@@ -12,7 +12,6 @@ use crate::llm::{self, FileType, Part, Tokenizer};
 use crate::lora::LoraWeights;
 use crate::merge;
 use crate::model::Llama;
-use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs;
@@ -51,15 +50,15 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
     let gguf = Arc::new(Gguf::open(&path)?);
     let file_type = file_type(args, &gguf)?;
     if args.out.exists() && !args.force {
-        return Err(Error::Exists { path: args.out.clone() }.into());
+        return Err(Error::Exists { path: args.out.clone() });
     }
     // The base is read again when perplexity is measured, and is what the adapter belongs to.
     if args.out.canonicalize().is_ok_and(|out| path.canonicalize().is_ok_and(|base| base == out)) {
-        return Err(Error::OverBase { path: args.out.clone() }.into());
+        return Err(Error::OverBase { path: args.out.clone() });
     }
     let shape = Llama::load(Arc::clone(&gguf))?.config().base_shape();
     let weights = LoraWeights::read(&args.adapter, &shape)
-        .with_context(|| format!("cannot merge `{}`", args.adapter.display()))?;
+        .context(|| format!("cannot merge `{}`", args.adapter.display()))?;
     // Read before the work, so that a mistake in it costs nothing.
     let text = pieces(args, &path)?;
     session.check_interrupt()?;
@@ -70,7 +69,7 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
     let perplexity =
         measured.then(|| perplexity(args, &path, &weights, &text, session.output)).transpose()?;
     let bytes =
-        fs::metadata(&args.out).with_context(|| format!("cannot read `{}`", args.out.display()))?.len();
+        fs::metadata(&args.out).map_err(Error::io(format!("cannot read `{}`", args.out.display())))?.len();
     let merged = Merged { out: &args.out, file_type: file_type.name(), bytes, perplexity };
     if session.output.is_json() {
         return session.output.document(&merged);
@@ -119,7 +118,8 @@ fn texts(args: &MergeArgs, tokenizer: &Tokenizer) -> Result<Vec<Vec<Part>>> {
         return Ok(seeds.into_iter().map(|seed| plain(seed.instruction + "\n\n")).collect());
     };
     if !path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json") {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text =
+            fs::read_to_string(path).map_err(Error::io(format!("cannot read `{}`", path.display())))?;
         return Ok(vec![plain(text)]);
     }
     let template = tokenizer.chat_template()?;
@@ -141,7 +141,8 @@ fn perplexity(
     let tokens = text.iter().map(Vec::len).sum();
     output.note(&format!("measuring perplexity on {tokens} tokens"));
     // llama.cpp reads GGUF adapters only.
-    let folder = tempfile::tempdir().context("cannot make a temporary directory for the adapter")?;
+    let folder =
+        tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the adapter"))?;
     let adapter = folder.path().join("adapter.gguf");
     weights.write_gguf(&adapter, "adapter")?;
     let measure = |model: &Path, adapter: Option<&Path>| -> Result<f64> {

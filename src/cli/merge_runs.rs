@@ -7,6 +7,7 @@
 //! one that is done is not.
 
 use super::args::MergeRunsArgs;
+use super::error::{Context as _, Result};
 use super::evolve::SHARDS;
 use super::manifest;
 use super::plan::Session;
@@ -15,7 +16,6 @@ use super::run_dir::{RunDir, runs_in};
 use super::shell;
 use crate::evolve;
 use crate::store::{self, Store};
-use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     let mut progress = session.output.progress("merge");
     let merged =
         evolve::merge(dir.path(), &parts, &mut |rows| progress.update(rows, 0, &format!("{rows} rows")))
-            .with_context(|| format!("cannot merge into `{}`", dir.path().display()))?;
+            .context(|| format!("cannot merge into `{}`", dir.path().display()))?;
     progress.finish();
     let store = Store::open(dir.path())?;
     if dir.read(manifest::FILE_NAME)?.is_none()

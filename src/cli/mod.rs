@@ -8,11 +8,11 @@
 //!   `report`, `status`, `compare`, `merge_runs`, `slurm`, `doctor`, `bench`: the commands
 //! - `run_dir`, `manifest`, `live`: the files of a run beside its journal
 //! - `known_models`, `machine`: what is there to work with
-//! - `output`, `error`, `interrupt`: stdout and stderr, exit codes and hints, Ctrl-C; `shell`: commands to
+//! - `error`: why a command failed; `ending`: exit codes and hints
+//! - `output`, `interrupt`: stdout and stderr, Ctrl-C; `shell`: commands to
 //!   paste
 //!
-//! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `anyhow` or
-//! `clap`.
+//! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `clap`.
 
 mod args;
 mod bench;
@@ -25,6 +25,7 @@ mod compute;
 mod config;
 mod determinism;
 mod doctor;
+mod ending;
 mod error;
 mod eval;
 mod evolve;
@@ -65,7 +66,7 @@ pub fn main() -> ExitCode {
     else {
         return ExitCode::SUCCESS;
     };
-    let Some((code, hint)) = error::ending(&error) else { return ExitCode::SUCCESS };
+    let Some((code, hint)) = ending::ending(&error) else { return ExitCode::SUCCESS };
     output.error(&error, hint.as_deref());
     ExitCode::from(code)
 }
@@ -75,7 +76,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-fn dispatch(command: &Command, session: &Session) -> anyhow::Result<()> {
+fn dispatch(command: &Command, session: &Session) -> error::Result<()> {
     match command {
         Command::Run(args) => run::run(args, session),
         Command::Evolve(args) => evolve::run(args, session),

@@ -5,8 +5,9 @@
 //!
 //! **Invariant:** no other module prints; a closed stdout ends the program quietly and with success.
 
+use super::ending::one_line;
+use super::error::{Error, Result};
 use super::live::Live;
-use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -16,11 +17,6 @@ use tracing_subscriber::EnvFilter;
 /// Between two plain progress lines, when stderr is no terminal: frequent enough to see life, rare enough for
 /// a log file.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The reader of stdout has gone (`evol … | head`): there is nothing left to do, and nothing went wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("stdout is closed")]
-pub(crate) struct StdoutClosed;
 
 /// How to speak, decided once from the flags and the terminal.
 #[derive(Debug, Clone, Copy)]
@@ -73,14 +69,14 @@ impl Output {
     /// Writes `text` to stdout as it is and makes it visible at once.
     ///
     /// # Errors
-    /// [`StdoutClosed`], or why stdout cannot be written.
+    /// [`Error::OutputClosed`] if nobody reads stdout, or why stdout cannot be written.
     #[expect(clippy::unused_self, reason = "who has no `Output` does not speak")]
     pub(crate) fn data(self, text: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
-            Err(e) => Err(anyhow::Error::new(e).context("cannot write to stdout")),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Error::OutputClosed),
+            Err(e) => Err(Error::io("cannot write to stdout")(e)),
         }
     }
 
@@ -119,8 +115,8 @@ impl Output {
     }
 
     /// Says why the program ends: the chain of causes on one line, then a blank line and the hint.
-    pub(crate) fn error(self, error: &anyhow::Error, hint: Option<&str>) {
-        let message = one_line_chain(error);
+    pub(crate) fn error(self, error: &Error, hint: Option<&str>) {
+        let message = one_line(error);
         if self.json {
             self.line(&json!({"event": "error", "message": message, "hint": hint}).to_string());
             return;
@@ -145,20 +141,6 @@ impl Output {
     fn paint(self, text: &str, code: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
-}
-
-/// `a: b: c`. A cause that its wrapper already spelled out is not said twice.
-fn one_line_chain(error: &anyhow::Error) -> String {
-    let mut message = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string().replace('\n', " ");
-        if message.is_empty() {
-            message = text;
-        } else if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-    }
-    message
 }
 
 /// A running stage: a bar with an estimate on a terminal, a plain line every few seconds otherwise.
@@ -279,13 +261,5 @@ mod tests {
         assert_eq!(describe(0, 0, "9 tokens/s", None), "9 tokens/s");
         assert_eq!(describe(3, 6, "", None), "3 of 6");
         assert_eq!(describe(3, 6, "9 tokens/s", Some(61)), "3 of 6, 9 tokens/s, about 1 min 1 s left");
-    }
-
-    #[test]
-    fn a_chain_is_one_line_and_says_nothing_twice() {
-        let inner = anyhow::anyhow!("no such\nfile");
-        assert_eq!(one_line_chain(&inner.context("cannot read `a`")), "cannot read `a`: no such file");
-        let repeated = anyhow::anyhow!("b").context("a: b");
-        assert_eq!(one_line_chain(&repeated), "a: b");
     }
 }

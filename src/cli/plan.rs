@@ -4,14 +4,13 @@
 //! present. Whether their content is usable shows when they are read.
 
 use super::args::{ChatArgs, DeviceArg, ExportArgs, GlobalArgs, TrainArgs, TrainSettings};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::{known_models, machine};
 use crate::dataset::{Format, Mix};
 use crate::llm::Sampling;
 use crate::train::TrainConfig;
-use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// What every command has.
@@ -37,7 +36,7 @@ impl Session {
     pub(crate) fn new(global: &GlobalArgs, output: Output) -> Result<Self> {
         // Paths end up in JSON and TOML, which hold no other bytes.
         if let Some(found) = std::env::args_os().find(|argument| argument.to_str().is_none()) {
-            return Err(Error::Argument { found }.into());
+            return Err(Error::Argument { found });
         }
         let threads = machine::threads(global.threads)?;
         let available = machine::available_threads();
@@ -182,8 +181,7 @@ impl ExportPlan {
                 flag: "--validation-fraction",
                 found: share.to_string(),
                 expected: "at least 0 and below 1",
-            }
-            .into());
+            });
         }
         let shares = args.shares.iter().cloned().collect();
         let mix = Mix { sample: args.sample, max_per_root: args.max_per_root, shares };

@@ -6,7 +6,7 @@
 //! **Invariant:** it changes nothing in a run but the page.
 
 use super::args::ReportArgs;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::eval::{self, read_generations};
 use super::live;
 use super::plan::Session;
@@ -23,7 +23,6 @@ use crate::report::{
 };
 use crate::store::{History, Status, Store};
 use crate::train::Metrics;
-use anyhow::Result;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -61,7 +60,7 @@ pub(crate) fn run(args: &ReportArgs, session: &Session) -> Result<()> {
 pub(crate) fn stage(store: &Store, dir: &Path, out: &Path, session: &Session) -> Result<()> {
     let (mut data, records) = gather(store, dir)?;
     (data.map, data.map_method) = map(&records, dir, session)?;
-    Ok(write(&data, out)?)
+    write(&data, out)
 }
 
 fn write(data: &ReportData, out: &Path) -> Result<(), Error> {

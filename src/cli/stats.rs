@@ -1,11 +1,11 @@
 //! `evol stats`: figures on a run, round by round.
 
 use super::args::StatsArgs;
+use super::error::Result;
 use super::plan::{self, Session};
 use crate::dataset::{self, RoundStats};
-use crate::llm::{self, Engine, EngineOptions, Part, Prompt};
+use crate::llm::{Engine, EngineOptions, Part, Prompt};
 use crate::store::Store;
-use anyhow::Result;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -47,7 +47,7 @@ pub(crate) fn vectors(
         Prompt { parts: vec![Part { text, special: false }], shared: 0 }
     };
     let prompts: Vec<Prompt> = records.iter().map(prompt).collect();
-    let vectors = engine.embed(&prompts).map_err(|error: llm::Error| anyhow::Error::from(error))?;
+    let vectors = engine.embed(&prompts)?;
     let ids = records.iter().map(|record| record.id);
     Ok(ids.zip(vectors).filter_map(|(id, vector)| Some((id, vector?))).collect())
 }

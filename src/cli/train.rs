@@ -1,7 +1,7 @@
 //! `evol train`: a dataset and a base make an adapter.
 
 use super::args::TrainArgs;
-use super::error::Error;
+use super::error::{Context as _, Error, Result};
 use super::output::{Output, Progress, duration};
 use super::plan::{InitAdapter, Session, TrainPlan};
 use super::shell;
@@ -14,7 +14,6 @@ use crate::lora::{LoraWeights, TargetModule};
 use crate::model::Llama;
 use crate::process;
 use crate::train::{self, Backend, Encoded, Event, Host, Job, Outcome, Plan, TrainConfig, TrainSummary};
-use anyhow::{Context, Result};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -75,7 +74,7 @@ impl Inputs {
         let encode = |path: &Path| -> Result<Encoded> {
             let examples: Vec<Example> = dataset::read_examples(path)?.examples;
             let encoded = train::encode(&tokenizer, &examples, config.max_seq_len, config.overlong);
-            encoded.with_context(|| format!("cannot use `{}`", path.display()))
+            encoded.context(|| format!("cannot use `{}`", path.display()))
         };
         let train = encode(&plan.data)?;
         let validation = plan.validation.as_deref().map(encode).transpose()?.unwrap_or_default();
@@ -117,7 +116,7 @@ fn warn_of_different(gpus: &[CudaDevice], output: Output) {
 fn init_adapter(init: &InitAdapter, model: &Llama, config: &mut TrainConfig) -> Result<LoraWeights> {
     let base = model.config().base_shape();
     let weights = LoraWeights::read(&init.path, &base)
-        .with_context(|| format!("cannot start from `{}`", init.path.display()))?;
+        .context(|| format!("cannot start from `{}`", init.path.display()))?;
     let found = &weights.config;
     let refuse = |field, found: String, expected: String| {
         Err(train::Error::InitAdapter { field, found, expected }.into())
@@ -266,7 +265,7 @@ pub(crate) fn stage(plan: &TrainPlan, session: &Session, tick: &mut dyn FnMut())
         Outcome::Finished(summary) => Ok(summary),
         Outcome::Interrupted { step, total_steps } => {
             session.output.note(&format!("checkpoint at step {step} of {total_steps}"));
-            Err(Error::Interrupted.into())
+            Err(Error::Interrupted)
         }
     }
 }

@@ -1,10 +1,9 @@
 //! `evol tree`: what became of one instruction, from its seed to its leaves.
 
 use super::args::TreeArgs;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::Session;
 use crate::store::{Generation, History, Store, Verdict};
-use anyhow::Result;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -20,7 +19,7 @@ pub(crate) fn run(args: &TreeArgs, session: &Session) -> Result<()> {
     let roots = match args.id {
         Some(id) => match store.node(id)? {
             Some(node) => vec![node.root_id],
-            None => return Err(Error::NoSuchNode { id, run: args.run.clone() }.into()),
+            None => return Err(Error::NoSuchNode { id, run: args.run.clone() }),
         },
         None => store.attempts(0, 0)?.into_iter().map(|seed| seed.id).collect(),
     };

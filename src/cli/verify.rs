@@ -7,14 +7,13 @@
 
 use super::args::VerifyArgs;
 use super::compute::{BUILD, Compute, EngineSettings, RECIPE};
-use super::error::Error;
+use super::error::{Context as _, Error, Result};
 use super::manifest::{self, Begun};
 use super::plan::{self, Session};
 use crate::evolve::{self, Selection, Verification};
 use crate::gguf::Gguf;
 use crate::llm::{self, Determinism, Engine};
 use crate::store::{self, Change, Store};
-use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,15 +31,13 @@ const SHOWN: usize = 5;
 /// [`Error::Verify`] if anything differs; otherwise the run, its model or the engine cannot be used.
 pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     if args.sample == 0 {
-        return Err(
-            Error::Flag { flag: "--sample", found: "0".to_owned(), expected: "at least 1 node" }.into()
-        );
+        return Err(Error::Flag { flag: "--sample", found: "0".to_owned(), expected: "at least 1 node" });
     }
     let store = Store::open(&args.run)?;
     let journal = store.fingerprint()?;
     if journal.is_empty() {
         let replay = || format!("cannot replay `{}`", args.run.display());
-        return Err(evolve::Error::NothingToVerify).with_context(replay);
+        return Err(evolve::Error::NothingToVerify).context(replay);
     }
     let begun = Begun::read(&args.run)?;
     let (model, sha256) = model(args, begun.as_ref(), &journal)?;
@@ -70,13 +67,13 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     progress.finish();
     let found = match result {
         Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(llm::Error::Interrupted.into()),
-        other => other.with_context(|| format!("cannot replay `{}`", args.run.display()))?,
+        other => other.context(|| format!("cannot replay `{}`", args.run.display()))?,
     };
     report(&found, level, &elsewhere, session)?;
     let Verification { differing, compared, .. } = found;
     match differing {
         0 => Ok(()),
-        _ => Err(Error::Verify { differing, compared, elsewhere: !elsewhere.is_empty() }.into()),
+        _ => Err(Error::Verify { differing, compared, elsewhere: !elsewhere.is_empty() }),
     }
 }
 
@@ -89,15 +86,15 @@ fn model(
     let path = match (&args.model, begun) {
         (Some(typed), _) => plan::model(typed)?,
         (None, Some(begun)) if begun.model().is_file() => begun.model().to_owned(),
-        (None, Some(begun)) => return Err(Error::ModelMoved { path: begun.model().to_owned() }.into()),
-        (None, None) => return Err(Error::NoManifest { path: args.run.join(manifest::FILE_NAME) }.into()),
+        (None, Some(begun)) => return Err(Error::ModelMoved { path: begun.model().to_owned() }),
+        (None, None) => return Err(Error::NoManifest { path: args.run.join(manifest::FILE_NAME) }),
     };
     let gguf = Gguf::open(&path)?;
     gguf.check_for_llama_cpp()?;
     let found = gguf.sha256()?;
     let expected = journal.iter().find(|(name, _)| name == MODEL_SHA256).map(|(_, value)| value.clone());
     match expected {
-        Some(expected) if expected != found => Err(Error::OtherModel { path, found, expected }.into()),
+        Some(expected) if expected != found => Err(Error::OtherModel { path, found, expected }),
         _ => Ok((path, found)),
     }
 }

@@ -6,6 +6,7 @@
 //! **Invariant:** every [`Reason`] says what was found and what was expected, so that the line can be
 //! mended without reading this code.
 
+use crate::explain::{Blame, Explain, Explanation};
 use std::io;
 use std::path::PathBuf;
 
@@ -92,34 +93,35 @@ impl Error {
         let path = path.to_owned();
         move |source| Self::Io { path, action, source }
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
+            Self::Store(error) => error.explain(),
+            Self::Io { action, .. } => Blame::of_file_action(action).no_hint(),
             Self::BadLines { path, bad } => match bad.first().map(|line| &line.reason) {
-                Some(Reason::NotJson { .. } | Reason::NotAnObject { .. }) => Some(format!(
+                Some(Reason::NotJson { .. } | Reason::NotAnObject { .. }) => Blame::Usage.hint(format!(
                     "one JSON object per line is expected; a file that holds one array becomes that with `jq -c '.[]' {}`",
                     path.display()
                 )),
                 Some(Reason::NotUtf8 { .. }) => {
-                    Some(format!("convert the file first: `iconv -t UTF-8 {}`", path.display()))
+                    Blame::Usage.hint(format!("convert the file first: `iconv -t UTF-8 {}`", path.display()))
                 }
-                _ => None,
+                _ => Blame::Usage.no_hint(),
             },
-            Self::Store(error) => error.hint(),
             Self::BadConstraint { .. } => {
-                Some("the run was made by another version of evol, or changed by hand".to_owned())
+                Blame::Usage.hint("the run was made by another version of evol, or changed by hand")
             }
-            Self::EmptyMix => Some("leave one group without a limit".to_owned()),
+            Self::EmptyMix => Blame::Usage.hint("leave one group without a limit"),
             Self::NotOurs { .. } => {
-                Some("choose another output folder, or move the file out of the way".to_owned())
+                Blame::Usage.hint("choose another output folder, or move the file out of the way")
             }
-            Self::NoRecords => Some("run `evol evolve` until it has kept something".to_owned()),
-            Self::Io { .. }
-            | Self::Empty { .. }
+            Self::NoRecords => Blame::Usage.hint("run `evol evolve` until it has kept something"),
+            Self::Empty { .. }
             | Self::ValidationFraction { .. }
             | Self::NoRoom { .. }
-            | Self::Share { .. } => None,
+            | Self::Share { .. } => Blame::Usage.no_hint(),
         }
     }
 }

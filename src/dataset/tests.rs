@@ -3,6 +3,7 @@
 //! The built-in seeds themselves, and the way from a journal to training data, are tested in `tests/it`.
 
 use super::*;
+use crate::explain::Explain as _;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -10,6 +10,7 @@
 mod cpu;
 pub mod cuda;
 
+use crate::explain::{Blame, Explain, Explanation};
 pub use cpu::CpuPool;
 
 /// Why a pool could not be started.
@@ -27,11 +28,10 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
-            Self::ThreadPool { .. } => Some("ask for fewer threads with `--threads`".to_owned()),
+            Self::ThreadPool { .. } => Blame::Run.hint("ask for fewer threads with `--threads`"),
         }
     }
 }

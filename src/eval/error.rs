@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a message names the file or the item, what was found and what was expected.
 
+use crate::explain::{Blame, Explain, Explanation};
 use crate::llm;
 use std::path::PathBuf;
 
@@ -43,15 +44,15 @@ pub enum Error {
     Encode(#[from] crate::train::Error),
 }
 
-impl Error {
-    /// What may help.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
+            Self::Llm(error) => error.explain(),
+            Self::Encode(error) => error.explain(),
             Self::Item { .. } | Self::NoItems { .. } => {
-                Some("`evol eval --help` lists the forms of a suite, one JSON object a line".to_owned())
+                Blame::Usage.hint("`evol eval --help` lists the forms of a suite, one JSON object a line")
             }
-            Self::Llm(error) => error.hint(),
-            _ => None,
+            Self::Read { .. } | Self::NoChatTemplate => Blame::Usage.no_hint(),
         }
     }
 }

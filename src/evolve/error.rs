@@ -1,5 +1,6 @@
 //! What stops an evolution run. What goes wrong with one instruction is no error, but a [`super::Reason`].
 
+use crate::explain::{Blame, Explain, Explanation};
 use crate::{llm, store};
 
 /// Why evolving stopped.
@@ -139,39 +140,35 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the user can do, if anything is known to help.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Llm(error) => error.hint(),
-            Self::Store(error) => error.hint(),
-            Self::Shards { .. } => Some(
-                "give every shard once; one that is not finished goes on with the command that began it".to_owned(),
-            ),
-            Self::NoSeeds => Some("give `--seeds FILE`, or leave it out for the built-in seeds".to_owned()),
-            Self::NoChatTemplate => Some("use `--style completion`".to_owned()),
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        let hint = match self {
+            Self::Llm(error) => return error.explain(),
+            Self::Store(error) => return error.explain(),
+            Self::Config { .. } | Self::NothingToVerify => return Blame::Usage.no_hint(),
+            Self::Shards { .. } => {
+                "give every shard once; one that is not finished goes on with the command that began it"
+            }
+            Self::NoSeeds => "give `--seeds FILE`, or leave it out for the built-in seeds",
+            Self::NoChatTemplate => "use `--style completion`",
             Self::UnknownReason { .. }
             | Self::BadCalibration { .. }
             | Self::BadConstraint { .. }
-            | Self::BadPolicy { .. } => {
-                Some("the file was changed by hand or by another version: begin a new run".to_owned())
-            }
+            | Self::BadPolicy { .. } => "the file was changed by hand or by another version: begin a new run",
             Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
-                Some("the file was changed by hand or by another version, and cannot be replayed".to_owned())
+                "the file was changed by hand or by another version, and cannot be replayed"
             }
-            Self::OfShards { .. } => Some("verify the shards themselves".to_owned()),
-            Self::OtherPrompts { .. } => Some("replay it with the version of evol that made it".to_owned()),
-            Self::Failing { .. } => Some(
+            Self::OfShards { .. } => "verify the shards themselves",
+            Self::OtherPrompts { .. } => "replay it with the version of evol that made it",
+            Self::Failing { .. } => {
                 "give instructions and answers more tokens (`--max-instruction-tokens`, `--max-answer-tokens`) or use \
                  another model, in a new directory; `max_errors = 1` under `[evolve]` goes on with this run regardless"
-                    .to_owned(),
-            ),
-            Self::Hopeless { .. } => Some(
+            }
+            Self::Hopeless { .. } => {
                 "try the other `--style`, a larger model or a lower temperature, in a new directory; \
                  `min_yield = 0` under `[evolve]` (`--min-yield 0`) goes on with this run regardless"
-                    .to_owned(),
-            ),
-            Self::Config { .. } | Self::NothingToVerify => None,
-        }
+            }
+        };
+        Blame::Usage.hint(hint)
     }
 }

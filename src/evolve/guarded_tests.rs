@@ -4,6 +4,7 @@ use super::scripted::{self, NOTHING, Scripted};
 use super::tests::{config, families, go, new_store, replay, seeds};
 use super::*;
 use crate::dataset::{Record, near_repeats};
+use crate::explain::Explain as _;
 use crate::store::History;
 use std::collections::{BTreeMap, HashSet};
 

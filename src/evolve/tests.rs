@@ -3,6 +3,7 @@
 use super::scripted::{NOTHING, Scripted};
 use super::*;
 use crate::dataset::Seed;
+use crate::explain::Explain as _;
 use crate::llm;
 use crate::store::{self, History, Node};
 use std::collections::{BTreeMap, HashMap, HashSet};

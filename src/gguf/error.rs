@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{GgmlType, ValueType};
+use crate::explain::{Blame, Explain, Explanation};
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -160,25 +161,26 @@ pub enum Problem {
     Overlap { first: String, second: String },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
-            Self::Invalid { problem, .. } => Some(problem.hint().to_owned()),
-            Self::NotTrainable { .. } => Some(format!(
+            Self::Invalid { problem, .. } => Blame::Usage.hint(problem.hint()),
+            Self::NotTrainable { .. } => Blame::Usage.hint(format!(
                 "llama.cpp can run this file; to train on it, requantise it to one of: {}",
                 list(&GgmlType::TRAINABLE)
             )),
-            Self::MissingTensor { .. } | Self::MissingKey { .. } => Some(
-                "check that this is a whole model and not an adapter or one part of a split model".to_owned(),
-            ),
+            Self::MissingTensor { .. } | Self::MissingKey { .. } => Blame::Usage
+                .hint("check that this is a whole model and not an adapter or one part of a split model"),
             Self::Changed { .. } => {
-                Some("wait until the file is completely written, then try again".to_owned())
+                Blame::Usage.hint("wait until the file is completely written, then try again")
             }
-            Self::Io { .. } | Self::KeyType { .. } | Self::KeyValue { .. } => None,
+            Self::KeyType { .. } | Self::KeyValue { .. } => Blame::Usage.no_hint(),
+            Self::Io { action, .. } => Blame::of_file_action(action).no_hint(),
         }
     }
+}
 
+impl Error {
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), action, source }
     }
@@ -203,7 +205,23 @@ impl Problem {
             Self::UnknownGgmlType { .. } => {
                 "look for another quantisation of the model, such as Q4_0 or Q8_0"
             }
-            _ => {
+            Self::Count { .. }
+            | Self::Version { .. }
+            | Self::StringLength { .. }
+            | Self::NotUtf8 { .. }
+            | Self::EmptyName { .. }
+            | Self::DuplicateKey { .. }
+            | Self::UnknownValueType { .. }
+            | Self::NestedArray { .. }
+            | Self::Bool { .. }
+            | Self::Alignment { .. }
+            | Self::DuplicateTensor { .. }
+            | Self::Dimensions { .. }
+            | Self::ZeroDimension { .. }
+            | Self::ShapeOverflow { .. }
+            | Self::RowLength { .. }
+            | Self::Misaligned { .. }
+            | Self::Overlap { .. } => {
                 "the file is damaged or not written by a known converter: fetch it again or convert the model anew"
             }
         }

@@ -9,6 +9,7 @@ use std::fs;
 
 use super::parse::parse;
 use super::*;
+use crate::explain::Explain as _;
 
 fn text(key: &str, value: &str) -> (String, Value) {
     (key.to_owned(), Value::String(value.to_owned()))

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ComputeFormat;
+use crate::explain::{Blame, Explain, Explanation};
 use crate::gguf;
 
 /// Why the model cannot be used, or a call of it failed.
@@ -74,35 +75,47 @@ pub enum Error {
     TemplateMessage { message: usize, role: String, times: usize },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Gguf(error) => return error.hint(),
-            Self::Load { path } => {
-                format!("llama.cpp's own log says why: `evol doctor -v --model {}`", path.display())
-            }
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Gguf(error) => error.explain(),
+            Self::Interrupted => Blame::Interrupted.no_hint(),
+            Self::Load { path } => Blame::Usage
+                .hint(format!("llama.cpp's own log says why: `evol doctor -v --model {}`", path.display())),
             Self::AdapterMismatch { .. } | Self::AdapterLoad { .. } => {
-                "use the base model that the adapter was trained on".to_owned()
+                Blame::Usage.hint("use the base model that the adapter was trained on")
             }
-            Self::NotGenerative { .. } => "use a decoder-only language model".to_owned(),
-            Self::Context { .. } => "use a smaller batch width or shorter prompts".to_owned(),
-            Self::Convert { .. } => "use the model as it is: `--compute-format as-is`".to_owned(),
-            Self::Cache { .. } => {
-                "make room there, set XDG_CACHE_HOME to another folder, or use `--compute-format as-is`"
-                    .to_owned()
-            }
+            Self::NotGenerative { .. } => Blame::Usage.hint("use a decoder-only language model"),
+            Self::Context { .. } => Blame::Run.hint("use a smaller batch width or shorter prompts"),
+            Self::Convert { .. } => Blame::Usage.hint("use the model as it is: `--compute-format as-is`"),
+            Self::Cache { .. } => Blame::Run.hint(
+                "make room there, set XDG_CACHE_HOME to another folder, or use `--compute-format as-is`",
+            ),
             Self::LabelOverlap { .. } => {
-                "choose labels that differ in their first token in this vocabulary".to_owned()
+                Blame::Usage.hint("choose labels that differ in their first token in this vocabulary")
             }
             Self::Template { .. } | Self::TemplateMessage { .. } => {
-                "use `--style completion`, which needs no chat template".to_owned()
+                Blame::Usage.hint("use `--style completion`, which needs no chat template")
             }
-            _ => return None,
-        };
-        Some(hint)
+            Self::Backend { .. } | Self::Decode { .. } | Self::NotANumber { .. } => Blame::Run.no_hint(),
+            Self::Path { .. }
+            | Self::BatchWidth { .. }
+            | Self::Threads { .. }
+            | Self::ExactOnGpu { .. }
+            | Self::Embedding
+            | Self::Sampling { .. }
+            | Self::NothingToDraw { .. }
+            | Self::EmptyPrompt { .. }
+            | Self::TextTooLong { .. }
+            | Self::TokenCount { .. }
+            | Self::UnknownToken { .. }
+            | Self::EmptyLabel { .. }
+            | Self::Role { .. } => Blame::Usage.no_hint(),
+        }
     }
+}
 
+impl Error {
     pub(super) fn template(error: &impl ToString) -> Self {
         Self::Template { reason: error.to_string() }
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::TargetModule;
+use crate::explain::{Blame, Explain, Explanation};
 use crate::gguf;
 
 /// Why an adapter cannot be made, read or written.
@@ -121,26 +122,33 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
-            Self::Gguf(error) => error.hint(),
-            Self::Shape { .. } | Self::UnknownTensor { .. } | Self::MissingTensor { .. } => Some(
-                "check that the adapter was trained on this base model, on the linear projections of all \
-                 its layers"
-                    .to_owned(),
-            ),
+            Self::Gguf(error) => error.explain(),
+            Self::Io { .. } => Blame::Run.no_hint(),
+            Self::Shape { .. } | Self::UnknownTensor { .. } | Self::MissingTensor { .. } => Blame::Usage
+                .hint(
+                    "check that the adapter was trained on this base model, on the linear projections of all \
+                 its layers",
+                ),
             Self::Field { field: "general.type" | "adapter.type", .. } => {
-                Some("give an adapter file here, and the model with `--model`".to_owned())
+                Blame::Usage.hint("give an adapter file here, and the model with `--model`")
             }
             Self::Safetensors { .. } => {
-                Some("the file is damaged or incomplete: copy it again from where it came".to_owned())
+                Blame::Usage.hint("the file is damaged or incomplete: copy it again from where it came")
             }
-            _ => None,
+            Self::Json { .. }
+            | Self::UnknownModule { .. }
+            | Self::Config { .. }
+            | Self::Field { .. }
+            | Self::Empty { .. }
+            | Self::Dtype { .. } => Blame::Usage.no_hint(),
         }
     }
+}
 
+impl Error {
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), action, source }
     }

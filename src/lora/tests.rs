@@ -7,6 +7,7 @@ use rand::Rng;
 use safetensors::SafeTensors;
 
 use super::*;
+use crate::explain::Explain as _;
 use crate::gguf::{GgmlType, NewTensor, Value};
 use crate::rng;
 

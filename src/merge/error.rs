@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** whichever it is, no file has been changed.
 
+use crate::explain::{Blame, Explain, Explanation};
 use crate::{gguf, llm};
 use std::path::PathBuf;
 
@@ -46,17 +47,16 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
-            Self::Gguf(error) => error.hint(),
-            Self::Llm(error) => error.hint(),
-            Self::TooLarge { .. } => Some("use `--type bf16`, which has the range of f32".to_owned()),
+            Self::Gguf(error) => error.explain(),
+            Self::Llm(error) => error.explain(),
+            Self::TooLarge { .. } => Blame::Usage.hint("use `--type bf16`, which has the range of f32"),
             Self::Quantize { .. } => {
-                Some("make sure that the disk has room for the model in f32 and in that format".to_owned())
+                Blame::Run.hint("make sure that the disk has room for the model in f32 and in that format")
             }
-            Self::Io { .. } => None,
+            Self::Io { .. } => Blame::Run.no_hint(),
         }
     }
 }

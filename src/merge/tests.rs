@@ -2,6 +2,7 @@
 //! perplexity.
 
 use super::*;
+use crate::explain::Explain as _;
 use crate::gguf::NewTensor;
 use crate::lora::{BaseShape, LoraConfig};
 use crate::ops::check::random;

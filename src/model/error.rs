@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use crate::explain::{Blame, Explain, Explanation};
 use crate::gguf;
 
 /// Why a model cannot be trained.
@@ -69,13 +70,12 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         let hint = match self {
-            Self::Gguf(error) => return error.hint(),
+            Self::Gguf(error) => return error.explain(),
             Self::Architecture { found, .. } => {
-                return Some(format!(
+                return Blame::Usage.hint(format!(
                     "llama.cpp may run a `{found}` model, so it can evolve instructions; to train, give a \
                      LLaMA-architecture one (Llama 2 and 3, SmolLM2, TinyLlama, Mistral)"
                 ));
@@ -89,6 +89,6 @@ impl Error {
                 "training supports dense LLaMA models; experts and extra norms are not computed"
             }
         };
-        Some(hint.to_owned())
+        Blame::Usage.hint(hint)
     }
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a run directory or its journal.
 
+use crate::explain::{Blame, Explain, Explanation};
 use std::path::{Path, PathBuf};
 
 /// One entry of the fingerprint that differs; `None`: it was or is absent.
@@ -142,39 +143,40 @@ impl Error {
             _ => Self::Sqlite { path, source },
         }
     }
+}
 
-    /// What the user can do, if anything is known to help.
-    pub fn hint(&self) -> Option<String> {
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
         match self {
             Self::NotARun { .. } | Self::Exists { .. } | Self::Foreign { .. } => {
-                Some("choose a new or empty directory with `--out`".to_owned())
+                Blame::Usage.hint("choose a new or empty directory with `--out`")
             }
-            Self::Missing { .. } => Some("`evol evolve --out DIR` or `evol run` makes a run".to_owned()),
-            Self::NewerSchema { .. } => Some("use the version of evol that made this run".to_owned()),
-            Self::Busy { .. } => Some("wait for the other evol on this directory to end, or stop it".to_owned()),
-            Self::Changed { .. } => Some(
-                "a run goes on only with what it was begun with: restore that, or choose a new directory with `--out`"
-                    .to_owned(),
+            Self::Missing { .. } => Blame::Usage.hint("`evol evolve --out DIR` or `evol run` makes a run"),
+            Self::NewerSchema { .. } => Blame::Usage.hint("use the version of evol that made this run"),
+            Self::Busy { .. } => Blame::Run.hint("wait for the other evol on this directory to end, or stop it"),
+            Self::Changed { .. } => Blame::Usage.hint(
+                "a run goes on only with what it was begun with: restore that, or choose a new directory with `--out`",
             ),
-            Self::BadCell { .. } => Some("the file was changed by hand or damaged: begin a new run".to_owned()),
+            Self::BadCell { .. } => {
+                Blame::Usage.hint("the file was changed by hand or damaged: begin a new run")
+            }
             Self::Sqlite { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => {
-                    Some("make room on that disk: the same command goes on from what is committed".to_owned())
+                    Blame::Run.hint("make room on that disk: the same command goes on from what is committed")
                 }
                 // Limits on file sizes and disks that fail look alike to SQLite.
-                Some(rusqlite::ErrorCode::SystemIoFailure) => Some(
-                    "see to that disk and to limits on file sizes: the same command goes on from what is committed"
-                        .to_owned(),
+                Some(rusqlite::ErrorCode::SystemIoFailure) => Blame::Run.hint(
+                    "see to that disk and to limits on file sizes: the same command goes on from what is committed",
                 ),
-                _ => None,
+                _ => Blame::Run.no_hint(),
             },
-            Self::Unclosed { .. } => {
-                Some("see that its disk has room and the file can be written, then give the command again".to_owned())
-            }
+            Self::Unclosed { .. } => Blame::Run.hint(
+                "see that its disk has room and the file can be written, then give the command again",
+            ),
             Self::Overlap { .. } | Self::Gap { .. } => {
-                Some("merge the shards of one run, each of them once".to_owned())
+                Blame::Usage.hint("merge the shards of one run, each of them once")
             }
-            Self::Directory { .. } => None,
+            Self::Directory { .. } => Blame::Run.no_hint(),
         }
     }
 }

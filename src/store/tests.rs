@@ -1,6 +1,7 @@
 //! The journal on real files: round trips, atomicity, refusals.
 
 use super::*;
+use crate::explain::Explain as _;
 use serde_json::json;
 
 fn generation(key: u64) -> Generation {

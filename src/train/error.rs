@@ -3,6 +3,7 @@
 //! **Invariant:** every variant leaves the last good checkpoint on disk untouched.
 
 use crate::device::cuda::CudaError;
+use crate::explain::{Blame, Explain, Explanation};
 use std::path::{Path, PathBuf};
 
 /// A training run that cannot start or go on.
@@ -262,63 +263,72 @@ pub fn of_examples(examples: &[usize]) -> String {
     }
 }
 
-impl Error {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::ContextTooShort { limit, .. } => format!("use `--max-seq-len {limit}` or less"),
+impl Explain for Error {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::Lora(error) => error.explain(),
+            Self::Llm(error) => error.explain(),
+            Self::Cuda(error) => error.explain(),
+            Self::Rank { cause, .. } if !cause.is_failure() => cause.explain(),
+            Self::Rank { cause: CudaError::Nccl { .. }, .. } => Blame::Run.hint(
+                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more",
+            ),
+            Self::Rank { .. } | Self::RankThread { .. } => Blame::Run.hint(
+                "the last checkpoint is good: the same command goes on from it, and so does one with as many other GPUs (`--device cuda:0,2`)",
+            ),
+            Self::RanksDiffer { .. } => Blame::Run.hint(
+                "the last checkpoint is good; a connection between these two corrupts data: try `NCCL_P2P_DISABLE=1` in the environment",
+            ),
+            Self::Example { source, .. } => Blame::Usage.hint(source.hint().unwrap_or_else(|| {
+                "remove the example, or use only roles that the model's chat template knows".to_owned()
+            })),
+            Self::Config { .. } | Self::NoEndOfTurn { .. } | Self::TemplateMismatch { .. } => {
+                Blame::Usage.no_hint()
+            }
+            Self::Io { .. } | Self::InUse { .. } => Blame::Run.no_hint(),
+            Self::ContextTooShort { limit, .. } => {
+                Blame::Usage.hint(format!("use `--max-seq-len {limit}` or less"))
+            }
             Self::NoTemplate => {
-                "train an instruct model, whose file carries `tokenizer.chat_template`".into()
+                Blame::Usage.hint("train an instruct model, whose file carries `tokenizer.chat_template`")
             }
             Self::NoSamples { too_long, no_answer, .. } if too_long >= no_answer && *too_long > 0 => {
-                "raise `--max-seq-len`; a cut answer is never trained on".into()
+                Blame::Usage.hint("raise `--max-seq-len`; a cut answer is never trained on")
+            }
+            Self::NoSamples { .. } => Blame::Usage.no_hint(),
+            Self::NotFinite { .. } => {
+                Blame::Run.hint("lower `--learning-rate`, and check the data for broken samples")
             }
             Self::Spike { .. } => {
-                "look at these examples, lower `--learning-rate`, or raise the limit".into()
+                Blame::Usage.hint("look at these examples, lower `--learning-rate`, or raise the limit")
             }
             Self::Memory { available, with_checkpointing, .. } if with_checkpointing <= available => {
-                "use `--gradient-checkpointing layer`".into()
+                Blame::Usage.hint("use `--gradient-checkpointing layer`")
             }
-            Self::Memory { longest_row, .. } => format!(
+            Self::Memory { longest_row, .. } => Blame::Usage.hint(format!(
                 "use `--gradient-checkpointing layer` and a `--max-seq-len` below {longest_row}, or a smaller model"
-            ),
-            Self::InitAdapter { .. } => {
-                "leave out the option: the adapter's own is used, or start without `--init-adapter`".into()
-            }
-            Self::NotFinite { .. } => "lower `--learning-rate`, and check the data for broken samples".into(),
-            Self::WouldOverwrite { .. } | Self::OtherRun { .. } => {
-                "use another `--out`, or move the old folder away to start afresh".into()
-            }
-            Self::BadCheckpoint { path, .. } => {
-                format!("remove `{}` and the adapter beside it to start afresh", path.display())
-            }
-            Self::MetricsLost { .. } => "put the file back, or move the folder away to start afresh".into(),
-            Self::Example { .. } => {
-                "remove the example, or use only roles that the model's chat template knows".into()
-            }
-            Self::Lora(error) => return error.hint(),
-            Self::Cuda(error) => return error.hint(),
-            Self::Rank { cause, .. } if !cause.is_failure() => return cause.hint(),
-            Self::Rank { cause: CudaError::Nccl { .. }, .. } => {
-                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more"
-                    .into()
-            }
-            Self::Rank { .. } | Self::RankThread { .. } => {
-                "the last checkpoint is good: the same command goes on from it, and so does one with as many other GPUs (`--device cuda:0,2`)"
-                    .into()
-            }
-            Self::RanksDiffer { .. } => {
-                "the last checkpoint is good; a connection between these two corrupts data: try `NCCL_P2P_DISABLE=1` in the environment".into()
-            }
-            Self::DeviceMemory { longest_row, .. } => format!(
+            )),
+            Self::DeviceMemory { longest_row, .. } => Blame::Usage.hint(format!(
                 "use `--gradient-checkpointing layer`, a `--max-seq-len` below {longest_row}, `--optim adamw_8bit`, a smaller `--r` or a smaller model"
-            ),
-            Self::HeadSize { .. } => "train it on the CPU: leave `--device` out".into(),
-            _ => return None,
-        };
-        Some(hint)
+            )),
+            Self::HeadSize { .. } => Blame::Usage.hint("train it on the CPU: leave `--device` out"),
+            Self::InitAdapter { .. } => Blame::Usage
+                .hint("leave out the option: the adapter's own is used, or start without `--init-adapter`"),
+            Self::WouldOverwrite { .. } | Self::OtherRun { .. } => {
+                Blame::Usage.hint("use another `--out`, or move the old folder away to start afresh")
+            }
+            Self::BadCheckpoint { path, .. } => Blame::Usage.hint(format!(
+                "remove `{}` and the adapter beside it to start afresh",
+                path.display()
+            )),
+            Self::MetricsLost { .. } => {
+                Blame::Usage.hint("put the file back, or move the folder away to start afresh")
+            }
+        }
     }
+}
 
+impl Error {
     /// Adds what was being done, and to which path, to an error of the operating system.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();

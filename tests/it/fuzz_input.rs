@@ -1,6 +1,7 @@
 //! What is done with every input of the fuzz target: here once, for the target (`benches/fuzz.rs`) and for
 //! the test that reads its corpus.
 
+use evol::explain::Explain as _;
 use evol::gguf::{Gguf, dequantize};
 use evol::lora::{BaseShape, LoraWeights};
 use evol::model::Llama;

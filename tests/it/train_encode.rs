@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use evol::dataset::Example;
+use evol::explain::Explain as _;
 use evol::gguf::{self, GgmlType, Gguf, NewTensor, Value};
 use evol::llm::{Engine, EngineOptions, Generate, Message, Tokenizer};
 use evol::train::{DropReason, Error, Overlong, Sample, encode};

@@ -5,14 +5,13 @@
 
 use super::EvalPlan;
 use super::stage::interruptible;
-use crate::cli::error::Error;
+use crate::cli::error::{Error, Result};
 use crate::cli::output::Progress;
 use crate::cli::plan::Session;
 use crate::cli::run_dir::RunDir;
 use crate::eval::result::Generation;
 use crate::eval::{self, RecordLikelihood};
 use crate::llm::{Engine, ScoredTokens};
-use anyhow::Result;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};

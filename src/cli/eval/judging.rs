@@ -5,13 +5,13 @@
 use super::settings::Settings;
 use super::stage::{Asked, engine_options, interruptible, matches};
 use super::{EvalPlan, JudgeChoice};
+use crate::cli::error::Result;
 use crate::cli::plan::Session;
 use crate::cli::run_dir::RunDir;
 use crate::eval::result::Judge;
 use crate::eval::{self, Margins, Pair};
 use crate::gguf::Gguf;
 use crate::llm::{Determinism, Engine};
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -17,12 +17,11 @@ pub(crate) use stage::{read, stage};
 pub(crate) use table::{comparison_table, estimates_table, table};
 
 use super::args::EvalArgs;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::{self, Session};
 use super::run_dir::RunDir;
 use crate::eval::{ResponseOptions, Suite};
 use crate::train::TrainConfig;
-use anyhow::Result;
 use std::path::PathBuf;
 
 /// Name of the base among contestants.
@@ -76,8 +75,7 @@ impl EvalPlan {
                 flag: "--adapter",
                 found,
                 expected: "a name of its own for each: NAME=FILE",
-            }
-            .into());
+            });
         }
         let suite = args.suite.as_deref().map(Suite::read).transpose()?.unwrap_or_else(Suite::builtin);
         let judge = match &args.judge_model {

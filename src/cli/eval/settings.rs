@@ -4,11 +4,10 @@
 //! over.
 
 use super::{EvalPlan, JudgeChoice};
-use crate::cli::error::Error;
+use crate::cli::error::{Error, Result};
 use crate::cli::run_dir::RunDir;
 use crate::gguf::{self, Gguf};
 use crate::llm::Determinism;
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;

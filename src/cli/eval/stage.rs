@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::judging::{Judged, judged, try_judge};
 use super::settings::{Settings, keep_settings, settings};
 use super::{BASE, EvalPlan};
-use crate::cli::error::Error;
+use crate::cli::error::{Context as _, Error, Result};
 use crate::cli::plan::Session;
 use crate::cli::run_dir::RunDir;
 use crate::dataset;
@@ -17,7 +17,6 @@ use crate::eval::result::{Evaluation, Generation, Pooled, SuiteInfo};
 use crate::eval::{self, Kind, Measured, RecordLikelihood, Side, Task};
 use crate::gguf::Gguf;
 use crate::llm::{self, Determinism, Engine, EngineOptions, ScoredTokens, Tokenizer};
-use anyhow::{Context as _, Result};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,7 +92,7 @@ fn held_out(plan: &EvalPlan) -> Result<Vec<ScoredTokens>> {
     let tokenizer = Tokenizer::load(&plan.model)?;
     let examples = dataset::read_examples(path)?.examples;
     eval::encode_held_out(&tokenizer, &examples, plan.max_seq_len)
-        .with_context(|| format!("cannot use `{}`", path.display()))
+        .context(|| format!("cannot use `{}`", path.display()))
 }
 
 /// The evaluation that `dir` holds; `None`: there is none, or it is of another version of this program.
@@ -104,7 +103,7 @@ pub(crate) fn read(dir: &Path) -> Option<Evaluation> {
 /// Ctrl-C is no failure of the model.
 pub(super) fn interruptible<T>(result: Result<T, eval::Error>) -> Result<T> {
     match result {
-        Err(eval::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted.into()),
+        Err(eval::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted),
         other => Ok(other?),
     }
 }

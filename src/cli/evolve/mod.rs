@@ -5,7 +5,7 @@ mod reporter;
 use crate::cli::args::EvolveArgs;
 use crate::cli::compute::{self, Compute, EngineSettings};
 use crate::cli::config::{self, Overrides, RunConfig, SeedsSection};
-use crate::cli::error::Error;
+use crate::cli::error::{Context as _, Error, Result};
 use crate::cli::manifest::{self, Journal, Manifest, ModelEntry, SeedsEntry};
 use crate::cli::output::Output;
 use crate::cli::plan::{self, Session};
@@ -18,7 +18,6 @@ use crate::gguf::Gguf;
 use crate::llm::{self, Determinism, Engine};
 use crate::rng;
 use crate::store::Store;
-use anyhow::{Context, Result};
 use reporter::Reporter;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -170,7 +169,7 @@ fn read_seeds(section: &SeedsSection, output: Output) -> Result<Vec<Seed>> {
     let read = match dataset::read_seeds(file, section.on_bad_input) {
         Err(dataset::Error::BadLines { path, bad }) => {
             report(&bad);
-            return Err(Error::BadSeeds { path, lines: bad.len() }.into());
+            return Err(Error::BadSeeds { path, lines: bad.len() });
         }
         other => other?,
     };
@@ -243,7 +242,7 @@ pub(crate) fn check_begun(plan: &EvolvePlan, dir: &RunDir, store: &Store, sessio
         compute::take_over_build(&mut recipe, &journal);
     }
     evolve::check(store, plan.model_sha256(), &recipe, plan.roots(), &plan.config)
-        .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))
+        .context(|| format!("cannot evolve in `{}`", dir.path().display()))
 }
 
 /// What the engine computes with, in a run that [`check_begun`] let pass.
@@ -252,7 +251,7 @@ fn compute(plan: &EvolvePlan, dir: &RunDir, store: &Store, session: &Session) ->
     let compute = Compute::prepare(&plan.engine, &plan.model, sha256, &store.fingerprint()?, session)?;
     let recipe = plan.recipe(compute.recipe(), session.threads);
     evolve::check(store, sha256, &recipe, plan.roots(), &plan.config)
-        .with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?;
+        .context(|| format!("cannot evolve in `{}`", dir.path().display()))?;
     Ok(compute)
 }
 
@@ -311,8 +310,8 @@ pub(crate) fn stage(
     });
     reporter.finish();
     let summary = match result {
-        Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted.into()),
-        other => other.with_context(|| format!("cannot evolve in `{}`", dir.path().display()))?,
+        Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted),
+        other => other.context(|| format!("cannot evolve in `{}`", dir.path().display()))?,
     };
     write_manifest(plan, compute, dir, store)?;
     Ok(summary)
@@ -346,7 +345,7 @@ fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &St
             judge: plan.judge.as_ref().map(|judge| judge.entry.clone()),
         },
     );
-    Ok(dir.write_json(manifest::FILE_NAME, &manifest)?)
+    dir.write_json(manifest::FILE_NAME, &manifest)
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@
 
 use super::Experiment;
 use super::summary::CheckedAnswer;
+use crate::cli::error::{Context as _, Result};
 use crate::dataset;
 use crate::llm::{Engine, EngineOptions, Generate as _, Message, Request, Restriction, Sampling};
 use crate::store::Store;
 use crate::train::{self, TrainSummary};
-use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) fn run(
         .collect();
     let base = answer(experiment, None, &instructions)?;
     let adapted = answer(experiment, Some(&trained.adapter_gguf), &instructions)
-        .with_context(|| format!("llama.cpp cannot run the adapter `{}`", trained.adapter_gguf.display()))?;
+        .context(|| format!("llama.cpp cannot run the adapter `{}`", trained.adapter_gguf.display()))?;
     let pairs = base.into_iter().zip(adapted);
     Ok(instructions
         .into_iter()

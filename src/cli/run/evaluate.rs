@@ -8,6 +8,7 @@
 //! and the evaluation what repeats a seed.
 
 use super::Experiment;
+use crate::cli::error::{Error, Result};
 use crate::cli::eval::{self, EvalPlan, JudgeChoice};
 use crate::cli::export::{self, Tests};
 use crate::cli::plan::{TrainPlan, model};
@@ -18,7 +19,6 @@ use crate::eval::{Evaluation, ResponseOptions, Suite};
 use crate::store::Store;
 use crate::train::Error::NoSamples;
 use crate::train::TrainSummary;
-use anyhow::Result;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -72,7 +72,7 @@ fn train_on_seeds(
 ) -> Result<Option<PathBuf>> {
     let session = experiment.session;
     let steps = match train::steps_for_tokens(&plan, session, tokens) {
-        Err(error) if matches!(error.downcast_ref(), Some(NoSamples { .. })) => {
+        Err(error) if matches!(error.without_context(), Error::Train(NoSamples { .. })) => {
             session.output.warn("no seed's answer fits a row: there is no baseline of seeds");
             return Ok(None);
         }

@@ -20,7 +20,7 @@ pub(super) use summary::{FILE_NAME as SUMMARY, Summary};
 
 use super::args::{RunArgs, UntilArg};
 use super::config::{self, Overrides, RunConfig};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::eval;
 use super::evolve::{self, EvolvePlan};
 use super::export::{self, Tests};
@@ -32,7 +32,6 @@ use crate::dataset::{self, ExportOptions, Exported};
 use crate::evolve::Summary as Evolved;
 use crate::store::Store;
 use crate::train::TrainSummary;
-use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use stopwatch::Stopwatch;

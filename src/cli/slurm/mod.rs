@@ -12,11 +12,10 @@ mod script;
 
 use super::args::{ComputeFormatArg, DeterminismArg, DeviceArg, SlurmArgs};
 use super::config::{self, Overrides, RunConfig};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::plan::Session;
 use super::run_dir::RunDir;
 use super::shell;
-use anyhow::{Context, Result};
 use script::{Cluster, Jobs};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -53,13 +52,13 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
     if let Some(earlier) = dir.read(config::FILE_NAME)? {
         let changes = config.changes(&earlier);
         if !changes.is_empty() {
-            return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into());
+            return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes });
         }
     }
     let before: Option<Submitted> = dir.read_json(JOBS)?;
     if let Some(Submitted { shards, .. }) = before.as_ref().filter(|before| before.shards != args.shards) {
         let changes = vec![format!("`--shards` was {shards}, is {}", args.shards)];
-        return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes }.into());
+        return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes });
     }
     dir.write(config::FILE_NAME, &config.to_toml())?;
     let jobs =
@@ -113,8 +112,7 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
             key: "compute_format".to_owned(),
             message: "is `auto`, so that each node may choose another one: expected `as-is`, `q8_0` or `f16`"
                 .to_owned(),
-        }
-        .into());
+        });
     }
     let is_scheduled = config.determinism == DeterminismArg::Scheduled || config.gpu_layers > 0;
     if is_scheduled && (config.batch_width.is_none() || args.cpus_per_task.is_none()) {
@@ -124,8 +122,7 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
             message: "is or becomes `scheduled`, where threads and batch width decide the texts, so that they have to be the \
                       same on every node: set `batch_width` and give `--cpus-per-task`"
                 .to_owned(),
-        }
-        .into());
+        });
     }
     Ok(config)
 }
@@ -133,11 +130,10 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
 fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
     let evol = match &args.evol {
         Some(evol) => {
-            std::path::absolute(evol).with_context(|| format!("cannot use `{}`", evol.display()))?
+            std::path::absolute(evol).map_err(Error::io(format!("cannot use `{}`", evol.display())))?
         }
-        None => {
-            std::env::current_exe().context("cannot tell where this program lies: name it with `--evol`")?
-        }
+        None => std::env::current_exe()
+            .map_err(Error::io("cannot tell where this program lies: name it with `--evol`"))?,
     };
     let named = [
         ("partition", &args.partition),
@@ -150,7 +146,7 @@ fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
     let options: Vec<String> = named.chain(cores).chain(args.sbatch.iter().cloned()).collect();
     if let Some(found) = options.iter().chain(&args.train_sbatch).find(|option| option.contains('\n')) {
         let (flag, found) = ("--sbatch", format!("{found:?}"));
-        return Err(Error::Flag { flag, found, expected: "one option on one line" }.into());
+        return Err(Error::Flag { flag, found, expected: "one option on one line" });
     }
     Ok(Cluster {
         evol,
@@ -172,23 +168,21 @@ fn scratch(typed: &str) -> Result<String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
             let (flag, found) = ("--scratch", typed.to_owned());
-            return Err(
-                Error::Flag { flag, found, expected: "a folder, or a variable such as `$TMPDIR`" }.into()
-            );
+            return Err(Error::Flag { flag, found, expected: "a folder, or a variable such as `$TMPDIR`" });
         }
         return Ok(format!("\"${{{name}:?}}\""));
     }
-    let path = std::path::absolute(typed).with_context(|| format!("cannot use `{typed}`"))?;
+    let path = std::path::absolute(typed).map_err(Error::io(format!("cannot use `{typed}`")))?;
     Ok(shell::quoted(&path.display().to_string()))
 }
 
 /// Runs the script that submits; what it said.
 fn submit_with(script: &Path) -> Result<String> {
-    let output = Command::new("bash").arg(script).output().context("cannot run `bash`")?;
+    let output = Command::new("bash").arg(script).output().map_err(Error::io("cannot run `bash`"))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(said);
     }
     let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Submit { script: script.to_owned(), said, reason }.into())
+    Err(Error::Submit { script: script.to_owned(), said, reason })
 }

@@ -11,7 +11,7 @@ mod shards;
 
 use crate::cli::args::StatusArgs;
 use crate::cli::config;
-use crate::cli::error::Error;
+use crate::cli::error::{Error, Result};
 use crate::cli::eval;
 use crate::cli::live::{self, LastProgress};
 use crate::cli::output::duration;
@@ -21,7 +21,6 @@ use crate::cli::run_dir::RunDir;
 use crate::eval::Evaluation;
 use crate::evolve::{self, Shard};
 use crate::store::{self, Store};
-use anyhow::Result;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -80,7 +79,7 @@ fn look(dir: &Path) -> Result<RunStatus> {
     let is_at_work_elsewhere = progress.as_ref().is_some_and(LastProgress::is_at_work_elsewhere);
     let is_locked = match RunDir::claim(dir) {
         Err(Error::InUse { .. }) => true,
-        Err(other) => return Err(other.into()),
+        Err(other) => return Err(other),
         Ok(_) => false,
     };
     // A journal that somebody writes is not to be opened, whether its lock is seen or not.

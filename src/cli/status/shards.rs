@@ -4,6 +4,7 @@
 //! last, and its journal is left alone. One that cannot be read is shown and stops nothing.
 
 use super::{RunStatus, State, look as look_at, progress_line};
+use crate::cli::error::Result;
 use crate::cli::evolve::SHARDS;
 use crate::cli::live;
 use crate::cli::run::funnel::{self, FunnelCell};
@@ -11,7 +12,6 @@ use crate::cli::run_dir::runs_in;
 use crate::cli::slurm;
 use crate::evolve::Shard;
 use crate::store;
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -5,6 +5,7 @@ use cudarc::driver::sys::CUresult;
 
 use super::CudaInfo;
 use super::nccl::CONNECT;
+use crate::explain::{Blame, Explain, Explanation};
 
 /// A GPU that cannot be used, or has failed.
 #[derive(Debug, thiserror::Error)]
@@ -121,31 +122,40 @@ impl CudaError {
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Call { .. } | Self::Blas { .. } | Self::Nccl { .. })
     }
+}
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoDriver => "install NVIDIA's driver, or train on the CPU: leave `--device` out".into(),
-            Self::NoBlas => {
-                "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH".into()
+impl Explain for CudaError {
+    fn explain(&self) -> Explanation {
+        match self {
+            Self::NoDriver => {
+                Blame::Usage.hint("install NVIDIA's driver, or train on the CPU: leave `--device` out")
             }
-            Self::NoNccl => {
-                "install it (Debian and Ubuntu: `libnccl2` and `libnccl-dev`); of `pip install nvidia-nccl-cu12`, link `libnccl.so.2` to the name `libnccl.so` in a folder of LD_LIBRARY_PATH".into()
+            Self::NoBlas => Blame::Usage.hint(
+                "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH",
+            ),
+            Self::NoNccl => Blame::Usage.hint(
+                "install it (Debian and Ubuntu: `libnccl2` and `libnccl-dev`); of `pip install nvidia-nccl-cu12`, link `libnccl.so.2` to the name `libnccl.so` in a folder of LD_LIBRARY_PATH",
+            ),
+            Self::OldNccl { .. } => Blame::Usage.hint("update it, or train on one GPU: `--device cuda:N`"),
+            Self::NoDevice { .. } | Self::Capability { .. } => {
+                Blame::Usage.hint("`evol doctor` lists the devices of this machine")
             }
-            Self::OldNccl { .. } => "update it, or train on one GPU: `--device cuda:N`".into(),
-            Self::NoDevice { .. } | Self::Capability { .. } => "`evol doctor` lists the devices of this machine".into(),
-            Self::NoBf16 { .. } => "use `--mixed-precision fp16`".into(),
-            Self::Kernels { .. } => "update the driver: one for CUDA 12 or newer takes them".into(),
-            Self::OutOfMemory { .. } => {
-                "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`".into()
+            Self::NoBf16 { .. } => Blame::Usage.hint("use `--mixed-precision fp16`"),
+            Self::Kernels { .. } => {
+                Blame::Usage.hint("update the driver: one for CUDA 12 or newer takes them")
             }
-            Self::Nccl { what: CONNECT, .. } => {
-                "`NCCL_DEBUG=INFO` in the environment has NCCL say more; a container needs shared memory for it (`--shm-size=1g`)".into()
+            Self::OutOfMemory { .. } => Blame::Run.hint(
+                "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`",
+            ),
+            Self::Nccl { what: CONNECT, .. } => Blame::Run.hint(
+                "`NCCL_DEBUG=INFO` in the environment has NCCL say more; a container needs shared memory for it (`--shm-size=1g`)",
+            ),
+            Self::Nccl { .. } => Blame::Run.hint(
+                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more",
+            ),
+            Self::Call { .. } | Self::Blas { .. } => {
+                Blame::Run.hint("the last checkpoint is good: the same command goes on from it")
             }
-            Self::Nccl { .. } => {
-                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more".into()
-            }
-            Self::Call { .. } | Self::Blas { .. } => "the last checkpoint is good: the same command goes on from it".into(),
-        })
+        }
     }
 }

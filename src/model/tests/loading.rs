@@ -3,6 +3,7 @@
 #![expect(clippy::float_cmp, reason = "these numbers must be equal, not close")]
 
 use super::tiny::{HIDDEN, LAYERS, TinyFile, VOCAB};
+use crate::explain::Explain as _;
 use crate::gguf::{GgmlType, Value};
 use crate::model::ModelConfig;
 use crate::ops::check::cpu;

@@ -10,6 +10,7 @@ use cudasim::loader;
 
 use super::fixture::{Fixture, files};
 use crate::device::cuda::MixedPrecision;
+use crate::explain::Explain as _;
 use crate::ops::check::Cuda;
 use crate::train::{Backend, Error, Event, Optim, Outcome, plan};
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::path::Path;
 
 use super::fixture::{Fixture, encoded, sample};
+use crate::explain::Explain as _;
 use crate::lora::TargetModule;
 use crate::model::PackedRow;
 use crate::train::pack::{Packing, Timeline, epoch_rows, fill_row, first_fit};

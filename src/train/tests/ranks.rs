@@ -12,6 +12,7 @@ use cudasim::loader;
 
 use super::fixture::{CONTEXT, Fixture, files};
 use crate::device::cuda::{Arena, CudaDevice, Dtype, MixedPrecision};
+use crate::explain::Explain as _;
 use crate::lora::LoraWeights;
 use crate::model::LossSum;
 use crate::ops::check::Cuda;

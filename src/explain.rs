@@ -1,0 +1,63 @@
+//! How errors explain themselves: who has to act before the same command can succeed, and what may help.
+//!
+//! Where in the flow: beside each module's error enum stands an `impl Explain`; `cli` turns the answer into an
+//! exit code and a hint.
+//!
+//! **Invariant:** each enum answers with one exhaustive match, without `_`: a new variant does not compile until
+//! it has a blame, and a hint where anything is known to help. An error that wraps another module's error passes
+//! that one's answer on.
+
+/// Who has to act before the same command can succeed. It decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Wrong usage, configuration or input: the same command fails again until the user changes something. Exit
+    /// code 2.
+    Usage,
+    /// The run failed: the same command may succeed next time. Exit code 1.
+    Run,
+    /// The user stopped the run, which the same command resumes. Exit code 130.
+    Interrupted,
+}
+
+/// What an error says about itself, beside its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Who has to act.
+    pub blame: Blame,
+    /// What the user can do, if anything is known to help.
+    pub hint: Option<String>,
+}
+
+impl Blame {
+    /// This blame, with what the user can do.
+    pub fn hint(self, hint: impl Into<String>) -> Explanation {
+        Explanation { blame: self, hint: Some(hint.into()) }
+    }
+
+    /// This blame, where nothing is known that would help.
+    pub fn no_hint(self) -> Explanation {
+        Explanation { blame: self, hint: None }
+    }
+
+    /// For a failure of `action` on a file: an input that cannot be opened is the user's to change; an output
+    /// that cannot be written may work next time.
+    pub fn of_file_action(action: &str) -> Self {
+        if matches!(action, "open" | "read" | "map") { Self::Usage } else { Self::Run }
+    }
+}
+
+/// An error that knows what it means for the user.
+pub trait Explain: std::error::Error {
+    /// Blame and hint, decided together for each variant.
+    fn explain(&self) -> Explanation;
+
+    /// What the user can do, if anything is known to help.
+    fn hint(&self) -> Option<String> {
+        self.explain().hint
+    }
+
+    /// Who has to act before the same command can succeed.
+    fn blame(&self) -> Blame {
+        self.explain().blame
+    }
+}
