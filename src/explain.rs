@@ -1,17 +1,17 @@
 //! How errors explain themselves: who has to act before the same command can succeed, and what may help.
 //!
-//! Where in the flow: beside each module's error enum stands an `impl Explain`; `cli` turns the answer into an
-//! exit code and a hint.
+//! Where in the flow: each module's error enum has an `impl Explain` beside it; `cli` turns the answer into
+//! an exit code and a hint.
 //!
-//! **Invariant:** each enum answers with one exhaustive match, without `_`: a new variant does not compile until
-//! it has a blame, and a hint where anything is known to help. An error that wraps another module's error passes
-//! that one's answer on.
+//! **Invariant:** each enum answers with one exhaustive match, without `_`: a new variant does not compile
+//! until its blame is decided, and whether there is a hint. An error that wraps another module's error passes
+//! on the answer of the error inside.
 
 /// Who has to act before the same command can succeed. It decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// Wrong usage, configuration or input: the same command fails again until the user changes something. Exit
-    /// code 2.
+    /// Wrong usage, configuration or input: the same command fails again until the user changes something.
+    /// Exit code 2.
     Usage,
     /// The run failed: the same command may succeed next time. Exit code 1.
     Run,

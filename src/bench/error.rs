@@ -40,7 +40,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A line of the history is no record.
-    #[error("line {line} of the history `{}` is no record of `evol bench evolve`: {reason}", path.display())]
+    #[error(
+        "line {line} of the history `{}` is not a record of `evol bench evolve`: {reason}",
+        path.display()
+    )]
     BadRecord {
         /// The file.
         path: PathBuf,
@@ -50,7 +53,7 @@ pub enum Error {
         reason: String,
     },
     /// A record that is not there was asked for.
-    #[error("there is no record {found} in the history `{}`, which has {count}", path.display())]
+    #[error("record {found} does not exist in the history `{}`, which has {count}", path.display())]
     NoSuchRecord {
         /// The file.
         path: PathBuf,
@@ -60,7 +63,7 @@ pub enum Error {
         count: usize,
     },
     /// There is nothing to compare.
-    #[error("the history `{}` has no two records of one model: {reason}", path.display())]
+    #[error("the history `{}` does not have two records of one model: {reason}", path.display())]
     NoPair {
         /// The file.
         path: PathBuf,
@@ -84,10 +87,10 @@ impl Explain for Error {
                 Blame::Usage.hint(format!("records are numbered 1 to {count}"))
             }
             Self::NoSuchRecord { .. } | Self::NoPair { .. } => {
-                Blame::Usage.hint("`evol bench evolve --model MODEL` appends a record")
+                Blame::Usage.hint("add a record with `evol bench evolve --model MODEL`")
             }
             Self::History { action: "read", source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Blame::Usage.hint("`evol bench evolve --model MODEL` makes it")
+                Blame::Usage.hint("create it with `evol bench evolve --model MODEL`")
             }
             Self::History { action, .. } if *action == "read" => Blame::Usage.no_hint(),
             Self::History { .. } => Blame::Run.no_hint(),

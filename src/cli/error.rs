@@ -22,17 +22,17 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 pub(crate) enum Error {
     #[error("argument `{}` is not valid UTF-8", found.to_string_lossy())]
     Argument { found: OsString },
-    #[error("path `{}` is not valid UTF-8, and has to be written to a file of text", path.display())]
+    #[error("path `{}` is not valid UTF-8", path.display())]
     Path { path: PathBuf },
-    #[error("`--gpu-layers` is {found}, and this build has no GPU backend: expected 0")]
+    #[error("`--gpu-layers` is {found}, expected 0: this build has no GPU backend")]
     NoGpuLayers { found: u32 },
     #[error("`--threads` is {found}, expected 1 to {limit}")]
     Threads { found: usize, limit: usize },
     #[error("`{flag}` is {found}, expected {expected}")]
     Flag { flag: &'static str, found: String, expected: &'static str },
-    #[error("model `{name}` is known, but its file `{}` is not there", path.display())]
+    #[error("model `{name}` is known, but its file `{}` does not exist", path.display())]
     ModelNotFetched { name: String, path: PathBuf },
-    #[error("there is no model file `{}`", path.display())]
+    #[error("model file `{}` does not exist", path.display())]
     NoSuchModel { path: PathBuf },
     #[error("{lines} lines of `{}` cannot be used as seeds", path.display())]
     BadSeeds { path: PathBuf, lines: usize },
@@ -44,33 +44,40 @@ pub(crate) enum Error {
     Config { path: PathBuf, line: usize, column: usize, message: String },
     #[error("key `{key}` in `{}` {message}", path.display())]
     ConfigValue { path: PathBuf, key: String, message: String },
-    #[error("directory `{}` is not empty, and this command did not make it", dir.display())]
+    #[error("directory `{}` is not empty and was not created by this command", dir.display())]
     NotOurs { dir: PathBuf },
-    #[error("`{}` is a file, or lies in one: expected a directory", path.display())]
+    #[error("`{}` is a file or inside one, expected a directory", path.display())]
     NoDirectory { path: PathBuf },
     #[error("another process is using `{}`", dir.display())]
     InUse { dir: PathBuf },
-    #[error("the run in `{}` was begun with another configuration: {}", dir.display(), changes.join("; "))]
+    #[error("the run in `{}` was started with another configuration: {}", dir.display(), changes.join("; "))]
     OtherConfig { dir: PathBuf, changes: Vec<String> },
-    #[error("`{}` could not submit everything: {reason}{}{said}", script.display(), if said.is_empty() { "" } else { "; submitted were: " })]
+    #[error(
+        "`{}` could not submit everything: {reason}{}{said}",
+        script.display(),
+        if said.is_empty() { "" } else { "; already submitted: " }
+    )]
     Submit { script: PathBuf, said: String, reason: String },
-    #[error("the evaluation in `{}` was begun with other settings: {}", dir.display(), changes.join("; "))]
+    #[error("the evaluation in `{}` was started with other settings: {}", dir.display(), changes.join("; "))]
     OtherEvaluation { dir: PathBuf, changes: Vec<String> },
-    #[error("there is no node {id} in `{}`", run.display())]
+    #[error("node {id} does not exist in `{}`", run.display())]
     NoSuchNode { id: u64, run: PathBuf },
     #[error("the model of this run is no longer at `{}`", path.display())]
     ModelMoved { path: PathBuf },
-    #[error("there is no `{}`, which says where the model of this run is", path.display())]
+    #[error(
+        "cannot find the model of this run: `{}` is missing or was written by another version of evol",
+        path.display()
+    )]
     NoManifest { path: PathBuf },
-    #[error("`{}` has SHA-256 `{found}`, the run was made with `{expected}`", path.display())]
+    #[error("`{}` has SHA-256 `{found}`, expected `{expected}`, the model of this run", path.display())]
     OtherModel { path: PathBuf, found: String, expected: String },
-    #[error("{differing} of {compared} replayed generations are not as recorded")]
+    #[error("{differing} of {compared} replayed generations differ from the journal")]
     Verify { differing: usize, compared: usize, elsewhere: bool },
-    #[error("`{}` exists", path.display())]
+    #[error("`{}` already exists", path.display())]
     Exists { path: PathBuf },
-    #[error("`{}` is the base: it is not overwritten", path.display())]
+    #[error("`{}` is the base model, which is never overwritten", path.display())]
     OverBase { path: PathBuf },
-    #[error("{found} is none that can be written; known: {known}")]
+    #[error("cannot write {found}; expected one of: {known}")]
     FileType { found: String, known: String },
     #[error("{findings} findings in {rows} rows")]
     Check { findings: usize, rows: usize },
@@ -161,33 +168,36 @@ impl Explain for Error {
             Self::Train(error) => error.explain(),
             Self::Eval(error) => error.explain(),
             Self::Bench(error) => error.explain(),
-            Self::Interrupted => Blame::Interrupted.hint("the same command goes on from here"),
+            Self::Interrupted => Blame::Interrupted.hint("the same command resumes"),
             Self::Io { .. }
             | Self::OutputClosed
             | Self::Write { .. }
             | Self::Doctor { .. }
             | Self::Check { .. } => Blame::Run.no_hint(),
-            Self::InUse { .. } => Blame::Run.hint("wait for the other evol to end, or stop it"),
+            Self::InUse { .. } => Blame::Run.hint("wait for the other evol to finish, or stop it"),
             Self::Submit { .. } => Blame::Run.hint(
-                "it calls `sbatch`: run it where Slurm's commands are; what was submitted is cancelled with `scancel`",
+                "run it where Slurm's `sbatch` is installed; to cancel what was submitted, use `scancel`",
             ),
-            Self::Verify { elsewhere: true, .. } => Blame::Run
-                .hint("machine or build are others than the run's (see the warnings), which explains it"),
-            Self::Verify { elsewhere: false, .. } => Blame::Run.hint(
-                "`evol doctor --determinism --model FILE` shows what the bytes depend on here",
-            ),
+            Self::Verify { elsewhere: true, .. } => {
+                Blame::Run.hint("this machine or build is not the run's, which explains it: see the warnings")
+            }
+            Self::Verify { elsewhere: false, .. } => Blame::Run
+                .hint("`evol doctor --determinism --model FILE` shows what the output depends on here"),
             Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Blame::Usage.no_hint(),
-            Self::Exists { .. } => Blame::Usage.hint("name another file, or replace it with `--force`"),
-            Self::OverBase { .. } => Blame::Usage.hint("name another file"),
-            Self::FileType { .. } => Blame::Usage.hint("name one with `--type`, such as q8_0 or f16"),
+            Self::Exists { .. } => {
+                Blame::Usage.hint("choose another file, or replace this one with `--force`")
+            }
+            Self::OverBase { .. } => Blame::Usage.hint("choose another file"),
+            Self::FileType { .. } => Blame::Usage.hint("choose a file type, for example `--type q8_0`"),
             Self::Argument { .. } | Self::Path { .. } => {
-                Blame::Usage.hint("rename it, or work in another folder: runs record their paths as text")
+                Blame::Usage.hint("rename it, or work in another folder: runs record paths as UTF-8 text")
             }
             Self::NoGpuLayers { .. } => Blame::Usage.hint(
-                "build with `cargo build --release --features llama-cuda`, which needs the CUDA toolkit",
+                "for a GPU backend, install the CUDA toolkit and build evol with `cargo build --release \
+                 --features llama-cuda`",
             ),
             Self::ModelNotFetched { name, .. } => {
-                Blame::Usage.hint(format!("fetch it once: `models/fetch {name}`"))
+                Blame::Usage.hint(format!("fetch it first: `models/fetch {name}`"))
             }
             Self::NoSuchModel { .. } => Blame::Usage.hint(format!(
                 "give a GGUF file, or the name of a known model: {}",
@@ -196,24 +206,17 @@ impl Explain for Error {
             Self::Config { .. } | Self::ConfigValue { .. } => {
                 Blame::Usage.hint("`examples/quickstart.toml` shows every section and key")
             }
-            Self::BadSeeds { .. } => {
-                Blame::Usage.hint("mend them, or go on without them: `--on-bad-input skip`")
-            }
+            Self::BadSeeds { .. } => Blame::Usage.hint("fix them, or skip them with `--on-bad-input skip`"),
             Self::NotOurs { .. } | Self::NoDirectory { .. } => {
                 Blame::Usage.hint("choose a new or empty directory with `--out`")
             }
-            Self::OtherConfig { .. } => {
-                Blame::Usage.hint("undo the change to go on with this run, or begin another with `--out`")
+            Self::OtherConfig { .. } | Self::OtherEvaluation { .. } => {
+                Blame::Usage.hint("undo the change to resume it, or start a new one with `--out`")
             }
-            Self::OtherEvaluation { .. } => {
-                Blame::Usage.hint("undo the change to go on with it, or begin another with `--out`")
-            }
-            Self::NoSuchNode { run, .. } => Blame::Usage.hint(format!(
-                "`{}` lists every node",
-                shell::evol(&["tree", &shell::word(run), "--json"])
-            )),
+            Self::NoSuchNode { run, .. } => Blame::Usage
+                .hint(format!("`{}` lists every node", shell::evol(&["tree", &shell::word(run), "--json"]))),
             Self::ModelMoved { .. } | Self::NoManifest { .. } | Self::OtherModel { .. } => {
-                Blame::Usage.hint("give the file that the run was made with: `--model FILE`")
+                Blame::Usage.hint("give the model file that the run was made with: `--model FILE`")
             }
         }
     }
@@ -223,15 +226,15 @@ fn known_names() -> Vec<String> {
     super::known_models::all().into_iter().map(|m| m.name).collect()
 }
 
-/// For a run that was started with another build of llama.cpp and is otherwise the same: what the journal itself
-/// advises does not say how a build can matter.
+/// For a run that was started with another build of llama.cpp and is otherwise the same: the journal's own
+/// hint does not say why a build matters.
 fn other_build(error: &store::Error) -> Option<Explanation> {
     let store::Error::Changed { changes, .. } = error else { return None };
     let is_build = |name: &str| BUILD.contains(&name) || name == RECIPE;
     changes.iter().all(|change| is_build(&change.name)).then(|| {
         Blame::Usage.hint(
-            "another build of llama.cpp gives other bytes, so that the rest of the run would not be what the whole \
-             would have been: go on with the build that began it, or begin another with `--out`",
+            "another build of llama.cpp computes other bytes, so the rest of the run would not match its \
+             start: resume it with the build that started it, or start a new run with `--out`",
         )
     })
 }

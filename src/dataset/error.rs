@@ -33,7 +33,7 @@ pub enum Error {
         bad: Vec<BadLine>,
     },
     /// No line is left.
-    #[error("`{}` holds no usable line ({skipped} skipped)", path.display())]
+    #[error("`{}` has no usable line ({skipped} skipped)", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum Error {
     #[error("there are no answered instructions to export")]
     NoRecords,
     /// A limit on a share that is none.
-    #[error("the greatest share of `{group}` is {found}, expected above 0 and at most 1")]
+    #[error("the maximum share of `{group}` is {found}, expected above 0 and at most 1")]
     Share {
         /// The group.
         group: String,
@@ -59,11 +59,12 @@ pub enum Error {
     },
     /// Limits that leave nothing.
     #[error(
-        "no data set keeps all limits on shares: every record is in a group with a limit, and together they are less than 1"
+        "the maximum shares leave nothing to export: every record is in a group with a limit, and the limits \
+         add up to less than 1"
     )]
     EmptyMix,
     /// A limit of 0, which leaves nothing.
-    #[error("`{limit}` is 0, expected at least 1, or none for no limit")]
+    #[error("`{limit}` is 0, expected at least 1, or leave it out for no limit")]
     NoRoom {
         /// Name of the limit.
         limit: &'static str,
@@ -80,7 +81,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// A file that an export would replace was not made by an export, or was changed since.
-    #[error("`{}` was not made by an earlier export, or was changed since, and is not overwritten", path.display())]
+    #[error("`{}` was not written by an earlier export, or has changed since", path.display())]
     NotOurs {
         /// The file.
         path: PathBuf,
@@ -102,22 +103,21 @@ impl Explain for Error {
             Self::Io { action, .. } => Blame::of_file_action(action).no_hint(),
             Self::BadLines { path, bad } => match bad.first().map(|line| &line.reason) {
                 Some(Reason::NotJson { .. } | Reason::NotAnObject { .. }) => Blame::Usage.hint(format!(
-                    "one JSON object per line is expected; a file that holds one array becomes that with `jq -c '.[]' {}`",
+                    "expected one JSON object per line; to convert a file with one array: `jq -c '.[]' {}`",
                     path.display()
                 )),
-                Some(Reason::NotUtf8 { .. }) => {
-                    Blame::Usage.hint(format!("convert the file first: `iconv -t UTF-8 {}`", path.display()))
-                }
+                Some(Reason::NotUtf8 { .. }) => Blame::Usage.hint(format!(
+                    "convert the file to UTF-8 first, for example with `iconv -f LATIN1 -t UTF-8 {}`",
+                    path.display()
+                )),
                 _ => Blame::Usage.no_hint(),
             },
             Self::BadConstraint { .. } => {
-                Blame::Usage.hint("the run was made by another version of evol, or changed by hand")
+                Blame::Usage.hint("the journal was changed by hand or by another evol: start a new run")
             }
-            Self::EmptyMix => Blame::Usage.hint("leave one group without a limit"),
-            Self::NotOurs { .. } => {
-                Blame::Usage.hint("choose another output folder, or move the file out of the way")
-            }
-            Self::NoRecords => Blame::Usage.hint("run `evol evolve` until it has kept something"),
+            Self::EmptyMix => Blame::Usage.hint("remove the limit of one group"),
+            Self::NotOurs { .. } => Blame::Usage.hint("choose another output folder, or move the file away"),
+            Self::NoRecords => Blame::Usage.hint("run `evol evolve` until it has kept at least one answer"),
             Self::Empty { .. }
             | Self::ValidationFraction { .. }
             | Self::NoRoom { .. }
@@ -150,7 +150,7 @@ pub struct BadLine {
 #[non_exhaustive]
 pub enum Reason {
     /// Longer than a reader holds in memory.
-    #[error("it is longer than {limit} bytes")]
+    #[error("it is longer than {limit} bytes, the limit")]
     TooLong {
         /// The limit in bytes.
         limit: usize,

@@ -127,9 +127,9 @@ fn failing_is_the_callers_choice_and_lists_every_line() {
     let text = b"{\"prompt\": \"a\"}\nx\n{\"prompt\": 1}\n";
     let error = parse_seeds(Path::new("my.jsonl"), &text[..], OnBadInput::Fail).unwrap_err();
     insta::assert_snapshot!(error, @"line 2 of `my.jsonl` cannot be used: it is not valid JSON: expected value at column 1 (and 1 more line)");
-    insta::assert_snapshot!(error.hint().unwrap(), @"one JSON object per line is expected; a file that holds one array becomes that with `jq -c '.[]' my.jsonl`");
+    insta::assert_snapshot!(error.hint().unwrap(), @"expected one JSON object per line; to convert a file with one array: `jq -c '.[]' my.jsonl`");
     let error = seeds("my.jsonl", b"\n\nx\n").unwrap_err();
-    insta::assert_snapshot!(error, @"`my.jsonl` holds no usable line (1 skipped)");
+    insta::assert_snapshot!(error, @"`my.jsonl` has no usable line (1 skipped)");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn training_data_that_cannot_be_rendered_is_refused_with_its_place() {
     line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn of the user, expected one of the assistant
     line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn of the system, expected one of the assistant
     line 1 of `t.jsonl` cannot be used: it has the key `text`, expected `instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`
-    `t.jsonl` holds no usable line (0 skipped)
+    `t.jsonl` has no usable line (0 skipped)
     ");
 }
 

@@ -31,7 +31,7 @@ pub enum Error {
 impl Explain for Error {
     fn explain(&self) -> Explanation {
         match self {
-            Self::ThreadPool { .. } => Blame::Run.hint("ask for fewer threads with `--threads`"),
+            Self::ThreadPool { .. } => Blame::Run.hint("use fewer threads with `--threads`"),
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Error {
         name: String,
     },
     /// The model cannot be asked in a conversation.
-    #[error("the model has no chat template, and an evaluation asks in conversations")]
+    #[error("the model has no chat template, and an evaluation needs one")]
     NoChatTemplate,
     /// The model failed.
     #[error(transparent)]
@@ -49,9 +49,8 @@ impl Explain for Error {
         match self {
             Self::Llm(error) => error.explain(),
             Self::Encode(error) => error.explain(),
-            Self::Item { .. } | Self::NoItems { .. } => {
-                Blame::Usage.hint("`evol eval --help` lists the forms of a suite, one JSON object a line")
-            }
+            Self::Item { .. } | Self::NoItems { .. } => Blame::Usage
+                .hint("`evol eval --help` lists the forms of a suite; each has one JSON object per line"),
             Self::Read { .. } | Self::NoChatTemplate => Blame::Usage.no_hint(),
         }
     }

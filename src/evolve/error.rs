@@ -24,7 +24,7 @@ pub enum Error {
         expected: String,
     },
     /// Parts that do not make a run.
-    #[error("the shards do not make a run: {}", .problems.join("; "))]
+    #[error("the shards do not form one run: {}", .problems.join("; "))]
     Shards {
         /// Everything that is wrong with them.
         problems: Vec<String>,
@@ -44,7 +44,7 @@ pub enum Error {
         reason: String,
     },
     /// The stored calibration of the judge cannot be read.
-    #[error("the journal's calibration of the judge is `{found}`")]
+    #[error("the judge's calibration in the journal cannot be read: `{found}`")]
     BadCalibration {
         /// The text.
         found: String,
@@ -56,18 +56,19 @@ pub enum Error {
         reason: String,
     },
     /// The journal has no generations.
-    #[error("the journal holds nothing that was generated")]
+    #[error("the journal has no generations")]
     NothingToVerify,
     /// A run whose texts depend on what was generated together, and whose shards were merged.
     #[error(
-        "the run was merged of {shards} shards, whose texts depend on what was generated together (`scheduled`)"
+        "the run was merged from {shards} shards, and with `scheduled` their output depends on what was \
+         generated together"
     )]
     OfShards {
         /// How many.
         shards: String,
     },
     /// The run was made with other prompt files than this program has.
-    #[error("the run was made with other prompts (BLAKE3 `{recorded}`, this program's: `{own}`)")]
+    #[error("the run was made with prompts of BLAKE3 `{recorded}`, this evol has `{own}`")]
     OtherPrompts {
         /// The run's.
         recorded: String,
@@ -75,7 +76,7 @@ pub enum Error {
         own: String,
     },
     /// An evolved node whose parent or operator is not there.
-    #[error("node {id} of the journal has no parent there, or an unknown operator ({operator:?})")]
+    #[error("node {id} of the journal has no parent in it, or an unknown operator ({operator:?})")]
     NoOrigin {
         /// The node.
         id: u64,
@@ -91,15 +92,15 @@ pub enum Error {
         reason: String,
     },
     /// The policy in the journal is none.
-    #[error("the journal holds a policy that cannot be read: {reason}")]
+    #[error("the policy in the journal cannot be read: {reason}")]
     BadPolicy {
         /// What is wrong with it.
         reason: String,
     },
     /// Generation itself fails: going on would take hours and give nothing.
     #[error(
-        "in round {round} {failed} of {attempts} attempts are empty, cut or broken (limit {limit}); most often: \
-         `{reason}`, as in node {example_id}: {example:?}"
+        "in round {round}, {failed} of {attempts} attempts are empty, cut off or broken (limit {limit}); \
+         most common reason: `{reason}`, for example node {example_id}: {example:?}"
     )]
     Failing {
         /// The round.
@@ -119,8 +120,8 @@ pub enum Error {
     },
     /// Nearly everything is eliminated: going on would take hours and give nothing.
     #[error(
-        "in round {round} only {alive} of {attempts} attempts are alive (limit {limit}); most often: `{reason}`, as \
-         in node {example_id}: {example:?}"
+        "in round {round}, only {alive} of {attempts} attempts are alive (limit {limit}); most common \
+         reason: `{reason}`, for example node {example_id}: {example:?}"
     )]
     Hopeless {
         /// The round.
@@ -147,26 +148,28 @@ impl Explain for Error {
             Self::Store(error) => return error.explain(),
             Self::Config { .. } | Self::NothingToVerify => return Blame::Usage.no_hint(),
             Self::Shards { .. } => {
-                "give every shard once; one that is not finished goes on with the command that began it"
+                "give every shard once; to resume an unfinished shard, run the command that started it"
             }
             Self::NoSeeds => "give `--seeds FILE`, or leave it out for the built-in seeds",
             Self::NoChatTemplate => "use `--style completion`",
             Self::UnknownReason { .. }
             | Self::BadCalibration { .. }
             | Self::BadConstraint { .. }
-            | Self::BadPolicy { .. } => "the file was changed by hand or by another version: begin a new run",
-            Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
-                "the file was changed by hand or by another version, and cannot be replayed"
+            | Self::BadPolicy { .. } => {
+                "the journal was changed by hand or by another version of evol: start a new run"
             }
-            Self::OfShards { .. } => "verify the shards themselves",
+            Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
+                "the journal was changed by hand or by another version of evol, and cannot be replayed"
+            }
+            Self::OfShards { .. } => "verify each shard instead",
             Self::OtherPrompts { .. } => "replay it with the version of evol that made it",
             Self::Failing { .. } => {
-                "give instructions and answers more tokens (`--max-instruction-tokens`, `--max-answer-tokens`) or use \
-                 another model, in a new directory; `max_errors = 1` under `[evolve]` goes on with this run regardless"
+                "start a new run with more tokens (`--max-instruction-tokens`, `--max-answer-tokens`) or \
+                 another model; to resume this run regardless, set `max_errors = 1` under `[evolve]`"
             }
             Self::Hopeless { .. } => {
-                "try the other `--style`, a larger model or a lower temperature, in a new directory; \
-                 `min_yield = 0` under `[evolve]` (`--min-yield 0`) goes on with this run regardless"
+                "start a new run with the other `--style`, a larger model or a lower temperature; to resume \
+                 this run regardless, use `--min-yield 0` (`min_yield = 0` under `[evolve]`)"
             }
         };
         Blame::Usage.hint(hint)

@@ -35,7 +35,7 @@ pub enum Error {
         problem: Problem,
     },
     /// The file changed its size while it was mapped.
-    #[error("`{}` changed while it was in use: it had {before} bytes, now {now}", path.display())]
+    #[error("`{}` changed while it was in use: it had {before} bytes and now has {now}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum Error {
         now: u64,
     },
     /// A metadata key is absent.
-    #[error("`{}` has no key `{key}` (expected: {expected})", path.display())]
+    #[error("`{}` has no key `{key}`, expected {expected}", path.display())]
     MissingKey {
         /// The file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum Error {
         expected: String,
     },
     /// A metadata key is of another type.
-    #[error("key `{key}` in `{}` is of type {found}, expected {expected}", path.display())]
+    #[error("key `{key}` in `{}` has type {found}, expected {expected}", path.display())]
     KeyType {
         /// The file.
         path: PathBuf,
@@ -88,7 +88,7 @@ pub enum Error {
     },
     /// A tensor is in a format that is not decoded here.
     #[error(
-        "tensor `{tensor}` in `{}` is of type {found}, which cannot be trained on; supported: {}",
+        "tensor `{tensor}` in `{}` has type {found}, which training does not support; expected one of: {}",
         path.display(),
         list(&GgmlType::TRAINABLE)
     )]
@@ -109,11 +109,11 @@ pub enum Error {
 pub enum Problem {
     #[error("it is empty")]
     Empty,
-    #[error("it is no regular file")]
+    #[error("it is not a regular file")]
     NotAFile,
     #[error("it starts with bytes {found:02x?}, expected `GGUF`")]
     Magic { found: [u8; 4] },
-    #[error("it is of the other byte order (version field {version:#010x})")]
+    #[error("it has the opposite byte order (version field {version:#010x})")]
     ByteOrder { version: u32 },
     #[error("it has GGUF version {version}, expected 2 or 3")]
     Version { version: u32 },
@@ -124,9 +124,9 @@ pub enum Problem {
          tensor `{tensor}` is the first that is incomplete"
     )]
     TruncatedData { tensor: String, file_bytes: u64, expected_bytes: u64, missing: u64 },
-    #[error("it announces {found} {what}, limit {limit}")]
+    #[error("it declares {found} {what}, expected at most {limit}")]
     Count { what: &'static str, found: u64, limit: u64 },
-    #[error("{what} has {found} bytes, limit {limit}")]
+    #[error("{what} has {found} bytes, expected at most {limit}")]
     StringLength { what: String, found: u64, limit: u64 },
     #[error("{what} is not UTF-8")]
     NotUtf8 { what: String },
@@ -136,7 +136,7 @@ pub enum Problem {
     DuplicateKey { key: String },
     #[error("key `{key}` has unknown type id {id}, expected 0 to 12")]
     UnknownValueType { key: String, id: u32 },
-    #[error("key `{key}` is an array of arrays, which no reader of models accepts")]
+    #[error("key `{key}` is an array of arrays, expected an array of plain values")]
     NestedArray { key: String },
     #[error("key `{key}` holds byte {found} for a bool, expected 0 or 1")]
     Bool { key: String, found: u8 },
@@ -146,16 +146,20 @@ pub enum Problem {
     DuplicateTensor { tensor: String },
     #[error("tensor `{tensor}` has {found} dimensions, expected 1 to 4")]
     Dimensions { tensor: String, found: u32 },
-    #[error("tensor `{tensor}` has the shape {shape:?} (fastest axis first) with a zero in it")]
+    #[error("tensor `{tensor}` has shape {shape:?} (fastest axis first), which contains a zero")]
     ZeroDimension { tensor: String, shape: Vec<u64> },
-    #[error("tensor `{tensor}` has the shape {shape:?} (fastest axis first), which is too large to address")]
+    #[error("tensor `{tensor}` has shape {shape:?} (fastest axis first), which is too large to address")]
     ShapeOverflow { tensor: String, shape: Vec<u64> },
-    #[error("tensor `{tensor}` has unknown ggml type id {id}{}; known: {}", removed(*id), list(GgmlType::ALL))]
+    #[error(
+        "tensor `{tensor}` has unknown ggml type id {id}{}, expected one of: {}",
+        removed(*id),
+        list(GgmlType::ALL)
+    )]
     UnknownGgmlType { tensor: String, id: u32 },
     #[error("tensor `{tensor}` of type {ggml_type} has rows of {row} weights, expected a multiple of {}",
         ggml_type.block_weights())]
     RowLength { tensor: String, ggml_type: GgmlType, row: u64 },
-    #[error("tensor `{tensor}` starts at offset {offset} of the data, expected a multiple of {alignment}")]
+    #[error("tensor `{tensor}` starts at data offset {offset}, expected a multiple of {alignment}")]
     Misaligned { tensor: String, offset: u64, alignment: u64 },
     #[error("tensors `{first}` and `{second}` overlap in the data")]
     Overlap { first: String, second: String },
@@ -195,16 +199,14 @@ impl Problem {
             Self::Magic { .. } | Self::NotAFile => {
                 "give a `.gguf` file (not safetensors, a folder or an archive)"
             }
-            Self::ByteOrder { .. } => "convert it for this machine's byte order",
+            Self::ByteOrder { .. } => "convert the model for this machine's byte order",
             Self::Version { version: 1 } => {
                 "convert the original model again: version 1 files are no longer read"
             }
             Self::UnknownGgmlType { id, .. } if removed(*id).is_empty() => {
-                "the file may be newer than this program: look for another quantisation of the model"
+                "the file may be newer than this program: use another quantisation of the model"
             }
-            Self::UnknownGgmlType { .. } => {
-                "look for another quantisation of the model, such as Q4_0 or Q8_0"
-            }
+            Self::UnknownGgmlType { .. } => "use another quantisation of the model, such as Q4_0 or Q8_0",
             Self::Count { .. }
             | Self::Version { .. }
             | Self::StringLength { .. }
@@ -222,7 +224,8 @@ impl Problem {
             | Self::RowLength { .. }
             | Self::Misaligned { .. }
             | Self::Overlap { .. } => {
-                "the file is damaged or not written by a known converter: fetch it again or convert the model anew"
+                "the file is damaged or written by an unknown converter: fetch it again or convert the model \
+                 again"
             }
         }
     }

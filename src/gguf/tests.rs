@@ -132,7 +132,7 @@ fn open_names_the_file_and_says_what_to_do() {
     let error = Gguf::open(&path).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot open `{}`", path.display()));
     let error = Gguf::open(folder.path()).unwrap_err();
-    assert!(error.to_string().ends_with("is not a usable GGUF file: it is no regular file"), "{error}");
+    assert!(error.to_string().ends_with("is not a usable GGUF file: it is not a regular file"), "{error}");
     fs::write(&path, "").unwrap();
     let error = Gguf::open(&path).unwrap_err();
     assert_eq!(error.to_string(), format!("`{}` is not a usable GGUF file: it is empty", path.display()));
@@ -155,8 +155,8 @@ fn tensors_to_train_on_must_be_there_and_decodable() {
     assert_eq!(
         error.to_string(),
         format!(
-            "tensor `bad` in `{shown}` is of type iq2_xs, which cannot be trained on; supported: f32, f16, \
-             bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs"
+            "tensor `bad` in `{shown}` has type iq2_xs, which training does not support; expected one of: \
+             f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs"
         )
     );
     assert!(error.hint().unwrap().contains("llama.cpp can run this file"));

@@ -21,11 +21,11 @@ pub enum Error {
     Interrupted,
     #[error(transparent)]
     Gguf(#[from] gguf::Error),
-    #[error("llama.cpp's backend could not be started: {reason}")]
+    #[error("cannot start llama.cpp's backend: {reason}")]
     Backend { reason: String },
     #[error("llama.cpp cannot load the model `{path}`")]
     Load { path: PathBuf },
-    #[error("the path `{path}` is not valid UTF-8 text without NUL, as llama.cpp requires")]
+    #[error("path `{path}` is not valid UTF-8 without NUL bytes, which llama.cpp requires")]
     Path { path: PathBuf },
     #[error("the model `{path}` does not generate text token by token ({reason})")]
     NotGenerative { path: PathBuf, reason: &'static str },
@@ -37,19 +37,19 @@ pub enum Error {
     BatchWidth { found: usize, max: usize },
     #[error("the number of threads is {found}, expected 1 to {max}")]
     Threads { found: usize, max: usize },
-    #[error("a GPU computes {gpu_layers} layers, and its results are not `exact`: expected `scheduled`")]
+    #[error("{gpu_layers} layers run on a GPU, whose results cannot be `exact`: expected `scheduled`")]
     ExactOnGpu { gpu_layers: u32 },
-    #[error("llama.cpp has no memory for {sequences} sequences of {tokens} tokens")]
+    #[error("llama.cpp cannot allocate memory for {sequences} sequences of {tokens} tokens")]
     Context { sequences: usize, tokens: usize },
     #[error("llama.cpp failed on a batch of {rows} tokens: {reason}")]
     Decode { rows: usize, reason: String },
-    #[error("llama.cpp gave no embedding for a text")]
+    #[error("llama.cpp returned no embedding for a text")]
     Embedding,
-    #[error("the model gave a logit that is not a number for token {token}")]
+    #[error("the model computed a logit that is not a number for token {token}")]
     NotANumber { token: usize },
     #[error("the model `{path}` cannot be converted to {format}: {reason}", format = format.name())]
     Convert { path: PathBuf, format: ComputeFormat, reason: String },
-    #[error("cannot {action} `{path}`, where converted models are kept")]
+    #[error("cannot {action} `{path}` in the cache of converted models")]
     Cache { path: PathBuf, action: &'static str, source: io::Error },
     #[error("the sampling parameter `{field}` is {found}, expected {expected}")]
     Sampling { field: &'static str, found: f32, expected: &'static str },
@@ -69,7 +69,7 @@ pub enum Error {
     EmptyLabel { label: String },
     #[error("a message has the role {role:?}, expected `system`, `user` or `assistant`")]
     Role { role: String },
-    #[error("the model's chat template is broken: {reason}")]
+    #[error("the model's chat template cannot be used: {reason}")]
     Template { reason: String },
     #[error("the model's chat template writes message {message} ({role}) {times} times, expected once")]
     TemplateMessage { message: usize, role: String, times: usize },
@@ -81,7 +81,7 @@ impl Explain for Error {
             Self::Gguf(error) => error.explain(),
             Self::Interrupted => Blame::Interrupted.no_hint(),
             Self::Load { path } => Blame::Usage
-                .hint(format!("llama.cpp's own log says why: `evol doctor -v --model {}`", path.display())),
+                .hint(format!("llama.cpp's log says why: `evol doctor -v --model {}`", path.display())),
             Self::AdapterMismatch { .. } | Self::AdapterLoad { .. } => {
                 Blame::Usage.hint("use the base model that the adapter was trained on")
             }
@@ -89,7 +89,8 @@ impl Explain for Error {
             Self::Context { .. } => Blame::Run.hint("use a smaller batch width or shorter prompts"),
             Self::Convert { .. } => Blame::Usage.hint("use the model as it is: `--compute-format as-is`"),
             Self::Cache { .. } => Blame::Run.hint(
-                "make room there, set XDG_CACHE_HOME to another folder, or use `--compute-format as-is`",
+                "make room on that disk, set XDG_CACHE_HOME to another folder, or use `--compute-format \
+                 as-is`",
             ),
             Self::LabelOverlap { .. } => {
                 Blame::Usage.hint("choose labels that differ in their first token in this vocabulary")

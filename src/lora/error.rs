@@ -45,7 +45,10 @@ pub enum Error {
         source: safetensors::SafeTensorError,
     },
     /// No projection has this name.
-    #[error("unknown target module `{found}`, expected one of {}", TargetModule::ALL.map(TargetModule::peft_name).join(", "))]
+    #[error(
+        "unknown target module `{found}`, expected one of: {}",
+        TargetModule::ALL.map(TargetModule::peft_name).join(", ")
+    )]
     UnknownModule {
         /// The name given.
         found: String,
@@ -79,7 +82,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// A tensor that this program cannot use, or that the base has no place for.
-    #[error("tensor `{tensor}` in `{}` fits no projection of a base with {layers} layers", path.display())]
+    #[error(
+        "tensor `{tensor}` in `{}` does not match any projection of a base with {layers} layers",
+        path.display()
+    )]
     UnknownTensor {
         /// The file.
         path: PathBuf,
@@ -111,7 +117,7 @@ pub enum Error {
         expected: [usize; 2],
     },
     /// A number format that adapters do not come in.
-    #[error("tensor `{tensor}` in `{}` is of type {found}, expected F32, F16 or BF16", path.display())]
+    #[error("tensor `{tensor}` in `{}` has type {found}, expected F32, F16 or BF16", path.display())]
     Dtype {
         /// The file.
         path: PathBuf,
@@ -136,7 +142,7 @@ impl Explain for Error {
                 Blame::Usage.hint("give an adapter file here, and the model with `--model`")
             }
             Self::Safetensors { .. } => {
-                Blame::Usage.hint("the file is damaged or incomplete: copy it again from where it came")
+                Blame::Usage.hint("the file is damaged or incomplete: copy it again from its source")
             }
             Self::Json { .. }
             | Self::UnknownModule { .. }

@@ -263,7 +263,7 @@ fn adapter_of_another_base_names_tensor_found_and_expected() {
         (deeper, "`a.gguf` has no tensor `blk.2.attn_v.weight.lora_a`, expected shape [3, 12]"),
         (
             flatter,
-            "tensor `blk.1.attn_v.weight.lora_a` in `a.gguf` fits no projection of a base with 1 layers",
+            "tensor `blk.1.attn_v.weight.lora_a` in `a.gguf` does not match any projection of a base with 1 layers",
         ),
     ];
     for (base, expected) in cases {
@@ -310,7 +310,7 @@ fn gguf_files_of_other_kinds_are_refused() {
     assert_eq!(write("adapter", "lora", &[]), "`a.gguf` contains no LoRA tensors");
     assert_eq!(
         write("adapter", "lora", &["output.weight.lora_a"]),
-        "tensor `output.weight.lora_a` in `a.gguf` fits no projection of a base with 2 layers"
+        "tensor `output.weight.lora_a` in `a.gguf` does not match any projection of a base with 2 layers"
     );
     assert_eq!(
         write("adapter", "lora", &["blk.0.attn_q.weight.lora_a"]),

@@ -17,7 +17,10 @@ pub enum Error {
     #[error(transparent)]
     Llm(#[from] llm::Error),
     /// A weight beyond the range of f16.
-    #[error("weight {index} of tensor `{tensor}` is {found}, which f16 cannot hold; `{}` is not written", path.display())]
+    #[error(
+        "cannot write `{}`: weight {index} of tensor `{tensor}` is {found}, which f16 cannot hold",
+        path.display()
+    )]
     TooLarge {
         /// The result.
         path: PathBuf,
@@ -54,7 +57,7 @@ impl Explain for Error {
             Self::Llm(error) => error.explain(),
             Self::TooLarge { .. } => Blame::Usage.hint("use `--type bf16`, which has the range of f32"),
             Self::Quantize { .. } => {
-                Blame::Run.hint("make sure that the disk has room for the model in f32 and in that format")
+                Blame::Run.hint("check that the disk has room for the model both in f32 and in that format")
             }
             Self::Io { .. } => Blame::Run.no_hint(),
         }

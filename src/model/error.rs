@@ -49,7 +49,10 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A weight from which every result would become NaN.
-    #[error("weight {index} of tensor `{tensor}` in `{}` is {found}, expected a finite number", path.display())]
+    #[error(
+        "weight {index} of tensor `{tensor}` in `{}` is {found}, expected a finite number",
+        path.display()
+    )]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -61,7 +64,7 @@ pub enum Error {
         found: f32,
     },
     /// A tensor that the forward pass would leave out, and then compute another model.
-    #[error("tensor `{tensor}` in `{}` is not part of a dense LLaMA", path.display())]
+    #[error("tensor `{tensor}` in `{}` is not part of a dense LLaMA model", path.display())]
     UnexpectedTensor {
         /// The file.
         path: PathBuf,
@@ -76,17 +79,20 @@ impl Explain for Error {
             Self::Gguf(error) => return error.explain(),
             Self::Architecture { found, .. } => {
                 return Blame::Usage.hint(format!(
-                    "llama.cpp may run a `{found}` model, so it can evolve instructions; to train, give a \
-                     LLaMA-architecture one (Llama 2 and 3, SmolLM2, TinyLlama, Mistral)"
+                    "a `{found}` model can evolve instructions if llama.cpp runs it; training needs the \
+                     LLaMA architecture (Llama 2 and 3, SmolLM2, TinyLlama, Mistral)"
                 ));
             }
             Self::Key { .. } => {
-                "training supports dense LLaMA models; RoPE may be plain, `linear`, `yarn`, or by `rope_freqs`"
+                "training supports dense LLaMA models, with plain RoPE or RoPE scaled by `linear`, `yarn` or \
+                 `rope_freqs`"
             }
-            Self::NotFinite { .. } => "the file is damaged: fetch or convert it anew",
-            Self::Shape { .. } => "the file is damaged or not written by a known converter: convert it anew",
+            Self::NotFinite { .. } => "the file is damaged: fetch it again or convert the model again",
+            Self::Shape { .. } => {
+                "the file is damaged or written by an unknown converter: convert the model again"
+            }
             Self::UnexpectedTensor { .. } => {
-                "training supports dense LLaMA models; experts and extra norms are not computed"
+                "training supports dense LLaMA models, without experts or extra norms"
             }
         };
         Blame::Usage.hint(hint)

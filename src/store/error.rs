@@ -17,7 +17,7 @@ pub struct Change {
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let show = |value: &Option<String>| value.clone().map_or("absent".to_owned(), |v| format!("`{v}`"));
-        write!(f, "`{}` was {}, is {}", self.name, show(&self.old), show(&self.new))
+        write!(f, "`{}` was {}, is now {}", self.name, show(&self.old), show(&self.new))
     }
 }
 
@@ -25,7 +25,7 @@ impl std::fmt::Display for Change {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The directory exists, holds something, and that is not a run.
-    #[error("directory `{}` is not empty and holds no `{}`: evol did not make it", .dir.display(), super::FILE_NAME)]
+    #[error("directory `{}` is not empty and is not a run: it has no `{}`", .dir.display(), super::FILE_NAME)]
     NotARun {
         /// The directory.
         dir: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The file is no database, or one of another program.
-    #[error("`{}` is not a journal of evol: {found}", .path.display())]
+    #[error("`{}` is not an evol journal: it is {found}", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum Error {
         found: String,
     },
     /// Written by a later version of the program.
-    #[error("`{}` has schema version {found}, this evol reads up to {supported}", .path.display())]
+    #[error("`{}` has schema version {found}, expected at most {supported}", .path.display())]
     NewerSchema {
         /// The file.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The run was begun with something else.
-    #[error("the run in `{}` was begun differently: {}", .path.display(),
+    #[error("the run in `{}` was started differently: {}", .path.display(),
         .changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Changed {
         /// The file.
@@ -76,7 +76,7 @@ pub enum Error {
         changes: Vec<Change>,
     },
     /// A cell holds what this program never writes.
-    #[error("`{}` holds `{value}` in column `{column}` of node {id}", .path.display())]
+    #[error("`{}` has the invalid value `{value}` in column `{column}` of node {id}", .path.display())]
     BadCell {
         /// The file.
         path: PathBuf,
@@ -88,7 +88,7 @@ pub enum Error {
         value: String,
     },
     /// A journal whose last changes lie in a second file, and could not be taken in.
-    #[error("`{}` has changes beside it, in its `-wal`, that could not be taken in", .path.display())]
+    #[error("changes to `{}` are in its `-wal` file and could not be moved into it", .path.display())]
     Unclosed {
         /// The file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum Error {
         parts: [PathBuf; 2],
     },
     /// Parts of a run lack what is between them.
-    #[error("no part has seed number {root}, and later ones are there")]
+    #[error("seed number {root} is in none of the shards, but later ones are")]
     Gap {
         /// From 1.
         root: u64,
@@ -116,7 +116,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The database refused.
-    #[error("`{}` cannot be read or written", .path.display())]
+    #[error("cannot read or write `{}`", .path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -137,7 +137,7 @@ impl Error {
                 Self::Foreign { path, found: "not an SQLite file".to_owned() }
             }
             Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-                Self::Foreign { path, found: "an SQLite file that is damaged".to_owned() }
+                Self::Foreign { path, found: "a damaged SQLite file".to_owned() }
             }
             _ if path.is_dir() => Self::Foreign { path, found: "a directory".to_owned() },
             _ => Self::Sqlite { path, source },
@@ -151,30 +151,34 @@ impl Explain for Error {
             Self::NotARun { .. } | Self::Exists { .. } | Self::Foreign { .. } => {
                 Blame::Usage.hint("choose a new or empty directory with `--out`")
             }
-            Self::Missing { .. } => Blame::Usage.hint("`evol evolve --out DIR` or `evol run` makes a run"),
+            Self::Missing { .. } => {
+                Blame::Usage.hint("start a run with `evol evolve --out DIR` or `evol run`")
+            }
             Self::NewerSchema { .. } => Blame::Usage.hint("use the version of evol that made this run"),
-            Self::Busy { .. } => Blame::Run.hint("wait for the other evol on this directory to end, or stop it"),
+            Self::Busy { .. } => Blame::Run.hint("wait for the other evol to finish, or stop it"),
             Self::Changed { .. } => Blame::Usage.hint(
-                "a run goes on only with what it was begun with: restore that, or choose a new directory with `--out`",
+                "a run resumes only with what it was started with: undo the change, or start a new run with \
+                 `--out`",
             ),
             Self::BadCell { .. } => {
-                Blame::Usage.hint("the file was changed by hand or damaged: begin a new run")
+                Blame::Usage.hint("the file was changed by hand or damaged: start a new run")
             }
             Self::Sqlite { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => {
-                    Blame::Run.hint("make room on that disk: the same command goes on from what is committed")
+                    Blame::Run.hint("make room on that disk: the same command resumes from the last commit")
                 }
                 // Limits on file sizes and disks that fail look alike to SQLite.
                 Some(rusqlite::ErrorCode::SystemIoFailure) => Blame::Run.hint(
-                    "see to that disk and to limits on file sizes: the same command goes on from what is committed",
+                    "check that disk and the limits on file sizes: the same command resumes from the last \
+                     commit",
                 ),
                 _ => Blame::Run.no_hint(),
             },
             Self::Unclosed { .. } => Blame::Run.hint(
-                "see that its disk has room and the file can be written, then give the command again",
+                "check that the disk has room and the file is writable, then run the same command again",
             ),
             Self::Overlap { .. } | Self::Gap { .. } => {
-                Blame::Usage.hint("merge the shards of one run, each of them once")
+                Blame::Usage.hint("give the shards of one run, each once")
             }
             Self::Directory { .. } => Blame::Run.no_hint(),
         }

@@ -113,7 +113,7 @@ impl Store {
         let (application_id, version) = marks(&path)?;
         if application_id != APPLICATION_ID {
             let found = if is_unfinished(&path)? {
-                "its creation was cut short and it holds nothing".to_owned()
+                "empty: its creation was interrupted".to_owned()
             } else {
                 format!(
                     "an SQLite file with application id {application_id:#x}, expected {APPLICATION_ID:#x}"

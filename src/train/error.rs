@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     Cuda(#[from] CudaError),
     /// One of several GPUs.
-    #[error("`cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {cause}")]
+    #[error("`cuda:{ordinal}` failed, which stopped training on {ranks} GPUs: {cause}")]
     Rank {
         /// Which.
         ordinal: usize,
@@ -34,7 +34,7 @@ pub enum Error {
         cause: CudaError,
     },
     /// The thread that drives one of several GPUs.
-    #[error("the thread of `cuda:{ordinal}` has failed, and with it the run on {ranks} GPUs: {reason}")]
+    #[error("the thread of `cuda:{ordinal}` failed, which stopped training on {ranks} GPUs: {reason}")]
     RankThread {
         /// Which.
         ordinal: usize,
@@ -45,7 +45,8 @@ pub enum Error {
     },
     /// A sum that should be the same on all GPUs is not.
     #[error(
-        "the gradient of `cuda:{ordinal}` has norm {norm}, and that of `cuda:{first_ordinal}` {first}: their sum was not the same on both"
+        "the summed gradient has norm {norm} on `cuda:{ordinal}` and {first} on `cuda:{first_ordinal}`, \
+         expected the same on both"
     )]
     RanksDiffer {
         /// Which has another.
@@ -87,7 +88,8 @@ pub enum Error {
     },
     /// No example is left.
     #[error(
-        "nothing to {purpose} on: of {given} examples {no_answer} have no answer and {too_long} are longer than `max_seq_len`"
+        "nothing to {purpose} on: of {given} examples, {no_answer} have no answer and {too_long} are longer \
+         than `max_seq_len`"
     )]
     NoSamples {
         /// `train` or `validate`.
@@ -118,8 +120,8 @@ pub enum Error {
     },
     /// A loss so far above the last ones that the user wants to know.
     #[error(
-        "the loss is {loss:.4} at step {step}{}, {z_score:.1} standard deviations above the last ones (limit {limit}); \
-         the checkpoint at step {checkpoint_step} is kept",
+        "the loss is {loss:.4} at step {step}{}, {z_score:.1} standard deviations above recent losses \
+         (limit {limit}); the checkpoint at step {checkpoint_step} is kept",
         of_examples(examples)
     )]
     Spike {
@@ -137,7 +139,7 @@ pub enum Error {
         examples: Vec<usize>,
     },
     /// A run would need more memory than there is.
-    #[error("the run needs {} MiB of memory, and {} MiB are available", needed >> 20, available >> 20)]
+    #[error("the run needs {} MiB of memory, but only {} MiB are available", needed >> 20, available >> 20)]
     Memory {
         /// Bytes.
         needed: u64,
@@ -149,7 +151,11 @@ pub enum Error {
         longest_row: usize,
     },
     /// A run would need more memory than a GPU has free.
-    #[error("the run needs {} MiB on `cuda:{ordinal}`, and {} MiB are free there", needed >> 20, available >> 20)]
+    #[error(
+        "the run needs {} MiB on `cuda:{ordinal}`, but only {} MiB are free",
+        needed >> 20,
+        available >> 20
+    )]
     DeviceMemory {
         /// Which.
         ordinal: usize,
@@ -162,7 +168,8 @@ pub enum Error {
     },
     /// Sizes that the kernels are not made for.
     #[error(
-        "the GPU's kernels need heads of a multiple of 4 and at most 256 columns and rows of a multiple of 8, and the model has {heads} and {rows}"
+        "the model has heads of {heads} columns and rows of {rows} weights; on a GPU, expected heads of at \
+         most 256 columns, a multiple of 4, and rows of a multiple of 8"
     )]
     HeadSize {
         /// Columns of a head.
@@ -171,7 +178,7 @@ pub enum Error {
         rows: usize,
     },
     /// The adapter to start from is not the one that is asked for.
-    #[error("the initial adapter has `{field}` {found}, but {expected} is asked for")]
+    #[error("the initial adapter has `{field}` {found}, expected {expected}")]
     InitAdapter {
         /// PEFT's word.
         field: &'static str,
@@ -181,7 +188,7 @@ pub enum Error {
         expected: String,
     },
     /// The folder holds an adapter, but no checkpoint that says how it was made.
-    #[error("`{}` exists and was not made by a run that can be resumed here", path.display())]
+    #[error("`{}` exists, but there is no checkpoint beside it to resume from", path.display())]
     WouldOverwrite {
         /// The adapter.
         path: PathBuf,
@@ -213,7 +220,10 @@ pub enum Error {
         reason: String,
     },
     /// Metrics that the checkpoint counts on are missing.
-    #[error("`{}` has {found} bytes, but the checkpoint was made when it had {expected}", path.display())]
+    #[error(
+        "`{}` has {found} bytes, expected at least the {expected} of the last checkpoint",
+        path.display()
+    )]
     MetricsLost {
         /// The metrics file.
         path: PathBuf,
@@ -271,13 +281,16 @@ impl Explain for Error {
             Self::Cuda(error) => error.explain(),
             Self::Rank { cause, .. } if !cause.is_failure() => cause.explain(),
             Self::Rank { cause: CudaError::Nccl { .. }, .. } => Blame::Run.hint(
-                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more",
+                "the same command resumes from the last checkpoint; for more from NCCL, set \
+                 `NCCL_DEBUG=INFO` in the environment",
             ),
             Self::Rank { .. } | Self::RankThread { .. } => Blame::Run.hint(
-                "the last checkpoint is good: the same command goes on from it, and so does one with as many other GPUs (`--device cuda:0,2`)",
+                "the same command resumes from the last checkpoint, and so does one with as many other GPUs, \
+                 such as `--device cuda:0,2`",
             ),
             Self::RanksDiffer { .. } => Blame::Run.hint(
-                "the last checkpoint is good; a connection between these two corrupts data: try `NCCL_P2P_DISABLE=1` in the environment",
+                "the connection between these two GPUs corrupts data: to resume from the last checkpoint \
+                 without it, set `NCCL_P2P_DISABLE=1` in the environment",
             ),
             Self::Example { source, .. } => Blame::Usage.hint(source.hint().unwrap_or_else(|| {
                 "remove the example, or use only roles that the model's chat template knows".to_owned()
@@ -290,39 +303,42 @@ impl Explain for Error {
                 Blame::Usage.hint(format!("use `--max-seq-len {limit}` or less"))
             }
             Self::NoTemplate => {
-                Blame::Usage.hint("train an instruct model, whose file carries `tokenizer.chat_template`")
+                Blame::Usage.hint("use an instruct model, whose file has the key `tokenizer.chat_template`")
             }
             Self::NoSamples { too_long, no_answer, .. } if too_long >= no_answer && *too_long > 0 => {
-                Blame::Usage.hint("raise `--max-seq-len`; a cut answer is never trained on")
+                Blame::Usage.hint("raise `--max-seq-len`: training skips answers that do not fit")
             }
             Self::NoSamples { .. } => Blame::Usage.no_hint(),
             Self::NotFinite { .. } => {
                 Blame::Run.hint("lower `--learning-rate`, and check the data for broken samples")
             }
-            Self::Spike { .. } => {
-                Blame::Usage.hint("look at these examples, lower `--learning-rate`, or raise the limit")
-            }
+            Self::Spike { .. } => Blame::Usage
+                .hint("check these examples, lower `--learning-rate`, or raise `--max-loss-z-score`"),
             Self::Memory { available, with_checkpointing, .. } if with_checkpointing <= available => {
                 Blame::Usage.hint("use `--gradient-checkpointing layer`")
             }
             Self::Memory { longest_row, .. } => Blame::Usage.hint(format!(
-                "use `--gradient-checkpointing layer` and a `--max-seq-len` below {longest_row}, or a smaller model"
+                "use `--gradient-checkpointing layer` and a `--max-seq-len` below {longest_row}, or a \
+                 smaller model"
             )),
             Self::DeviceMemory { longest_row, .. } => Blame::Usage.hint(format!(
-                "use `--gradient-checkpointing layer`, a `--max-seq-len` below {longest_row}, `--optim adamw_8bit`, a smaller `--r` or a smaller model"
+                "use `--gradient-checkpointing layer`, a `--max-seq-len` below {longest_row}, `--optim \
+                 adamw_8bit`, a smaller `--r` or a smaller model"
             )),
-            Self::HeadSize { .. } => Blame::Usage.hint("train it on the CPU: leave `--device` out"),
+            Self::HeadSize { .. } => Blame::Usage.hint("train on the CPU: leave out `--device`"),
             Self::InitAdapter { .. } => Blame::Usage
-                .hint("leave out the option: the adapter's own is used, or start without `--init-adapter`"),
+                .hint("leave out the option to use the adapter's value, or start without `--init-adapter`"),
+            Self::OtherRun { what, .. } if what == "`format`" => Blame::Usage.hint(
+                "another version of evol wrote the checkpoint: finish the run with that version, or use \
+                 another `--out` to start over",
+            ),
             Self::WouldOverwrite { .. } | Self::OtherRun { .. } => {
-                Blame::Usage.hint("use another `--out`, or move the old folder away to start afresh")
+                Blame::Usage.hint("use another `--out`, or move the old folder away to start over")
             }
-            Self::BadCheckpoint { path, .. } => Blame::Usage.hint(format!(
-                "remove `{}` and the adapter beside it to start afresh",
-                path.display()
-            )),
+            Self::BadCheckpoint { path, .. } => Blame::Usage
+                .hint(format!("remove `{}` and the adapter beside it to start over", path.display())),
             Self::MetricsLost { .. } => {
-                Blame::Usage.hint("put the file back, or move the folder away to start afresh")
+                Blame::Usage.hint("put the file back, or move the folder away to start over")
             }
         }
     }

@@ -12,7 +12,7 @@ use std::process::Stdio;
 fn a_model_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     assert_snapshot!(refused(folder.path(), &["chat", "--model", "none.gguf"]), @r#"
-    error: there is no model file `none.gguf`
+    error: model file `none.gguf` does not exist
 
     hint: give a GGUF file, or the name of a known model: smollm2-135m-instruct
     "#);
@@ -24,7 +24,7 @@ fn a_model_that_is_not_there() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("hint: fetch it once: `models/fetch smollm2-135m-instruct`"), "{stderr}");
+    assert!(stderr.contains("hint: fetch it first: `models/fetch smollm2-135m-instruct`"), "{stderr}");
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn model_files_that_are_broken() {
     corrupt[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
     write(&corrupt);
     assert_snapshot!(refused(folder.path(), &chat), @r#"
-    error: `m.gguf` is not a usable GGUF file: it announces 18446744073709551615 tensors, limit 65536
+    error: `m.gguf` is not a usable GGUF file: it declares 18446744073709551615 tensors, expected at most 65536
 
-    hint: the file is damaged or not written by a known converter: fetch it again or convert the model anew
+    hint: the file is damaged or written by an unknown converter: fetch it again or convert the model again
     "#);
 }
 
@@ -106,7 +106,7 @@ fn seeds_that_cannot_be_read() {
     warning: line 4 of `seeds.jsonl` cannot be used: it is not valid JSON: expected ident at column 2
     error: 2 lines of `seeds.jsonl` cannot be used as seeds
 
-    hint: mend them, or go on without them: `--on-bad-input skip`
+    hint: fix them, or skip them with `--on-bad-input skip`
     "#);
     assert!(!folder.path().join("run").exists(), "nothing is made before the seeds are read");
 }
@@ -135,23 +135,23 @@ fn directories_that_are_somebody_else_s() {
     let config = format!("model = '{model}'\nout = 'photos'\n");
     fs::write(folder.path().join("x.toml"), config).unwrap();
     assert_snapshot!(refused(folder.path(), &["run", "x.toml"]), @r#"
-    error: directory `[FOLDER]/photos` is not empty and holds no `run.db`: evol did not make it
+    error: directory `[FOLDER]/photos` is not empty and is not a run: it has no `run.db`
 
     hint: choose a new or empty directory with `--out`
     "#);
     assert_snapshot!(refused(folder.path(), &["evolve", "--model", model, "--out", "photos"]), @r#"
-    error: directory `photos` is not empty and holds no `run.db`: evol did not make it
+    error: directory `photos` is not empty and is not a run: it has no `run.db`
 
     hint: choose a new or empty directory with `--out`
     "#);
     let train = ["train", "--model", model, "--data", "d.jsonl", "--out", "photos"];
     assert_snapshot!(refused(folder.path(), &train), @r#"
-    error: directory `photos` is not empty, and this command did not make it
+    error: directory `photos` is not empty and was not created by this command
 
     hint: choose a new or empty directory with `--out`
     "#);
     assert_snapshot!(refused(folder.path(), &["tree", "photos"]), @r#"
-    error: directory `photos` is not empty and holds no `run.db`: evol did not make it
+    error: directory `photos` is not empty and is not a run: it has no `run.db`
 
     hint: choose a new or empty directory with `--out`
     "#);
@@ -167,7 +167,7 @@ fn things_that_are_in_the_way_of_a_run() {
     for out in ["file", "file/run"] {
         let message = refused(folder.path(), &["evolve", "--model", model.to_str().unwrap(), "--out", out]);
         assert!(
-            message.contains(&format!("`{out}` is a file, or lies in one: expected a directory")),
+            message.contains(&format!("`{out}` is a file or inside one, expected a directory")),
             "{message}"
         );
     }
@@ -176,10 +176,10 @@ fn things_that_are_in_the_way_of_a_run() {
     let bytes = fs::read(&db).unwrap();
     fs::write(&db, &bytes[..bytes.len() / 3]).unwrap();
     let message = refused(folder.path(), &["tree", "cut"]);
-    assert!(message.contains("is not a journal of evol: an SQLite file that is damaged"), "{message}");
+    assert!(message.contains("is not an evol journal: it is a damaged SQLite file"), "{message}");
     fs::create_dir_all(folder.path().join("nest/run.db")).unwrap();
     let message = refused(folder.path(), &["export", "nest", "--out", "data"]);
-    assert!(message.contains("`nest/run.db` is not a journal of evol: a directory"), "{message}");
+    assert!(message.contains("`nest/run.db` is not an evol journal: it is a directory"), "{message}");
 }
 
 /// A run with `seeds` seeds that nothing happened to.
@@ -226,7 +226,7 @@ fn a_tree_shows_one_family_or_all() {
         .collect();
     assert_eq!(lines.iter().map(|l| l["id"].as_u64().unwrap()).collect::<Vec<_>>(), [10_000, 20_000, 30_000]);
     assert_snapshot!(refused(folder.path(), &["tree", "run", "7"]), @r#"
-    error: there is no node 7 in `run`
+    error: node 7 does not exist in `run`
 
     hint: `[EVOL] tree run --json` lists every node
     "#);

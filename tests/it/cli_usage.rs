@@ -143,7 +143,7 @@ fn an_experiment_file_is_read_strictly() {
     hint: `examples/quickstart.toml` shows every section and key
     "#);
     assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n"), @r#"
-    error: there is no model file `[FOLDER]/m.gguf`
+    error: model file `[FOLDER]/m.gguf` does not exist
 
     hint: give a GGUF file, or the name of a known model: smollm2-135m-instruct
     "#);

@@ -213,7 +213,7 @@ fn a_cache_without_room_is_named_with_the_reason_and_left_clean() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for part in
-        ["cache/evol/converted`, where converted models are kept", "File too large", "hint: make room"]
+        ["cache/evol/converted` in the cache of converted models", "File too large", "hint: make room"]
     {
         assert!(stderr.contains(part), "no `{part}` in {stderr}");
     }

@@ -237,7 +237,7 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
     insta::assert_snapshot!(with(&["--suite", "bad.jsonl"]), @r#"
     error: line 2 of the suite `bad.jsonl` has a number as `instruction`, expected a text that is not blank (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)
 
-    hint: `evol eval --help` lists the forms of a suite, one JSON object a line
+    hint: `evol eval --help` lists the forms of a suite; each has one JSON object per line
     "#);
     insta::assert_snapshot!(with(&["--suite", "absent.jsonl"]), @"error: cannot read the suite `absent.jsonl`: No such file or directory (os error 2)");
     insta::assert_snapshot!(with(&["--limit", "0"]), @"error: `--limit` is 0, expected at least 1 item");
@@ -250,8 +250,8 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
     insta::assert_snapshot!(with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]), @"error: `--adapter` is `x` twice, expected a name of its own for each: NAME=FILE");
     eval(path, &model_path(), &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
     insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @r#"
-    error: the evaluation in `e` was begun with other settings: `max_tokens` was 2, is 3
+    error: the evaluation in `e` was started with other settings: `max_tokens` was 2, is 3
 
-    hint: undo the change to go on with it, or begin another with `--out`
+    hint: undo the change to resume it, or start a new one with `--out`
     "#);
 }

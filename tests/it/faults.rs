@@ -33,7 +33,7 @@ fn a_run_that_is_asked_to_stop_says_how_to_go_on_and_does() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(130), "{name}: {said}");
         assert!(said.contains("error: interrupted"), "{name}: {said}");
-        assert!(said.contains("hint: the same command goes on from here"), "{name}: {said}");
+        assert!(said.contains("hint: the same command resumes"), "{name}: {said}");
         let after = run.committed();
         assert!(units_done(&after) >= units_done(&before) + 2);
         assert_kept(&before, &after);
@@ -57,7 +57,7 @@ fn a_journal_that_cannot_grow_is_named_and_goes_on_when_it_can() {
         let output = Command::new("sh").current_dir(run.folder()).args(["-c", &script]).output().unwrap();
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{blocks} blocks: {said}");
-        assert!(said.contains("`run/run.db` cannot be read or written"), "{blocks} blocks: {said}");
+        assert!(said.contains("cannot read or write `run/run.db`"), "{blocks} blocks: {said}");
         assert!(said.contains("hint: see to that disk"), "{blocks} blocks: {said}");
         let after = run.committed();
         assert_kept(&before, &after);
@@ -85,7 +85,7 @@ fn places_where_nothing_can_be_written_are_named() {
         assert_eq!(output.status.code(), Some(code), "{place}: {said}");
         let expected = match code {
             1 => format!("error: cannot write `{place}`: "),
-            _ => format!("error: `{place}` is a file, or lies in one: expected a directory"),
+            _ => format!("error: `{place}` is a file or inside one, expected a directory"),
         };
         assert!(said.starts_with(&expected), "{said}");
     }

@@ -116,7 +116,7 @@ fn shares_and_groups_of_an_export_are_checked_as_they_are_typed() {
         ("deepness=0.1", "no group `deepness`"),
         ("round.x=0.1", "no group `round.x`"),
         ("seeds=much", "`much` is not a number"),
-        ("seeds=1.5", "the greatest share of `seeds` is 1.5"),
+        ("seeds=1.5", "the maximum share of `seeds` is 1.5"),
     ] {
         let output = run(folder.path(), &format!("export run --out data --shares {value}"));
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -69,7 +69,7 @@ fn what_cannot_be_merged_is_refused_before_anything_is_written() {
     let (model, adapter) = (model.to_str().unwrap(), adapter.to_str().unwrap());
     let words = |out: &'static str| ["merge", "--base", model, "--adapter", adapter, "--out", out];
     let message = refused(path, &[&words("m.gguf")[..], &["--type", "iq2_xxs"]].concat());
-    assert!(message.contains("`--type iq2_xxs` is none that can be written; known: f32, f16"), "{message}");
+    assert!(message.contains("cannot write file type `iq2_xxs`; expected one of: f32, f16"), "{message}");
     fs::write(path.join("there.gguf"), "somebody's").unwrap();
     let message = refused(path, &words("there.gguf"));
     assert!(message.contains("`there.gguf` exists") && message.contains("--force"), "{message}");

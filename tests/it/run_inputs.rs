@@ -17,7 +17,10 @@ fn a_finished_run_takes_no_other_model_seeds_or_format() {
     model.push(0);
     fs::write(folder.join("other.gguf"), model).unwrap();
     let message = refused(&["x.toml", "--model", "other.gguf"]);
-    assert!(message.contains("was begun differently") && message.contains("`model.sha256` was"), "{message}");
+    assert!(
+        message.contains("was started differently") && message.contains("`model.sha256` was"),
+        "{message}"
+    );
 
     let config = fs::read_to_string(folder.join("x.toml")).unwrap();
     fs::write(folder.join("seeds.txt"), "Name a river.\n").unwrap();

@@ -224,12 +224,9 @@ fn an_initial_adapter_decides_its_shape() {
         [&files[..], &["--init-adapter", "first/adapter.gguf"], more].concat()
     };
     let cases: [(&[&str], &str); 3] = [
-        (&["--r", "8"], "the initial adapter has `r` 4, but 8 is asked for"),
-        (
-            &["--rank-pattern", "q_proj=4,up_proj=2"],
-            "has `rank_pattern` up_proj=4, but up_proj=2 is asked for",
-        ),
-        (&["--target-modules", "q_proj"], "down_proj, but q_proj is asked for"),
+        (&["--r", "8"], "the initial adapter has `r` 4, expected 8"),
+        (&["--rank-pattern", "q_proj=4,up_proj=2"], "has `rank_pattern` up_proj=4, expected up_proj=2"),
+        (&["--target-modules", "q_proj"], "down_proj, expected q_proj"),
     ];
     for (more, expected) in cases {
         let said = refused(place.path(), &words(more));

@@ -194,7 +194,11 @@ fn the_program_trains_on_a_gpu_that_it_finds() {
     assert!(folder.path().join("adapter/adapter.gguf").is_file());
     let absent = train("cuda:3", &[]);
     assert_eq!(absent.status.code(), Some(2));
-    assert!(said(&absent).contains("there is no device `cuda:3`: 1 found"), "{}", said(&absent));
+    assert!(
+        said(&absent).contains("device `cuda:3` does not exist: this machine has 1"),
+        "{}",
+        said(&absent)
+    );
 
     let bench = evol()
         .env("LD_LIBRARY_PATH", &driver)

@@ -77,8 +77,11 @@ fn two_gpus_make_the_adapter_of_one_and_survive_a_loss() {
     let lost = place.train("cuda:0,1", 1, steps, "lost", Some(&failure));
     let words = said(&lost);
     assert_eq!(lost.status.code(), Some(1), "{words}");
-    assert!(words.contains("`cuda:1` has failed, and with it the run on 2 GPUs: "), "{words}");
-    assert!(words.contains("goes on from it, and so does one with as many other GPUs"), "{words}");
+    assert!(words.contains("`cuda:1` failed, which stopped training on 2 GPUs: "), "{words}");
+    assert!(
+        words.contains("resumes from the last checkpoint, and so does one with as many other GPUs"),
+        "{words}"
+    );
     assert!(place.out("lost/checkpoint.safetensors").is_file() && !place.out("lost/adapter.gguf").exists());
     let metrics = fs::read_to_string(place.out("lost/metrics.jsonl")).unwrap();
     assert!(metrics.lines().count() > 2, "it had trained for a while: {metrics}");
@@ -100,7 +103,7 @@ fn devices_that_cannot_train_together_are_refused() {
     let place = Place::new();
     for (device, words) in [
         ("cuda:0,0", "GPU 0 is there twice"),
-        ("cuda:0,9", "there is no device `cuda:9`: 2 found"),
+        ("cuda:0,9", "device `cuda:9` does not exist: this machine has 2"),
         ("cuda:0,", "expected `auto`, `cpu`, `cuda`, `cuda:N`, or several: `cuda:0,1`"),
         ("cuda:0,cuda:1", "expected `auto`"),
     ] {

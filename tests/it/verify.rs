@@ -90,7 +90,7 @@ fn one_changed_byte_of_one_answer_is_named() {
     let (code, stdout, stderr) = verify(run.path(), &["--all"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stdout.contains(&format!("\nnode {id}, stage answer, answer from byte {at} on\n")), "{stdout}");
-    assert!(stderr.contains("replayed generations are not as recorded"), "{stderr}");
+    assert!(stderr.contains("replayed generations differ from the journal"), "{stderr}");
     let found = figures(run.path(), 1, &["--all"]);
     let differences = found["verification"]["differences"].as_array().unwrap();
     // Nothing else was asked with this answer: children are made of instructions.

@@ -18,16 +18,16 @@ pub enum CudaError {
     #[error("cuBLAS is not installed (libcublas.so was not found)")]
     NoBlas,
     /// `libnccl` is not installed.
-    #[error("NCCL is not installed, which training on several GPUs needs (libnccl.so was not found)")]
+    #[error("NCCL, which training on several GPUs needs, is not installed (libnccl.so was not found)")]
     NoNccl,
     /// `libnccl` lacks calls.
-    #[error("NCCL is version {found}, at least 2.13 is needed")]
+    #[error("NCCL has version {found}, expected at least 2.13")]
     OldNccl {
         /// Its version.
         found: String,
     },
     /// A call of NCCL.
-    #[error("cannot {what}: NCCL says {status}")]
+    #[error("cannot {what}: NCCL reports {status}")]
     Nccl {
         /// What was tried.
         what: &'static str,
@@ -35,7 +35,7 @@ pub enum CudaError {
         status: String,
     },
     /// There are fewer devices.
-    #[error("there is no device `cuda:{ordinal}`: {count} found")]
+    #[error("device `cuda:{ordinal}` does not exist: this machine has {count}")]
     NoDevice {
         /// That was asked for.
         ordinal: usize,
@@ -43,8 +43,10 @@ pub enum CudaError {
         count: usize,
     },
     /// The device lacks instructions.
-    #[error("device `cuda:{}` ({}) has compute capability {}.{}, at least {}.{} is needed", info.ordinal, info.name, info.capability.0,
-        info.capability.1, needed.0, needed.1)]
+    #[error(
+        "device `cuda:{}` ({}) has compute capability {}.{}, expected at least {}.{}",
+        info.ordinal, info.name, info.capability.0, info.capability.1, needed.0, needed.1
+    )]
     Capability {
         /// Which.
         info: CudaInfo,
@@ -52,14 +54,16 @@ pub enum CudaError {
         needed: (i32, i32),
     },
     /// The device has no bf16.
-    #[error("device `cuda:{}` ({}) has compute capability {}.{}: bf16 begins with 8.0", info.ordinal, info.name, info.capability.0,
-        info.capability.1)]
+    #[error(
+        "device `cuda:{}` ({}) has compute capability {}.{}, expected at least 8.0 for bf16",
+        info.ordinal, info.name, info.capability.0, info.capability.1
+    )]
     NoBf16 {
         /// Which.
         info: CudaInfo,
     },
     /// The driver does not take our kernels.
-    #[error("the driver refuses the kernels of `{module}`: {}", explain(*source))]
+    #[error("the driver rejects the kernels of `{module}`: {}", explain(*source))]
     Kernels {
         /// Source file without its ending.
         module: &'static str,
@@ -68,7 +72,7 @@ pub enum CudaError {
         source: Driver,
     },
     /// Memory that cannot be had.
-    #[error("the device has no {bytes} bytes left")]
+    #[error("the device is out of memory: {bytes} bytes cannot be allocated")]
     OutOfMemory {
         /// That were asked for at once.
         bytes: u64,
@@ -83,7 +87,7 @@ pub enum CudaError {
         source: Driver,
     },
     /// A call of cuBLAS.
-    #[error("a matrix product has failed: {status}")]
+    #[error("a matrix product failed in cuBLAS: {status}")]
     Blas {
         /// Its name in cuBLAS.
         status: String,
@@ -98,15 +102,15 @@ pub struct Driver(pub(super) DriverError);
 /// In words, for what users meet.
 fn explain(error: Driver) -> String {
     match error.0.0 {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "the device has no memory left".into(),
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "the device is out of memory".into(),
         CUresult::CUDA_ERROR_NO_DEVICE => "the driver finds no device".into(),
         CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
-            "the driver is too old or does not fit the kernel module of the system".into()
+            "the driver is too old or does not match the system's kernel module".into()
         }
         CUresult::CUDA_ERROR_ILLEGAL_ADDRESS
         | CUresult::CUDA_ERROR_MISALIGNED_ADDRESS
         | CUresult::CUDA_ERROR_LAUNCH_FAILED => {
-            format!("a kernel has failed on the device ({:?})", error.0.0)
+            format!("a kernel failed on the device ({:?})", error.0.0)
         }
         other => format!("{other:?}"),
     }
@@ -128,33 +132,36 @@ impl Explain for CudaError {
     fn explain(&self) -> Explanation {
         match self {
             Self::NoDriver => {
-                Blame::Usage.hint("install NVIDIA's driver, or train on the CPU: leave `--device` out")
+                Blame::Usage.hint("install NVIDIA's driver, or train on the CPU: leave out `--device`")
             }
             Self::NoBlas => Blame::Usage.hint(
-                "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and put its folder into LD_LIBRARY_PATH",
+                "install it (`pip install nvidia-cublas-cu12`, or the CUDA toolkit) and add its folder to \
+                 LD_LIBRARY_PATH",
             ),
             Self::NoNccl => Blame::Usage.hint(
-                "install it (Debian and Ubuntu: `libnccl2` and `libnccl-dev`); of `pip install nvidia-nccl-cu12`, link `libnccl.so.2` to the name `libnccl.so` in a folder of LD_LIBRARY_PATH",
+                "install it (Debian and Ubuntu: `libnccl2` and `libnccl-dev`); after `pip install \
+                 nvidia-nccl-cu12`, link `libnccl.so` to its `libnccl.so.2` in a folder of LD_LIBRARY_PATH",
             ),
-            Self::OldNccl { .. } => Blame::Usage.hint("update it, or train on one GPU: `--device cuda:N`"),
+            Self::OldNccl { .. } => Blame::Usage.hint("update NCCL, or train on one GPU: `--device cuda:0`"),
             Self::NoDevice { .. } | Self::Capability { .. } => {
                 Blame::Usage.hint("`evol doctor` lists the devices of this machine")
             }
             Self::NoBf16 { .. } => Blame::Usage.hint("use `--mixed-precision fp16`"),
-            Self::Kernels { .. } => {
-                Blame::Usage.hint("update the driver: one for CUDA 12 or newer takes them")
-            }
+            Self::Kernels { .. } => Blame::Usage.hint("update the driver to one for CUDA 12 or newer"),
             Self::OutOfMemory { .. } => Blame::Run.hint(
-                "`evol train --dry-run` shows what is needed; close other programs on the device, or try `--gradient-checkpointing layer` or a shorter `--max-seq-len`",
+                "`--dry-run` shows how much training needs; close other programs on the device, or use \
+                 `--gradient-checkpointing layer` or a smaller `--max-seq-len`",
             ),
             Self::Nccl { what: CONNECT, .. } => Blame::Run.hint(
-                "`NCCL_DEBUG=INFO` in the environment has NCCL say more; a container needs shared memory for it (`--shm-size=1g`)",
+                "for more from NCCL, set `NCCL_DEBUG=INFO` in the environment; in a container, give it \
+                 shared memory (`--shm-size=1g`)",
             ),
             Self::Nccl { .. } => Blame::Run.hint(
-                "the last checkpoint is good: the same command goes on from it; `NCCL_DEBUG=INFO` in the environment has NCCL say more",
+                "the same command resumes from the last checkpoint; for more from NCCL, set \
+                 `NCCL_DEBUG=INFO` in the environment",
             ),
             Self::Call { .. } | Self::Blas { .. } => {
-                Blame::Run.hint("the last checkpoint is good: the same command goes on from it")
+                Blame::Run.hint("the same command resumes from the last checkpoint")
             }
         }
     }

@@ -135,24 +135,27 @@ fn bad_headers_are_explained() {
         (Bytes(b"PK\x03\x04".to_vec()), "it starts with bytes [50, 4b, 03, 04], expected `GGUF`"),
         (Bytes::header(1, 0, 0), "it has GGUF version 1, expected 2 or 3"),
         (Bytes::header(0, 0, 0), "it has GGUF version 0, expected 2 or 3"),
-        (Bytes::header(3 << 24, 0, 0), "it is of the other byte order (version field 0x03000000)"),
-        (Bytes::header(3, 1 << 40, 0), "it announces 1099511627776 tensors, limit 65536"),
-        (Bytes::header(3, 0, 1 << 40), "it announces 1099511627776 metadata keys, limit 65536"),
+        (Bytes::header(3 << 24, 0, 0), "it has the opposite byte order (version field 0x03000000)"),
+        (Bytes::header(3, 1 << 40, 0), "it declares 1099511627776 tensors, expected at most 65536"),
+        (Bytes::header(3, 0, 1 << 40), "it declares 1099511627776 metadata keys, expected at most 65536"),
         (
             Bytes::header(3, 0, 1).u64(9).raw(b"abc"),
             "it ends after 35 bytes, in the name of key 0: at least 6 bytes are missing",
         ),
-        (Bytes::header(3, 0, 1).u64(65_536), "the name of key 0 has 65536 bytes, limit 65535"),
+        (Bytes::header(3, 0, 1).u64(65_536), "the name of key 0 has 65536 bytes, expected at most 65535"),
         (Bytes::header(3, 0, 1).u64(1).raw(&[0xFF]), "the name of key 0 is not UTF-8"),
         (Bytes::header(3, 0, 1).text(""), "the name of key 0 is empty"),
         (Bytes::header(3, 0, 2).text("k").u32(0).raw(&[1]).text("k"), "key `k` occurs twice"),
         (key("k", 13, &[]), "key `k` has unknown type id 13, expected 0 to 12"),
         (key("k", 7, &[2]), "key `k` holds byte 2 for a bool, expected 0 or 1"),
-        (key("k", 8, &(1_u64 << 40).to_le_bytes()), "key `k` has 1099511627776 bytes, limit 67108864"),
-        (key("k", 9, &[]).u32(9), "key `k` is an array of arrays, which no reader of models accepts"),
+        (
+            key("k", 8, &(1_u64 << 40).to_le_bytes()),
+            "key `k` has 1099511627776 bytes, expected at most 67108864",
+        ),
+        (key("k", 9, &[]).u32(9), "key `k` is an array of arrays, expected an array of plain values"),
         (
             key("k", 9, &[]).u32(0).u64(u64::MAX),
-            "it announces 18446744073709551615 array elements, limit 16777216",
+            "it declares 18446744073709551615 array elements, expected at most 16777216",
         ),
         (
             key("k", 9, &[]).u32(8).u64(1 << 20),
@@ -173,23 +176,23 @@ fn bad_tensors_are_explained() {
     let one = || Bytes::header(3, 1, 0);
     let two = || Bytes::header(3, 2, 0).tensor("a", &[8], 0, 0);
     let cases = [
-        (one().u64(64), "the name of tensor 0 has 64 bytes, limit 63"),
+        (one().u64(64), "the name of tensor 0 has 64 bytes, expected at most 63"),
         (one().text(""), "the name of tensor 0 is empty"),
         (two().text("a"), "tensor `a` occurs twice"),
         (one().tensor("a", &[], 0, 0), "tensor `a` has 0 dimensions, expected 1 to 4"),
         (one().tensor("a", &[1; 5], 0, 0), "tensor `a` has 5 dimensions, expected 1 to 4"),
         (
             one().tensor("a", &[4, 0], 0, 0),
-            "tensor `a` has the shape [4, 0] (fastest axis first) with a zero in it",
+            "tensor `a` has shape [4, 0] (fastest axis first), which contains a zero",
         ),
         (
             one().tensor("a", &[1 << 32, 1 << 32], 0, 0),
-            "tensor `a` has the shape [4294967296, 4294967296] (fastest axis first), which is too large to \
+            "tensor `a` has shape [4294967296, 4294967296] (fastest axis first), which is too large to \
              address",
         ),
         (
             one().tensor("a", &[8], 0, u64::MAX - 31),
-            "tensor `a` has the shape [8] (fastest axis first), which is too large to address",
+            "tensor `a` has shape [8] (fastest axis first), which is too large to address",
         ),
         (
             one().tensor("a", &[33], 3, 0),
@@ -197,7 +200,7 @@ fn bad_tensors_are_explained() {
         ),
         (
             one().tensor("a", &[8], 0, 4).data(64),
-            "tensor `a` starts at offset 4 of the data, expected a multiple of 32",
+            "tensor `a` starts at data offset 4, expected a multiple of 32",
         ),
         (two().tensor("b", &[8], 0, 0).data(64), "tensors `a` and `b` overlap in the data"),
         (

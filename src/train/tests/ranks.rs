@@ -133,7 +133,7 @@ fn a_device_that_is_lost_ends_the_others_and_leaves_the_checkpoint() {
             "{name}: {error:?}"
         );
         assert!(error.to_string().contains("and with it the run on 2 GPUs: "), "{error}");
-        assert!(error.hint().unwrap().contains("goes on from it"), "{:?}", error.hint());
+        assert!(error.hint().unwrap().contains("resumes from the last checkpoint"), "{:?}", error.hint());
         // The same devices or others, as long as their number is the same.
         run(&fixture, &Config::default(), &[1, 0], &name);
         assert!(files(&out) == files(&fixture.out("whole")), "{name}");

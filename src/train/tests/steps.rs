@@ -203,7 +203,7 @@ fn inputs_that_cannot_be_trained_on_are_refused() {
     let error = fixture.run(&fixture.out("out")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "nothing to train on: of 3 examples 0 have no answer and 3 are longer than `max_seq_len`"
+        "nothing to train on: of 3 examples, 0 have no answer and 3 are longer than `max_seq_len`"
     );
     assert!(!fixture.out("out").exists(), "nothing is written before the inputs are checked");
     // Without validation samples the run has no validation losses.
