@@ -7,6 +7,8 @@
 //! until its blame is decided, and whether there is a hint. An error that wraps another module's error passes
 //! on the answer of the error inside.
 
+use std::path::Path;
+
 /// Who has to act before the same command can succeed. It decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -59,5 +61,42 @@ pub trait Explain: std::error::Error {
     /// Who has to act before the same command can succeed.
     fn blame(&self) -> Blame {
         self.explain().blame
+    }
+}
+
+/// A path as an argument of a command to paste, before it is [`quoted`]: one that starts with `-` would be
+/// read as a flag.
+pub fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.starts_with('-') { format!("./{text}") } else { text }
+}
+
+/// A word of a command to paste, quoted where a shell would read it otherwise.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        for (word, shown) in [
+            ("runs/a-1", "runs/a-1"),
+            ("größe", "größe"),
+            ("", "''"),
+            ("my runs", "'my runs'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("~", "'~'"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+        assert_eq!(word(Path::new("-x")), "./-x");
     }
 }

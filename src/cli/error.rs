@@ -158,7 +158,7 @@ impl Explain for Error {
             Self::Cuda(error) => error.explain(),
             Self::Llm(error) => error.explain(),
             Self::Store(error) | Self::Evolve(evolve::Error::Store(error)) => {
-                other_build(error).unwrap_or_else(|| error.explain())
+                other_program(error).unwrap_or_else(|| error.explain())
             }
             Self::Lora(error) => error.explain(),
             Self::Merge(error) => error.explain(),
@@ -226,15 +226,42 @@ fn known_names() -> Vec<String> {
     super::known_models::all().into_iter().map(|m| m.name).collect()
 }
 
-/// For a run that was started with another build of llama.cpp and is otherwise the same: the journal's own
-/// hint does not say why a build matters.
-fn other_build(error: &store::Error) -> Option<Explanation> {
+/// For a run that another version of evol, or the same one with another build of llama.cpp, started: the
+/// journal's own hint advises to undo a change that the user did not make.
+fn other_program(error: &store::Error) -> Option<Explanation> {
     let store::Error::Changed { changes, .. } = error else { return None };
+    let is_version = |name: &str| ["prompts.blake3", "guards.blake3", "rules.version"].contains(&name);
     let is_build = |name: &str| BUILD.contains(&name) || name == RECIPE;
+    if changes.iter().any(|change| is_version(&change.name)) {
+        return Some(Blame::Usage.hint(
+            "another version of evol started this run: resume it with that version, or start a new run with \
+             `--out`",
+        ));
+    }
     changes.iter().all(|change| is_build(&change.name)).then(|| {
         Blame::Usage.hint(
             "another build of llama.cpp computes other bytes, so the rest of the run would not match its \
              start: resume it with the build that started it, or start a new run with `--out`",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Change;
+
+    #[test]
+    fn a_run_that_another_program_started_gets_a_hint_of_its_own() {
+        let hint = |names: &[&str]| {
+            let change = |name: &&str| Change { name: (*name).to_owned(), old: None, new: None };
+            let changed =
+                store::Error::Changed { path: "run".into(), changes: names.iter().map(change).collect() };
+            Error::from(evolve::Error::from(changed)).hint().unwrap()
+        };
+        assert!(hint(&["rules.version"]).starts_with("another version of evol"));
+        assert!(hint(&["config.rounds", "prompts.blake3"]).starts_with("another version of evol"));
+        assert!(hint(BUILD.as_slice()).starts_with("another build of llama.cpp"));
+        assert!(hint(&["config.rounds", BUILD[0]]).starts_with("a run resumes only"));
+    }
 }

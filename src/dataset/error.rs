@@ -6,7 +6,7 @@
 //! **Invariant:** every [`Reason`] says what was found and what was expected, so that the line can be
 //! mended without reading this code.
 
-use crate::explain::{Blame, Explain, Explanation};
+use crate::explain::{self, Blame, Explain, Explanation};
 use std::io;
 use std::path::PathBuf;
 
@@ -104,11 +104,11 @@ impl Explain for Error {
             Self::BadLines { path, bad } => match bad.first().map(|line| &line.reason) {
                 Some(Reason::NotJson { .. } | Reason::NotAnObject { .. }) => Blame::Usage.hint(format!(
                     "expected one JSON object per line; to convert a file with one array: `jq -c '.[]' {}`",
-                    path.display()
+                    explain::quoted(&explain::word(path))
                 )),
                 Some(Reason::NotUtf8 { .. }) => Blame::Usage.hint(format!(
                     "convert the file to UTF-8 first, for example with `iconv -f LATIN1 -t UTF-8 {}`",
-                    path.display()
+                    explain::quoted(&explain::word(path))
                 )),
                 _ => Blame::Usage.no_hint(),
             },
@@ -150,7 +150,7 @@ pub struct BadLine {
 #[non_exhaustive]
 pub enum Reason {
     /// Longer than a reader holds in memory.
-    #[error("it is longer than {limit} bytes, the limit")]
+    #[error("it is longer than the limit of {limit} bytes")]
     TooLong {
         /// The limit in bytes.
         limit: usize,

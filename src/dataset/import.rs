@@ -106,7 +106,7 @@ fn conversation(object: &Object, shape: Shape) -> Result<Vec<Message>, Reason> {
             None => "an empty array".to_owned(),
             Some(last) => format!("a conversation that ends with the {}", last.role),
         };
-        return unexpected(shape.key().to_owned(), &found, "one that ends with the assistant");
+        return unexpected(shape.key().to_owned(), &found, "one that ends with an assistant turn");
     }
     Ok(messages)
 }

@@ -103,7 +103,7 @@ fn row(line: &str) -> Result<Rejected, Reason> {
     let record: Record = serde_json::from_value(object.into()).map_err(|error| Reason::Field {
         field: "row".to_owned(),
         found: error.to_string(),
-        expected: "the columns of an export of this program",
+        expected: "the columns of an evol export",
     })?;
     Ok(Rejected { record, reason, detail })
 }

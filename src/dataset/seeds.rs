@@ -131,7 +131,7 @@ fn identity(seed: &Seed) -> (String, String) {
 fn text_seed(line: &str) -> Result<Seed, Reason> {
     let value = Value::from(line.trim());
     if line.contains('\0') {
-        return Err(field("instruction", &value, "a text"));
+        return Err(field("instruction", &value, "a string"));
     }
     Ok(Seed { instruction: line.trim().to_owned(), input: String::new(), skill: None, difficulty: None })
 }
@@ -183,7 +183,7 @@ fn first_user_turn(object: &Object, shape: Shape) -> Result<String, Reason> {
                 return Err(Reason::Field {
                     field: shape.key().to_owned(),
                     found: "a conversation with a system message".to_owned(),
-                    expected: "one without: a seed cannot carry it",
+                    expected: "a conversation without one: seeds have no system message",
                 });
             }
             _ => {}

@@ -71,7 +71,7 @@ pub(super) fn parse_object(line: &str) -> Result<Object, Reason> {
 
 /// The text in `object[key]`; `path` is how the field is named to the user.
 pub(super) fn required_text<'a>(object: &'a Object, key: &str, path: &str) -> Result<&'a str, Reason> {
-    let expected = "a text";
+    let expected = "a string";
     match object.get(key) {
         None => Err(Reason::Field { field: path.to_owned(), found: "missing".to_owned(), expected }),
         Some(Value::String(text)) if !text.trim().is_empty() && !text.contains('\0') => Ok(text),
@@ -140,7 +140,7 @@ fn describe(value: &Value) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => format!("the number {n}"),
         Value::String(s) if s.trim().is_empty() => "empty".to_owned(),
-        Value::String(s) if s.contains('\0') => "a text with a NUL character".to_owned(),
+        Value::String(s) if s.contains('\0') => "a string with a NUL character".to_owned(),
         Value::String(s) => format!("the text `{}`", shorten(s)),
         Value::Array(items) if items.is_empty() => "an empty array".to_owned(),
         Value::Array(_) => "an array".to_owned(),

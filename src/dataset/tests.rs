@@ -104,21 +104,21 @@ not json
     4: it is an array, expected a JSON object
     5: it has the keys `text`, `id`, expected `instruction`, `messages`, `conversations` or `prompt`
     6: it has no keys, expected `instruction`, `messages`, `conversations` or `prompt`
-    7: `instruction` is empty, expected a text
-    8: `instruction` is the number 7, expected a text
-    9: `instruction` is a text with a NUL character, expected a text
-    10: `input` is an array, expected a text
+    7: `instruction` is empty, expected a string
+    8: `instruction` is the number 7, expected a string
+    9: `instruction` is a string with a NUL character, expected a string
+    10: `input` is an array, expected a string
     11: `difficulty` is the number 11, expected a whole number from 1 to 10
     12: `instances[0]` is the number 5, expected an object
     13: `messages` is the text `hello`, expected an array of turns
     14: `messages` is a conversation without a user turn, expected at least one
-    15: `messages` is a conversation with a system message, expected one without: a seed cannot carry it
+    15: `messages` is a conversation with a system message, expected a conversation without one: seeds have no system message
     16: `messages[0].role` is the text `tool`, expected `system`, `user` or `assistant`
-    17: `messages[0].content` is an array, expected a text
+    17: `messages[0].content` is an array, expected a string
     18: `conversations[0].from` is the text `bard`, expected `system`, `human` or `gpt`
-    19: `conversations[0].value` is missing, expected a text
+    19: `conversations[0].value` is missing, expected a string
     20: byte 13 is not valid UTF-8
-    21: it is longer than 4194304 bytes
+    21: it is longer than the limit of 4194304 bytes
     ");
 }
 
@@ -190,12 +190,12 @@ fn training_data_that_cannot_be_rendered_is_refused_with_its_place() {
         "",
     ];
     insta::assert_snapshot!(cases.map(refuse).concat(), @r"
-    line 1 of `t.jsonl` cannot be used: `output` is missing, expected a text
-    line 1 of `t.jsonl` cannot be used: `output` is empty, expected a text
-    line 1 of `t.jsonl` cannot be used: `completion` is null, expected a text
-    line 1 of `t.jsonl` cannot be used: `messages` is an empty array, expected one that ends with the assistant
-    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the system, expected one that ends with the assistant
-    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the user, expected one that ends with the assistant
+    line 1 of `t.jsonl` cannot be used: `output` is missing, expected a string
+    line 1 of `t.jsonl` cannot be used: `output` is empty, expected a string
+    line 1 of `t.jsonl` cannot be used: `completion` is null, expected a string
+    line 1 of `t.jsonl` cannot be used: `messages` is an empty array, expected one that ends with an assistant turn
+    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the system, expected one that ends with an assistant turn
+    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the user, expected one that ends with an assistant turn
     line 1 of `t.jsonl` cannot be used: `messages[0]` is a turn of the assistant, expected one of the user
     line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn of the user, expected one of the assistant
     line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn of the system, expected one of the assistant

@@ -153,7 +153,7 @@ fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
         Some(Value::String(text)) if !text.trim().is_empty() => text.clone(),
         found => {
             return Err(format!(
-                "has {} as `instruction`, expected a text that is not blank \
+                "has {} as `instruction`, expected a non-blank string \
                  (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)",
                 kind(found)
             ));
@@ -186,7 +186,7 @@ fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
         skill: match either("skill", "Skill") {
             None | Some(Value::Null) => None,
             Some(Value::String(skill)) => Some(skill.clone()),
-            found => return Err(format!("has {} as `skill`, expected a text", kind(found))),
+            found => return Err(format!("has {} as `skill`, expected a string", kind(found))),
         },
         difficulty: difficulty(either("difficulty", "Difficulty"))?,
         task,
@@ -213,7 +213,7 @@ fn ifeval(fields: &Map<String, Value>) -> Result<Item, String> {
     let prompt = text(fields, "prompt")?;
     let Some(Value::Array(ids)) = fields.get("instruction_id_list") else {
         return Err(format!(
-            "has {} as `instruction_id_list`, expected a list of texts",
+            "has {} as `instruction_id_list`, expected a list of strings",
             kind(fields.get("instruction_id_list"))
         ));
     };
@@ -276,15 +276,13 @@ fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
             };
             (list("text")?, list("label")?)
         }
-        found => return Err(format!("has {} as `choices`, expected a list of texts", kind(found))),
+        found => return Err(format!("has {} as `choices`, expected a list of strings", kind(found))),
     };
     let choices: Vec<String> = texts
         .iter()
         .map(|text| match text {
             Value::String(text) if !text.trim().is_empty() => Ok(text.clone()),
-            found => {
-                Err(format!("has {} among `choices`, expected texts that are not blank", kind(Some(found))))
-            }
+            found => Err(format!("has {} among `choices`, expected non-blank strings", kind(Some(found)))),
         })
         .collect::<Result<_, _>>()?;
     let name = if fields.contains_key("answerKey") { "answerKey" } else { "answer" };
@@ -320,7 +318,7 @@ fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
 fn text(fields: &Map<String, Value>, name: &str) -> Result<String, String> {
     match fields.get(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
-        found => Err(format!("has {} as `{name}`, expected a text that is not blank", kind(found))),
+        found => Err(format!("has {} as `{name}`, expected a non-blank string", kind(found))),
     }
 }
 
@@ -328,7 +326,7 @@ fn optional_text(fields: &Map<String, Value>, name: &str) -> Result<Option<Strin
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        found => Err(format!("has {} as `{name}`, expected a text", kind(found))),
+        found => Err(format!("has {} as `{name}`, expected a string", kind(found))),
     }
 }
 
@@ -339,7 +337,7 @@ fn kind(value: Option<&Value>) -> &'static str {
         Some(Value::Bool(_)) => "true or false",
         Some(Value::Number(_)) => "a number",
         Some(Value::String(text)) if text.trim().is_empty() => "a blank text",
-        Some(Value::String(_)) => "a text",
+        Some(Value::String(_)) => "a string",
         Some(Value::Array(_)) => "a list",
         Some(Value::Object(_)) => "an object",
     }

@@ -51,7 +51,7 @@ pub fn merge(dir: &Path, parts: &[PathBuf], progress: &mut dyn FnMut(u64)) -> Re
     if !problems.is_empty() {
         return Err(Error::Shards { problems });
     }
-    let first = read.first().ok_or_else(|| Error::Shards { problems: vec!["there are none".to_owned()] })?;
+    let first = read.first().ok_or_else(|| Error::Shards { problems: vec!["none were given".to_owned()] })?;
     if dir.join(store::FILE_NAME).exists() {
         // A merged journal gets its name when it is complete, so one with this fingerprint is the result.
         let store = Store::open(dir)?;
@@ -88,7 +88,7 @@ fn problems(parts: &[Part<'_>]) -> Vec<String> {
     let count = first.shard.count();
     let missing: Vec<u32> = (1..=count).filter(|index| !found.contains_key(index)).collect();
     if !missing.is_empty() {
-        problems.push(format!("of {count} shards these are missing: {}", ranges(&missing)));
+        problems.push(format!("missing of {count} shards: {}", ranges(&missing)));
     }
     problems
 }

@@ -107,7 +107,7 @@ fn everything_that_is_wrong_with_a_set_of_shards_is_listed() {
     let found = problems(&folder, &[parts[0].clone(), parts[3].clone(), parts[3].clone()]);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("both shard 4/4"), "{found:?}");
-    assert_eq!(found[1], "of 4 shards these are missing: 2-3");
+    assert_eq!(found[1], "missing of 4 shards: 2-3");
     let found = problems(&folder, &[&parts[..3], &others[2..]].concat());
     assert!(found.iter().any(|problem| problem.contains("is shard 3/3")), "{found:?}");
     let hotter = EvolveConfig { chunk_size: 17, ..guarded() };
@@ -115,7 +115,7 @@ fn everything_that_is_wrong_with_a_set_of_shards_is_listed() {
     evolve(&dir, Shard::new(4, 4).unwrap(), &hotter, None).unwrap();
     let found = problems(&folder, &[&parts[..3], &[dir]].concat());
     assert!(matches!(&found[..], [only] if only.contains("`config.chunk_size` is `17`")), "{found:?}");
-    assert_eq!(problems(&folder, &[]), ["there are none"]);
+    assert_eq!(problems(&folder, &[]), ["none were given"]);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn hash_of_a_file_that_shrank_is_an_error_and_not_a_signal() {
     assert_eq!(file.sha256().unwrap().len(), 64);
     fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     let message = file.sha256().unwrap_err().to_string();
-    assert!(message.ends_with(&format!("it had {} bytes, now 100", bytes.len())), "{message}");
+    assert!(message.ends_with(&format!("it had {} bytes and now has 100", bytes.len())), "{message}");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn getters_take_every_width_and_explain_the_rest() {
     assert_eq!(file.optional_u32("none").unwrap(), None);
     let shown = path.display();
     let cases = [
-        (file.u32("none").unwrap_err(), format!("`{shown}` has no key `none` (expected: an integer)")),
+        (file.u32("none").unwrap_err(), format!("`{shown}` has no key `none`, expected an integer")),
         (
             file.u32("negative").unwrap_err(),
             format!("key `negative` in `{shown}` is `-1`, expected 0 to 4294967295"),

@@ -30,7 +30,7 @@ pub(super) fn check(adapter: &Gguf, base: &Gguf) -> Result<(), Error> {
         let a = adapter.tensor(&format!("{name}.lora_a")).expect("the name comes from this file");
         let b = adapter.tensor(&format!("{name}.lora_b")).ok_or_else(|| missing("the `lora_b` half"))?;
         let ([out_features, in_features], [r, a_in], [b_out, b_r]) = (weight.shape, a.shape, b.shape) else {
-            return Err(mismatch(format!("`{name}` and its pair are no matrices")));
+            return Err(mismatch(format!("`{name}` and its pair are not matrices")));
         };
         if a_in != in_features || b_out != out_features || r != b_r {
             return Err(mismatch(format!(

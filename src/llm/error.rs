@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ComputeFormat;
-use crate::explain::{Blame, Explain, Explanation};
+use crate::explain::{self, Blame, Explain, Explanation};
 use crate::gguf;
 
 /// Why the model cannot be used, or a call of it failed.
@@ -80,8 +80,10 @@ impl Explain for Error {
         match self {
             Self::Gguf(error) => error.explain(),
             Self::Interrupted => Blame::Interrupted.no_hint(),
-            Self::Load { path } => Blame::Usage
-                .hint(format!("llama.cpp's log says why: `evol doctor -v --model {}`", path.display())),
+            Self::Load { path } => Blame::Usage.hint(format!(
+                "llama.cpp's log says why: `evol doctor -v --model {}`",
+                explain::quoted(&explain::word(path))
+            )),
             Self::AdapterMismatch { .. } | Self::AdapterLoad { .. } => {
                 Blame::Usage.hint("use the base model that the adapter was trained on")
             }

@@ -88,7 +88,7 @@ impl Model {
         let params = LlamaModelParams::default().with_vocab_only(!complete).with_n_gpu_layers(gpu_layers);
         let llama = LlamaModel::load_from_file(backend()?, path, &params).map_err(|_| Error::load(path))?;
         if complete && (llama.is_recurrent() || llama.is_hybrid()) {
-            let reason = "its state cannot be cut back to a prefix";
+            let reason = "its state cannot be truncated to a prefix";
             return Err(Error::NotGenerative { path: path.to_owned(), reason });
         }
         Ok(Self { llama, gguf, info })

@@ -50,7 +50,7 @@ impl ChatTemplate {
     /// It is not valid Jinja.
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, Error> {
         if source.contains([MARK_START, MARK_END, PAD]) {
-            let reason = "it contains characters that mark messages while rendering".to_owned();
+            let reason = "it contains characters that evol reserves for marking messages".to_owned();
             return Err(Error::Template { reason });
         }
         let mut environment = Environment::new();
@@ -139,7 +139,7 @@ fn split(output: &str, messages: &[Message]) -> Result<Vec<SourcedPart>, Error> 
     };
     let mut rest = output;
     while let Some((before, after)) = rest.split_once(MARK_START) {
-        let broken = || Error::Template { reason: "it takes contents apart".to_owned() };
+        let broken = || Error::Template { reason: "it splits or changes the content of messages".to_owned() };
         let (index, after) = after.split_once(MARK_END).ok_or_else(broken)?;
         let index: usize = index.parse().map_err(|_| broken())?;
         let content = messages.get(index).ok_or_else(broken)?.content.as_str();

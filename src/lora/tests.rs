@@ -210,7 +210,7 @@ fn unknown_module_lists_all_seven() {
     let message = "lm_head".parse::<TargetModule>().unwrap_err().to_string();
     assert_eq!(
         message,
-        "unknown target module `lm_head`, expected one of q_proj, k_proj, v_proj, o_proj, gate_proj, \
+        "unknown target module `lm_head`, expected one of: q_proj, k_proj, v_proj, o_proj, gate_proj, \
          up_proj, down_proj"
     );
 }

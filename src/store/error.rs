@@ -17,7 +17,7 @@ pub struct Change {
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let show = |value: &Option<String>| value.clone().map_or("absent".to_owned(), |v| format!("`{v}`"));
-        write!(f, "`{}` was {}, is now {}", self.name, show(&self.old), show(&self.new))
+        write!(f, "`{}` was {}, is {}", self.name, show(&self.old), show(&self.new))
     }
 }
 

@@ -169,10 +169,7 @@ fn a_changed_fingerprint_is_refused_by_name_with_old_and_new() {
     store.bind(&print("2")).unwrap();
     store.bind(&print("2")).unwrap();
     let error = store.bind(&print("3")).unwrap_err();
-    assert!(
-        error.to_string().ends_with("started differently: `config.rounds` was `2`, is now `3`"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("started differently: `config.rounds` was `2`, is `3`"), "{error}");
     assert!(error.hint().is_some());
     assert_eq!(store.compare(&print("3")).unwrap_err().to_string(), error.to_string());
     let error = store.bind(&[]).unwrap_err();

@@ -245,7 +245,7 @@ impl TrainConfig {
     fn validate_stopping(&self) -> Result<(), Error> {
         if let Some(patience) = self.early_stopping_patience {
             check("early_stopping_patience", &patience, patience >= 1, "at least 1")?;
-            let expected = "a number of steps, as early stopping is asked for";
+            let expected = "a number of steps, which early stopping needs";
             check("eval_steps", &"none", self.eval_steps.is_some(), expected)?;
         }
         let threshold = self.early_stopping_threshold;

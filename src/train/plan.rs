@@ -280,7 +280,7 @@ pub(super) fn check_inputs(
         }
     }
     if config.keeps_best() && validation.samples.is_empty() {
-        let expected = "unset, as there is nothing to validate on";
+        let expected = "no value, because there is no validation data";
         let (field, found) = match config.early_stopping_patience {
             Some(patience) => ("early_stopping_patience", patience.to_string()),
             None => ("load_best_model_at_end", "true".to_owned()),

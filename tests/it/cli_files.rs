@@ -102,7 +102,7 @@ fn seeds_that_cannot_be_read() {
     let model = model_path();
     let evolve = ["evolve", "--model", model.to_str().unwrap(), "--seeds", "seeds.jsonl", "--out", "run"];
     assert_snapshot!(refused(folder.path(), &evolve), @r#"
-    warning: line 2 of `seeds.jsonl` cannot be used: `prompt` is the number 7, expected a text
+    warning: line 2 of `seeds.jsonl` cannot be used: `prompt` is the number 7, expected a string
     warning: line 4 of `seeds.jsonl` cannot be used: it is not valid JSON: expected ident at column 2
     error: 2 lines of `seeds.jsonl` cannot be used as seeds
 

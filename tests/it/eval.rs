@@ -235,7 +235,7 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
         refused(path, &[&["eval", "--base", model, "--out", "e", "--no-judge"], more].concat())
     };
     insta::assert_snapshot!(with(&["--suite", "bad.jsonl"]), @r#"
-    error: line 2 of the suite `bad.jsonl` has a number as `instruction`, expected a text that is not blank (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)
+    error: line 2 of the suite `bad.jsonl` has a number as `instruction`, expected a non-blank string (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)
 
     hint: `evol eval --help` lists the forms of a suite; each has one JSON object per line
     "#);
@@ -247,7 +247,7 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
 
     For more information, try '--help'.
     "#);
-    insta::assert_snapshot!(with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]), @"error: `--adapter` is `x` twice, expected a name of its own for each: NAME=FILE");
+    insta::assert_snapshot!(with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]), @"error: `--adapter` is `x` twice, expected a different name for each: NAME=FILE");
     eval(path, &model_path(), &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
     insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @r#"
     error: the evaluation in `e` was started with other settings: `max_tokens` was 2, is 3

@@ -58,7 +58,7 @@ fn a_journal_that_cannot_grow_is_named_and_goes_on_when_it_can() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{blocks} blocks: {said}");
         assert!(said.contains("cannot read or write `run/run.db`"), "{blocks} blocks: {said}");
-        assert!(said.contains("hint: see to that disk"), "{blocks} blocks: {said}");
+        assert!(said.contains("hint: check that disk"), "{blocks} blocks: {said}");
         let after = run.committed();
         assert_kept(&before, &after);
         assert!(units_done(&after) >= units_done(&before));

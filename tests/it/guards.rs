@@ -112,9 +112,9 @@ fn calibrate_measures_a_judge_on_all_pairs() {
 fn shares_and_groups_of_an_export_are_checked_as_they_are_typed() {
     let folder = tempfile::tempdir().unwrap();
     for (value, expected) in [
-        ("seeds", "is not GROUP=SHARE"),
-        ("deepness=0.1", "no group `deepness`"),
-        ("round.x=0.1", "no group `round.x`"),
+        ("seeds", "is not of the form GROUP=SHARE"),
+        ("deepness=0.1", "unknown group `deepness`"),
+        ("round.x=0.1", "unknown group `round.x`"),
         ("seeds=much", "`much` is not a number"),
         ("seeds=1.5", "the maximum share of `seeds` is 1.5"),
     ] {

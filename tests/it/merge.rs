@@ -72,7 +72,7 @@ fn what_cannot_be_merged_is_refused_before_anything_is_written() {
     assert!(message.contains("cannot write file type `iq2_xxs`; expected one of: f32, f16"), "{message}");
     fs::write(path.join("there.gguf"), "somebody's").unwrap();
     let message = refused(path, &words("there.gguf"));
-    assert!(message.contains("`there.gguf` exists") && message.contains("--force"), "{message}");
+    assert!(message.contains("`there.gguf` already exists") && message.contains("--force"), "{message}");
     assert_eq!(fs::read(path.join("there.gguf")).unwrap(), b"somebody's");
     let message = refused(path, &["merge", "--base", model, "--adapter", "there.gguf", "--out", "m.gguf"]);
     assert!(message.contains("cannot merge `there.gguf`"), "{message}");

@@ -30,8 +30,7 @@ fn merged_shards_export_the_bytes_of_a_run_that_was_never_divided() {
     for index in 1..=SHARDS {
         said(folder, &arguments(index).iter().map(String::as_str).collect::<Vec<_>>());
         if index < SHARDS {
-            let missing = ["of 3 shards these are missing: 2-3", "of 3 shards these are missing: 3"]
-                [index as usize - 1];
+            let missing = ["missing of 3 shards: 2-3", "missing of 3 shards: 3"][index as usize - 1];
             let stderr = refused(folder, &["merge-runs", "run", "shards"]);
             assert!(stderr.contains(missing), "{stderr}");
         }

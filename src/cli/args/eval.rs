@@ -73,11 +73,11 @@ fn parse_adapter(text: &str) -> Result<(String, PathBuf), String> {
     let allowed = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || !name.chars().all(allowed) {
         return Err(format!(
-            "`{name}` is not a name of letters, digits, `-`, `_` and `.`: give one as NAME=FILE"
+            "the name `{name}` is not made of letters, digits, `-`, `_` and `.`: give another as NAME=FILE"
         ));
     }
     if name == super::super::eval::BASE {
-        return Err("`base` is the name of the base itself: give another one as NAME=FILE".to_owned());
+        return Err("the name `base` stands for the base model: give another as NAME=FILE".to_owned());
     }
     Ok((name, PathBuf::from(file)))
 }

@@ -131,7 +131,7 @@ fn parse_device(text: &str) -> Result<DeviceArg, String> {
     for number in text.strip_prefix("cuda:").ok_or_else(expected)?.split(',') {
         let ordinal = number.parse().map_err(|_| expected())?;
         if ordinals.contains(&ordinal) {
-            return Err(format!("GPU {ordinal} is there twice: each computes rows of its own"));
+            return Err(format!("GPU {ordinal} is listed twice"));
         }
         ordinals.push(ordinal);
     }
@@ -258,11 +258,12 @@ pub(crate) struct ExportArgs {
 
 /// `mutation=0.2`.
 fn parse_share(text: &str) -> Result<(String, f64), String> {
-    let (group, share) = text.split_once('=').ok_or_else(|| format!("`{text}` is not GROUP=SHARE"))?;
+    let (group, share) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form GROUP=SHARE"))?;
     let is_round = group.strip_prefix("round.").is_some_and(|round| round.parse::<u32>().is_ok());
     if group != "seeds" && !is_round && Operator::parse(group).is_none() {
         let names = Operator::ALL.map(Operator::name).join(", ");
-        return Err(format!("no group `{group}`, expected `seeds`, `round.N` or one of: {names}"));
+        return Err(format!("unknown group `{group}`, expected `seeds`, `round.N` or one of: {names}"));
     }
     let share: f64 = share.parse().map_err(|_| format!("the share `{share}` is not a number"))?;
     Ok((group.to_owned(), share))

@@ -245,8 +245,8 @@ fn parse_target_modules(text: &str) -> Result<Targets, String> {
     // What PEFT could adapt as well, and why it is not here.
     if ["lm_head", "embed_tokens"].contains(&text) {
         return Err(format!(
-            "`{text}` cannot carry an adapter here: where head and embedding are one matrix, llama.cpp refuses such an \
-             adapter, and elsewhere it is not supported"
+            "`{text}` cannot be adapted: where the head and the embedding share one matrix, llama.cpp rejects such \
+             an adapter, and for other models evol does not support it"
         ));
     }
     by_name(text).map(Targets::Module)
@@ -254,8 +254,9 @@ fn parse_target_modules(text: &str) -> Result<Targets, String> {
 
 /// `q_proj=8`.
 fn parse_rank(text: &str) -> Result<(TargetModule, usize), String> {
-    let (module, rank) = text.split_once('=').ok_or_else(|| format!("`{text}` is not PROJECTION=RANK"))?;
-    let rank = rank.parse().map_err(|_| format!("`{rank}` in `{text}` is not a rank"))?;
+    let (module, rank) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form PROJECTION=RANK"))?;
+    let rank = rank.parse().map_err(|_| format!("`{rank}` in `{text}` is not a whole number"))?;
     Ok((by_name(module)?, rank))
 }
 

@@ -74,7 +74,7 @@ impl EvalPlan {
             return Err(Error::Flag {
                 flag: "--adapter",
                 found,
-                expected: "a name of its own for each: NAME=FILE",
+                expected: "a different name for each: NAME=FILE",
             });
         }
         let suite = args.suite.as_deref().map(Suite::read).transpose()?.unwrap_or_else(Suite::builtin);

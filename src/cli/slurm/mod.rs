@@ -110,7 +110,7 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
         return Err(Error::ConfigValue {
             path: path.clone(),
             key: "compute_format".to_owned(),
-            message: "is `auto`, so that each node may choose another one: expected `as-is`, `q8_0` or `f16`"
+            message: "is `auto`, which each node may resolve differently: expected `as-is`, `q8_0` or `f16`"
                 .to_owned(),
         });
     }
@@ -119,9 +119,10 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
         return Err(Error::ConfigValue {
             path: path.clone(),
             key: "determinism".to_owned(),
-            message: "is or becomes `scheduled`, where threads and batch width decide the texts, so that they have to be the \
-                      same on every node: set `batch_width` and give `--cpus-per-task`"
-                .to_owned(),
+            message:
+                "is or becomes `scheduled`, so threads and batch width must be the same on every node: set \
+                      `batch_width` and give `--cpus-per-task`"
+                    .to_owned(),
         });
     }
     Ok(config)

@@ -48,7 +48,7 @@ impl<'a> Arguments<'a> {
 
     /// A text that is not empty.
     pub(super) fn text(&self, name: &'static str) -> Result<&'a str, Error> {
-        self.set(name).and_then(Value::as_str).ok_or_else(|| self.wrong(name, "a text"))
+        self.set(name).and_then(Value::as_str).ok_or_else(|| self.wrong(name, "a string"))
     }
 
     /// Texts, at least one.

@@ -149,7 +149,7 @@ fn errors_say_what_was_found_and_expected() {
     );
     assert_eq!(
         error("startend:end_checker", json!({})),
-        "argument `end_phrase` of instruction `startend:end_checker` is missing, expected a text"
+        "argument `end_phrase` of instruction `startend:end_checker` is missing, expected a string"
     );
     assert_eq!(
         error("punctuation:no_comma", json!({"language": null, "letter": "a"})),

@@ -213,7 +213,8 @@ fn bad_tensors_are_explained() {
     }
     for (id, name) in [(36, " (iq4_nl_4_4, removed from ggml)"), (99, "")] {
         let message = parse(&one().tensor("a", &[256], id, 0).data(256).0).unwrap_err().to_string();
-        let start = format!("tensor `a` has unknown ggml type id {id}{name}; known: f32, f16, q4_0, ");
+        let start =
+            format!("tensor `a` has unknown ggml type id {id}{name}, expected one of: f32, f16, q4_0, ");
         assert!(message.starts_with(&start), "{message}");
     }
 }

@@ -97,6 +97,6 @@ fn missing_architecture() {
     let path = folder.path().join("a.gguf");
     write(&path, &[], &[]).unwrap();
     let error = Gguf::open(&path).unwrap().check_for_llama_cpp().unwrap_err();
-    let message = format!("`{}` has no key `general.architecture` (expected: a string)", path.display());
+    let message = format!("`{}` has no key `general.architecture`, expected a string", path.display());
     assert_eq!(error.to_string(), message);
 }

@@ -159,7 +159,7 @@ fn names_the_tensor_that_does_not_fit() {
     let missing = refusal(|file| file.tensors.retain(|tensor| tensor.name != "blk.1.ffn_up.weight"));
     assert_eq!(missing, "`FILE` has no tensor `blk.1.ffn_up.weight`");
     let norm = refusal(|file| file.put_vector("blk.0.attn_q_norm.weight", 8, 0.0));
-    assert_eq!(norm, "tensor `blk.0.attn_q_norm.weight` in `FILE` is not part of a dense LLaMA");
+    assert_eq!(norm, "tensor `blk.0.attn_q_norm.weight` in `FILE` is not part of a dense LLaMA model");
     let bias = refusal(|file| file.put_vector("blk.0.attn_q.bias", 31, 0.0));
     assert_eq!(bias, "tensor `blk.0.attn_q.bias` in `FILE` has shape [31], expected [32]");
     let shape = refusal(|file| file.tensor("blk.1.ffn_down.weight").shape = vec![64, 32]);

@@ -203,5 +203,8 @@ fn the_best_of_no_validation_is_refused() {
     fixture.validation = crate::train::Encoded::default();
     fixture.config.load_best_model_at_end = true;
     let error = fixture.run(&fixture.out("out")).unwrap_err().to_string();
-    assert_eq!(error, "`load_best_model_at_end` is true, expected unset, as there is nothing to validate on");
+    assert_eq!(
+        error,
+        "`load_best_model_at_end` is true, expected no value, because there is no validation data"
+    );
 }
