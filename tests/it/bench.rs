@@ -112,7 +112,7 @@ fn two_records(folder: &Path, record: &Value) {
     assert_eq!(stderr, "", "a record does not differ from itself");
 
     let refusal = refused(folder, &["bench", "compare", "--history", "two.jsonl", "1", "3"]);
-    assert!(refusal.contains("no record 3 in the history `two.jsonl`, which has 2"), "{refusal}");
+    assert!(refusal.contains("record 3 does not exist in the history `two.jsonl`, which has 2"), "{refusal}");
     assert!(refusal.contains("hint: records are numbered 1 to 2"), "{refusal}");
     write_changed(record, &history, |changed| changed["model"]["sha256"] = "0".repeat(64).into());
     let refusal = refused(folder, &["bench", "compare", "--history", "two.jsonl"]);
@@ -128,9 +128,9 @@ fn histories_and_settings_that_cannot_be_used() {
     let compare = |file: &str| refused(folder.path(), &["bench", "compare", "--history", file]);
     let refusal = compare("none.jsonl");
     assert!(refusal.contains("cannot read the history `none.jsonl`"), "{refusal}");
-    assert!(refusal.contains("hint: `evol bench evolve"), "{refusal}");
+    assert!(refusal.contains("hint: create it with `evol bench evolve"), "{refusal}");
     fs::write(folder.path().join("empty.jsonl"), "").unwrap();
-    assert!(compare("empty.jsonl").contains("no two records of one model: it is empty"));
+    assert!(compare("empty.jsonl").contains("does not have two records of one model: it is empty"));
     fs::write(folder.path().join("bad.jsonl"), "{\"format\": 1}\n").unwrap();
     let refusal = compare("bad.jsonl");
     assert!(
