@@ -1,4 +1,4 @@
-//! The binary: hands over to the library and returns its exit code.
+//! The binary: calls [`evol::cli::main`] and returns its exit code.
 
 fn main() -> std::process::ExitCode {
     evol::cli::main()

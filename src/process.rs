@@ -1,24 +1,25 @@
-//! What this process has used so far, memory and processor time, and what memory the system has left for it.
+//! Memory and processor time that this process has used, and the memory that is left for it.
 //!
-//! Where in the flow: `bench` and `cli` ask; nothing that is computed depends on it.
+//! Where in the flow: `bench` and `cli` read and report these numbers; no result depends on them.
 //!
-//! **Invariant:** where the system does not tell, the answer is absent, not guessed.
+//! **Invariant:** a number that the system does not provide is `None`, never a guess.
 
 use std::fs;
 
-/// Peak resident memory in bytes (`VmHWM`, Linux only). The model's file is mapped, so its pages count.
+/// Peak resident memory in bytes (`VmHWM`, Linux only). It includes the pages of mapped files, such as a
+/// model.
 pub fn peak_bytes() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Resident memory in bytes now, without what is mapped from files (`RssAnon`, Linux only).
+/// Current resident memory in bytes, without pages of mapped files (`RssAnon`, Linux only).
 pub fn anonymous_bytes() -> Option<u64> {
     parse(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
 }
 
-/// Memory that the system could give to this process without taking any from others, in bytes:
-/// `MemAvailable`, what is left of a limit on its control group, and what is left of its address space
-/// (`ulimit -v`). Linux only.
+/// Memory in bytes that this process can still allocate without taking any from others: the least of
+/// `MemAvailable`, what is left under the limit of its control group, and what is left of its address
+/// space (`ulimit -v`). Linux only.
 pub fn available_bytes() -> Option<u64> {
     let system = parse(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok();
@@ -29,7 +30,7 @@ pub fn available_bytes() -> Option<u64> {
     Some(left.fold(system, u64::min))
 }
 
-/// The soft limit in the table of limits; `None`: there is none.
+/// The soft limit of the address space in bytes, from the text of `/proc/self/limits`; `None` if unlimited.
 fn address_space(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
@@ -41,13 +42,15 @@ fn parse(status: &str, field: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Processor time of all threads in seconds, in steps of 10 ms (Linux only).
+/// Processor time of all threads in seconds, with a resolution of 10 ms (Linux only).
 pub fn cpu_seconds() -> Option<f64> {
     parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// `utime` and `stime`, fields 14 and 15 of proc(5), counted after the name, which may hold anything but ends
-/// with the last parenthesis. Linux shows them in hundredths of a second whatever the kernel's own tick is.
+/// Adds `utime` and `stime`, fields 14 and 15 of `/proc/self/stat` (proc(5)), in seconds.
+///
+/// Fields are counted from the last parenthesis, because the process name before it may contain spaces and
+/// parentheses. Linux reports both times in hundredths of a second, whatever the kernel's tick is.
 fn parse_stat(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
@@ -59,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peak_is_read_in_bytes_or_absent() {
+    fn peak_memory_is_parsed_in_bytes_or_absent() {
         assert_eq!(
             parse("VmPeak:\t  9 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 7 kB\n", "VmHWM:"),
             Some(1234 * 1024)
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_on_the_address_space_is_read_or_absent() {
+    fn the_address_space_limit_is_parsed_or_absent() {
         let table =
             |soft: &str| format!("Limit  Soft  Hard  Units\nMax address space   {soft}  unlimited  bytes\n");
         assert_eq!(address_space(&table("921600000")), Some(921_600_000));
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn processor_time_is_read_whatever_the_name_is() {
+    fn processor_time_is_parsed_whatever_the_process_name_is() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 1234 66 13 14 15";
         assert_eq!(parse_stat(stat), Some(13.0));
         assert_eq!(parse_stat("7 (evol) S 1 2"), None);

@@ -1,7 +1,8 @@
-//! The only randomness of the program: streams derived from (run seed, purpose, ids).
+//! The only source of randomness in the program: streams derived from (run seed, purpose, ids).
 //!
-//! Nothing shares a generator, so no result depends on the order in which work is done: a consumer
-//! names what it draws for and gets a stream of its own.
+//! Where in the flow: every module that draws anything calls [`stream`], [`key`] or [`uniform`]. Callers
+//! never share a generator: each names its purpose and gets its own stream, so the order in which work is
+//! done cannot change a result.
 //!
 //! **Invariant:** no clock, no thread id, no global state. Equal arguments give equal streams on every
 //! machine (`ChaCha8` and BLAKE3 are defined bit by bit).
@@ -9,26 +10,26 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// A generator for `purpose` (a short constant such as `"evolve.operator"`) and `ids` (what it is
-/// drawn for: node id, round, attempt) under the run's `seed`.
+/// Returns the generator for `purpose` (a short constant such as `"evolve.operator"`) and `ids` (the node,
+/// round or attempt that the draw is for) under the run's `seed`.
 pub fn stream(seed: u64, purpose: &str, ids: &[u64]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*digest(seed, purpose, ids).as_bytes())
 }
 
-/// The first 64 bits of what [`stream`] is seeded with: the key of a generation or of a counter-based
-/// stream.
+/// Returns the first 64 bits of the digest that seeds [`stream`], for use as the key of a generation or of
+/// [`uniform`].
 pub fn key(seed: u64, purpose: &str, ids: &[u64]) -> u64 {
     let digest = digest(seed, purpose, ids);
     let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// A uniform number in the open interval (0, 1), a pure function of its arguments: noise for
-/// (generation `key`, `position` in the sequence, `item` = token or element).
+/// Returns a uniform number in the open interval (0, 1) as a pure function of the generation's `key`, the
+/// `position` in the sequence, and the `item` (a token or an element).
 ///
-/// Counter-based, so that sampling and dropout carry no state. The mixer is `SplitMix64`'s finaliser
-/// (Steele, Lea, Flood 2014), applied once per argument. The midpoint of each of 2^53 bins is taken:
-/// 0 and 1 never occur, whose logarithms would be infinite.
+/// It is counter-based, so sampling and dropout carry no state. The mixer is `SplitMix64`'s finaliser
+/// (Steele, Lea, Flood 2014), applied once per argument. The result is the midpoint of one of 2^53 bins,
+/// so 0 and 1 never occur; their logarithms would be infinite.
 #[inline]
 pub fn uniform(key: u64, position: u64, item: u64) -> f64 {
     let bits = mix(mix(mix(key) ^ position.wrapping_mul(0x9E37_79B9_7F4A_7C15))
@@ -47,7 +48,7 @@ fn mix(mut z: u64) -> u64 {
 fn digest(seed: u64, purpose: &str, ids: &[u64]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new_derive_key("evol 2026 random stream");
     hasher.update(&seed.to_le_bytes());
-    // The length keeps ("ab", [..]) and ("a", [b..]) apart.
+    // Without the length, a longer purpose could produce the same bytes as a shorter one with more ids.
     hasher.update(&(purpose.len() as u64).to_le_bytes());
     hasher.update(purpose.as_bytes());
     for id in ids {

@@ -1,22 +1,23 @@
-//! Files that are complete or absent.
+//! Atomic replacement of files.
 //!
-//! Where in the flow: everything that writes a model, an adapter or a checkpoint goes through
-//! [`replace_file`] or [`publish`].
+//! Where in the flow: every writer of a model, an adapter or a checkpoint calls [`replace_file`] or
+//! [`publish`].
 //!
-//! **Invariant:** whenever the process or the machine stops, the name holds the old content or the whole
-//! new content: the new bytes are on disk before the rename, and the rename before the function returns.
+//! **Invariant:** if the process or the machine stops at any point, the path holds the old content or the
+//! complete new content. The new bytes are synced to disk before the rename, and the rename is synced
+//! before the function returns.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// Writes a file by `fill` into a temporary file beside `path`, then renames it over `path`.
+/// Creates a temporary file beside `path`, lets `fill` write it, and renames it over `path`.
 ///
-/// The temporary name is fixed (`.NAME.partial`), so what an interrupted run left behind is overwritten
-/// by the next one instead of piling up.
+/// The temporary name is always `.NAME.partial`, so the next run overwrites the leftover of an interrupted
+/// one and leftovers do not accumulate.
 ///
 /// # Errors
-/// The file cannot be written; nothing is left behind, and an existing file is untouched.
+/// The file cannot be written. The temporary file is removed, and an existing file at `path` is unchanged.
 pub fn replace_file(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -32,18 +33,20 @@ pub fn replace_file(
         writer.flush()
     };
     write().and_then(|()| publish(&partial, path)).inspect_err(|_| {
-        // What is worth telling is why writing failed, not whether the leftover could be removed.
+        // Report why writing failed, not whether the leftover could be removed.
         let _ = fs::remove_file(&partial);
     })
 }
 
-/// Gives the whole file `partial`, in the same folder, its name: for files that somebody else has written.
+/// Syncs the complete file `partial` and renames it to `path`, which must be in the same folder. For files
+/// that another writer, such as llama.cpp, has produced.
 ///
 /// # Errors
-/// The disk refuses; `path` is as it was, or already the new file.
+/// The file cannot be synced or renamed. `path` then holds its old content or already the new file.
 pub fn publish(partial: &Path, path: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     fs::rename(partial, path)?;
+    // A rename survives a power cut only once the folder itself is synced.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,11 +1,11 @@
-//! ggml's tensor formats: ids, names, block sizes.
+//! The tensor formats of ggml: ids, names and block sizes.
 //!
-//! Where in the flow: [`super::parse`] computes every tensor's bytes from this table, before anything of
-//! the tensor is touched.
+//! Where in the flow: [`super::parse`] computes the size of every tensor from this table before it reads
+//! any tensor data.
 //!
 //! **Invariant:** the table lists every format that the bundled llama.cpp accepts in a file, with its
-//! sizes (`tests/it/gguf_engine.rs` compares it with `ggml_get_type_traits`), because a model that is only
-//! run, never trained, may use any of them.
+//! sizes (`tests/it/gguf_engine.rs` compares it with `ggml_get_type_traits`). A model that is only run and
+//! never trained may use any of them.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ macro_rules! ggml_types {
         pub enum GgmlType { $($variant = $id,)* }
 
         impl GgmlType {
-            /// Every format, by id.
+            /// Every format, in order of its id.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The format with this id; `None` for ids that ggml has removed or not given out.
+            /// The format with this id; `None` for ids that ggml has removed or not assigned.
             pub fn from_id(id: u32) -> Option<Self> {
                 match id { $($id => Some(Self::$variant),)* _ => None }
             }
@@ -31,12 +31,12 @@ macro_rules! ggml_types {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Weights in one block; a row is a whole number of blocks.
+            /// Number of weights in one block; a row is a whole number of blocks.
             pub const fn block_weights(self) -> usize {
                 match self { $(Self::$variant => $weights,)* }
             }
 
-            /// Bytes of one block.
+            /// Size of one block in bytes.
             pub const fn block_bytes(self) -> usize {
                 match self { $(Self::$variant => $bytes,)* }
             }
@@ -83,7 +83,7 @@ ggml_types! {
 }
 
 impl GgmlType {
-    /// The formats that [`super::dequantize`] decodes, hence those that can be trained on.
+    /// The formats that [`super::dequantize`] decodes, which are the ones that can be trained on.
     pub const TRAINABLE: [Self; 15] = [
         Self::F32,
         Self::F16,
@@ -107,8 +107,8 @@ impl GgmlType {
         Self::TRAINABLE.contains(&self)
     }
 
-    /// Bytes of `weights` consecutive weights; `None` if they are no whole number of blocks or the
-    /// result does not fit.
+    /// Size in bytes of `weights` consecutive weights; `None` if that is not a whole number of blocks or the
+    /// size overflows.
     pub fn bytes_of(self, weights: usize) -> Option<usize> {
         if !weights.is_multiple_of(self.block_weights()) {
             return None;

@@ -1,14 +1,14 @@
-//! What llama.cpp would die of.
+//! Refuses models whose metadata would make llama.cpp abort the process.
 //!
-//! Where in the flow: module `llm` calls [`Gguf::check_for_llama_cpp`] before it hands a model file to
-//! llama.cpp. Most bad files make llama.cpp return an error, but some values run into an assertion, which
-//! ends the whole process without a word about the file. Those are refused here.
+//! Where in the flow: module `llm` calls [`Gguf::check_for_llama_cpp`] before llama.cpp loads a model file.
+//! For most bad files llama.cpp returns an error, but some values fail an assertion, which ends the whole
+//! process with no message about the file. These values are refused here.
 //!
-//! Source: the `GGML_ASSERT`s that metadata can reach, in `llama-model.cpp` (`load_hparams`),
-//! `llama-vocab.cpp` (`load`) and the graph of the `llama` architecture (`models/llama.cpp`), of the
-//! llama.cpp that `llama-cpp-sys-2` bundles.
+//! Source: the `GGML_ASSERT`s that metadata can reach in the llama.cpp bundled by `llama-cpp-sys-2`:
+//! `llama-model.cpp` (`load_hparams`), `llama-vocab.cpp` (`load`) and the graph of the `llama` architecture
+//! (`models/llama.cpp`).
 //!
-//! **Invariant:** nothing is refused here that llama.cpp runs.
+//! **Invariant:** no model that llama.cpp can run is refused here.
 
 use std::collections::HashSet;
 
@@ -53,7 +53,7 @@ impl Gguf {
         Ok(layers)
     }
 
-    /// Mixture-of-experts counts must fit each other.
+    /// Checks that the mixture-of-experts counts are consistent with each other.
     fn check_experts(&self, architecture: &str, layers: u32) -> Result<(), Error> {
         let key = |name: &str| format!("{architecture}.{name}");
         let count_key = key("expert_count");
@@ -61,7 +61,7 @@ impl Gguf {
         if count > MAX_EXPERTS {
             return Err(self.wrong_value(&count_key, &count.to_string(), &format!("0 to {MAX_EXPERTS}")));
         }
-        // One value per layer, or one for all; another array length is an error llama.cpp returns.
+        // One value per layer, or one for all layers. For any other array length llama.cpp returns an error.
         let used_key = key("expert_used_count");
         let used = match self.value(&used_key) {
             Some(Value::Array(per_layer)) => {
@@ -70,7 +70,7 @@ impl Gguf {
             _ => self.optional_u32(&used_key)?.unwrap_or(0).into(),
         };
         let least = i128::from(count > 0);
-        // llama.cpp itself sets both to zero for these when there is at most one expert.
+        // With at most one expert, llama.cpp itself sets both counts to 0 for these architectures.
         let ignores_one = matches!(architecture, "hunyuan-dense" | "hunyuan_vl") && count <= 1;
         if !ignores_one && !(least..=count.into()).contains(&used) {
             return Err(self.wrong_value(&used_key, &used.to_string(), &format!("{least} to {count}")));
@@ -99,10 +99,10 @@ impl Gguf {
         }
     }
 
-    /// The graph takes keys and values of one size, and no negative epsilon.
+    /// The graph of `llama` asserts that keys and values have the same length and epsilon is not negative.
     fn check_llama(&self) -> Result<(), Error> {
         let integer = |key: &str| self.value(key).and_then(Value::as_integer);
-        // Both default to the embedding split evenly over the heads.
+        // If absent, both lengths default to the embedding length divided by the number of heads.
         let default = match (integer("llama.embedding_length"), integer("llama.attention.head_count")) {
             (Some(embedding), Some(heads @ 1..)) => Some(embedding / heads),
             _ => None,
@@ -118,19 +118,19 @@ impl Gguf {
         }
         let key = "llama.attention.layer_norm_rms_epsilon";
         let epsilon = self.f32(key)?;
-        // Written so that NaN is refused.
+        // This form of the comparison also refuses NaN.
         if epsilon >= 0.0 {
             return Ok(());
         }
         Err(self.wrong_value(key, &epsilon.to_string(), "0 or more"))
     }
 
-    /// Equal tokens end in an assertion that there are as many texts as ids.
+    /// Refuses duplicate tokens: llama.cpp asserts that there are as many token texts as ids.
     fn check_tokens(&self) -> Result<(), Error> {
         let key = "tokenizer.ggml.tokens";
         let mut seen = HashSet::new();
         for (id, token) in self.optional_strings(key)?.unwrap_or_default().into_iter().enumerate() {
-            // llama.cpp reads tokens as C strings and names the empty ones after their id.
+            // llama.cpp reads tokens as C strings and replaces empty ones by a name made from their id.
             let text = token.split('\0').next().unwrap_or_default();
             if !text.is_empty() && !seen.insert(text) {
                 let found = format!("token {id} = {text:?}, which occurs before");

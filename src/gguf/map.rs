@@ -1,10 +1,10 @@
-//! A GGUF file in memory: mapped, checked, looked up by name.
+//! A memory-mapped and validated GGUF file, with lookup of keys and tensors by name.
 //!
-//! Where in the flow: weights are used where they lie in the page cache; nothing is copied until a tile
-//! is decoded.
+//! Where in the flow: weights are read directly from the page cache; nothing is copied until a tile is
+//! decoded.
 //!
-//! **Invariant:** [`Gguf::open`] is the only constructor and checks the whole header first, so slicing
-//! the mapping by a [`TensorInfo`]'s range cannot fail.
+//! **Invariant:** [`Gguf::open`] is the only constructor, and it checks the whole header first, so slicing
+//! the mapping by the range of a [`TensorInfo`] cannot fail.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,17 +17,17 @@ use sha2::{Digest, Sha256};
 use super::parse::{Header, TensorInfo, parse};
 use super::{Error, GgmlType, Problem, Value};
 
-/// One tensor of a mapped file: `shape` is row-major, slowest first (GGUF's `ne` reversed), so a linear
-/// layer is `[out_features, in_features]`.
+/// One tensor of a mapped file.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
     /// Name in the file, such as `blk.0.attn_q.weight`.
     pub name: &'a str,
-    /// Slowest axis first.
+    /// Shape in row-major order, slowest axis first (GGUF's `ne` reversed): a linear layer is
+    /// `[out_features, in_features]`.
     pub shape: &'a [usize],
     /// Block format.
     pub ggml_type: GgmlType,
-    /// The blocks, row after row.
+    /// The encoded blocks, row after row.
     pub data: &'a [u8],
 }
 
@@ -51,13 +51,13 @@ pub struct Gguf {
 }
 
 impl Gguf {
-    /// Maps and validates every header field, tensor name, shape, offset.
+    /// Maps the file and validates every header field, tensor name, shape and offset.
     ///
-    /// Every format of [`GgmlType`] is accepted: what may be trained on is decided by
-    /// [`Gguf::weights`], what may be run by [`Gguf::check_for_llama_cpp`].
+    /// Every format of [`GgmlType`] is accepted here. [`Gguf::weights`] decides which tensors can be trained
+    /// on, [`Gguf::check_for_llama_cpp`] which models can be run.
     ///
     /// # Errors
-    /// Says what is wrong with the file, and for a truncated one how many bytes are missing.
+    /// The file cannot be read or is invalid. For a truncated file the error says how many bytes are missing.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let invalid = |problem| Error::Invalid { path: path.to_owned(), problem };
         let file = File::open(path).map_err(Error::io(path, "open"))?;
@@ -66,7 +66,7 @@ impl Gguf {
             return Err(invalid(Problem::NotAFile));
         }
         if status.len() == 0 {
-            // An empty range cannot be mapped.
+            // mmap fails on an empty range, with a less helpful error.
             return Err(invalid(Problem::Empty));
         }
         let map = map(&file).map_err(Error::io(path, "map"))?;
@@ -76,12 +76,12 @@ impl Gguf {
         Ok(Self { path: path.to_owned(), file, map, metadata, key_index, tensors, tensor_index })
     }
 
-    /// The file.
+    /// The path that was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Metadata by key.
+    /// The metadata value of `key`, if present.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.key_index.get(key).map(|&index| &self.metadata[index].1)
     }
@@ -91,7 +91,7 @@ impl Gguf {
         &self.metadata
     }
 
-    /// A tensor by name.
+    /// The tensor with this name, if present.
     pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
         self.tensor_index.get(name).map(|&index| self.view(&self.tensors[index]))
     }
@@ -101,10 +101,10 @@ impl Gguf {
         self.tensors.iter().map(|info| self.view(info))
     }
 
-    /// A tensor that must be there, in a format that [`super::dequantize`] decodes.
+    /// The tensor with this name, in a format that [`super::dequantize`] decodes.
     ///
     /// # Errors
-    /// It is missing, or in a format that cannot be trained on.
+    /// The tensor is missing, or its format cannot be trained on.
     pub fn weights(&self, name: &str) -> Result<TensorView<'_>, Error> {
         let missing = || Error::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
         let view = self.tensor(name).ok_or_else(missing)?;
@@ -114,14 +114,14 @@ impl Gguf {
         Err(Error::NotTrainable { path: self.path.clone(), tensor: name.to_owned(), found: view.ggml_type })
     }
 
-    /// Lowercase hex SHA-256 of the whole file.
+    /// SHA-256 of the whole file, in lowercase hex.
     ///
     /// # Errors
-    /// The file changed its size since it was opened.
+    /// The size of the file has changed since it was opened.
     pub fn sha256(&self) -> Result<String, Error> {
         let now = self.file.metadata().map_err(Error::io(&self.path, "examine"))?.len();
         let before = self.map.len() as u64;
-        // Every page will be touched, and a page behind the end of a shrunken file kills the process.
+        // Hashing touches every page, and a page beyond the end of a truncated file kills the process.
         if now != before {
             return Err(Error::Changed { path: self.path.clone(), before, now });
         }
@@ -147,7 +147,7 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
-/// SHA-256 of bytes, in lowercase hexadecimal digits.
+/// SHA-256 of `bytes`, in lowercase hex.
 pub fn sha256(bytes: &[u8]) -> String {
     let mut hex = String::new();
     for byte in Sha256::digest(bytes) {

@@ -1,18 +1,18 @@
-//! Typed getters over metadata.
+//! Typed getters for metadata values.
 //!
-//! Where in the flow: the model configuration, the chat template and the adapter reader ask here.
+//! Where in the flow: the readers of the model configuration, the chat template and adapters use them.
 //!
-//! **Invariant:** a key of another type is an error that names file, key, found and expected; only
-//! absence is ever treated as absence. Integers are accepted in every width and sign that holds the value,
-//! because converters disagree on them.
+//! **Invariant:** a key of the wrong type is an error that names the file, the key, the type found and the
+//! type expected; only an absent key counts as absent. Integers are accepted in any width and signedness
+//! that holds the value, because converters disagree on them.
 
 use super::{Error, Gguf, Value};
 
 impl Gguf {
-    /// A non-negative integer that fits 32 bits.
+    /// A non-negative integer that fits in 32 bits.
     ///
     /// # Errors
-    /// The key is missing, no integer, or out of range.
+    /// The key is missing, is not an integer, or is out of range.
     pub fn u32(&self, key: &str) -> Result<u32, Error> {
         self.optional_u32(key)?.ok_or_else(|| self.missing(key, "an integer"))
     }
@@ -20,7 +20,7 @@ impl Gguf {
     /// A floating-point number.
     ///
     /// # Errors
-    /// The key is missing or no f32 or f64.
+    /// The key is missing or is neither f32 nor f64.
     pub fn f32(&self, key: &str) -> Result<f32, Error> {
         self.optional_f32(key)?.ok_or_else(|| self.missing(key, "a floating-point number"))
     }
@@ -28,7 +28,7 @@ impl Gguf {
     /// A string.
     ///
     /// # Errors
-    /// The key is missing or no string.
+    /// The key is missing or is not a string.
     pub fn string(&self, key: &str) -> Result<&str, Error> {
         self.optional_string(key)?.ok_or_else(|| self.missing(key, "a string"))
     }
@@ -36,7 +36,7 @@ impl Gguf {
     /// An array of strings.
     ///
     /// # Errors
-    /// The key is missing or no array of strings.
+    /// The key is missing or is not an array of strings.
     pub fn strings(&self, key: &str) -> Result<Vec<&str>, Error> {
         self.optional_strings(key)?.ok_or_else(|| self.missing(key, "an array of strings"))
     }
@@ -44,7 +44,7 @@ impl Gguf {
     /// [`Gguf::u32`] for a key that may be missing.
     ///
     /// # Errors
-    /// The key is no integer or out of range.
+    /// The key is not an integer or is out of range.
     pub fn optional_u32(&self, key: &str) -> Result<Option<u32>, Error> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let integer = value.as_integer().ok_or_else(|| self.wrong_type(key, value, "an integer"))?;
@@ -55,7 +55,7 @@ impl Gguf {
     /// [`Gguf::f32`] for a key that may be missing.
     ///
     /// # Errors
-    /// The key is no f32 or f64.
+    /// The key is neither f32 nor f64.
     pub fn optional_f32(&self, key: &str) -> Result<Option<f32>, Error> {
         match self.value(key) {
             None => Ok(None),
@@ -65,10 +65,10 @@ impl Gguf {
         }
     }
 
-    /// A bool that may be missing.
+    /// A boolean, for a key that may be missing.
     ///
     /// # Errors
-    /// The key is no bool.
+    /// The key is not a boolean.
     pub fn optional_bool(&self, key: &str) -> Result<Option<bool>, Error> {
         match self.value(key) {
             None => Ok(None),
@@ -80,7 +80,7 @@ impl Gguf {
     /// [`Gguf::string`] for a key that may be missing.
     ///
     /// # Errors
-    /// The key is no string.
+    /// The key is not a string.
     pub fn optional_string(&self, key: &str) -> Result<Option<&str>, Error> {
         match self.value(key) {
             None => Ok(None),
@@ -92,7 +92,7 @@ impl Gguf {
     /// [`Gguf::strings`] for a key that may be missing.
     ///
     /// # Errors
-    /// The key is no array of strings.
+    /// The key is not an array of strings.
     pub fn optional_strings(&self, key: &str) -> Result<Option<Vec<&str>>, Error> {
         let expected = "an array of strings";
         let elements = match self.value(key) {

@@ -1,20 +1,20 @@
-//! The GGUF file format: memory-mapped reader, writer, block formats.
+//! The GGUF model file format: memory-mapped reader, writer, and block formats.
 //!
-//! Where in the flow: [`Gguf`] opens models for the trainer (which decodes their weights with
-//! [`dequantize`]), checks models before llama.cpp gets them ([`Gguf::check_for_llama_cpp`]), and opens
-//! adapters; [`write()`] makes adapters and merged models.
+//! Where in the flow: [`Gguf`] opens models for the trainer, which decodes their weights with
+//! [`dequantize`]; it checks a model before llama.cpp loads it ([`Gguf::check_for_llama_cpp`]), and it
+//! opens adapters. [`write()`] writes adapters and merged models.
 //!
-//! - `ggml_type`: the tensor formats and their sizes
-//! - `value`, `metadata`: metadata values, and getters that accept the integer widths found in practice
-//! - `parse`: from untrusted bytes to checked values
-//! - `map`: the mapped file
-//! - `blocks`: decoding to `f32`
-//! - `llama_cpp_check`: what llama.cpp would die of
-//! - `write`, `atomic`: files that are complete or absent
+//! - `ggml_type`: tensor formats and their block sizes
+//! - `value`, `metadata`: metadata values, and getters that accept every integer width in use
+//! - `parse`: parses and checks the header of an untrusted file
+//! - `map`: the memory-mapped file
+//! - `blocks`: decodes blocks of weights to `f32`
+//! - `llama_cpp_check`: refuses models that would make llama.cpp abort the process
+//! - `write`, `atomic`: the writer, and atomic replacement of files
 //!
-//! **Invariant:** a [`Gguf`] exists only for a file whose every length and offset was checked
-//! (`parse.rs`); files come from the internet, and nothing in them can make this module panic or read
-//! out of bounds.
+//! **Invariant:** a [`Gguf`] exists only for a file whose lengths and offsets have all been checked
+//! (`parse.rs`). Model files come from the internet; no content can make this module panic or read out of
+//! bounds.
 
 mod atomic;
 mod blocks;

@@ -1,13 +1,14 @@
-//! The header of a GGUF file: from untrusted bytes to checked values.
+//! Parser for the header of a GGUF file: untrusted bytes in, checked values out.
 //!
-//! Where in the flow: [`super::Gguf::open`] maps a file and hands its bytes here; everything after works
-//! on the [`Header`] this returns. Source: `docs/gguf.md` of ggml; versions 2 and 3 have the same layout.
+//! Where in the flow: [`super::Gguf::open`] maps a file and passes its bytes to [`parse`]; everything else
+//! works on the [`Header`] that it returns. Source: `docs/gguf.md` of ggml; versions 2 and 3 have the same
+//! layout.
 //!
-//! **Invariant:** safe code only, and no length or offset of the file is used before it was compared with
-//! what the file has left: hostile bytes give a [`Problem`], never a panic, an out-of-bounds read or an
-//! allocation far larger than the file.
-//! **Invariant:** in a returned header every tensor's range lies inside the file, at a multiple of the
-//! alignment, and overlaps no other; keys and tensor names are unique.
+//! **Invariant:** the code is safe Rust, and no length or offset is used before it has been compared with
+//! the number of bytes left. Hostile bytes produce a [`Problem`], never a panic, an out-of-bounds read or
+//! an allocation far larger than the file.
+//! **Invariant:** in a returned header, every tensor's range lies inside the file, starts at a multiple of
+//! the alignment and overlaps no other range; keys and tensor names are unique.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -15,41 +16,39 @@ use std::ops::Range;
 
 use super::{GgmlType, Problem, Value, ValueType};
 
-/// Alignment of tensor data where a file does not say (`GGUF_DEFAULT_ALIGNMENT`).
+/// Alignment of tensor data in bytes if the file has no `general.alignment` (`GGUF_DEFAULT_ALIGNMENT`).
 pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
-/// llama.cpp keeps tensor names in 64 bytes with a closing zero.
+/// llama.cpp stores a tensor name in 64 bytes, including the terminating zero.
 pub(super) const MAX_NAME_BYTES: u64 = 63;
 /// The specification's limit.
 const MAX_KEY_BYTES: u64 = 65_535;
-/// Chat templates and licences are the longest strings in practice, far below this.
+/// The longest strings in practice, chat templates and licences, are far below this.
 const MAX_STRING_BYTES: u64 = 64 << 20;
 /// The largest models have a few thousand tensors and a few hundred keys.
 const MAX_TENSORS: u64 = 1 << 16;
 const MAX_KEYS: u64 = 1 << 16;
-/// Over all arrays of a file; the largest vocabularies have 2^18 tokens and 2^19 merges.
+/// Limit over all arrays of a file together; the largest vocabularies have 2^18 tokens and 2^19 merges.
 const MAX_ARRAY_ELEMENTS: u64 = 1 << 24;
 
-/// What a file says before its tensor data.
+/// Everything in a file before its tensor data, in file order.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// In file order.
     pub(super) metadata: Vec<(String, Value)>,
-    /// In file order.
     pub(super) tensors: Vec<TensorInfo>,
 }
 
-/// One tensor of a file.
+/// Description of one tensor in a file.
 #[derive(Debug)]
 pub(super) struct TensorInfo {
     pub(super) name: String,
     /// Slowest axis first.
     pub(super) shape: Vec<usize>,
     pub(super) ggml_type: GgmlType,
-    /// Where its blocks lie in the file.
+    /// Byte range of its blocks in the file.
     pub(super) range: Range<usize>,
 }
 
-/// Reads and checks everything before the tensor data, and where the data lies.
+/// Parses and checks everything before the tensor data, and the location of the data itself.
 pub(super) fn parse(file: &[u8]) -> Result<Header, Problem> {
     let mut cursor = Cursor { file, at: 0, array_elements: 0 };
     if file.is_empty() {
@@ -61,7 +60,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Header, Problem> {
     }
     match cursor.u32(&"the version")? {
         2 | 3 => {}
-        // A small number read in the wrong byte order has its low half empty (llama.cpp's test as well).
+        // A small number in the wrong byte order has an empty low half. llama.cpp uses the same test.
         version if version.trailing_zeros() >= 16 && version != 0 => {
             return Err(Problem::ByteOrder { version });
         }
@@ -72,11 +71,11 @@ pub(super) fn parse(file: &[u8]) -> Result<Header, Problem> {
     let metadata = cursor.metadata(key_count)?;
     let alignment = alignment(&metadata)?;
     let raw = cursor.tensors(tensor_count)?;
-    let tensors = place(raw, cursor.at as u64, alignment, file.len() as u64)?;
+    let tensors = place_tensors(raw, cursor.at as u64, alignment, file.len() as u64)?;
     Ok(Header { metadata, tensors })
 }
 
-/// A tensor's description before its place in the file is known to be valid.
+/// A tensor's description as the file states it; its location has not been checked yet.
 struct RawTensor {
     name: String,
     shape: Vec<usize>,
@@ -97,10 +96,10 @@ impl<'a> Cursor<'a> {
         (self.file.len() - self.at) as u64
     }
 
-    /// The next `count` bytes; `reading` says what for.
+    /// Reads the next `count` bytes; an error names them as `reading`.
     fn take(&mut self, count: u64, reading: &dyn Display) -> Result<&'a [u8], Problem> {
         self.require(count, reading)?;
-        // Fits: not more than what the mapping has left.
+        // The cast cannot truncate: `count` is at most the number of bytes left in the mapping.
         let bytes = &self.file[self.at..self.at + count as usize];
         self.at += count as usize;
         Ok(bytes)
@@ -119,7 +118,7 @@ impl<'a> Cursor<'a> {
 
     fn array<const N: usize>(&mut self, reading: &dyn Display) -> Result<[u8; N], Problem> {
         let bytes = self.take(N as u64, reading)?;
-        Ok(bytes.try_into().expect("`take` gave as many bytes as were asked for"))
+        Ok(bytes.try_into().expect("`take` returns exactly N bytes"))
     }
 
     fn u32(&mut self, reading: &dyn Display) -> Result<u32, Problem> {
@@ -148,7 +147,7 @@ impl<'a> Cursor<'a> {
         Ok(text.to_owned())
     }
 
-    /// A string that must not be empty.
+    /// Reads a string that must not be empty.
     fn name(&mut self, what: &dyn Display, limit: u64) -> Result<String, Problem> {
         let name = self.string(what, limit)?;
         if name.is_empty() {
@@ -191,7 +190,7 @@ impl<'a> Cursor<'a> {
             let (found, limit) = (self.array_elements, MAX_ARRAY_ELEMENTS);
             return Err(Problem::Count { what: "array elements", found, limit });
         }
-        // Before any allocation: a few bytes must not ask for megabytes.
+        // Checked before the allocation, so that a tiny file cannot request megabytes.
         self.require(count * element.least_bytes(), &format_args!("array `{key}`"))?;
         let mut elements = Vec::with_capacity(count as usize);
         for _ in 0..count {
@@ -264,7 +263,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The shape, slowest axis first, and the bytes of a tensor; `None` if they cannot be addressed.
+/// Shape (slowest axis first) and size in bytes of a tensor; `None` if it is too large to address.
 fn checked_size(fastest_first: &[u64], ggml_type: GgmlType) -> Option<(Vec<usize>, u64)> {
     let shape: Vec<usize> =
         fastest_first.iter().rev().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>()?;
@@ -280,14 +279,16 @@ fn alignment(metadata: &[(String, Value)]) -> Result<u64, Problem> {
     }
 }
 
-/// Turns offsets into ranges of the file, or says how much of the file is missing.
-fn place(
+/// Turns tensor offsets into byte ranges of the file.
+///
+/// A truncated file is reported last, after all other checks, with the total number of missing bytes.
+fn place_tensors(
     raw: Vec<RawTensor>,
     header_end: u64,
     alignment: u64,
     file_bytes: u64,
 ) -> Result<Vec<TensorInfo>, Problem> {
-    // No overflow: a mapping is smaller than 2^63 and the alignment at most 2^31.
+    // This cannot overflow: a mapping is smaller than 2^63 and the alignment is at most 2^31.
     let data_start = header_end.next_multiple_of(alignment);
     let mut expected_bytes = 0;
     let mut incomplete = None;
@@ -322,7 +323,7 @@ fn place(
         name: tensor.name,
         shape: tensor.shape,
         ggml_type: tensor.ggml_type,
-        // Fits: inside the mapping.
+        // The casts cannot truncate: the range lies inside the mapping.
         range: range.start as usize..range.end as usize,
     });
     Ok(infos.collect())

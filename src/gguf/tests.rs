@@ -1,6 +1,6 @@
-//! Tests of the GGUF module on files made here; `hostile.rs` has the damaged ones,
-//! `llama_cpp_check.rs` those that are valid but deadly, `tests/it/gguf_*.rs`
-//! compares with llama.cpp and opens the real model.
+//! Tests of the GGUF module on generated files. `hostile.rs` covers damaged files, `llama_cpp_check.rs`
+//! valid files that would make llama.cpp abort; `tests/it/gguf_*.rs` compares with llama.cpp and opens the
+//! real model.
 
 mod hostile;
 mod llama_cpp_check;
@@ -85,7 +85,7 @@ fn version_2_is_read() {
 }
 
 #[test]
-fn empty_array_becomes_one_of_strings() {
+fn an_empty_array_becomes_an_array_of_strings() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gguf");
     write(&path, &[("k".to_owned(), Value::Array(vec![]))], &[]).unwrap();
@@ -121,7 +121,7 @@ fn half_formats_decode_at_odd_addresses_and_any_length() {
 
 #[test]
 #[should_panic(expected = "32 weights of q4_1 do not fill 18 bytes")]
-fn wrong_length_is_a_broken_contract() {
+fn a_wrong_length_panics() {
     dequantize(GgmlType::Q4_1, &[0; 18], &mut [0.0; 32]);
 }
 
@@ -142,7 +142,7 @@ fn open_names_the_file_and_says_what_to_do() {
 }
 
 #[test]
-fn tensors_to_train_on_must_be_there_and_decodable() {
+fn tensors_to_train_on_must_exist_and_be_decodable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gguf");
     let tensors = [tensor("good", &[2, 32], GgmlType::Q8_0), tensor("bad", &[256], GgmlType::IQ2_XS)];
@@ -163,7 +163,7 @@ fn tensors_to_train_on_must_be_there_and_decodable() {
 }
 
 #[test]
-fn hash_of_a_file_that_shrank_is_an_error_and_not_a_signal() {
+fn hashing_a_truncated_file_is_an_error_and_not_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gguf");
     let bytes = small_bytes();
@@ -176,7 +176,7 @@ fn hash_of_a_file_that_shrank_is_an_error_and_not_a_signal() {
 }
 
 #[test]
-fn getters_take_every_width_and_explain_the_rest() {
+fn getters_accept_every_width_and_explain_other_types() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gguf");
     let entry = |key: &str, value| (key.to_owned(), value);

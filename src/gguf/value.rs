@@ -1,13 +1,13 @@
-//! Metadata values: the thirteen types a GGUF key can hold.
+//! Metadata values: the thirteen types that a GGUF key can hold.
 //!
-//! Where in the flow: [`super::parse`] makes them from bytes, [`super::write()`] makes bytes from them,
-//! [`super::metadata`] hands them to callers as plain Rust types.
+//! Where in the flow: [`super::parse`] decodes them, [`super::write()`] encodes them, and
+//! [`super::metadata`] returns them to callers as plain Rust types.
 //!
-//! **Invariant:** an array that came from a file holds elements of one type and no arrays.
+//! **Invariant:** all elements of an array read from a file have the same type, and none is an array.
 
 use std::fmt;
 
-/// What a metadata value can be. Source: `docs/gguf.md` of ggml, version 3.
+/// A metadata value. Source: `docs/gguf.md` of ggml, version 3.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub enum Value {
@@ -65,9 +65,9 @@ impl Value {
         }
     }
 
-    /// The value as an integer, whatever its width and sign; `None` for the other types.
+    /// The value as an integer, whatever its width and signedness; `None` for other types.
     ///
-    /// Converters disagree on integer widths, so every consumer of an integer key goes through this.
+    /// Converters disagree on integer widths, so every reader of an integer key uses this.
     pub fn as_integer(&self) -> Option<i128> {
         match *self {
             Self::U8(v) => Some(v.into()),
@@ -84,7 +84,7 @@ impl Value {
 }
 
 impl ValueType {
-    /// The type with this id in a file.
+    /// The type with this id; `None` if the specification has no such id.
     pub(super) fn from_id(id: u32) -> Option<Self> {
         Some(match id {
             0 => Self::U8,
@@ -104,8 +104,8 @@ impl ValueType {
         })
     }
 
-    /// The least number of bytes a value of this type takes in a file: strings and arrays carry a
-    /// length, everything else is of fixed size.
+    /// The smallest size of a value of this type in a file, in bytes. Strings and arrays start with a length;
+    /// all other types have a fixed size.
     pub(super) fn least_bytes(self) -> u64 {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,

@@ -1,10 +1,10 @@
-//! Writing GGUF files, version 3.
+//! Writer for GGUF files, version 3.
 //!
-//! Where in the flow: adapters (module `lora`) and merged models (`merge`) are written here.
+//! Where in the flow: writes adapters (module `lora`) and merged models (`merge`).
 //!
-//! **Invariant:** what is written is read back by [`super::Gguf::open`] with the same keys, values,
-//! tensors and order, with one exception: an empty array has no element type in [`Value`] and is written
-//! as an array of strings, the only kind that is empty in practice.
+//! **Invariant:** [`super::Gguf::open`] reads back the same keys, values and tensors in the same order, with
+//! one exception: an empty array has no element type in [`Value`], so it is written as an array of strings,
+//! the only kind that is empty in practice.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use std::path::Path;
 use super::parse::{DEFAULT_ALIGNMENT, MAX_NAME_BYTES};
 use super::{Error, GgmlType, Value, ValueType, replace_file};
 
-/// A tensor to be written.
+/// A tensor to write, with its data.
 #[derive(Debug)]
 pub struct NewTensor<'a> {
     /// Name in the file, at most 63 bytes.
@@ -23,11 +23,11 @@ pub struct NewTensor<'a> {
     pub shape: Vec<usize>,
     /// Block format.
     pub ggml_type: GgmlType,
-    /// The blocks.
+    /// The encoded blocks, row after row.
     pub data: Cow<'a, [u8]>,
 }
 
-/// A tensor whose blocks are made while the file is written.
+/// A tensor to write whose blocks are encoded while the file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Name in the file, at most 63 bytes.
@@ -42,20 +42,19 @@ impl TensorSpec {
     fn bytes(&self) -> usize {
         let Self { name, shape, ggml_type } = self;
         let bytes = ggml_type.bytes_of(shape.iter().product());
-        bytes
-            .unwrap_or_else(|| panic!("`{name}` of shape {shape:?} is no whole number of {ggml_type} blocks"))
+        bytes.unwrap_or_else(|| panic!("`{name}` {shape:?} is not a whole number of {ggml_type} blocks"))
     }
 }
 
-/// Writes a GGUF v3 file atomically (temporary file beside it, fsync, rename), tensor data aligned to the
-/// `general.alignment` in `metadata`, else to 32 bytes.
+/// Writes a GGUF v3 file atomically (temporary file beside it, fsync, rename). Tensor data is aligned to the
+/// `general.alignment` in `metadata`, or to 32 bytes if it is absent.
 ///
 /// # Errors
 /// The file cannot be written.
 ///
 /// # Panics
-/// Keys or names occur twice or are too long, an array is nested or of mixed types, or a tensor's data
-/// does not have the size of its shape.
+/// If a key or name occurs twice or is too long, an array is nested or of mixed types, or the size of a
+/// tensor's data does not match its shape.
 pub fn write(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<(), Error> {
     let specs: Vec<TensorSpec> = tensors
         .iter()
@@ -69,14 +68,14 @@ pub fn write(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>
     write_with(path, metadata, &specs, |index| Ok(Cow::Borrowed(&*tensors[index].data)))
 }
 
-/// As [`write()`], with the blocks of one tensor at a time: `blocks(index)` makes them when it is their turn,
-/// so that no more than one tensor is in memory.
+/// Like [`write()`], but calls `blocks(index)` for the data of each tensor as it is written, so that only one
+/// tensor is in memory at a time.
 ///
 /// # Errors
-/// The file cannot be written, or what `blocks` says.
+/// The file cannot be written, or `blocks` fails.
 ///
 /// # Panics
-/// As [`write()`], and if `blocks` gives another number of bytes than the spec has.
+/// As [`write()`], and if `blocks` returns a number of bytes that does not match the spec.
 pub fn write_with<'a>(
     path: &Path,
     metadata: &[(String, Value)],
@@ -158,7 +157,7 @@ fn put_value(bytes: &mut Vec<u8>, value: &Value) {
         Value::String(v) => put_string(bytes, v),
         Value::Array(elements) => {
             let element = elements.first().map_or(ValueType::String, Value::value_type);
-            assert_ne!(element, ValueType::Array, "arrays of arrays are not read by anyone");
+            assert_ne!(element, ValueType::Array, "no known reader accepts arrays of arrays");
             bytes.extend((element as u32).to_le_bytes());
             bytes.extend((elements.len() as u64).to_le_bytes());
             for value in elements {

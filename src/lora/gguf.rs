@@ -1,31 +1,31 @@
-//! The adapter file that llama.cpp loads.
+//! The GGUF adapter file that llama.cpp loads.
 //!
-//! Where in the flow: `train` writes it at the end, `chat`, `eval` and `merge` give it to llama.cpp or read
-//! it back. Source: `llama-adapter.cpp` of llama.cpp and its `convert_lora_to_gguf.py`.
+//! Where in the flow: `train` writes it at the end of a run; `chat` and `eval` pass it to llama.cpp, and
+//! `merge` reads it back. Source: `llama-adapter.cpp` and `convert_lora_to_gguf.py` of llama.cpp.
 //!
-//! The loader requires `general.type` = `adapter`, `general.architecture` = the base's, `adapter.type` =
-//! `lora`, and scales by `adapter.lora.alpha` (f32) over the number of columns of `lora_b`; without alpha,
-//! or with 0, it does not scale.
+//! llama.cpp requires `general.type` = `adapter`, `general.architecture` equal to the base's, and
+//! `adapter.type` = `lora`. It scales by `adapter.lora.alpha` (f32) divided by the number of columns of
+//! `lora_b`; if alpha is absent or 0, it does not scale.
 //!
-//! **Invariant:** tensors are written as f32 exactly as they are in memory: rows are in GGUF order already.
-//! Only B of a projection with an alpha of its own is multiplied, because files have one alpha; ranks may
-//! differ.
+//! **Invariant:** tensors are written as f32, bit for bit as they are in memory, with one exception: a file
+//! has a single alpha, so `lora_b` of a projection with its own alpha is multiplied by the ratio of the two.
+//! Ranks may differ between projections.
 
 use std::path::Path;
 
-use super::slot::{Slot, fit};
+use super::slot::{Slot, check_layout};
 use super::{BaseShape, Error, LoraConfig, LoraWeights};
 use crate::gguf::{self, GgmlType, Gguf, NewTensor, Value};
 
-/// The only architecture with the projections of this module.
+/// The only architecture whose projections this module knows.
 const ARCHITECTURE: &str = "llama";
-/// Version of the block formats, which llama.cpp's own converter writes into adapters too.
+/// Version of the block formats; llama.cpp's converter writes it into adapters as well.
 const QUANTIZATION_VERSION: u32 = 2;
 
 impl LoraWeights {
-    /// Writes llama.cpp's adapter layout; `name` becomes `general.name`.
+    /// Writes the adapter as a GGUF file; `name` becomes `general.name`.
     ///
-    /// The format has no place for the dropout, which only matters in training.
+    /// The format has no field for the dropout, which only matters in training.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -49,10 +49,11 @@ impl LoraWeights {
         Ok(gguf::write(path, &metadata, &tensors)?)
     }
 
-    /// Reads an adapter GGUF made for a base of this shape. The dropout of the result is 0.
+    /// Reads a GGUF adapter for a base of this shape. The dropout of the result is 0.
     ///
     /// # Errors
-    /// Names the file, the tensor, what was found and expected.
+    /// The file is not an adapter or does not fit the base. The error names the file, the tensor or field,
+    /// and what was found and expected.
     pub fn read_gguf(path: &Path, base: &BaseShape) -> Result<Self, Error> {
         let file = Gguf::open(path)?;
         for (key, expected) in
@@ -65,11 +66,11 @@ impl LoraWeights {
             }
         }
         let listed: Vec<_> = file.tensors().map(|tensor| (tensor.name, tensor.shape)).collect();
-        let fit = fit(path, &listed, Slot::gguf_name, base)?;
-        // As llama.cpp reads it: no alpha means no scaling.
+        let layout = check_layout(path, &listed, Slot::gguf_name, base)?;
+        // As in llama.cpp, no alpha means no scaling, which is an alpha equal to the rank.
         let alpha = file.optional_f32("adapter.lora.alpha")?.filter(|&alpha| alpha != 0.0);
-        let r = fit.r();
-        if alpha.is_none() && !fit.rank_pattern(r).is_empty() {
+        let r = layout.r();
+        if alpha.is_none() && !layout.rank_pattern(r).is_empty() {
             let (field, expected) = ("adapter.lora.alpha", "a number, as ranks differ".to_owned());
             return Err(Error::Field {
                 path: path.to_owned(),
@@ -81,13 +82,13 @@ impl LoraWeights {
         let config = LoraConfig {
             r,
             lora_alpha: alpha.unwrap_or(r as f32),
-            rank_pattern: fit.rank_pattern(r),
-            target_modules: fit.target_modules(),
+            rank_pattern: layout.rank_pattern(r),
+            target_modules: layout.target_modules(),
             ..LoraConfig::default()
         };
         config.check()?;
         let mut weights = Self::zeros(&config, base);
-        for (slot, tensor) in fit.slots.iter().zip(file.tensors()) {
+        for (slot, tensor) in layout.slots.iter().zip(file.tensors()) {
             let tensor = file.weights(tensor.name)?;
             gguf::dequantize(tensor.ggml_type, tensor.data, slot.numbers_mut(&mut weights));
         }

@@ -1,15 +1,15 @@
 //! The adapter folder of Hugging Face PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 //!
-//! Where in the flow: written beside the GGUF adapter, for the Python world; read back when training goes
-//! on from an adapter made elsewhere.
+//! Where in the flow: `train` writes it beside the GGUF adapter, for Python libraries, and reads it when
+//! training continues from an adapter made elsewhere.
 //!
-//! **The q/k permutation.** llama.cpp's converter reorders the output rows of `q_proj` and `k_proj`, so
-//! that rotary embedding works on neighbouring rows instead of on halves: with D rows per head,
-//! `gguf[2 i] = hf[i]` and `gguf[2 i + 1] = hf[i + D/2]`. It concerns rows of the product `B A`, hence rows
-//! of B; A is the same in both worlds. Source: `conversion/llama.py` of llama.cpp, `permute`.
+//! **The q/k permutation.** llama.cpp's converter reorders the output rows of `q_proj` and `k_proj` so that
+//! rotary embedding works on neighbouring rows instead of on halves: with D rows per head,
+//! `gguf[2 i] = hf[i]` and `gguf[2 i + 1] = hf[i + D/2]`. This permutes rows of the product `B A`, hence rows
+//! of B; A is the same in both formats. Source: `permute` in `conversion/llama.py` of llama.cpp.
 //!
-//! **Invariant:** reading what was written restores every bit, unless projections had alphas of their own,
-//! which no file that is written here names: llama.cpp's converter would not look at them.
+//! **Invariant:** reading a folder written here restores every bit, unless projections have their own
+//! alphas. Those are folded into B, because llama.cpp's converter ignores `alpha_pattern`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,15 +22,15 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::slot::{Half, Slot, fit};
+use super::slot::{Factor, Slot, check_layout};
 use super::{BaseShape, Error, LoraConfig, LoraWeights, TargetModule};
 use crate::gguf::replace_file;
 
 const CONFIG_FILE: &str = "adapter_config.json";
 const TENSOR_FILE: &str = "adapter_model.safetensors";
 
-/// The fields of `adapter_config.json` that decide what the tensors mean, under PEFT's names and with
-/// PEFT's defaults; other fields are ignored in reading.
+/// The fields of `adapter_config.json` that decide what the tensors mean, with PEFT's names and defaults.
+/// Other fields are ignored when reading.
 #[derive(Debug, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "PEFT's fields, each a switch of its own")]
 struct PeftConfig {
@@ -55,10 +55,10 @@ struct PeftConfig {
     use_rslora: bool,
     #[serde(default)]
     use_dora: bool,
-    /// `true`, or the name of a way to start; no matter once trained.
+    /// `true` or the name of an initialisation method; it has no effect on a trained adapter.
     #[serde(default)]
     init_lora_weights: Value,
-    /// A list or a pattern; which modules are adapted is read from the tensors.
+    /// A list or a pattern. It is not read: the tensors show which modules are adapted.
     #[serde(default)]
     target_modules: Value,
     #[serde(default)]
@@ -78,7 +78,7 @@ fn none() -> String {
 }
 
 impl LoraWeights {
-    /// Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`, made if absent.
+    /// Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`, which is created if absent.
     /// `base_model_name` is the Hugging Face name of the base, if known.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl LoraWeights {
         let bytes =
             self.safetensors(base).map_err(|source| Error::Safetensors { path: path.clone(), source })?;
         write_file(&path, &bytes)?;
-        // Last: a folder with a configuration is complete.
+        // Written last, so that a folder with a configuration is complete.
         let path = dir.join(CONFIG_FILE);
         let json = serde_json::to_vec_pretty(&self.peft_config(base_model_name))
             .map_err(|source| Error::Json { path: path.clone(), source })?;
@@ -103,8 +103,8 @@ impl LoraWeights {
 
     fn safetensors(&self, base: &BaseShape) -> Result<Vec<u8>, SafeTensorError> {
         let tensors = self.tensors().map(|(slot, shape, numbers)| {
-            let numbers = match hf_rows(slot, base) {
-                Some(head_dim) => Cow::Owned(to_hf(&numbers, shape[1], head_dim)),
+            let numbers = match permuted_head_dim(slot, base) {
+                Some(head_dim) => Cow::Owned(rows_to_hf(&numbers, shape[1], head_dim)),
                 None => numbers,
             };
             let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -119,28 +119,30 @@ impl LoraWeights {
         safetensors::serialize(views, Some(metadata))
     }
 
-    /// Reads a PEFT folder made for a base of this shape.
+    /// Reads a PEFT folder for a base of this shape.
     ///
-    /// Rank-stabilised scaling (`use_rslora`, alpha / sqrt r) becomes an alpha of the same scaling. Patterns
-    /// may name projections, not layers. Weight decomposition, biases and fully trained modules are refused.
+    /// Rank-stabilised scaling (`use_rslora`, alpha / sqrt r) is converted to an alpha with the same scaling.
+    /// `rank_pattern` and `alpha_pattern` may name projections but not single layers. Weight decomposition
+    /// (`DoRA`), biases and fully trained modules are refused.
     ///
     /// # Errors
-    /// Names the file, the tensor or field, what was found and expected.
+    /// The folder cannot be read or does not fit the base. The error names the file, the tensor or field,
+    /// and what was found and expected.
     pub fn read_peft(dir: &Path, base: &BaseShape) -> Result<Self, Error> {
         let config = read_config(&dir.join(CONFIG_FILE))?;
         let path = dir.join(TENSOR_FILE);
         let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|source| Error::Safetensors { path: path.clone(), source })?;
-        // By name: the order of a hash map must not decide which of two errors is told.
+        // Sorted, so that the order of a hash map does not decide which of two errors is reported.
         let mut tensors = file.tensors();
         tensors.sort_by(|left, right| left.0.cmp(&right.0));
         let listed: Vec<_> = tensors.iter().map(|(name, view)| (name.as_str(), view.shape())).collect();
-        let fit = fit(&path, &listed, Slot::peft_name, base)?;
+        let layout = check_layout(&path, &listed, Slot::peft_name, base)?;
         let field = |field, found: String, expected| {
             Err(Error::Field { path: dir.join(CONFIG_FILE), field, found, expected })
         };
-        for (&module, &rank) in &fit.ranks {
+        for (&module, &rank) in &layout.ranks {
             let (name, found) = match config.rank_pattern.get(module.peft_name()) {
                 Some(&found) => ("rank_pattern", found),
                 None => ("r", config.r),
@@ -153,28 +155,29 @@ impl LoraWeights {
                 );
             }
         }
-        // One alpha for all, unless a projection has its own or rank-stabilised scaling makes them differ.
+        // All projections share one alpha, unless one has its own or rank-stabilised scaling makes them
+        // differ.
         let alpha = |module: TargetModule, rank: usize| {
             let alpha = config.alpha_pattern.get(module.peft_name()).copied().unwrap_or(config.lora_alpha);
             (alpha * if config.use_rslora { (rank as f64).sqrt() } else { 1.0 }) as f32
         };
-        let Some((&first, &r)) = fit.ranks.first_key_value() else { return Err(Error::Empty { path }) };
+        let Some((&first, &r)) = layout.ranks.first_key_value() else { return Err(Error::Empty { path }) };
         let lora_alpha = alpha(first, r);
-        let alphas = fit.ranks.iter().map(|(&module, &rank)| (module, alpha(module, rank)));
+        let alphas = layout.ranks.iter().map(|(&module, &rank)| (module, alpha(module, rank)));
         let config = LoraConfig {
             r,
             lora_alpha,
-            rank_pattern: fit.rank_pattern(r),
+            rank_pattern: layout.rank_pattern(r),
             alpha_pattern: alphas.filter(|(_, alpha)| alpha.to_bits() != lora_alpha.to_bits()).collect(),
             lora_dropout: config.lora_dropout,
-            target_modules: fit.target_modules(),
+            target_modules: layout.target_modules(),
         };
         config.check()?;
         let mut weights = Self::zeros(&config, base);
-        for (&slot, (name, view)) in fit.slots.iter().zip(&tensors) {
+        for (&slot, (name, view)) in layout.slots.iter().zip(&tensors) {
             let numbers = decode(&path, name, view)?;
-            let numbers = match hf_rows(slot, base) {
-                Some(head_dim) => from_hf(&numbers, config.rank(slot.module), head_dim),
+            let numbers = match permuted_head_dim(slot, base) {
+                Some(head_dim) => rows_from_hf(&numbers, config.rank(slot.module), head_dim),
                 None => numbers,
             };
             slot.numbers_mut(&mut weights).copy_from_slice(&numbers);
@@ -248,19 +251,20 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Rows per head if the rows of this tensor are in another order in the Hugging Face world.
-fn hf_rows(slot: Slot, base: &BaseShape) -> Option<usize> {
-    let permuted = slot.half == Half::B && matches!(slot.module, TargetModule::QProj | TargetModule::KProj);
-    permuted.then_some(base.head_dim)
+/// The rows per head of a tensor whose rows are permuted in PEFT files; `None` if they are not.
+fn permuted_head_dim(slot: Slot, base: &BaseShape) -> Option<usize> {
+    let is_permuted =
+        slot.factor == Factor::B && matches!(slot.module, TargetModule::QProj | TargetModule::KProj);
+    is_permuted.then_some(base.head_dim)
 }
 
-/// The row of the Hugging Face tensor that row `gguf_row` of the GGUF tensor is.
+/// Maps a row of the GGUF tensor to the same row of the Hugging Face tensor.
 fn hf_row(gguf_row: usize, head_dim: usize) -> usize {
     let (head, within) = (gguf_row / head_dim, gguf_row % head_dim);
     head * head_dim + within / 2 + (within % 2) * (head_dim / 2)
 }
 
-fn to_hf(gguf: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
+fn rows_to_hf(gguf: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
     let mut hf = vec![0.0; gguf.len()];
     for (row, numbers) in gguf.chunks_exact(columns).enumerate() {
         let start = hf_row(row, head_dim) * columns;
@@ -269,7 +273,7 @@ fn to_hf(gguf: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
     hf
 }
 
-fn from_hf(hf: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
+fn rows_from_hf(hf: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
     let mut gguf = vec![0.0; hf.len()];
     for (row, numbers) in gguf.chunks_exact_mut(columns).enumerate() {
         let start = hf_row(row, head_dim) * columns;
@@ -278,7 +282,7 @@ fn from_hf(hf: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
     gguf
 }
 
-/// PEFT itself widens half-precision adapters to f32 when it loads them.
+/// Decodes a tensor to f32. PEFT also widens half-precision adapters to f32 when it loads them.
 fn decode(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, Error> {
     let data = view.data();
     match view.dtype() {

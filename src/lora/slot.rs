@@ -1,10 +1,10 @@
-//! One tensor of an adapter file, and whether a set of them fits a base.
+//! The tensors of an adapter file, and the check that they fit a base.
 //!
-//! Where in the flow: both readers list the tensors of their file as [`Slot`]s, have them checked here, and
-//! copy the numbers only then.
+//! Where in the flow: both readers pass the names and shapes in their file to [`check_layout`] and copy the
+//! numbers only after it succeeds.
 //!
-//! **Invariant:** [`fit`] returns only if every tensor of the layout it describes is in the file with the
-//! right shape, and no other.
+//! **Invariant:** [`check_layout`] succeeds only if the file has every tensor of the layout it returns, with
+//! the right shape, and no other tensor.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -12,119 +12,122 @@ use std::path::Path;
 
 use super::{BaseShape, Error, LoraWeights, TargetModule};
 
-/// Which of the two matrices.
+/// One of the two factors of the low-rank product `B A`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Half {
+pub(super) enum Factor {
     /// `lora_a` (R, in).
     A,
     /// `lora_b` (out, R).
     B,
 }
 
-/// The place of one tensor in an adapter.
+/// The position of one tensor in an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     pub(super) layer: usize,
     pub(super) module: TargetModule,
-    pub(super) half: Half,
+    pub(super) factor: Factor,
 }
 
 impl Slot {
-    /// The name llama.cpp looks for.
+    /// The name that llama.cpp expects.
     pub(super) fn gguf_name(&self) -> String {
-        let half = match self.half {
-            Half::A => "lora_a",
-            Half::B => "lora_b",
+        let factor = match self.factor {
+            Factor::A => "lora_a",
+            Factor::B => "lora_b",
         };
-        format!("blk.{}.{}.weight.{half}", self.layer, self.module.gguf_name())
+        format!("blk.{}.{}.weight.{factor}", self.layer, self.module.gguf_name())
     }
 
-    /// The name PEFT looks for.
+    /// The name that PEFT expects.
     pub(super) fn peft_name(&self) -> String {
-        let half = match self.half {
-            Half::A => "lora_A",
-            Half::B => "lora_B",
+        let factor = match self.factor {
+            Factor::A => "lora_A",
+            Factor::B => "lora_B",
         };
-        format!("base_model.model.model.layers.{}.{}.{half}.weight", self.layer, self.module.peft_path())
+        format!("base_model.model.model.layers.{}.{}.{factor}.weight", self.layer, self.module.peft_path())
     }
 
-    /// The slot that `name_of` calls `name`: the layer is the only number in a name.
+    /// Finds the slot whose name by `name_of` is `name`. The layer is the only number in a name.
     pub(super) fn named(name: &str, name_of: fn(&Self) -> String) -> Option<Self> {
         let layer = name.split('.').find_map(|part| part.parse().ok())?;
         TargetModule::ALL
             .into_iter()
-            .flat_map(|module| [Half::A, Half::B].map(|half| Self { layer, module, half }))
+            .flat_map(|module| [Factor::A, Factor::B].map(|factor| Self { layer, module, factor }))
             .find(|slot| name_of(slot) == name)
     }
 
-    /// The tensor's numbers in `weights`, which must adapt this module in this layer.
+    /// This tensor's numbers in `weights`, which must have an adapter on this layer and module.
     pub(super) fn numbers_mut<'a>(&self, weights: &'a mut LoraWeights) -> &'a mut [f32] {
         let (a, b) = weights.pair_mut(self.layer, self.module).expect("a slot of a checked layout");
-        match self.half {
-            Half::A => a,
-            Half::B => b,
+        match self.factor {
+            Factor::A => a,
+            Factor::B => b,
         }
     }
 
     /// Shape of the tensor, slowest axis first.
     fn shape(&self, r: usize, base: &BaseShape) -> [usize; 2] {
-        match self.half {
-            Half::A => [r, base.in_features(self.module)],
-            Half::B => [base.out_features(self.module), r],
+        match self.factor {
+            Factor::A => [r, base.in_features(self.module)],
+            Factor::B => [base.out_features(self.module), r],
         }
     }
 }
 
 impl LoraWeights {
-    /// Every tensor in the order of [`LoraWeights::data`], with its shape, slowest axis first, as files have
-    /// it: they name one alpha for all, because llama.cpp and its converter know no other, so B of a
-    /// projection with an alpha of its own is multiplied by what that would have done.
+    /// Every tensor as it is written to a file, with its shape (slowest axis first), in the order of
+    /// [`LoraWeights::data`].
+    ///
+    /// A file has a single alpha, because llama.cpp and its converter support no more. B of a projection with
+    /// its own alpha is therefore multiplied by the ratio of the two, which gives the same scaling.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (Slot, [usize; 2], Cow<'_, [f32]>)> {
         self.pairs.iter().flat_map(|pair| {
             let r = pair.rank;
-            let slot = |half| Slot { layer: pair.layer, module: pair.module, half };
+            let slot = |factor| Slot { layer: pair.layer, module: pair.module, factor };
             let b = &self.data[pair.b.clone()];
             let b = match self.config.alpha_pattern.get(&pair.module) {
                 Some(alpha) => b.iter().map(|b| alpha / self.config.lora_alpha * b).collect(),
                 None => Cow::Borrowed(b),
             };
-            let a = (slot(Half::A), [r, pair.in_features], Cow::Borrowed(&self.data[pair.a.clone()]));
-            [a, (slot(Half::B), [pair.out_features, r], b)]
+            let a = (slot(Factor::A), [r, pair.in_features], Cow::Borrowed(&self.data[pair.a.clone()]));
+            [a, (slot(Factor::B), [pair.out_features, r], b)]
         })
     }
 }
 
-/// What an adapter file contains.
-pub(super) struct Fit {
-    /// Of the tensors, in the order they were listed.
+/// The checked contents of an adapter file.
+pub(super) struct FileLayout {
+    /// The slot of each tensor, in file order.
     pub(super) slots: Vec<Slot>,
-    /// Of every adapted projection.
+    /// The rank of each adapted projection; not empty.
     pub(super) ranks: BTreeMap<TargetModule, usize>,
 }
 
-impl Fit {
+impl FileLayout {
     pub(super) fn target_modules(&self) -> Vec<TargetModule> {
         self.ranks.keys().copied().collect()
     }
 
-    /// The rank of the first projection.
+    /// The rank of the first adapted projection, which becomes the default rank.
     pub(super) fn r(&self) -> usize {
         *self.ranks.values().next().expect("at least one projection is adapted")
     }
 
-    /// The projections with another rank than `r`.
+    /// The projections whose rank is not `r`.
     pub(super) fn rank_pattern(&self, r: usize) -> BTreeMap<TargetModule, usize> {
         self.ranks.iter().filter(|&(_, &rank)| rank != r).map(|(&module, &rank)| (module, rank)).collect()
     }
 }
 
-/// Checks the names and shapes of all tensors of a file against `base`.
-pub(super) fn fit(
+/// Checks the names and shapes of all tensors of a file against `base`; `name_of` gives a slot's name in the
+/// file's format.
+pub(super) fn check_layout(
     path: &Path,
     tensors: &[(&str, &[usize])],
     name_of: fn(&Slot) -> String,
     base: &BaseShape,
-) -> Result<Fit, Error> {
+) -> Result<FileLayout, Error> {
     let layers = base.num_hidden_layers;
     let mut slots = Vec::with_capacity(tensors.len());
     let mut shapes = HashMap::new();
@@ -136,20 +139,21 @@ pub(super) fn fit(
         };
         slots.push(slot);
         shapes.insert(slot, shape);
-        // The rank of a projection is what its first matrix says; those of the other layers must agree.
-        let rank = match slot.half {
-            Half::A => shape.first(),
-            Half::B => shape.last(),
+        // The first tensor of a projection decides its rank; the loop below compares all others with it.
+        let rank = match slot.factor {
+            Factor::A => shape.first(),
+            Factor::B => shape.last(),
         };
         ranks.entry(slot.module).or_insert(rank.copied().unwrap_or(0));
     }
     if ranks.is_empty() {
         return Err(Error::Empty { path: path.to_owned() });
     }
-    let halves = [Half::A, Half::B];
+    let factors = [Factor::A, Factor::B];
     for layer in 0..layers {
-        for ((&module, &rank), half) in ranks.iter().flat_map(|entry| halves.map(|half| (entry, half))) {
-            let slot = Slot { layer, module, half };
+        for ((&module, &rank), factor) in ranks.iter().flat_map(|entry| factors.map(|factor| (entry, factor)))
+        {
+            let slot = Slot { layer, module, factor };
             let expected = slot.shape(rank, base);
             let (path, tensor) = (path.to_owned(), name_of(&slot));
             match shapes.get(&slot) {
@@ -161,5 +165,5 @@ pub(super) fn fit(
             }
         }
     }
-    Ok(Fit { slots, ranks })
+    Ok(FileLayout { slots, ranks })
 }

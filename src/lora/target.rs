@@ -1,9 +1,9 @@
-//! The projections that can carry an adapter, and the shapes of a base that decide an adapter's shapes.
+//! The projections that can carry an adapter, and the base dimensions that decide an adapter's shapes.
 //!
-//! Where in the flow: `cli` parses names into [`TargetModule`], `model` and `train` go by the enum, the file
-//! formats turn it into names again.
+//! Where in the flow: `cli` parses names into [`TargetModule`], `model` and `train` use the enum, and the
+//! file formats turn it back into names.
 //!
-//! **Invariant:** this is the only place that knows how a projection is called.
+//! **Invariant:** this is the only file that knows the names of projections.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,11 +25,11 @@ pub enum TargetModule {
 }
 
 impl TargetModule {
-    /// All seven.
+    /// All seven projections, in the order of their tensors within a layer.
     pub const ALL: [Self; 7] =
         [Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj];
 
-    /// The name users and `target_modules` use, such as `q_proj`.
+    /// The name in configurations and in PEFT's `target_modules`, such as `q_proj`.
     pub const fn peft_name(self) -> &'static str {
         match self {
             Self::QProj => "q_proj",
@@ -84,7 +84,7 @@ impl FromStr for TargetModule {
     }
 }
 
-/// Shapes of the base that decide an adapter's shapes.
+/// The dimensions of a base model that decide the shapes of an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "Hugging Face's names")]
 pub struct BaseShape {
@@ -97,7 +97,7 @@ pub struct BaseShape {
 }
 
 impl BaseShape {
-    /// Columns of the base weight.
+    /// Number of columns of the base weight.
     pub fn in_features(&self, module: TargetModule) -> usize {
         match module {
             TargetModule::OProj => self.num_attention_heads * self.head_dim,
@@ -106,7 +106,7 @@ impl BaseShape {
         }
     }
 
-    /// Rows of the base weight.
+    /// Number of rows of the base weight.
     pub fn out_features(&self, module: TargetModule) -> usize {
         match module {
             TargetModule::QProj => self.num_attention_heads * self.head_dim,

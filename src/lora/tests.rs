@@ -1,4 +1,4 @@
-//! Tests of adapters on a small base; `tests/it/lora_*.rs` has the real size and llama.cpp.
+//! Tests of adapters for a small base; `tests/it/lora_*.rs` tests real sizes and llama.cpp.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,8 @@ use crate::explain::Explain as _;
 use crate::gguf::{GgmlType, NewTensor, Value};
 use crate::rng;
 
-/// Two query heads on one key/value head of 8 rows: the permutation of 8 rows is not its own inverse.
+/// Two query heads share one key/value head of 8 rows. The permutation of 8 rows is not its own inverse, so a
+/// test notices if it is applied in the wrong direction.
 const BASE: BaseShape = BaseShape {
     num_hidden_layers: 2,
     hidden_size: 12,
@@ -31,7 +32,7 @@ fn config(target_modules: &[TargetModule]) -> LoraConfig {
     }
 }
 
-/// Both halves random, as after training.
+/// An adapter with random A and random B, as after training.
 fn trained(config: &LoraConfig, base: &BaseShape) -> LoraWeights {
     let mut weights = LoraWeights::init(config, base, 5);
     let mut stream = rng::stream(6, "test", &[]);
@@ -62,8 +63,8 @@ fn both_formats_read_back_bit_for_bit() {
     }
 }
 
-/// Every projection with a rank and an alpha of its own: files have one alpha, so there B is multiplied, and
-/// the product of scaling, B and A is the same.
+/// Every projection has its own rank and alpha. A file has one alpha, so B is multiplied there, and the
+/// product of scaling, B and A stays the same.
 #[test]
 fn ranks_and_alphas_of_projections_survive() {
     use TargetModule::{DownProj, QProj, VProj};
@@ -82,7 +83,7 @@ fn ranks_and_alphas_of_projections_survive() {
     let from_peft = LoraWeights::read_peft(&dir, &BASE).unwrap();
     let from_gguf = LoraWeights::read_gguf(&file, &BASE).unwrap();
     assert_eq!(bits(&from_peft), bits(&from_gguf));
-    // A folder that another tool has made may name alphas.
+    // A folder written by another tool may have an `alpha_pattern`.
     let path = dir.join("adapter_config.json");
     let json = fs::read_to_string(&path).unwrap();
     fs::write(&path, json.replace(r#""alpha_pattern": {}"#, r#""alpha_pattern": {"k_proj": 49.0}"#)).unwrap();
@@ -90,7 +91,7 @@ fn ranks_and_alphas_of_projections_survive() {
     let [plain, doubled] = [&from_peft, &named].map(|w| w.config.scaling(TargetModule::KProj));
     assert!((doubled / plain - 2.0).abs() <= 1e-6);
     for module in TargetModule::ALL {
-        // The folded factor is 2: exact.
+        // The folded factor is 2, so the product is exact.
         let factor = if module == VProj { 2.0 } else { 1.0 };
         assert!((from_gguf.config.scaling(module) * factor - written.config.scaling(module)).abs() <= 1e-6);
         let b = written.pair_b(1, module).unwrap().iter().map(|b| b * factor).collect::<Vec<_>>();
@@ -131,7 +132,7 @@ fn pairs_tile_the_buffer_in_order_and_are_found() {
 }
 
 #[test]
-fn start_is_uniform_in_a_and_zero_in_b_and_does_not_depend_on_other_modules() {
+fn initialisation_is_uniform_in_a_zero_in_b_and_independent_of_other_modules() {
     let base = BaseShape { hidden_size: 4096, ..BASE };
     let all = LoraWeights::init(&config(&TargetModule::ALL), &base, 1);
     let only_k = LoraWeights::init(&config(&[TargetModule::KProj]), &base, 1);
@@ -143,15 +144,15 @@ fn start_is_uniform_in_a_and_zero_in_b_and_does_not_depend_on_other_modules() {
     let a = all.pair_a(0, TargetModule::QProj).unwrap();
     let bound = 1.0 / 64.0;
     assert!(a.iter().all(|&a| a.abs() <= bound));
-    // 12288 draws of variance bound^2 / 3: the mean has standard deviation 0.0052 bound and the mean square
-    // 0.0027 bound^2 (variance of U^2 is 4/45), so these are 5 sigma.
+    // 12288 draws have variance bound^2 / 3, so their mean has a standard deviation of 0.0052 bound and their
+    // mean square one of 0.0027 bound^2 (the variance of U^2 is 4/45). The limits are 5 sigma.
     let mean = a.iter().sum::<f32>() / a.len() as f32;
     let square = a.iter().map(|a| a * a).sum::<f32>() / a.len() as f32;
     assert!(mean.abs() <= 0.026 * bound, "{mean}");
     assert!((square / (bound * bound) - 1.0 / 3.0).abs() <= 0.0135, "{square}");
 }
 
-/// llama.cpp's converter, literally: `W.reshape(heads, 2, D/2, columns).swapaxes(1, 2)`.
+/// The permutation as llama.cpp's converter writes it: `W.reshape(heads, 2, D/2, columns).swapaxes(1, 2)`.
 fn to_gguf(hf: &[f32], heads: usize, head_dim: usize, columns: usize) -> Vec<f32> {
     let half = head_dim / 2;
     let mut gguf = Vec::new();
@@ -178,7 +179,7 @@ fn four_rows_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let base = BaseShape { head_dim: 4, num_attention_heads: 1, num_hidden_layers: 1, ..BASE };
     let mut weights = LoraWeights::zeros(&LoraConfig { r: 1, ..config(&[TargetModule::QProj]) }, &base);
-    // In GGUF, neighbours rotate together: (first half 0, second half 0), (first half 1, second half 1).
+    // In GGUF, neighbouring rows rotate together: element 0 of both halves, then element 1 of both halves.
     weights.pair_mut(0, TargetModule::QProj).unwrap().1.copy_from_slice(&[10.0, 20.0, 11.0, 21.0]);
     weights.write_peft(folder.path(), &base, None).unwrap();
     assert_eq!(peft_tensor(folder.path(), "0.self_attn.q_proj.lora_B"), [10.0, 11.0, 20.0, 21.0]);
@@ -243,7 +244,7 @@ fn impossible_configurations_are_refused() {
     }
 }
 
-/// The message without the folder, which differs between runs.
+/// The error message without the folder, whose name differs between runs.
 fn message(error: &Error, folder: &Path) -> String {
     error.to_string().replace(&format!("{}/", folder.display()), "")
 }

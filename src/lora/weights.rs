@@ -1,9 +1,9 @@
-//! Adapter tensors in one flat buffer.
+//! All adapter tensors in one flat buffer.
 //!
-//! Where in the flow: one buffer of this layout holds the parameters, another the gradients, two more the
-//! moments of `AdamW`; clipping and checkpoints run over them without knowing about layers.
+//! Where in the flow: in training, one buffer of this layout holds the parameters, one the gradients and two
+//! the moments of `AdamW`. Clipping and checkpoints process them without knowing about layers.
 //!
-//! **Invariant:** the layout is a function of (configuration, base shape) alone: layer-major, then
+//! **Invariant:** the layout depends only on the configuration and the base shape: layer-major, then
 //! [`TargetModule`] order, `lora_a` directly before `lora_b`, no gaps.
 
 use std::collections::BTreeMap;
@@ -14,45 +14,45 @@ use rand::Rng;
 use super::{BaseShape, Error, TargetModule};
 use crate::rng;
 
-/// PEFT's words.
+/// Configuration of an adapter. Fields have the names that PEFT uses.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct LoraConfig {
-    /// Rank.
+    /// Rank of the projections that `rank_pattern` does not list.
     pub r: usize,
-    /// scaling = `lora_alpha / r`, with the rank and alpha of the projection.
+    /// Alpha of the projections that `alpha_pattern` does not list. A branch is scaled by alpha / rank.
     pub lora_alpha: f32,
-    /// Ranks of projections that have another than `r`.
+    /// Ranks of the projections whose rank is not `r`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rank_pattern: BTreeMap<TargetModule, usize>,
-    /// Alphas of projections that have another than `lora_alpha`.
+    /// Alphas of the projections whose alpha is not `lora_alpha`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alpha_pattern: BTreeMap<TargetModule, f32>,
-    /// Dropout on the input of the adapter's branch.
+    /// Probability of dropping an element of the adapter branch's input, in `0.0..1.0`.
     pub lora_dropout: f32,
-    /// Which projections.
+    /// The projections that get an adapter.
     pub target_modules: Vec<TargetModule>,
 }
 
 impl LoraConfig {
-    /// Rank of a projection.
+    /// The rank of a projection.
     pub fn rank(&self, module: TargetModule) -> usize {
         self.rank_pattern.get(&module).copied().unwrap_or(self.r)
     }
 
-    /// Alpha of a projection.
+    /// The alpha of a projection.
     pub fn alpha(&self, module: TargetModule) -> f32 {
         self.alpha_pattern.get(&module).copied().unwrap_or(self.lora_alpha)
     }
 
-    /// What the output of a projection's branch is multiplied by: alpha / rank.
+    /// The factor on the output of a projection's adapter branch: alpha / rank.
     pub fn scaling(&self, module: TargetModule) -> f32 {
         self.alpha(module) / self.rank(module) as f32
     }
 
-    /// Whether an adapter can be made of this.
+    /// Checks that an adapter can be created from this configuration.
     ///
     /// # Errors
-    /// Names the field, its value and what is accepted.
+    /// A value is out of range; the error names the field, its value and the accepted values.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |field, found: &dyn ToString, expected| {
             Err(Error::Config { field, found: found.to_string(), expected })
@@ -71,7 +71,7 @@ impl LoraConfig {
         {
             return refuse("alpha_pattern", &format!("{module}={alpha}"), "finite numbers above 0");
         }
-        // llama.cpp reads an alpha of 0 as "no scaling", which is not what 0 means here.
+        // llama.cpp reads an alpha of 0 as "no scaling" (a factor of 1), where it should mean a factor of 0.
         if !(self.lora_alpha > 0.0 && self.lora_alpha.is_finite()) {
             return refuse("lora_alpha", &self.lora_alpha, "a finite number above 0");
         }
@@ -85,41 +85,41 @@ impl LoraConfig {
     }
 }
 
-/// Where one (layer, module) lies in [`LoraWeights::data`].
+/// Location of the two tensors of one (layer, module) in [`LoraWeights::data`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoraPair {
-    /// Decoder layer.
+    /// Index of the decoder layer.
     pub layer: usize,
-    /// Projection.
+    /// The projection.
     pub module: TargetModule,
-    /// R.
+    /// The rank R.
     pub rank: usize,
-    /// Columns of the base weight.
+    /// Number of columns of the base weight.
     pub in_features: usize,
-    /// Rows of the base weight.
+    /// Number of rows of the base weight.
     pub out_features: usize,
-    /// `lora_a` (R, in), row-major.
+    /// Range of `lora_a` (R, in), row-major.
     pub a: Range<usize>,
-    /// `lora_b` (out, R), row-major, rows in GGUF order (see `peft.rs` for the q/k permutation).
+    /// Range of `lora_b` (out, R), row-major, with rows in GGUF order (see `peft.rs` for the permutation).
     pub b: Range<usize>,
 }
 
-/// All adapter tensors in one flat buffer: what `AdamW`, clipping and checkpoints run over.
+/// All adapter tensors in one flat buffer, with their layout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraWeights {
-    /// Configuration; `target_modules` in their order, each once.
+    /// The configuration, with `target_modules` sorted and without duplicates.
     pub config: LoraConfig,
-    /// Layer-major, then [`TargetModule`] order.
+    /// The locations of all tensors, layer-major, then in [`TargetModule`] order.
     pub pairs: Vec<LoraPair>,
-    /// The numbers.
+    /// The numbers of all tensors; empty in a mere [`Self::layout`].
     pub data: Vec<f32>,
 }
 
 impl LoraWeights {
-    /// Zeros everywhere (also the shape of a gradient).
+    /// An adapter of zeros, which also serves as a gradient buffer.
     ///
     /// # Panics
-    /// The configuration does not pass [`LoraConfig::check`].
+    /// If the configuration does not pass [`LoraConfig::check`].
     pub fn zeros(config: &LoraConfig, base: &BaseShape) -> Self {
         let layout = Self::layout(config, base);
         Self { data: vec![0.0; layout.parameters()], ..layout }
@@ -130,10 +130,10 @@ impl LoraWeights {
         self.pairs.last().map_or(0, |pair| pair.b.end)
     }
 
-    /// Where everything lies, without numbers.
+    /// The layout alone, with an empty buffer.
     ///
     /// # Panics
-    /// The configuration does not pass [`LoraConfig::check`].
+    /// If the configuration does not pass [`LoraConfig::check`].
     pub fn layout(config: &LoraConfig, base: &BaseShape) -> Self {
         if let Err(error) = config.check() {
             panic!("an unchecked configuration: {error}");
@@ -158,18 +158,20 @@ impl LoraWeights {
         Self { config, pairs, data: Vec::new() }
     }
 
-    /// PEFT's start: A ~ U(-1/sqrt(in), 1/sqrt(in)) (kaiming, a = sqrt 5), B = 0; one stream per (seed,
-    /// layer, module), so that an adapter on fewer modules starts with the same numbers in those.
+    /// PEFT's initialisation: A ~ U(-1/sqrt(in), 1/sqrt(in)) (Kaiming uniform, a = sqrt 5) and B = 0.
+    ///
+    /// Each (seed, layer, module) has its own stream, so an adapter on fewer modules starts with the same
+    /// numbers in the ones it has.
     ///
     /// # Panics
-    /// The configuration does not pass [`LoraConfig::check`].
+    /// If the configuration does not pass [`LoraConfig::check`].
     pub fn init(config: &LoraConfig, base: &BaseShape, seed: u64) -> Self {
         let mut weights = Self::zeros(config, base);
         for pair in &weights.pairs {
             let mut stream = rng::stream(seed, "lora.init", &[pair.layer as u64, pair.module as u64]);
             let bound = 1.0 / (pair.in_features as f64).sqrt();
             for weight in &mut weights.data[pair.a.clone()] {
-                // 53 random bits, the midpoints of as many bins of (0, 1).
+                // 53 random bits select the midpoint of one of 2^53 bins of (0, 1).
                 let unit = ((stream.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
                 *weight = (bound * (2.0 * unit - 1.0)) as f32;
             }
@@ -177,24 +179,24 @@ impl LoraWeights {
         weights
     }
 
-    /// The pair of (layer, module), if adapted. O(1).
+    /// The location of (layer, module), if it is adapted. O(1).
     pub fn pair(&self, layer: usize, module: TargetModule) -> Option<&LoraPair> {
         let modules = &self.config.target_modules;
         let position = modules.iter().position(|&adapted| adapted == module)?;
         self.pairs.get(layer * modules.len() + position)
     }
 
-    /// `lora_a` (R, in) of (layer, module), if adapted.
+    /// `lora_a` (R, in) of (layer, module), if it is adapted.
     pub fn pair_a(&self, layer: usize, module: TargetModule) -> Option<&[f32]> {
         self.pair(layer, module).map(|pair| &self.data[pair.a.clone()])
     }
 
-    /// `lora_b` (out, R) of (layer, module), if adapted.
+    /// `lora_b` (out, R) of (layer, module), if it is adapted.
     pub fn pair_b(&self, layer: usize, module: TargetModule) -> Option<&[f32]> {
         self.pair(layer, module).map(|pair| &self.data[pair.b.clone()])
     }
 
-    /// `lora_a` and `lora_b` of (layer, module) together, to be written (gradients).
+    /// `lora_a` (R, in) and `lora_b` (out, R) of (layer, module), writable, if it is adapted.
     pub fn pair_mut(&mut self, layer: usize, module: TargetModule) -> Option<(&mut [f32], &mut [f32])> {
         let pair = self.pair(layer, module)?;
         let (range, middle) = (pair.a.start..pair.b.end, pair.a.len());

@@ -1,14 +1,16 @@
-//! A base and its adapter as one model file.
+//! Merges an adapter into its base and writes one model file.
 //!
-//! Where in the flow: `cli` reads both, calls [`merge`], and compares perplexities.
+//! Where in the flow: `cli` reads both, calls [`merge`], and compares the perplexity of the merged model with
+//! that of base and adapter.
 //!
-//! Every adapted weight becomes `W + s · B · A`, computed in f32 from the decoded base. f32, f16 and bf16 are
-//! written from here; a quantised file is made by llama.cpp's own quantiser from an f32 one that lies beside
-//! it meanwhile. Tokenizer, template and everything else are the base's.
+//! Every adapted weight becomes `W + s · B · A`, computed in f32 from the decoded base. Files in f32, f16 and
+//! bf16 are written here. For a quantized format, llama.cpp's own quantizer converts a temporary f32 file
+//! beside the target. The tokenizer, the chat template and all other metadata are copied from the base.
 //!
-//! **Invariant:** one tensor is in memory at a time, and the name holds a complete model or what it held
-//! before. **Invariant:** the bytes are a function of base, adapter and format (of llama.cpp's version too,
-//! if quantised).
+//! **Invariant:** only one tensor is in memory at a time, and the target path holds a complete model or its
+//! previous content.
+//! **Invariant:** the bytes depend only on base, adapter and format, and for quantized formats on the
+//! version of llama.cpp.
 
 mod error;
 #[cfg(test)]
@@ -27,20 +29,20 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Keys that say how the file is stored.
+/// Metadata keys that describe the storage format. They are replaced, not copied from the base.
 const FILE_TYPE: &str = "general.file_type";
 const QUANTIZATION_VERSION: &str = "general.quantization_version";
 
-/// The format of a model file as a whole, if it says so and it is one that can be written.
+/// The format of a model file as a whole; `None` if the file does not state it or it cannot be written.
 pub fn file_type(base: &Gguf) -> Option<FileType> {
     base.optional_u32(FILE_TYPE).ok().flatten().and_then(FileType::from_id)
 }
 
-/// Writes the merged model to `out`.
+/// Merges `adapter` into `base` and writes the model to `out` in format `to`.
 ///
 /// # Errors
-/// A tensor cannot be decoded, a weight does not fit into f16, the file cannot be written, or llama.cpp
-/// refuses.
+/// A tensor cannot be decoded, a weight is too large for f16, the file cannot be written, or llama.cpp
+/// cannot quantize it.
 pub fn merge(
     base: &Gguf,
     adapter: &LoraWeights,
@@ -48,7 +50,7 @@ pub fn merge(
     to: FileType,
     out: &Path,
 ) -> Result<(), Error> {
-    // What is not decoded is refused before anything is written.
+    // Refuse tensors that cannot be decoded before anything is written.
     for tensor in base.tensors() {
         base.weights(tensor.name)?;
     }
@@ -60,7 +62,8 @@ pub fn merge(
     }
 }
 
-/// By way of an f32 file beside `out`, which is removed whatever happens.
+/// Writes a temporary f32 file beside `out` and lets llama.cpp quantize it. The temporary file is removed in
+/// every case.
 fn quantized(
     base: &Gguf,
     adapter: &LoraWeights,
@@ -68,11 +71,11 @@ fn quantized(
     to: FileType,
     out: &Path,
 ) -> Result<(), Error> {
-    let whole = Removed(beside(out, "f32.partial"));
+    let whole = RemoveOnDrop(beside(out, "f32.partial"));
     write(base, adapter, pool, FileType::F32, GgmlType::F32, &whole.0)?;
-    // llama.cpp is to have opened what it quantises: what is wrong with a model ends in an error here.
+    // Load the file before quantizing it, because only loading reports a broken model as an error.
     drop(crate::llm::Tokenizer::load(&whole.0)?);
-    let partial = Removed(beside(out, "partial"));
+    let partial = RemoveOnDrop(beside(out, "partial"));
     if !to.quantize(&whole.0, &partial.0, pool.threads(), false) {
         return Err(Error::Quantize { path: out.to_owned(), to: to.name() });
     }
@@ -80,23 +83,23 @@ fn quantized(
     gguf::publish(&partial.0, out).map_err(|source| Error::Io { path: out.to_owned(), source })
 }
 
-/// A file that is gone when this is.
-struct Removed(PathBuf);
+/// A temporary file that is removed when this value is dropped.
+struct RemoveOnDrop(PathBuf);
 
-impl Drop for Removed {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
-        // It may have been renamed, or never made.
+        // The file may have been renamed already, or never created.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// `.NAME.SUFFIX` in the folder of `out`.
+/// The path `.NAME.SUFFIX` in the folder of `out`, where `NAME` is the file name of `out`.
 fn beside(out: &Path, suffix: &str) -> PathBuf {
     let name = out.file_name().unwrap_or_default().to_string_lossy();
     out.with_file_name(format!(".{name}.{suffix}"))
 }
 
-/// Writes all matrices as `matrices`, and vectors in f32, as llama.cpp's own converter does.
+/// Writes all matrices in the format `matrices` and all vectors in f32, as llama.cpp's converter does.
 fn write(
     base: &Gguf,
     adapter: &LoraWeights,
@@ -122,10 +125,11 @@ fn write(
         let view = &views[index];
         let mut weights = vec![0.0; view.weights()];
         dequantize(view.ggml_type, view.data, &mut weights);
-        add(view, adapter, pool, &mut weights);
+        add_adapter(view, adapter, pool, &mut weights);
         encode(specs[index].ggml_type, &weights).map(Cow::Owned).map_err(|TooLarge { index, found }| {
             refused =
                 Some(Error::TooLarge { path: out.to_owned(), tensor: view.name.to_owned(), index, found });
+            // Only ends the writing; the caller gets `refused`, which names the weight.
             io::Error::other("a weight does not fit")
         })
     });
@@ -135,8 +139,8 @@ fn write(
     }
 }
 
-/// `W += s · B · A`, if the adapter has this tensor.
-fn add(view: &TensorView<'_>, adapter: &LoraWeights, pool: &CpuPool, weights: &mut [f32]) {
+/// Computes `W += s · B · A` for the tensor `view`, if it is adapted.
+fn add_adapter(view: &TensorView<'_>, adapter: &LoraWeights, pool: &CpuPool, weights: &mut [f32]) {
     let pair = adapter.pairs.iter().find(|pair| {
         view.name.strip_prefix("blk.").and_then(|name| name.split_once('.')).is_some_and(|(layer, name)| {
             layer.parse() == Ok(pair.layer) && name.strip_suffix(".weight") == Some(pair.module.gguf_name())
@@ -157,10 +161,10 @@ struct TooLarge {
     found: f32,
 }
 
-/// The bytes of weights as `ggml_type`, rounded to nearest even.
+/// Encodes weights as `ggml_type`, rounding to nearest even.
 ///
 /// # Errors
-/// The first weight that is too large for the type.
+/// The first weight that is too large for the format.
 fn encode(ggml_type: GgmlType, weights: &[f32]) -> Result<Vec<u8>, TooLarge> {
     match ggml_type {
         GgmlType::F16 => {

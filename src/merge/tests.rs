@@ -1,4 +1,4 @@
-//! Tests on a file of one layer; `tests/it/merge.rs` has the real model, llama.cpp's quantiser and
+//! Tests on a model of one layer; `tests/it/merge.rs` tests the real model, llama.cpp's quantizer and
 //! perplexity.
 
 use super::*;
@@ -17,7 +17,7 @@ const BASE: BaseShape = BaseShape {
     head_dim: 4,
 };
 
-/// All projections and a norm, as `ggml_type`; numbers that f16 and bf16 hold.
+/// A file with all projections as `ggml_type` and a norm. All numbers are exact in f16 and bf16.
 fn base(folder: &Path, ggml_type: GgmlType) -> Arc<Gguf> {
     let matrix = |(i, module): (usize, TargetModule)| {
         let shape = vec![BASE.out_features(module), BASE.in_features(module)];
@@ -62,7 +62,7 @@ fn merged(base: &Gguf, adapter: &LoraWeights, to: FileType, out: &Path) -> Resul
 }
 
 #[test]
-fn weights_are_the_sum_and_everything_else_is_the_base() {
+fn adapted_weights_are_summed_and_everything_else_is_copied() {
     let folder = tempfile::tempdir().unwrap();
     let base = base(folder.path(), GgmlType::F32);
     let adapter = adapter(0.7);
@@ -90,15 +90,16 @@ fn weights_are_the_sum_and_everything_else_is_the_base() {
             let (row, column) = (i / inputs, i % inputs);
             let sum: f32 = (0..rank).map(|r| b[row * rank + r] * a[r * inputs + column]).sum();
             let expected = old + adapter.config.scaling(module) * sum;
-            // A few roundings of numbers of about 1.
+            // The tolerance covers a few roundings of numbers near 1.
             assert!((new - expected).abs() <= 1e-6, "{} at {i}: {new} for {expected}", tensor.name);
         }
     }
 }
 
-/// An adapter whose B is 0 changes no byte of a tensor in any format that the base's numbers fit into.
+/// An adapter whose B is 0 changes no byte of a tensor, in every format that holds the base's numbers
+/// exactly.
 #[test]
-fn nothing_added_is_nothing_changed() {
+fn merging_a_zero_adapter_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let formats =
         [(GgmlType::F32, FileType::F32), (GgmlType::F16, FileType::F16), (GgmlType::BF16, FileType::BF16)];

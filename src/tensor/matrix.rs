@@ -1,14 +1,16 @@
-//! Matrix views over flat buffers, and the product of two of them.
+//! Matrix views of flat buffers, and their product.
 //!
-//! **Invariant:** a view is in bounds from construction on: every element it can address lies in the
-//! slice it was made from. Splitting keeps this, and the halves of a [`MatrixMut`] are disjoint.
+//! Where in the flow: ops lay these views over activations and weights and multiply them with [`gemm`].
+//!
+//! **Invariant:** every element that a view can address lies in the slice it was created from. Splitting
+//! preserves this, and the parts of a split [`MatrixMut`] are disjoint.
 
 #![expect(unsafe_code, reason = "disjoint column blocks of one buffer cannot be expressed with slices")]
 
 use super::Real;
 use std::marker::PhantomData;
 
-/// A read-only matrix (rows, cols) over a slice; element (i, j) is `data[i * row_stride + j * col_stride]`.
+/// A read-only (rows, cols) view of a slice; element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a, T> {
     data: &'a [T],
@@ -28,27 +30,27 @@ impl<'a, T: Real> Matrix<'a, T> {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// Rows that start `row_stride` elements apart: one head of a (T, H, D) buffer is
+    /// A view whose rows start `row_stride` elements apart: head `h` of a (T, H, D) buffer is
     /// `strided(&buffer[h * D..], T, D, H * D)`.
     ///
     /// # Panics
-    /// If the last element lies outside `data`.
+    /// If the last element is outside `data`.
     pub fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert_in_bounds(data.len(), rows, cols, row_stride);
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns.
+    /// Number of columns.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// The transpose, without moving anything.
+    /// The transpose, without moving data.
     #[must_use]
     pub fn t(self) -> Self {
         Self {
@@ -66,7 +68,7 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// If `at` exceeds the number of rows.
     pub fn split_rows(self, at: usize) -> (Self, Self) {
         assert!(at <= self.rows, "split at row {at} of {}", self.rows);
-        // An empty lower half may start past the end of the slice.
+        // Without `min`, an empty second part could start past the end of the slice.
         let start = (at * self.row_stride).min(self.data.len());
         (Self { rows: at, ..self }, Self { rows: self.rows - at, data: &self.data[start..], ..self })
     }
@@ -81,7 +83,7 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 }
 
-/// A matrix (rows, cols) that can be written; its rows are contiguous and start `row_stride` elements apart.
+/// A writable (rows, cols) view of a slice; rows are contiguous and start `row_stride` elements apart.
 #[derive(Debug)]
 pub struct MatrixMut<'a, T> {
     data: *mut T,
@@ -105,27 +107,27 @@ impl<'a, T: Real> MatrixMut<'a, T> {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// Rows that start `row_stride` elements apart.
+    /// A view whose rows start `row_stride` elements apart.
     ///
     /// # Panics
-    /// If the last element lies outside `data`, or rows overlap.
+    /// If the last element is outside `data`, or rows overlap.
     pub fn strided(data: &'a mut [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert_in_bounds(data.len(), rows, cols, row_stride);
         assert!(rows <= 1 || cols <= row_stride, "rows of {cols} elements start {row_stride} apart");
         Self { data: data.as_mut_ptr(), rows, cols, row_stride, buffer: PhantomData }
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns.
+    /// Number of columns.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// A shorter loan of the same matrix.
+    /// Borrows the same matrix for a shorter time.
     pub fn reborrow(&mut self) -> MatrixMut<'_, T> {
         MatrixMut { buffer: PhantomData, ..*self }
     }
@@ -147,12 +149,12 @@ impl<'a, T: Real> MatrixMut<'a, T> {
     /// If `at` exceeds the number of rows.
     pub fn split_rows(self, at: usize) -> (Self, Self) {
         assert!(at <= self.rows, "split at row {at} of {}", self.rows);
-        // `wrapping_add`: the start of an empty lower half may lie outside the buffer; it is never read.
+        // `wrapping_add`, because the start of an empty second part may lie outside the buffer; it is never read.
         let data = self.data.wrapping_add(at * self.row_stride);
         (Self { rows: at, ..self }, Self { rows: self.rows - at, data, ..self })
     }
 
-    /// Columns `0..at` and `at..`: disjoint, though their rows interleave in memory.
+    /// Columns `0..at` and `at..`. The two views are disjoint, although their rows interleave in memory.
     ///
     /// # Panics
     /// If `at` exceeds the number of columns.
@@ -168,26 +170,24 @@ fn assert_in_bounds(len: usize, rows: usize, cols: usize, row_stride: usize) {
     assert!(end <= len, "matrix ({rows}, {cols}) with row stride {row_stride} over {len} elements");
 }
 
-/// `c = beta · c + alpha · a · b` on the calling thread; with `beta` 0, `c` is written without being read.
+/// Computes `c = beta · c + alpha · a · b` on the calling thread, for `a` (M, K), `b` (K, N) and `c` (M, N).
+/// If `beta` is 0, `c` is not read, so it may hold anything.
 ///
-/// A pure function of its arguments on one machine: the blocking of the `gemm` crate depends on the shapes
-/// and the CPU's caches only.
+/// On one machine the result is a pure function of the arguments: the blocking of the `gemm` crate depends
+/// only on the shapes and the CPU's caches.
 ///
 /// # Panics
-/// If the shapes do not fit: `a` (M, K), `b` (K, N), `c` (M, N).
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a view is what is lent: passing it says that it is used up"
-)]
+/// If the shapes do not match.
+#[expect(clippy::needless_pass_by_value, reason = "a view is a borrow, and the product consumes it")]
 pub fn gemm<T: Real>(alpha: T, a: Matrix<'_, T>, b: Matrix<'_, T>, beta: T, c: MatrixMut<'_, T>) {
     assert_eq!((a.rows, b.cols), (c.rows, c.cols), "product of a and b (left) into c (right)");
     assert_eq!(a.cols, b.rows, "inner sizes of a (left) and b (right)");
     if c.rows == 0 || c.cols == 0 {
         return;
     }
-    // SAFETY: `T` is f32 or f64 (`Real` is sealed), which the crate supports. All three views are in bounds
-    // by construction and their shapes agree (asserted above); `c` is borrowed exclusively, so it aliases
-    // neither `a` nor `b`. Strides fit `isize` because each view lies in one allocation.
+    // SAFETY: `T` is f32 or f64 (`Real` is sealed), both of which the crate supports. All three views are in
+    // bounds by construction, and their shapes agree (asserted above). `c` is borrowed exclusively, so it
+    // aliases neither `a` nor `b`. Strides fit in `isize` because each view lies in one allocation.
     unsafe {
         ::gemm::gemm(
             c.rows,

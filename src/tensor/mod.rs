@@ -1,12 +1,14 @@
-//! The number types and matrix views that ops are written over.
+//! The number types and matrix views that ops are built on.
 //!
-//! An op is generic over [`Real`]: the same code is gradient-checked in f64 and runs in f32. Buffers are
-//! flat row-major slices; a [`Matrix`] or [`MatrixMut`] lays rows, columns and strides over one, and
-//! [`gemm()`] multiplies them on the calling thread (`ops::matmul` spreads a product over threads).
+//! Where in the flow: below `ops` and `model`. An op is generic over [`Real`], so the code that runs in f32
+//! is the code whose gradients are checked in f64. Buffers are flat row-major slices. A [`Matrix`] or
+//! [`MatrixMut`] is a view of one with rows, columns and strides, and [`gemm()`] multiplies two views on the
+//! calling thread (`ops::matmul` splits a product over threads).
 //!
-//! **Invariant:** no loops over data: dense products go to the `gemm` crate, everything else is an op.
-//! **Invariant:** all `unsafe` of the CPU backend stands in this module, behind views that check their
-//! bounds when they are made.
+//! **Invariant:** there are no loops over data here: the `gemm` crate computes dense products, and everything
+//! else is an op.
+//! **Invariant:** all `unsafe` code of the CPU backend is in this module, behind views that check their
+//! bounds at construction.
 
 mod exp;
 mod matrix;

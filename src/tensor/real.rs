@@ -1,12 +1,16 @@
-//! [`Real`]: what an op may do with a number.
+//! [`Real`], the trait of numbers that ops compute with.
+//!
+//! Where in the flow: every op is generic over it.
+//!
+//! **Invariant:** only f32 and f64 implement it.
 
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A floating-point type that ops run in: f32 at work, f64 when gradients are checked.
+/// A floating-point type that ops run in: f32 in training, f64 when gradients are checked.
 ///
-/// **Invariant:** only f32 and f64 implement it; [`gemm`](super::gemm) relies on that.
+/// **Invariant:** only f32 and f64 implement it, because [`gemm`](super::gemm) relies on that.
 pub trait Real:
     Copy
     + Debug
@@ -28,20 +32,21 @@ pub trait Real:
     + sealed::Sealed
     + 'static
 {
-    /// 0.
+    /// The number 0.
     const ZERO: Self;
-    /// 1.
+    /// The number 1.
     const ONE: Self;
-    /// The smallest number: the start of a running maximum.
+    /// Negative infinity, the initial value of a running maximum.
     const NEG_INFINITY: Self;
 
-    /// Nearest value.
+    /// Converts to the nearest value of this type.
     fn from_f64(value: f64) -> Self;
-    /// Exact in both types.
+    /// Converts without rounding.
     fn from_f32(value: f32) -> Self;
-    /// Exact in both types.
+    /// Converts without rounding.
     fn to_f64(self) -> f64;
-    /// e to the power of `self`; in f32 within 1.5 units in the last place, and fit for vector code.
+    /// e to the power of `self`. In f32 the error is at most 1.5 units in the last place, and loops over it
+    /// are vectorised.
     #[must_use]
     fn exp(self) -> Self;
     /// Natural logarithm.
@@ -56,15 +61,15 @@ pub trait Real:
     /// Cosine of an angle in radians.
     #[must_use]
     fn cos(self) -> Self;
-    /// The larger one; if one is NaN, the other.
+    /// The larger of the two; if one is NaN, the other one.
     #[must_use]
     fn max(self, other: Self) -> Self;
     /// Absolute value.
     #[must_use]
     fn abs(self) -> Self;
-    /// NaN or infinite is not.
+    /// Whether `self` is neither NaN nor infinite.
     fn is_finite(self) -> bool;
-    /// The slice itself if `Self` is f32: weights decode to f32, and need no detour then.
+    /// The slice itself if `Self` is f32, so that weights can be decoded directly into it; `None` for f64.
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
 }
 

@@ -52,7 +52,7 @@ fn products_match_naive_loops_for_every_orientation() {
 }
 
 #[test]
-fn empty_inner_size_writes_zeros_or_keeps() {
+fn an_empty_inner_size_writes_zeros_or_keeps_c() {
     let mut c = vec![f32::NAN; 6];
     gemm(1.0, Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 3), 0.0, MatrixMut::new(&mut c, 2, 3));
     assert_eq!(c, [0.0; 6]);

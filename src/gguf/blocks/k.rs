@@ -1,6 +1,6 @@
-//! Blocks of 256 weights in parts with scales of their own.
+//! Decoders for blocks of 256 weights, split into parts that each have their own scale.
 //!
-//! Where in the flow: [`super::dequantize`] calls these per block.
+//! Where in the flow: [`super::dequantize`] calls these functions once per block.
 //!
 //! | format | block | parts | weight |
 //! |---|---|---|---|
@@ -11,20 +11,22 @@
 //! | `Q6_K` | 128 bytes, 64 bytes of high bits, 16 signed scales, `d` | 16 of 16 | `d·s·(q - 32)` |
 //! | `IQ4_XS` | `d`, 2 and 4 bytes of scales, 128 bytes | 8 of 32 | `d·(s - 32)·table[q]` |
 //!
-//! Source of the layouts: `block_q2_K` and its siblings in `ggml-common.h`.
+//! `d` and `dmin` are f16, `s` and `m` the scale and minimum of a part, `q` the quant of a weight. Source of
+//! the layouts: `block_q2_K` and its siblings in `ggml-common.h`.
 //!
-//! **Invariant:** products are made in ggml's order, `(d·s)·q`: the first is exact, so the last is rounded
-//! once.
+//! **Invariant:** products are formed in ggml's order, `(d·s)·q`: the first is exact, so the result is
+//! rounded only once.
 
-use super::{IQ4_VALUES, half_at};
+use super::{IQ4_VALUES, f16_at};
 
-/// Weights of a block.
+/// Weights per block.
 const WEIGHTS: usize = 256;
 
-/// Two bits of each byte, 32 bytes at a time for 128 weights: the lowest bits are the first 32 of them.
+/// Decodes `Q2_K`. Each 32 bytes hold two bits of 128 weights; the lowest bits belong to the first 32
+/// weights.
 #[inline]
 pub(super) fn q2(block: &[u8; 84], weights: &mut [f32; WEIGHTS]) {
-    let (d, dmin) = (half_at(block, 80), half_at(block, 82));
+    let (d, dmin) = (f16_at(block, 80), f16_at(block, 82));
     for (part, weights) in weights.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let (half, shift) = (part / 8, part % 8 / 2 * 2);
         let quants = &block[16 + 32 * half + part % 2 * 16..][..16];
@@ -35,16 +37,16 @@ pub(super) fn q2(block: &[u8; 84], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// As [`q2`], with the third bit of weight `i` in bit `i / 32` of byte `i % 32`: where it is absent, 4 is
-/// taken off.
+/// Decodes `Q3_K`: like [`q2`], with the third bit of weight `i` in bit `i / 32` of byte `i % 32`. If that
+/// bit is 0, the quant is 4 lower.
 #[inline]
 pub(super) fn q3(block: &[u8; 110], weights: &mut [f32; WEIGHTS]) {
-    let d = half_at(block, 108);
+    let d = f16_at(block, 108);
     for (part, weights) in weights.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let (half, shift, third) = (part / 8, part % 8 / 2 * 2, part / 2);
         let quants = &block[32 + 32 * half + part % 2 * 16..][..16];
         let thirds = &block[part % 2 * 16..][..16];
-        // Scales have four low bits in bytes 0 to 7 and two high bits in bytes 8 to 11.
+        // A scale has its four low bits in bytes 0 to 7 and its two high bits in bytes 8 to 11.
         let low = block[96 + part % 8] >> (part / 8 * 4) & 0x0F;
         let high = block[104 + part % 4] >> (part / 4 * 2) & 3;
         let scale = d * f32::from((high << 4 | low) as i8 - 32);
@@ -55,8 +57,8 @@ pub(super) fn q3(block: &[u8; 110], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// Scale and minimum of part `part` of 8, six bits each, from 12 bytes: those of the first four parts have
-/// bytes of their own, whose top two bits belong to the last four.
+/// Unpacks the six-bit scale and minimum of part `part` (of 8) from 12 bytes. The first four parts have one
+/// byte for each; the top two bits of these bytes belong to the last four parts.
 #[inline]
 fn six_bits(scales: &[u8], part: usize) -> (f32, f32) {
     let (scale, minimum) = if part < 4 {
@@ -68,10 +70,10 @@ fn six_bits(scales: &[u8], part: usize) -> (f32, f32) {
     (f32::from(scale), f32::from(minimum))
 }
 
-/// Halves of 32 bytes: the low ones of 64 weights first.
+/// Decodes `Q4_K`. Each 32 bytes hold 64 weights: the low halves are the first 32, the high halves the rest.
 #[inline]
 pub(super) fn q4(block: &[u8; 144], weights: &mut [f32; WEIGHTS]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
     for (part, weights) in weights.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, minimum) = six_bits(&block[4..16], part);
         let (scale, minimum) = (d * scale, dmin * minimum);
@@ -81,10 +83,10 @@ pub(super) fn q4(block: &[u8; 144], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// As [`q4`], with the fifth bit of weight `i` in bit `i / 32` of byte `i % 32`.
+/// Decodes `Q5_K`: like [`q4`], with the fifth bit of weight `i` in bit `i / 32` of byte `i % 32`.
 #[inline]
 pub(super) fn q5(block: &[u8; 176], weights: &mut [f32; WEIGHTS]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
     let fifths = &block[16..48];
     for (part, weights) in weights.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, minimum) = six_bits(&block[4..16], part);
@@ -97,11 +99,11 @@ pub(super) fn q5(block: &[u8; 176], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// 128 weights at a time: four low bits in 64 bytes, halves as 32, 32, 32, 32 weights by (byte / 32, half),
-/// two high bits in 32 bytes.
+/// Decodes `Q6_K`, 128 weights at a time. Their four low bits are in 64 bytes: the low halves of all bytes
+/// are the first 64 weights, the high halves the last 64. Their two high bits are in 32 bytes.
 #[inline]
 pub(super) fn q6(block: &[u8; 210], weights: &mut [f32; WEIGHTS]) {
-    let d = half_at(block, 208);
+    let d = f16_at(block, 208);
     for (part, weights) in weights.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let (half, quarter, sixteen) = (part / 8, part % 8 / 2, part % 2 * 16);
         let low = &block[64 * half + quarter % 2 * 32 + sixteen..][..16];
@@ -114,11 +116,11 @@ pub(super) fn q6(block: &[u8; 210], weights: &mut [f32; WEIGHTS]) {
     }
 }
 
-/// Eight times the layout of `IQ4_NL`, with six bits of scale each: four in a half of 4 bytes, two in 2
-/// bytes.
+/// Decodes `IQ4_XS`: eight parts in the layout of `IQ4_NL`, each with a six-bit scale. The four low bits of
+/// the scales are packed in 4 bytes, the two high bits in 2 bytes.
 #[inline]
 pub(super) fn iq4_xs(block: &[u8; 136], weights: &mut [f32; WEIGHTS]) {
-    let d = half_at(block, 0);
+    let d = f16_at(block, 0);
     let high = u16::from_le_bytes([block[2], block[3]]);
     for (part, weights) in weights.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let low = block[4 + part / 2] >> (part % 2 * 4) & 0x0F;

@@ -1,10 +1,10 @@
-//! Decoding of weight blocks to `f32`.
+//! Decodes blocks of quantized weights to `f32`.
 //!
-//! Where in the flow: the frozen base stays in its blocks in memory, and every product with it decodes
-//! rows first, so this runs for every matrix product. Rows are independent: callers split them over
-//! threads as they like.
+//! Where in the flow: the frozen base stays quantized in memory, and every matrix product with it decodes
+//! the rows it needs, so this is on the hot path of training. Rows are independent; callers may split them
+//! over threads in any way.
 //!
-//! Layouts (`ggml-common.h`; every scale is a little-endian f16):
+//! Layouts (`ggml-common.h`; `d` and `m` are little-endian f16):
 //!
 //! | format | block | weight |
 //! |---|---|---|
@@ -15,12 +15,12 @@
 //! | `Q8_0` | `d`, 32 signed bytes | `q * d` |
 //! | `IQ4_NL` | `d`, 16 bytes | `table[q] * d` |
 //!
-//! In the formats of 4 and 5 bits byte `j` holds weight `j` in its low half and weight `j + 16` in its high
-//! half. Blocks of 256 weights (`Q2_K` to `Q6_K`, `IQ4_XS`) are in `k`.
+//! In the 4-bit and 5-bit formats, byte `j` holds weight `j` in its low half and weight `j + 16` in its high
+//! half. The formats with blocks of 256 weights (`Q2_K` to `Q6_K`, `IQ4_XS`) are in `k`.
 //!
-//! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit: wherever something is added
-//! to it, the product of small integers and an 11-bit significand has at most 24 bits and is exact in `f32`,
-//! so a compiler that fuses the addition changes nothing (`tests/it/gguf_engine.rs` compares the bits).
+//! **Invariant:** results equal those of ggml's `dequantize_row_*` bit for bit (`tests/it/gguf_engine.rs`
+//! compares them). A compiler may fuse a product with an addition without changing the result: the product
+//! of small integers and an 11-bit significand has at most 24 bits, so it is exact in `f32`.
 
 mod k;
 
@@ -29,14 +29,14 @@ use half::{bf16, f16};
 
 use super::GgmlType;
 
-/// Weights per block of the formats with blocks that are decoded here.
+/// Weights per block of the formats decoded in this file.
 const WEIGHTS: usize = 32;
 
-/// Decodes `blocks` of `ggml_type` into `out` (its length is the number of weights).
+/// Decodes `blocks`, encoded as `ggml_type`, into `out`, whose length is the number of weights.
 ///
 /// # Panics
-/// The lengths do not belong together, or the format is not one of [`GgmlType::TRAINABLE`]
-/// ([`super::Gguf::weights`] hands out only tensors that are).
+/// If the lengths do not match, or the format is not one of [`GgmlType::TRAINABLE`]
+/// ([`super::Gguf::weights`] returns only tensors in those formats).
 pub fn dequantize(ggml_type: GgmlType, blocks: &[u8], out: &mut [f32]) {
     assert_eq!(
         ggml_type.bytes_of(out.len()),
@@ -69,7 +69,8 @@ pub fn dequantize(ggml_type: GgmlType, blocks: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Runs `block` over all blocks. Array sizes are constants here, so that its loops become vector code.
+/// Calls `block` for each block of `BYTES` bytes and `COUNT` weights. The sizes are constants so that the
+/// compiler vectorises the loops inside `block`.
 #[inline]
 fn decode<const BYTES: usize, const COUNT: usize>(
     blocks: &[u8],
@@ -81,8 +82,8 @@ fn decode<const BYTES: usize, const COUNT: usize>(
     }
 }
 
-/// Through a buffer of `f16`, because a tensor need not start at an even address, and the slice
-/// conversion is several times faster than one number at a time.
+/// Decodes f16 through a buffer: a tensor need not start at an even address, and converting a slice is
+/// several times faster than converting one number at a time.
 fn decode_f16(blocks: &[u8], out: &mut [f32]) {
     let mut halves = [f16::ZERO; 64];
     for (bytes, weights) in blocks.chunks(128).zip(out.chunks_mut(64)) {
@@ -94,18 +95,19 @@ fn decode_f16(blocks: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The values of `IQ4_NL` and `IQ4_XS`: closer together near zero (`kvalues_iq4nl` in `ggml-common.h`).
+/// The values that the quants of `IQ4_NL` and `IQ4_XS` stand for: a non-linear scale, denser near zero.
+/// Source: `kvalues_iq4nl` in `ggml-common.h`.
 const IQ4_VALUES: [f32; 16] = [
     -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0,
 ];
 
-/// The number at `at` of a block.
+/// Reads the little-endian f16 at byte `at` of a block.
 #[inline]
-fn half_at<const BYTES: usize>(block: &[u8; BYTES], at: usize) -> f32 {
+fn f16_at<const BYTES: usize>(block: &[u8; BYTES], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// Weight `j` of 32 with five bits, and weight `j + 16`.
+/// Unpacks the five-bit quants of weights `j` and `j + 16` from their shared byte and the block's fifth bits.
 #[inline]
 fn five_bits(byte: u8, fifths: u32, j: usize) -> (u8, u8) {
     let fifth = |bit: usize| ((fifths >> bit & 1) << 4) as u8;
@@ -114,7 +116,7 @@ fn five_bits(byte: u8, fifths: u32, j: usize) -> (u8, u8) {
 
 #[inline]
 fn q5_0(block: &[u8; 22], weights: &mut [f32; WEIGHTS]) {
-    let scale = half_at(block, 0);
+    let scale = f16_at(block, 0);
     let fifths = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
@@ -126,7 +128,7 @@ fn q5_0(block: &[u8; 22], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn q5_1(block: &[u8; 24], weights: &mut [f32; WEIGHTS]) {
-    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    let (scale, minimum) = (f16_at(block, 0), f16_at(block, 2));
     let fifths = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
@@ -138,7 +140,7 @@ fn q5_1(block: &[u8; 24], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn iq4_nl(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
-    let scale = half_at(block, 0);
+    let scale = f16_at(block, 0);
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
         let byte = block[2 + j];
@@ -149,7 +151,7 @@ fn iq4_nl(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn q4_0(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
-    let scale = half_at(block, 0);
+    let scale = f16_at(block, 0);
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
         let byte = block[2 + j];
@@ -160,7 +162,7 @@ fn q4_0(block: &[u8; 18], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn q4_1(block: &[u8; 20], weights: &mut [f32; WEIGHTS]) {
-    let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
+    let (scale, minimum) = (f16_at(block, 0), f16_at(block, 2));
     let (low, high) = weights.split_at_mut(WEIGHTS / 2);
     for j in 0..WEIGHTS / 2 {
         let byte = block[4 + j];
@@ -171,7 +173,7 @@ fn q4_1(block: &[u8; 20], weights: &mut [f32; WEIGHTS]) {
 
 #[inline]
 fn q8_0(block: &[u8; 34], weights: &mut [f32; WEIGHTS]) {
-    let scale = half_at(block, 0);
+    let scale = f16_at(block, 0);
     for j in 0..WEIGHTS {
         weights[j] = f32::from(block[2 + j].cast_signed()) * scale;
     }

@@ -1,4 +1,4 @@
-//! Damaged and hostile files: cut, overwritten at random, and one by hand for each message.
+//! Damaged and hostile files: truncated ones, randomly overwritten ones, and a hand-made one per message.
 
 use proptest::prelude::*;
 
@@ -49,7 +49,7 @@ impl Bytes {
 
 /// Every prefix of a valid file: the header is cut anywhere, the data too.
 #[test]
-fn every_truncation_is_told_with_the_missing_bytes() {
+fn every_truncation_is_reported_with_the_missing_bytes() {
     let bytes = small_bytes();
     let end = parse(&bytes).unwrap().tensors.last().unwrap().range.end;
     for length in 0..end {
@@ -70,7 +70,7 @@ fn every_truncation_is_told_with_the_missing_bytes() {
     assert!(parse(&bytes[..end]).is_ok(), "padding after the last tensor is not needed");
 }
 
-/// What `parse` promises of a file that it accepts.
+/// Checks the guarantees of `parse` for a file that it accepts.
 fn check_header(bytes: &[u8]) {
     let Ok(header) = parse(bytes) else { return };
     let mut ranges: Vec<_> = header.tensors.iter().map(|tensor| tensor.range.clone()).collect();
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_after_the_magic_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_after_the_magic_never_panic(noise in prop::collection::vec(any::<u8>(), 0..300)) {
         check_header(&Bytes(b"GGUF\x03\0\0\0".to_vec()).raw(&noise).0);
     }
 }

@@ -1,4 +1,4 @@
-//! Valid files with metadata that would end the process inside llama.cpp.
+//! Valid files whose metadata would make llama.cpp abort the process.
 
 use super::text;
 use crate::gguf::{Error, Gguf, Value, write};
