@@ -5,7 +5,7 @@
 //! `cargo bench --profile release --bench engine`
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use evol::dataset::NearIndex;
+use evol::dataset::MinHashIndex;
 use evol::llm::{FinishReason, Prompt, Request, Restriction, Sampler, Sampling, work_order};
 use evol::store::{Answer, Generation, Node, Status, Store, Verdict, node_id};
 use std::hint::black_box;
@@ -106,7 +106,7 @@ fn near_duplicates(c: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(format!("{count} texts"), |b| {
             b.iter(|| {
-                let mut index = NearIndex::default();
+                let mut index = MinHashIndex::default();
                 for (owner, text) in texts.iter().enumerate() {
                     black_box(index.find(text, owner as u64));
                     index.add(text, owner as u64);

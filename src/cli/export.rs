@@ -111,12 +111,12 @@ pub(crate) fn stage(
 pub(crate) fn collection(store: &Store, dir: &Path, tests: Tests<'_>) -> Result<Collection> {
     let mut items = Vec::new();
     for file in tests.files {
-        items.extend(dataset::read_items(file)?);
+        items.extend(dataset::read_test_items(file)?);
     }
     if let Some(suite) = tests.suite {
         let item = |item: &eval::Item| {
             let (source, text) = (format!("the suite {}", suite.name), item.instruction.clone());
-            dataset::Item { source, line: item.line, text }
+            dataset::TestItem { source, line: item.line, text }
         };
         items.extend(suite.items.iter().map(item));
     }

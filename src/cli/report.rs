@@ -231,7 +231,7 @@ fn map(
     let shown: Vec<dataset::Record> =
         eval::spread(records.len(), Some(MAP_POINTS)).into_iter().map(|at| records[at].clone()).collect();
     session.output.note(&format!("reading {} instructions for the map", shown.len()));
-    let points = dataset::plane(&stats::vectors(&model, &shown, session)?);
+    let points = dataset::pca_2d(&stats::vectors(&model, &shown, session)?);
     let method = format!(
         "The first two principal components of the model's last hidden states, averaged over each instruction{}.",
         if shown.len() < records.len() {

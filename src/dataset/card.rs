@@ -1,33 +1,33 @@
-//! The card of a data set: `README.md` in the form that Hugging Face reads, with what the data was made from.
+//! The data set card: a `README.md` with Hugging Face front matter, provenance and composition.
 //!
-//! Where in the flow: written beside the files of an export.
+//! Where in the flow: [`super::export()`] writes it beside the training files.
 //!
-//! **Invariant:** a function of what it describes: no clock, no machine.
+//! **Invariant:** its text depends only on the data that it describes, not on the clock or the machine.
 
 use super::{Record, Rejected};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What is known about where a data set comes from.
+/// The provenance of a data set; `None` means unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Card {
-    /// Version of the program.
+    /// The version of evol that generated it.
     pub evol_version: String,
-    /// Profile of the run.
+    /// The evolution profile of the run.
     pub profile: Option<String>,
-    /// The model's name, where its file says one.
+    /// The name of the model, from its file.
     pub model: Option<String>,
-    /// Lowercase hex SHA-256 of its file.
+    /// SHA-256 of the model file, in lowercase hex.
     pub model_sha256: Option<String>,
-    /// Its licence, which may bind what it writes.
+    /// The licence of the model, which may cover its output.
     pub model_licence: Option<String>,
-    /// `built-in`, or a file.
+    /// `built-in`, or the name of the seed file.
     pub seeds: Option<String>,
-    /// Their licence.
+    /// The licence of the seeds.
     pub seeds_licence: Option<String>,
 }
 
-/// Hugging Face's bins of the number of rows.
+/// Hugging Face's size categories: each applies below its number of rows.
 const SIZES: [(usize, &str); 6] = [
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -38,30 +38,30 @@ const SIZES: [(usize, &str); 6] = [
 ];
 
 impl Card {
-    /// The card of an export with these rows.
+    /// Formats the card of an export with these rows as Markdown.
     pub(super) fn text(&self, train: &[Record], validation: &[Record], rejected: &[Rejected]) -> String {
         let mut text = self.front_matter(train.len() + validation.len(), !validation.is_empty());
         text.push_str(
-            "\n# Evolved instructions\n\nMade by `evol`, offline, with a local model: seed instructions were evolved, \
-             filtered and answered. `evol check` repeats every check on these files.\n",
+            "\n# Evolved instructions\n\nGenerated offline by `evol` with a local model: seed instructions \
+             were evolved, filtered and answered. `evol check` re-runs every check that needs no model on \
+             these files.\n",
         );
-        let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not known".to_owned());
+        let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
         let rows = [
-            ("evol", self.evol_version.clone()),
-            ("profile", known(&self.profile)),
-            ("model", known(&self.model)),
-            ("model, SHA-256 of the file", known(&self.model_sha256)),
-            ("licence of the model", known(&self.model_licence)),
-            ("seeds", known(&self.seeds)),
-            ("licence of the seeds", known(&self.seeds_licence)),
+            ("evol version", self.evol_version.clone()),
+            ("profile", or_unknown(&self.profile)),
+            ("model", or_unknown(&self.model)),
+            ("SHA-256 of the model file", or_unknown(&self.model_sha256)),
+            ("model licence", or_unknown(&self.model_licence)),
+            ("seeds", or_unknown(&self.seeds)),
+            ("seed licence", or_unknown(&self.seeds_licence)),
         ];
-        text.push_str("\n## Where it comes from\n\n| | |\n|---|---|\n");
-        for (what, value) in rows {
-            let _ = writeln!(text, "| {what} | {} |", value.replace('|', "\\|").replace('\n', " "));
+        text.push_str("\n## Provenance\n\n| | |\n|---|---|\n");
+        for (name, value) in rows {
+            let _ = writeln!(text, "| {name} | {} |", value.replace('|', "\\|").replace('\n', " "));
         }
         text.push_str(
-            "\nBoth licences may bind you: that of the seeds, which are part of the data, and that of the model, whose \
-             output it is.\n",
+            "\nBoth licences may apply to this data: it contains the seeds, and the rest is model output.\n",
         );
         text.push_str(&composition(train, validation, rejected));
         text.push_str(COLUMNS);
@@ -70,7 +70,7 @@ impl Card {
 
     fn front_matter(&self, rows: usize, has_validation: bool) -> String {
         let size = SIZES.iter().find(|(limit, _)| rows < *limit).map_or("n>10M", |(_, name)| name);
-        // One licence can be named where both are the same; else a reader must look.
+        // Hugging Face takes a single licence. Unless both are the same, refer the reader to the table.
         let same = self.model_licence.is_some() && self.model_licence == self.seeds_licence;
         let licence = self.model_licence.as_deref().filter(|_| same).unwrap_or("other").to_lowercase();
         let mut text = format!("---\nlicense: {licence}\n");
@@ -90,7 +90,7 @@ impl Card {
     }
 }
 
-/// Rows by round and operator, rejected ones by reason.
+/// Formats the composition: rows by round and operator, and rejected rows by reason.
 fn composition(train: &[Record], validation: &[Record], rejected: &[Rejected]) -> String {
     let mut groups: BTreeMap<(u32, &str), [usize; 3]> = BTreeMap::new();
     for (column, records) in [train, validation].into_iter().enumerate() {
@@ -101,10 +101,10 @@ fn composition(train: &[Record], validation: &[Record], rejected: &[Rejected]) -
             counts[2] += usize::from(!record.constraints.is_empty());
         }
     }
-    let mut text =
-        "\n## What is in it\n\n| round | operator | train | validation | with checked constraints |\n\
+    let mut text = "\n## Composition\n\n\
+                    | round | operator | train | validation | with checked constraints |\n\
                     |---|---|---|---|---|\n"
-            .to_owned();
+        .to_owned();
     for ((round, operator), [train, validation, constrained]) in groups {
         let _ = writeln!(text, "| {round} | {operator} | {train} | {validation} | {constrained} |");
     }
@@ -113,9 +113,7 @@ fn composition(train: &[Record], validation: &[Record], rejected: &[Rejected]) -
         *reasons.entry(row.reason.as_str()).or_default() += 1;
     }
     if !reasons.is_empty() {
-        text.push_str(
-            "\n`rejected.jsonl` has what was eliminated, by reason:\n\n| reason | rows |\n|---|---|\n",
-        );
+        text.push_str("\nEliminated rows in `rejected.jsonl`:\n\n| reason | rows |\n|---|---|\n");
         for (reason, count) in reasons {
             let _ = writeln!(text, "| {reason} | {count} |");
         }
@@ -126,10 +124,21 @@ fn composition(train: &[Record], validation: &[Record], rejected: &[Rejected]) -
 const COLUMNS: &str = "
 ## Columns
 
-Besides the texts, every row has its lineage: `id`; `parent_id`, what it was evolved from; `root_id`, its seed; `round`,
-0 for seeds; `attempt`; `operator`; `skill` and `difficulty` (1 to 10), where known; `harder`, the probability that it is
-harder than its parent, where a judge that passed its calibration said so; `constraints`, what its answer was checked
-for, as JSON. `input` is the part of the user's turn that is material.
+Besides its texts, every row has the same columns; a value that is not known is null.
+
+| column | meaning |
+|---|---|
+| `input` | the part of the user's turn that the instruction works on; may be empty |
+| `id` | the row |
+| `parent_id` | the row that it was evolved from; null for seeds |
+| `root_id` | the seed that it descends from |
+| `round` | the evolution round; 0 for seeds |
+| `attempt` | the attempt within the round |
+| `operator` | the evolution operator; null for seeds |
+| `skill` | the skill that it exercises |
+| `difficulty` | from 1 to 10 |
+| `harder` | the probability that it is harder than its parent, from a calibrated judge |
+| `constraints` | the constraints that its answer was checked against, as a JSON string |
 ";
 
 #[cfg(test)]
@@ -150,9 +159,7 @@ mod tests {
         );
         let text = card("llama3", "Apache-2.0").text(&[Record::empty(1)], &[], &[]);
         assert!(text.starts_with("---\nlicense: other\nlicense_name: see-below\n"), "{text}");
-        assert!(
-            text.contains("| licence of the model | llama3 |") && !text.contains("validation.jsonl\n---")
-        );
+        assert!(text.contains("| model licence | llama3 |") && !text.contains("validation.jsonl\n---"));
         assert!(text.contains("- n<1K") && text.contains("| 0 | (seeds) | 1 | 0 | 0 |"), "{text}");
         let (front, _) = text.trim_start_matches("---\n").split_once("---\n").unwrap();
         assert!(

@@ -1,16 +1,20 @@
-//! Decontamination: records that repeat items of a test set are found by the words in a row that they share.
+//! Decontamination: finds records that overlap with items of a test set, by shared word n-grams.
 //!
-//! Where in the flow: between the journal's records and an export; what is found is left out and listed.
+//! Where in the flow: [`super::export()`] calls it on every record; contaminated records are moved to
+//! `rejected.jsonl` and listed.
 //!
-//! A record is contaminated by an item if they share 13 words in a row (the measure of GPT-3, Brown et al.
-//! 2020, appendix C), or if it has at least half of the item's rows of 8 words (after `PaLM`, Chowdhery et
-//! al. 2022, which asks for 70 %), or if a shorter item stands in its instruction whole.
+//! A record is contaminated by an item if one of these holds:
+//! - they share a 13-gram of words (the measure of GPT-3, Brown et al. 2020, appendix C);
+//! - its instruction contains at least half of the item's 8-grams (after `PaLM`, Chowdhery et al. 2022, which
+//!   uses 70 %);
+//! - the item has 4 to 7 words and its instruction consists of exactly these words.
 //!
-//! **Invariant:** a function of the texts; nothing depends on their order but which of several items is
-//! named.
+//! **Invariant:** the result is a pure function of the texts. Their order only decides which of several
+//! matching items is named.
 
 use super::error::Reason;
 use super::lines::{Line, read_lines};
+use super::normalise::words;
 use super::{BadLine, Error, Record};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -18,115 +22,129 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+/// Words of a long n-gram, one of which is enough.
 const LONG: usize = 13;
+/// Words of a short n-gram, of which a share is needed.
 const SHORT: usize = 8;
-/// Share of an item's rows of [`SHORT`] words.
+/// The share of an item's short n-grams that makes a record contaminated.
 const SHARE: f64 = 0.5;
-/// Items of fewer words are in every data set (`What is this?`).
-const LEAST: usize = 4;
+/// Items with fewer words occur in every data set (`What is this?`) and are ignored.
+const MIN_WORDS: usize = 4;
 
 /// A text of a test set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// The file, or the name of a built-in set.
+pub struct TestItem {
+    /// The file, or the name of a built-in test set.
     pub source: String,
-    /// Line, from 1.
+    /// The line in the source, from 1.
     pub line: usize,
-    /// What is asked.
+    /// The text, usually a question.
     pub text: String,
 }
 
-/// Why a record is left out.
+/// The evidence that a record overlaps with an item of a test set.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Contamination {
-    /// Of the record.
+    /// The id of the record.
     pub id: u64,
-    /// The item's file, and its line.
+    /// The source of the item.
     pub source: String,
-    /// From 1.
+    /// The line of the item in its source, from 1.
     pub line: usize,
-    /// Words that both have in a row.
+    /// The consecutive words that both contain.
     pub words: String,
 }
 
-/// Items, indexed by what is looked for.
+/// The items of a test set, indexed by their n-grams. Items are identified by their position.
 #[derive(Debug, Default)]
 pub struct TestSet {
-    items: Vec<Item>,
-    /// Rows of words, hashed, by length: the items that have them.
-    long: HashMap<u64, usize>,
-    short: HashMap<u64, Vec<usize>>,
-    /// Distinct rows of [`SHORT`] words of each item.
-    rows: Vec<usize>,
-    /// Items that are shorter than a row, as their words.
-    whole: HashMap<String, usize>,
+    items: Vec<TestItem>,
+    /// The first item with each [`LONG`] n-gram, by the n-gram's hash.
+    long_ngrams: HashMap<u64, usize>,
+    /// All items with each [`SHORT`] n-gram, by the n-gram's hash.
+    short_ngrams: HashMap<u64, Vec<usize>>,
+    /// The number of distinct [`SHORT`] n-grams of each item.
+    short_counts: Vec<usize>,
+    /// Items with fewer than [`SHORT`] words, by their words.
+    short_items: HashMap<String, usize>,
+}
+
+/// The short n-grams that a record shares with an item.
+struct Overlap {
+    count: usize,
+    /// Position of the first one, in words of the instruction.
+    first: usize,
 }
 
 impl TestSet {
-    /// Of items; their order decides which of several that match is named.
-    pub fn new(items: Vec<Item>) -> Self {
+    /// Indexes `items`. If several items match a record, the earlier one is named.
+    pub fn new(items: Vec<TestItem>) -> Self {
         let mut set = Self::default();
-        for (at, item) in items.iter().enumerate() {
-            let words = words(&item.text);
-            for row in words.windows(LONG) {
-                set.long.entry(hash(row)).or_insert(at);
+        for (item, TestItem { text, .. }) in items.iter().enumerate() {
+            let words = words(text);
+            for ngram in words.windows(LONG) {
+                set.long_ngrams.entry(hash(ngram)).or_insert(item);
             }
-            let rows: HashSet<u64> = words.windows(SHORT).map(hash).collect();
-            set.rows.push(rows.len());
-            for row in rows {
-                set.short.entry(row).or_default().push(at);
+            let short: HashSet<u64> = words.windows(SHORT).map(hash).collect();
+            set.short_counts.push(short.len());
+            for ngram in short {
+                set.short_ngrams.entry(ngram).or_default().push(item);
             }
-            if (LEAST..SHORT).contains(&words.len()) {
-                set.whole.entry(words.join(" ")).or_insert(at);
+            if (MIN_WORDS..SHORT).contains(&words.len()) {
+                set.short_items.entry(words.join(" ")).or_insert(item);
             }
         }
         set.items = items;
         set
     }
 
-    /// Whether there is nothing to compare with.
+    /// Whether the test set has no items.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The item that a record repeats.
+    /// Finds an item that `record` overlaps with.
     pub fn find(&self, record: &Record) -> Option<Contamination> {
         let instruction = words(&super::user_turn(&record.instruction, &record.input));
         let output = words(&record.output);
-        let found = |at: usize, words: String| {
-            let Item { source, line, .. } = &self.items[at];
+        let contamination = |item: usize, words: String| {
+            let TestItem { source, line, .. } = &self.items[item];
             Some(Contamination { id: record.id, source: source.clone(), line: *line, words })
         };
         for text in [&instruction, &output] {
-            let mut rows = text.windows(LONG).filter_map(|row| Some((*self.long.get(&hash(row))?, row)));
-            if let Some((at, row)) = rows.next() {
-                return found(at, row.join(" "));
+            let mut shared =
+                text.windows(LONG).filter_map(|ngram| Some((*self.long_ngrams.get(&hash(ngram))?, ngram)));
+            if let Some((item, ngram)) = shared.next() {
+                return contamination(item, ngram.join(" "));
             }
         }
-        let mut shared: HashMap<usize, (usize, usize)> = HashMap::new();
+        let mut overlaps: HashMap<usize, Overlap> = HashMap::new();
         let mut seen = HashSet::new();
-        for (place, row) in instruction.windows(SHORT).enumerate() {
-            let row = hash(row);
-            for &at in self.short.get(&row).filter(|_| seen.insert(row)).into_iter().flatten() {
-                shared.entry(at).or_insert((0, place)).0 += 1;
+        for (first, ngram) in instruction.windows(SHORT).enumerate() {
+            let ngram = hash(ngram);
+            // An n-gram that the instruction repeats counts once, as it does in `short_counts`.
+            for &item in self.short_ngrams.get(&ngram).filter(|_| seen.insert(ngram)).into_iter().flatten() {
+                overlaps.entry(item).or_insert(Overlap { count: 0, first }).count += 1;
             }
         }
-        let enough =
-            |(at, (count, _)): &(&usize, &(usize, usize))| *count as f64 >= SHARE * self.rows[**at] as f64;
-        if let Some((&at, &(_, place))) = shared.iter().filter(enough).min_by_key(|(at, _)| **at) {
-            return found(at, instruction[place..place + SHORT].join(" "));
+        let is_enough = |(item, overlap): &(&usize, &Overlap)| {
+            overlap.count as f64 >= SHARE * self.short_counts[**item] as f64
+        };
+        if let Some((&item, overlap)) = overlaps.iter().filter(is_enough).min_by_key(|(item, _)| **item) {
+            return contamination(item, instruction[overlap.first..overlap.first + SHORT].join(" "));
         }
         let text = instruction.join(" ");
-        self.whole.get(&text).and_then(|&at| found(at, text.clone()))
+        self.short_items.get(&text).and_then(|&item| contamination(item, text.clone()))
     }
 }
 
-/// Reads a test set in any form: every text in the JSON object of a line is an item, and so is a line that is
-/// none, but in a file that calls itself JSON: there such a line is a broken one.
+/// Reads a test set of any format. If a line is a JSON object or array, every string in it is an item;
+/// otherwise the whole line is one. In a file named `.json` or `.jsonl`, a line that is not valid JSON is an
+/// error instead.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::BadLines`] for lines that are no text; [`Error::Empty`].
-pub fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
+/// [`Error::Io`]; [`Error::BadLines`] for lines that are not UTF-8 or not valid JSON; [`Error::Empty`].
+pub fn read_test_items(path: &Path) -> Result<Vec<TestItem>, Error> {
     let must_be_json = path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json");
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let lines = read_lines(BufReader::new(file)).map_err(Error::io(path, "read"))?;
@@ -141,14 +159,14 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
         };
         let mut texts = Vec::new();
         match serde_json::from_str::<Value>(&text) {
-            Ok(value) if value.is_object() || value.is_array() => leaves(value, &mut texts),
+            Ok(value) if value.is_object() || value.is_array() => collect_strings(value, &mut texts),
             Err(error) if must_be_json => {
                 bad.push(BadLine { line: number, reason: Reason::NotJson { problem: error.to_string() } });
             }
             _ => texts.push(text),
         }
         let source = path.display().to_string();
-        items.extend(texts.into_iter().map(|text| Item { source: source.clone(), line: number, text }));
+        items.extend(texts.into_iter().map(|text| TestItem { source: source.clone(), line: number, text }));
     }
     match () {
         () if !bad.is_empty() => Err(Error::BadLines { path: path.to_owned(), bad }),
@@ -157,27 +175,19 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
     }
 }
 
-/// All texts in a value.
-fn leaves(value: Value, into: &mut Vec<String>) {
+/// Collects all strings in `value`, at any depth.
+fn collect_strings(value: Value, into: &mut Vec<String>) {
     match value {
         Value::String(text) => into.push(text),
-        Value::Array(values) => values.into_iter().for_each(|value| leaves(value, into)),
-        Value::Object(fields) => fields.into_iter().for_each(|(_, value)| leaves(value, into)),
+        Value::Array(values) => values.into_iter().for_each(|value| collect_strings(value, into)),
+        Value::Object(fields) => fields.into_iter().for_each(|(_, value)| collect_strings(value, into)),
         _ => {}
     }
 }
 
-/// Runs of letters and digits, in lower case.
-fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
-}
-
-fn hash(row: &[String]) -> u64 {
+fn hash(ngram: &[String]) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    for word in row {
+    for word in ngram {
         hasher.update(word.as_bytes());
         hasher.update(b" ");
     }
@@ -189,7 +199,7 @@ fn hash(row: &[String]) -> u64 {
 mod tests {
     use super::*;
 
-    /// A torn line of a test set would otherwise be compared as a text that nothing repeats.
+    /// A truncated JSON line would otherwise become an item that no record can overlap with.
     #[test]
     fn a_broken_line_is_an_error_in_a_json_file_and_an_item_in_a_text_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -198,13 +208,13 @@ mod tests {
             std::fs::write(&path, "{\"question\": \"How many sheep").unwrap();
             path
         };
-        let error = read_items(&written("tests.jsonl")).unwrap_err().to_string();
+        let error = read_test_items(&written("tests.jsonl")).unwrap_err().to_string();
         assert!(error.starts_with("line 1 of"), "{error}");
-        assert_eq!(read_items(&written("tests.txt")).unwrap().len(), 1);
+        assert_eq!(read_test_items(&written("tests.txt")).unwrap().len(), 1);
     }
 
-    fn item(line: usize, text: &str) -> Item {
-        Item { source: "test.jsonl".to_owned(), line, text: text.to_owned() }
+    fn item(line: usize, text: &str) -> TestItem {
+        TestItem { source: "test.jsonl".to_owned(), line, text: text.to_owned() }
     }
 
     fn record(instruction: &str, output: &str) -> Record {
@@ -212,15 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_a_test_is_found_and_what_shares_a_phrase_is_not() {
-        let long = "A farmer has 17 sheep, and all but 9 of them run away; how many does she have left in the field?";
+    fn overlap_with_a_test_item_is_found_and_a_shared_phrase_is_not() {
+        let long = "A farmer has 17 sheep, and all but 9 of them run away; \
+                    how many does she have left in the field?";
         let short = "Name the capital of France.";
         let set = TestSet::new(vec![item(1, long), item(2, short)]);
         let found = |instruction: &str, output: &str| set.find(&record(instruction, output)).map(|f| f.line);
         assert_eq!(found(&format!("Please solve this. {}", long.to_uppercase()), ""), Some(1));
-        // The test in the answer.
+        // The item occurs in the answer.
         assert_eq!(found("Invent a riddle.", long), Some(1));
-        // Half of it, in rows of 8.
+        // The first shares fewer than half of the item's 8-grams, the second more.
         assert_eq!(found("A farmer has 17 sheep, and all but 9 of them drown; how many?", ""), None);
         assert_eq!(found("Say: a farmer has 17 sheep, and all but 9 of them run away. Why?", ""), Some(1));
         assert_eq!(found("name the capital of france", ""), Some(2));

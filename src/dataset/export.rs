@@ -1,15 +1,15 @@
-//! Records as training files.
+//! Exports records as training files.
 //!
-//! Where in the flow: the journal's records come in, a folder with `train.jsonl`, `validation.jsonl`,
-//! `rejected.jsonl`, a card (`README.md`) and `export.json` comes out. [`super::read_examples`] reads every
-//! format back as training data, [`super::read_export`] with its lineage.
+//! Where in the flow: reads the journal's records and writes a folder with `train.jsonl`,
+//! `validation.jsonl`, `rejected.jsonl`, a card (`README.md`) and `export.json`. [`super::read_examples`]
+//! reads every format back as training data, [`super::read_export`] with its lineage.
 //!
-//! **Invariant:** every row of every format has the same lineage columns, with null where nothing is known: a
-//! column that comes and goes breaks the loaders of others. `input` is one of them: the part of the user's
-//! turn that is material.
+//! **Invariant:** every row of every format has the same lineage columns, with null for unknown values. A
+//! column that is missing in some rows breaks the data loaders of other tools. `input` is such a column in
+//! all formats: the part of the user's turn that the instruction works on.
 
 use super::folder::{self, File};
-use super::repeats::{NEAR_DUPLICATE, Repeat, near_repeats};
+use super::near_duplicates::{NEAR_DUPLICATE, NearDuplicate, near_duplicates};
 use super::split::{Split, split};
 use super::{Card, Contamination, Error, Mix, Record, Rejected, TestSet, user_turn};
 use crate::constraint::Constraint;
@@ -17,24 +17,24 @@ use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// How a row is laid out.
+/// The layout of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// `instruction`, `input`, `output`: Stanford Alpaca's.
+    /// Stanford Alpaca: `instruction`, `input`, `output`.
     Alpaca,
-    /// `conversations`: `[{from: human | gpt, value}]`: `ShareGPT`'s.
+    /// `ShareGPT`: `conversations`, an array of `{from: human | gpt, value}`.
     Sharegpt,
-    /// `messages`: `[{role: user | assistant, content}]`: `OpenAI`'s and Hugging Face's.
+    /// `OpenAI` and Hugging Face: `messages`, an array of `{role: user | assistant, content}`.
     #[default]
     Messages,
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 3] = [Self::Alpaca, Self::Sharegpt, Self::Messages];
 
-    /// Its name on the command line and in configurations.
+    /// The name on the command line and in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Alpaca => "alpaca",
@@ -43,7 +43,7 @@ impl Format {
         }
     }
 
-    /// One line of a file, without its line end.
+    /// Formats a record as one JSON line, without the line end.
     #[expect(clippy::missing_panics_doc, reason = "a row always serialises")]
     pub fn row(self, record: &Record) -> String {
         let user = || user_turn(&record.instruction, &record.input);
@@ -52,15 +52,15 @@ impl Format {
             Self::Alpaca => Content::Alpaca { instruction, input, output: &record.output },
             Self::Sharegpt => Content::Sharegpt {
                 conversations: [
-                    Said { from: "human", value: user() },
-                    Said { from: "gpt", value: record.output.clone() },
+                    ShareGptTurn { from: "human", value: user() },
+                    ShareGptTurn { from: "gpt", value: record.output.clone() },
                 ],
                 input,
             },
             Self::Messages => Content::Messages {
                 messages: [
-                    Turn { role: "user", content: user() },
-                    Turn { role: "assistant", content: record.output.clone() },
+                    MessagesTurn { role: "user", content: user() },
+                    MessagesTurn { role: "assistant", content: record.output.clone() },
                 ],
                 input,
             },
@@ -70,7 +70,7 @@ impl Format {
     }
 }
 
-/// A line of `rejected.jsonl`, the same in all formats.
+/// Formats a line of `rejected.jsonl`, which has the same layout whatever the format of the other files.
 fn rejected_row(rejected: &Rejected) -> String {
     let Rejected { record, reason, detail } = rejected;
     let (instruction, input) = (record.instruction.as_str(), record.input.as_str());
@@ -90,8 +90,8 @@ struct RejectedRow<'a> {
     row: Row<'a>,
 }
 
-/// The constraints as one text: JSON within JSON, because objects whose keys differ from row to row break the
-/// loaders of others.
+/// Serialises constraints as one JSON string, because objects whose keys differ from row to row break the
+/// data loaders of other tools.
 struct Constraints<'a>(&'a [Constraint]);
 
 impl serde::Serialize for Constraints<'_> {
@@ -139,121 +139,109 @@ impl<'a> Row<'a> {
 #[serde(untagged)]
 enum Content<'a> {
     Alpaca { instruction: &'a str, input: &'a str, output: &'a str },
-    Sharegpt { conversations: [Said; 2], input: &'a str },
-    Messages { messages: [Turn; 2], input: &'a str },
+    Sharegpt { conversations: [ShareGptTurn; 2], input: &'a str },
+    Messages { messages: [MessagesTurn; 2], input: &'a str },
 }
 
 #[derive(serde::Serialize)]
-struct Said {
+struct ShareGptTurn {
     from: &'static str,
     value: String,
 }
 
 #[derive(serde::Serialize)]
-struct Turn {
+struct MessagesTurn {
     role: &'static str,
     content: String,
 }
 
-/// Share of the roots that is held out unless another is asked for: enough families to see a loss move, few
-/// enough not to starve the training.
+/// The default share of roots that is held out: enough lineages to see the loss change, few enough to leave
+/// most of the data for training.
 pub const VALIDATION_FRACTION: f64 = 0.1;
 
-/// What decides an export, besides the records.
+/// The options of an export.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ExportOptions {
-    /// How rows are laid out.
+    /// The layout of rows.
     pub format: Format,
-    /// Share of the roots that is held out, `0.0..1.0`.
+    /// The share of roots that is held out, in `0.0..1.0`.
     pub validation_fraction: f64,
-    /// The run's seed: decides order and sides.
+    /// The seed of the run. It decides the split, the mix and the order of rows.
     pub seed: u64,
-    /// How much of what goes in.
+    /// Limits on the size of the data set and on the shares in it.
     #[serde(default)]
     pub mix: Mix,
 }
 
-/// Everything that an export is made of.
+/// The input of an export.
 #[derive(Debug, Default)]
 pub struct Collection {
-    /// What was kept.
+    /// The records that the run kept.
     pub records: Vec<Record>,
-    /// What was not.
+    /// The instructions that the run eliminated.
     pub rejected: Vec<Rejected>,
-    /// What must not be in it.
+    /// The items that no exported record may overlap with.
     pub tests: TestSet,
-    /// What its card says.
+    /// The provenance, for the data set card.
     pub card: Card,
 }
 
-/// What an export wrote.
+/// The rows that an export contains, and the ones that it leaves out.
+#[derive(Debug)]
+pub struct Selection {
+    /// The rows to train and validate on.
+    pub split: Split,
+    /// The rows that were eliminated, in the run or in the export, ordered by id.
+    pub rejected: Vec<Rejected>,
+    /// The overlaps for which records were left out, in the order of the records.
+    pub contaminated: Vec<Contamination>,
+    /// Number of records left out because another lineage has nearly the same.
+    pub near_duplicates: usize,
+    /// Number of records left out to meet the limits of the mix.
+    pub left_out: usize,
+    /// The provenance, for the data set card.
+    pub card: Card,
+}
+
+/// The files that an export wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
     /// The file to train on.
     pub train: PathBuf,
     /// The file to validate on; `None` if nothing was held out.
     pub validation: Option<PathBuf>,
-    /// Rows of the first.
+    /// Number of rows to train on.
     pub train_records: usize,
-    /// Rows of the second.
+    /// Number of rows to validate on.
     pub validation_records: usize,
-    /// Records that were left out because they repeat a test.
+    /// As [`Selection::contaminated`].
     pub contaminated: Vec<Contamination>,
-    /// Records that were left out because another lineage has nearly the same.
+    /// As [`Selection::near_duplicates`].
     pub near_duplicates: usize,
-    /// Records that the mix left out.
+    /// As [`Selection::left_out`].
     pub left_out: usize,
 }
 
-/// The reason of records that repeat a test.
+/// The rejection reason of records that overlap with a test set.
 pub(super) const CONTAMINATED: &str = "contaminated";
 
-/// Decontaminates, leaves out what lineages have in common, mixes, splits, shuffles and writes records into
-/// the folder `dir`, which is made if absent. Files of an earlier export are replaced, others never.
+/// Selects rows ([`Collection::select`]) and writes them ([`Selection::write`]).
 ///
 /// # Errors
-/// [`Error::NoRecords`], [`Error::ValidationFraction`], those of [`Mix::apply`], [`Error::NotOurs`] if a file
-/// in the way was not made here, or [`Error::Io`].
+/// As both.
 pub fn export(collection: Collection, options: &ExportOptions, dir: &Path) -> Result<Exported, Error> {
-    let card = collection.card.clone();
-    let Divided { split: Split { train, validation }, rejected, contaminated, near_duplicates, left_out } =
-        collection.divide(options)?;
-    let files = files(options.format, &train, &validation, &rejected, &card);
-    folder::write(dir, options, &files)?;
-    Ok(Exported {
-        train: dir.join(folder::TRAIN),
-        validation: (!validation.is_empty()).then(|| dir.join(folder::VALIDATION)),
-        train_records: train.len(),
-        validation_records: validation.len(),
-        contaminated,
-        near_duplicates,
-        left_out,
-    })
-}
-
-/// What goes into an export, and what does not.
-#[derive(Debug)]
-pub struct Divided {
-    /// Both sides.
-    pub split: Split,
-    /// By id.
-    pub rejected: Vec<Rejected>,
-    /// See [`Exported::contaminated`].
-    pub contaminated: Vec<Contamination>,
-    /// See [`Exported::near_duplicates`].
-    pub near_duplicates: usize,
-    /// See [`Exported::left_out`].
-    pub left_out: usize,
+    collection.select(options)?.write(options, dir)
 }
 
 impl Collection {
-    /// Decontaminates, leaves out what lineages have in common, mixes, splits and shuffles.
+    /// Removes contaminated records and near duplicates of other lineages, applies the mix, splits and
+    /// shuffles. Removed records are listed as rejected, except those that only exceed a limit of the mix.
     ///
     /// # Errors
-    /// As [`export`], but for those of the folder.
+    /// [`Error::NoRecords`], [`Error::ValidationFraction`], and the errors of [`Mix::apply`].
     #[expect(clippy::missing_panics_doc, reason = "texts and numbers always serialise")]
-    pub fn divide(self, options: &ExportOptions) -> Result<Divided, Error> {
-        let Self { records, mut rejected, tests, card: _ } = self;
+    pub fn select(self, options: &ExportOptions) -> Result<Selection, Error> {
+        let Self { records, mut rejected, tests, card } = self;
         if records.is_empty() {
             return Err(Error::NoRecords);
         }
@@ -269,52 +257,67 @@ impl Collection {
                 }
             }
         }
-        let repeats: HashMap<u64, Repeat> =
-            near_repeats(&clean).into_iter().map(|repeat| (repeat.id, repeat)).collect();
-        let near_duplicates = repeats.len();
-        let (repeated, clean): (Vec<_>, Vec<_>) =
-            clean.into_iter().partition(|record| repeats.contains_key(&record.id));
-        rejected.extend(repeated.into_iter().map(|record| {
-            let Repeat { root_id, similarity, .. } = repeats[&record.id];
+        let duplicates: HashMap<u64, NearDuplicate> =
+            near_duplicates(&clean).into_iter().map(|duplicate| (duplicate.id, duplicate)).collect();
+        let (removed, unique): (Vec<_>, Vec<_>) =
+            clean.into_iter().partition(|record| duplicates.contains_key(&record.id));
+        rejected.extend(removed.into_iter().map(|record| {
+            let NearDuplicate { root_id, similarity, .. } = duplicates[&record.id];
             let detail = json!({ "root_id": root_id, "similarity": similarity });
             Rejected { record, reason: NEAR_DUPLICATE.to_owned(), detail }
         }));
-        let before = clean.len();
-        let mixed = options.mix.apply(clean, options.seed)?;
+        let before = unique.len();
+        let mixed = options.mix.apply(unique, options.seed)?;
         if mixed.is_empty() {
             return Err(Error::NoRecords);
         }
         let left_out = before - mixed.len();
         let split = split(mixed, options.validation_fraction, options.seed)?;
         rejected.sort_by_key(|rejected| rejected.record.id);
-        Ok(Divided { split, rejected, contaminated, near_duplicates, left_out })
+        Ok(Selection { split, rejected, contaminated, near_duplicates: duplicates.len(), left_out, card })
     }
 }
 
-fn files(
-    format: Format,
-    train: &[Record],
-    validation: &[Record],
-    rejected: &[Rejected],
-    card: &Card,
-) -> Vec<File> {
-    let roots = |records: &mut dyn Iterator<Item = &Record>| -> usize {
-        records.map(|record| record.root_id).collect::<BTreeSet<u64>>().len()
-    };
-    let file = |name, records: &[Record]| {
-        let rows = records.iter().map(|record| format.row(record) + "\n");
-        File { name, records: records.len(), roots: roots(&mut records.iter()), content: rows.collect() }
-    };
-    let mut files = vec![file(folder::TRAIN, train)];
-    if !validation.is_empty() {
-        files.push(file(folder::VALIDATION, validation));
+impl Selection {
+    /// Writes the rows into the folder `dir`, which is created if absent. It replaces files of an earlier
+    /// export, and no others. `options` must be those that the rows were selected with.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] if `dir` has a file of the same name that no export wrote, or [`Error::Io`].
+    pub fn write(self, options: &ExportOptions, dir: &Path) -> Result<Exported, Error> {
+        folder::write(dir, options, &self.files(options.format))?;
+        let Split { train, validation } = self.split;
+        Ok(Exported {
+            train: dir.join(folder::TRAIN),
+            validation: (!validation.is_empty()).then(|| dir.join(folder::VALIDATION)),
+            train_records: train.len(),
+            validation_records: validation.len(),
+            contaminated: self.contaminated,
+            near_duplicates: self.near_duplicates,
+            left_out: self.left_out,
+        })
     }
-    if !rejected.is_empty() {
-        let rows = rejected.iter().map(|rejected| rejected_row(rejected) + "\n");
-        let roots = roots(&mut rejected.iter().map(|row| &row.record));
-        files.push(File { name: folder::REJECTED, records: rejected.len(), roots, content: rows.collect() });
+
+    fn files(&self, format: Format) -> Vec<File> {
+        let Self { split: Split { train, validation }, rejected, card, .. } = self;
+        let roots = |records: &mut dyn Iterator<Item = &Record>| -> usize {
+            records.map(|record| record.root_id).collect::<BTreeSet<u64>>().len()
+        };
+        let file = |name, records: &[Record]| {
+            let rows = records.iter().map(|record| format.row(record) + "\n");
+            File { name, records: records.len(), roots: roots(&mut records.iter()), content: rows.collect() }
+        };
+        let mut files = vec![file(folder::TRAIN, train)];
+        if !validation.is_empty() {
+            files.push(file(folder::VALIDATION, validation));
+        }
+        if !rejected.is_empty() {
+            let roots = roots(&mut rejected.iter().map(|row| &row.record));
+            let content = rejected.iter().map(|rejected| rejected_row(rejected) + "\n").collect();
+            files.push(File { name: folder::REJECTED, records: rejected.len(), roots, content });
+        }
+        let content = card.text(train, validation, rejected);
+        files.push(File { name: folder::CARD, records: 0, roots: 0, content });
+        files
     }
-    let content = card.text(train, validation, rejected);
-    files.push(File { name: folder::CARD, records: 0, roots: 0, content });
-    files
 }

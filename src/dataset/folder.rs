@@ -1,13 +1,13 @@
-//! The folder of an export: which files in it are ours, and replacing them.
+//! The folder of an export: recognises the files of an earlier export and replaces them.
 //!
 //! Where in the flow: the last step of [`super::export()`].
 //!
-//! `export.json` holds the BLAKE3 hash of each file that an export wrote. A file whose hash it does not
-//! hold was made or changed by somebody else, and is left alone.
+//! `export.json` holds the BLAKE3 hash of each file that an export wrote. A file with another hash was
+//! created or changed by someone else, and the export refuses to overwrite it.
 //!
-//! **Invariant:** whenever the process is killed, the next export into the folder works: the hashes of
-//! old and new files are in `export.json` before the first file is replaced, and each file is replaced
-//! whole.
+//! **Invariant:** if the process is killed at any point, the next export into the folder succeeds. The hashes
+//! of old and new files are in `export.json` before the first file is replaced, and each file is replaced
+//! atomically.
 
 use super::{Error, ExportOptions};
 use crate::gguf::replace_file;
@@ -20,36 +20,32 @@ use std::path::Path;
 pub(super) const TRAIN: &str = "train.jsonl";
 /// Name of the file to validate on.
 pub(super) const VALIDATION: &str = "validation.jsonl";
-/// Name of the file with what was eliminated.
+/// Name of the file with the eliminated rows.
 pub(super) const REJECTED: &str = "rejected.jsonl";
-/// Name of the card, as Hugging Face wants it.
+/// Name of the data set card, as Hugging Face requires it.
 pub(super) const CARD: &str = "README.md";
-/// All that an export writes.
+/// All files that an export may write, except the manifest.
 const NAMES: [&str; 4] = [TRAIN, VALIDATION, REJECTED, CARD];
-/// Name of the list of hashes.
+/// Name of the file with the options and hashes.
 const MANIFEST: &str = "export.json";
 
-/// A file to be written.
+/// A file to write.
 pub(super) struct File {
-    /// Name in the folder.
     pub(super) name: &'static str,
-    /// Rows in it.
+    /// Number of rows.
     pub(super) records: usize,
-    /// Seeds they descend from.
+    /// Number of seeds that the rows descend from.
     pub(super) roots: usize,
-    /// Everything in it.
     pub(super) content: String,
 }
 
-/// `export.json`.
+/// The content of `export.json`.
 #[derive(Serialize, Deserialize)]
 struct Manifest {
-    /// What decided the export.
     #[serde(flatten)]
     options: ExportOptions,
-    /// What it wrote.
     files: Vec<Entry>,
-    /// Hashes of files that are being replaced; empty after an export that came to its end.
+    /// Hashes of the files that are being replaced; empty once an export has finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replacing: Vec<String>,
 }
@@ -63,7 +59,7 @@ struct Entry {
 }
 
 impl Manifest {
-    /// The one in `dir`, if there is one.
+    /// Reads the manifest in `dir`; `None` if there is none.
     fn read(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(MANIFEST);
         let Some(bytes) = read_if_present(&path)? else { return Ok(None) };
@@ -75,12 +71,13 @@ impl Manifest {
         replace(&dir.join(MANIFEST), &(text + "\n"))
     }
 
-    fn holds(&self, hash: &str) -> bool {
+    /// Whether an export wrote a file with this hash.
+    fn lists(&self, hash: &str) -> bool {
         self.files.iter().any(|file| file.blake3 == hash) || self.replacing.iter().any(|old| old == hash)
     }
 }
 
-/// Writes `files` into `dir` and removes what an earlier export left there beyond them.
+/// Writes `files` into `dir` and removes files of an earlier export that are no longer part of it.
 pub(super) fn write(dir: &Path, options: &ExportOptions, files: &[File]) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
     let entries = files.iter().map(|file| Entry {
@@ -95,11 +92,13 @@ pub(super) fn write(dir: &Path, options: &ExportOptions, files: &[File]) -> Resu
         let path = dir.join(name);
         let Some(bytes) = read_if_present(&path)? else { continue };
         let present = hash(&bytes);
-        if !earlier.as_ref().is_some_and(|earlier| earlier.holds(&present)) {
+        if !earlier.as_ref().is_some_and(|earlier| earlier.lists(&present)) {
             return Err(Error::NotOurs { path });
         }
         manifest.replacing.push(present);
     }
+    // From here on the manifest lists old and new hashes, so a killed export leaves only files that the next
+    // one recognises.
     manifest.write(dir)?;
     for name in NAMES {
         let path = dir.join(name);

@@ -1,15 +1,15 @@
-//! Reading training data.
+//! Reads training data.
 //!
-//! Where in the flow: what `evol train` does first. It reads what [`super::export()`] writes, and the
-//! same shapes from elsewhere:
-//! - Alpaca: `instruction`, `input` (may be absent), `output`;
+//! Where in the flow: the first step of `evol train`. It reads the files that [`super::export()`] writes, and
+//! files from other sources in these shapes:
+//! - Alpaca: `instruction`, `input` (optional), `output`;
 //! - Messages: `messages` with `role` and `content`; `ShareGPT`: `conversations` with `from` and `value`;
 //! - `prompt` and `completion`.
 //!
-//! **Invariant:** training data is never skipped silently or half: one bad line refuses the file, and the
-//! error lists all of them.
-//! **Invariant:** a conversation is an optional system message, then user and assistant in turn, ending
-//! with the assistant. Anything else would put the loss on turns that the model's template cannot render.
+//! **Invariant:** training data is never skipped or read in part: one bad line makes the reader refuse the
+//! file, and the error lists all bad lines.
+//! **Invariant:** a conversation is an optional system message, then alternating user and assistant turns,
+//! ending with the assistant. Other orders are refused, because chat templates cannot render them.
 
 use super::error::{BadLine, Error, Reason};
 use super::lines::{Line, read_lines};
@@ -20,12 +20,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// What a training file holds.
+/// The content of a training file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Examples {
-    /// In file order, at least one.
+    /// The examples in file order, at least one.
     pub examples: Vec<Example>,
-    /// The line that each of them stands on.
+    /// The line number of each example, from 1.
     pub lines: Vec<usize>,
 }
 
@@ -38,7 +38,7 @@ pub fn read_examples(path: &Path) -> Result<Examples, Error> {
     parse_examples(path, BufReader::new(file))
 }
 
-/// Reads training data from `reader`; `path` names it in messages.
+/// Reads training data from `reader`; `path` names it in errors.
 ///
 /// # Errors
 /// As [`read_examples`].
@@ -66,7 +66,7 @@ pub fn parse_examples(path: &Path, reader: impl BufRead) -> Result<Examples, Err
 fn example(line: &str) -> Result<Example, Reason> {
     let object = parse_object(line)?;
     let expected = "`instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`";
-    let messages = match Shape::of(&object, expected)? {
+    let messages = match Shape::detect(&object, expected)? {
         shape @ (Shape::Messages | Shape::Conversations) => conversation(&object, shape)?,
         Shape::Instruction => {
             let instruction = required_text(&object, "instruction", "instruction")?;
@@ -86,7 +86,7 @@ fn exchange(user: String, assistant: &str) -> Vec<Message> {
     vec![message("user", user), message("assistant", assistant.to_owned())]
 }
 
-/// The turns, which must alternate.
+/// Reads the turns of a conversation and checks that they alternate.
 fn conversation(object: &Object, shape: Shape) -> Result<Vec<Message>, Reason> {
     let messages = turns(object, shape)?.collect::<Result<Vec<_>, _>>()?;
     let unexpected = |field: String, found: &str, expected| {
@@ -96,8 +96,8 @@ fn conversation(object: &Object, shape: Shape) -> Result<Vec<Message>, Reason> {
     for (i, message) in messages.iter().enumerate().skip(offset) {
         let expected = if (i - offset).is_multiple_of(2) { "user" } else { "assistant" };
         if message.role != expected {
-            let found = format!("a turn of the {}", message.role);
-            let expected = if expected == "user" { "one of the user" } else { "one of the assistant" };
+            let found = format!("a turn by the {}", message.role);
+            let expected = if expected == "user" { "one by the user" } else { "one by the assistant" };
             return unexpected(format!("{}[{i}]", shape.key()), &found, expected);
         }
     }

@@ -1,15 +1,15 @@
-//! Numbered lines of a text file that may hold anything.
+//! Reads the numbered lines of an untrusted text file.
 //!
-//! Where in the flow: the first step of reading seeds and training data.
+//! Where in the flow: the first step of reading seeds, training data, test sets and exports.
 //!
-//! **Invariant:** at most [`MAX_LINE_BYTES`] of an over-long line are held; the lines after it are read
-//! as if it were not there.
+//! **Invariant:** at most [`MAX_LINE_BYTES`] of an over-long line are held in memory, and the lines after it
+//! are read normally.
 
 use super::error::Reason;
 use std::io::{self, BufRead, Read};
 
-/// Longest line that is read. An instruction with its answer has a few kilobytes, a long conversation
-/// some hundred.
+/// Length of the longest accepted line in bytes. An instruction with its answer has a few kilobytes, a long
+/// conversation a few hundred.
 pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
 
 /// A line that is not blank.
@@ -17,17 +17,17 @@ pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
 pub(super) struct Line {
     /// Counted from 1, blank lines included.
     pub(super) number: usize,
-    /// Without its line end (`\n` or `\r\n`) and, on the first line, without a byte order mark.
+    /// The text without its line end (`\n` or `\r\n`) and, on the first line, without a byte order mark.
     pub(super) text: Result<String, Reason>,
 }
 
-/// Reads all lines but the blank ones.
+/// Reads all lines that are not blank.
 pub(super) fn read_lines(mut reader: impl BufRead) -> io::Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
-        // One byte more than the limit, for the line end.
+        // The extra byte is for the line end.
         if reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut bytes)? == 0 {
             break;
         }

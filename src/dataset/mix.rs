@@ -1,13 +1,13 @@
-//! Mixing: how many records of which kind go into a data set.
+//! Limits on the size and the composition of a data set.
 //!
-//! Where in the flow: the last step before the split.
+//! Where in the flow: the last step of an export before the split.
 //!
-//! Shares are limits: a group that has less than its share stays as it is, and the others are cut until no
-//! share is exceeded. Which records go is drawn by the seed, record by record, so that another limit moves
-//! few.
+//! Shares are upper limits: a group below its share is not changed, and groups above it are cut until no
+//! share is exceeded. Records get a random order from the seed, each from its own draw, and the last ones are
+//! cut, so a changed limit changes few records.
 //!
-//! **Invariant:** the result is a function of the set of records, the limits and the seed; it is the largest
-//! in the drawn order that keeps every limit.
+//! **Invariant:** the result depends only on the set of records, the limits and the seed. It is the largest
+//! selection in the drawn order that meets every limit.
 
 use super::{Error, Record};
 use crate::rng;
@@ -17,25 +17,25 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mix {
-    /// Records in all.
+    /// Maximum number of records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<usize>,
-    /// Records that descend from one seed, itself included.
+    /// Maximum number of records from one seed, including the seed itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_per_root: Option<usize>,
-    /// Greatest shares, by `seeds`, `round.N` or the name of an operator.
+    /// Maximum shares, by group: `seeds`, `round.N` or the name of an operator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub shares: BTreeMap<String, f64>,
 }
 
-/// The group of the seeds, which is round 0 too.
+/// The group of the seeds, which are also in the group `round.0`.
 const SEEDS: &str = "seeds";
 
 impl Mix {
-    /// Checks every limit.
+    /// Checks that every limit is in range.
     ///
     /// # Errors
-    /// [`Error::Share`] names the group, [`Error::NoRoom`] the limit of 0.
+    /// [`Error::Share`] for a share outside of `0.0..=1.0` or equal to 0; [`Error::NoRoom`] for a limit of 0.
     pub fn validate(&self) -> Result<(), Error> {
         for (limit, value) in [("sample", self.sample), ("max_per_root", self.max_per_root)] {
             if value == Some(0) {
@@ -48,12 +48,12 @@ impl Mix {
         }
     }
 
-    /// The records that go in, in the order in which they came.
+    /// Selects records within all limits and returns them in their original order.
     ///
     /// # Errors
     /// As [`Self::validate`]; [`Error::EmptyMix`] if every record is in a group with a limit and the limits
-    /// add up to less than all.
-    #[expect(clippy::missing_panics_doc, reason = "as many marks as records")]
+    /// add up to less than 1.
+    #[expect(clippy::missing_panics_doc, reason = "`is_kept` has one entry per record")]
     pub fn apply(&self, mut records: Vec<Record>, seed: u64) -> Result<Vec<Record>, Error> {
         self.validate()?;
         let mut order: Vec<usize> = (0..records.len()).collect();
@@ -68,8 +68,9 @@ impl Mix {
         }
         let wanted = order.len().min(self.sample.unwrap_or(usize::MAX));
         let mut total = wanted;
+        // Shares are relative to the total, which shrinks as groups are cut: repeat until it is stable.
         let kept = loop {
-            let kept = self.within(&order, &records, total);
+            let kept = self.fill(&order, &records, total);
             if kept.len() == total {
                 break kept;
             }
@@ -83,12 +84,12 @@ impl Mix {
             is_kept[at] = true;
         }
         let mut keep = is_kept.into_iter();
-        records.retain(|_| keep.next().expect("one for each record"));
+        records.retain(|_| keep.next().expect("one entry per record"));
         Ok(records)
     }
 
-    /// The first of `order`, up to `total`, as long as no group has more than its share of `total`.
-    fn within(&self, order: &[usize], records: &[Record], total: usize) -> Vec<usize> {
+    /// Takes up to `total` records in the order `order`, skipping those whose group has its share of `total`.
+    fn fill(&self, order: &[usize], records: &[Record], total: usize) -> Vec<usize> {
         let mut left: BTreeMap<&str, usize> = self
             .shares
             .iter()
@@ -139,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_exceeded_and_no_more_is_dropped_than_must_be() {
+    fn no_limit_is_exceeded_and_no_more_than_needed_is_dropped() {
         assert_eq!(mixed(&Mix::default()).len(), 400);
         let shares = BTreeMap::from([("seeds".to_owned(), 0.1), ("deepening".to_owned(), 0.4)]);
         let found = mixed(&Mix { shares, ..Mix::default() });
         assert!(share(&found, |r| r.round == 0) <= 0.1 && share(&found, |r| r.round >= 2) <= 0.4);
-        // All 100 mutations are at least half, so 200 in all, less what rounding takes.
+        // The 100 mutations are at least half of the result, so it has 200 records, minus rounding.
         assert!((195..=200).contains(&found.len()), "{}", found.len());
         assert!(found.iter().filter(|record| record.round == 1).count() == 100);
         let shares = BTreeMap::from([("round.3".to_owned(), 0.05)]);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_records_decides_nothing_and_the_seed_does() {
+    fn the_mix_depends_on_the_seed_and_not_on_the_order_of_records() {
         let mix = Mix { sample: Some(50), ..Mix::default() };
         let ids = |mut records: Vec<Record>, seed| {
             records = mix.apply(records, seed).unwrap();

@@ -1,25 +1,26 @@
-//! Data sets: what goes into a run, and what comes out of it as training data.
+//! Data sets: the seeds that go into a run, and the training data that comes out of it.
 //!
-//! Where in the flow: `evolve` starts from [`Seed`]s; what it kept comes back from the journal as
-//! [`Record`]s ([`records`]), which [`split()`] divides and [`export()`] writes; `train` reads
-//! [`Example`]s from such files or from anybody else's ([`read_examples`]). `evolve` and `train` never
-//! name each other: they meet here.
+//! Where in the flow: `evolve` starts from [`Seed`]s. The rows that it kept come back from the journal as
+//! [`Record`]s ([`records`]); [`split()`] divides them and [`export()`] writes them. `train` reads
+//! [`Example`]s from those files or from anyone else's ([`read_examples`]). `evolve` and `train` never name
+//! each other; this module is their interface.
 //!
-//! - `seeds`: the built-in seeds, and reading other people's
-//! - `import`: reading training data
-//! - `lines`, `shape`: what the two readers share: numbered lines, and the JSON shapes in use
-//! - `normalise`, `near`, `repeats`: when texts are the same, finding near duplicates, and those of other
-//!   lineages
-//! - `decontaminate`: leaving out what repeats a test set; `mix`: how much of what
+//! - `seeds`: the built-in seeds, and the reader of seed files
+//! - `import`: the reader of training data
+//! - `lines`, `shape`: shared by both readers: numbered lines, and the common JSON shapes
+//! - `normalise`, `min_hash`, `near_duplicates`: comparing texts, an index of similar texts, and rows that
+//!   nearly repeat another lineage's
+//! - `decontaminate`: removing rows that overlap with a test set
+//! - `mix`: limits on the size of a data set and on the shares in it
 //! - `split`: train and validation by root, and the order of rows
-//! - `export`, `card`, `folder`: training files, the card that describes them, the folder that holds them
-//! - `stats`, `clusters`, `plane`: figures on a run's rows
-//! - `read_back`: reading an export with its lineage
+//! - `export`, `card`, `folder`: training files, the data set card, and the folder that holds them
+//! - `stats`, `clusters`, `pca`: statistics of a run's rows
+//! - `read_back`: the reader of an export with its lineage
 //!
-//! **Invariant:** no bytes in a file can make a reader panic or hold more than one over-long line.
+//! **Invariant:** no file content can make a reader panic or hold more than one over-long line in memory.
 //! **Invariant:** all descendants of a seed are on the same side of a split.
-//! **Invariant:** an exported file is a function of the records, the options and the seed: not of the
-//! order in which records come, and not of what was exported before.
+//! **Invariant:** an exported file depends only on the records, the options and the seed, not on the order
+//! of the records or on earlier exports.
 
 mod card;
 mod clusters;
@@ -29,12 +30,12 @@ mod export;
 mod folder;
 mod import;
 mod lines;
+mod min_hash;
 mod mix;
-mod near;
+mod near_duplicates;
 mod normalise;
-mod plane;
+mod pca;
 mod read_back;
-mod repeats;
 mod seeds;
 mod shape;
 mod split;
@@ -43,16 +44,16 @@ mod stats;
 mod tests;
 
 pub use card::Card;
-pub use decontaminate::{Contamination, Item, TestSet, read_items};
+pub use decontaminate::{Contamination, TestItem, TestSet, read_test_items};
 pub use error::{BadLine, Error, Reason};
-pub use export::{Collection, Divided, ExportOptions, Exported, Format, VALIDATION_FRACTION, export};
+pub use export::{Collection, ExportOptions, Exported, Format, Selection, VALIDATION_FRACTION, export};
 pub use import::{Examples, parse_examples, read_examples};
+pub use min_hash::{MinHashIndex, NEAR_DUPLICATE_SIMILARITY};
 pub use mix::Mix;
-pub use near::{NEAR, NearIndex};
+pub use near_duplicates::{NEAR_DUPLICATE, NearDuplicate, near_duplicates};
 pub use normalise::normalise;
-pub use plane::plane;
+pub use pca::pca_2d;
 pub use read_back::{ExportedRows, read_export};
-pub use repeats::{NEAR_DUPLICATE, Repeat, near_repeats};
 pub use seeds::{BUILTIN_SEEDS, Duplicate, OnBadInput, Seeds, builtin_seeds, parse_seeds, read_seeds};
 pub use split::{Split, split};
 pub use stats::{RoundStats, round_stats};
@@ -61,45 +62,45 @@ use crate::constraint::Constraint;
 use crate::llm::Message;
 use crate::store::{Node, Store};
 
-/// One instruction with its answer: where evolve and train meet.
+/// One instruction with its answer and lineage: a row of the data set.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Record {
-    /// Node id in the run journal.
+    /// The node id in the run journal.
     pub id: u64,
-    /// What it was evolved from; `None` for a seed.
+    /// The node that it was evolved from; `None` for a seed.
     pub parent_id: Option<u64>,
-    /// Seed it descends from (equals `id` for a seed).
+    /// The seed that it descends from; equals `id` for a seed.
     pub root_id: u64,
-    /// What is asked.
+    /// The instruction.
     pub instruction: String,
-    /// Material that belongs to it, may be empty.
+    /// The text that the instruction works on; may be empty.
     #[serde(default)]
     pub input: String,
     /// The answer.
     pub output: String,
-    /// 0 for seeds.
+    /// The evolution round; 0 for seeds.
     pub round: u32,
-    /// Number of the attempt within the round.
+    /// The number of the attempt within the round.
     pub attempt: u32,
-    /// Evolution operator, `None` for seeds.
+    /// The name of the evolution operator; `None` for seeds.
     pub operator: Option<String>,
     /// One of the 29 skills, if known.
     pub skill: Option<String>,
-    /// 1..=10, if known.
+    /// The difficulty from 1 to 10, if known.
     pub difficulty: Option<u8>,
-    /// Probability that it is harder than its parent, where a judge that can be trusted said so.
+    /// The probability that it is harder than its parent; `None` unless a calibrated judge rated it.
     pub harder: Option<f64>,
-    /// What the answer meets, as checked by code.
+    /// The constraints that the answer meets, as checked by code.
     pub constraints: Vec<Constraint>,
 }
 
 impl Record {
-    /// A record of nothing but an instruction, to be compared with others.
-    pub fn asking(instruction: &str) -> Self {
+    /// A record with only an instruction, for comparisons with other records.
+    pub fn from_instruction(instruction: &str) -> Self {
         Self { instruction: instruction.to_owned(), ..Self::empty(0) }
     }
 
-    /// A seed with nothing in it.
+    /// A seed with empty texts.
     pub(crate) fn empty(id: u64) -> Self {
         Self {
             id,
@@ -122,30 +123,30 @@ impl Record {
 /// An instruction that was eliminated.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Rejected {
-    /// Its lineage and texts; the output is empty where it came to no answer.
+    /// Its lineage and texts; the output is empty if it was never answered.
     #[serde(flatten)]
     pub record: Record,
-    /// Name of the rule or guard that it failed.
+    /// The name of the rule or guard that it failed.
     pub reason: String,
-    /// What that found.
+    /// The evidence that the rule or guard recorded.
     pub detail: serde_json::Value,
 }
 
-/// Name of the verdict that says how hard an instruction is.
+/// Name of the journal's verdict that rates how difficult an instruction is.
 pub const DIFFICULTY: &str = "difficulty";
 
 /// A seed instruction.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Seed {
-    /// What is asked.
+    /// The instruction.
     pub instruction: String,
-    /// Material that belongs to it, may be empty.
+    /// The text that the instruction works on; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub input: String,
     /// One of the 29 skills, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skill: Option<String>,
-    /// 1..=10, if known.
+    /// The difficulty from 1 to 10, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difficulty: Option<u8>,
 }
@@ -153,18 +154,19 @@ pub struct Seed {
 /// A training example: a conversation whose assistant turns carry the loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// An optional system message, then user and assistant in turn, the last one by the assistant.
+    /// An optional system message, then alternating user and assistant turns, ending with the assistant.
     pub messages: Vec<Message>,
 }
 
-/// What the user says when an instruction has an `input`: the instruction, an empty line, the input.
-/// Answering, export and training all use this one form, so that a model is trained on the prompt that
-/// its data was generated from.
+/// Formats the user's turn of a conversation: the instruction, and after an empty line the input, if any.
+///
+/// Answering, export and training all use it, so a model is trained on the prompts that its data was
+/// generated from.
 pub fn user_turn(instruction: &str, input: &str) -> String {
     if input.is_empty() { instruction.to_owned() } else { format!("{instruction}\n\n{input}") }
 }
 
-/// Everything a run kept, seeds included, by id.
+/// Reads all records that a run kept, including seeds, ordered by id.
 ///
 /// # Errors
 /// The journal cannot be read, or holds constraints that this program does not know.
@@ -172,7 +174,7 @@ pub fn records(store: &Store) -> Result<Vec<Record>, Error> {
     store.training_rows()?.into_iter().map(|row| record(store, row.node, row.output)).collect()
 }
 
-/// Everything that was eliminated, by id; seeds without a usable answer included.
+/// Reads all instructions that were eliminated, including seeds without a usable answer, ordered by id.
 ///
 /// # Errors
 /// As [`records`].

@@ -1,20 +1,29 @@
-//! When two instructions count as the same text.
+//! Normal forms of texts, for comparison.
 //!
-//! Where in the flow: `evolve` asks within a lineage, [`super::near_repeats`] across lineages.
+//! Where in the flow: `evolve` compares instructions within a lineage by [`normalise`], and
+//! [`super::near_duplicates()`] across lineages; decontamination and statistics compare by [`words`].
 //!
-//! **Invariant:** a pure function; any UTF-8 is fine.
+//! **Invariant:** all functions are pure and accept any text.
 
-/// Equal for texts that differ in case, spacing, quotation marks, dashes or closing punctuation only.
+/// Splits a text into its words in lower case: maximal runs of letters and digits.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Maps texts that differ only in case, spacing, punctuation, quotation marks or dashes to the same text.
 ///
-/// Like Unicode's NFKC with case folding, for the forms that models and copied text produce: full-width
-/// letters, typographic quotes and dashes, ligatures. Signs that carry meaning in a task (`+`, `<`, `%`)
-/// stay.
+/// It resembles Unicode's NFKC with case folding, for the forms that models and copied text produce:
+/// full-width letters, typographic quotes and dashes, ligatures. Signs that carry meaning in a task (`+`,
+/// `<`, `%`) are kept.
 pub fn normalise(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\u{FF01}'..='\u{FF5E}' => {
-                // The block mirrors ASCII.
+                // The block of full-width forms mirrors ASCII.
                 folded.extend(char::from_u32(c as u32 - 0xFEE0).into_iter().flat_map(fold));
             }
             '\u{FB01}' => folded.push_str("fi"),
@@ -28,7 +37,7 @@ pub fn normalise(text: &str) -> String {
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The lower case of a character; a space for one that only separates or quotes.
+/// Lowers the case of a character, and maps one that only separates or quotes to a space.
 fn fold(c: char) -> impl Iterator<Item = char> {
     let separates = matches!(
         c,

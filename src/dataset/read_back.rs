@@ -1,11 +1,12 @@
-//! Reading an export with its lineage: what `evol check` looks at.
+//! Reads an export back with its lineage.
 //!
-//! Where in the flow: the other way round of `export`, for all its formats; strict, because these are our own
-//! files.
+//! Where in the flow: the inverse of [`super::export()`], for `evol check`. It reads all export formats and
+//! is strict, because these are our own files.
 //!
-//! **Invariant:** what an export wrote is read as the records that it was given.
+//! **Invariant:** the records that are read equal the records that were exported.
 
 use super::error::Reason;
+use super::folder::{REJECTED, TRAIN, VALIDATION};
 use super::lines::{Line, read_lines};
 use super::shape::parse_object;
 use super::{BadLine, Error, Record, Rejected, user_turn};
@@ -16,33 +17,33 @@ use std::path::{Path, PathBuf};
 /// The rows of an export.
 #[derive(Debug, Default, PartialEq)]
 pub struct ExportedRows {
-    /// What is trained and validated on.
+    /// The rows to train and validate on.
     pub records: Vec<Record>,
-    /// What was eliminated: parents that were not kept are here.
+    /// The eliminated rows, which may be parents of kept ones.
     pub rejected: Vec<Rejected>,
 }
 
-/// Names of the files that are read of a folder.
-const FILES: [&str; 2] = ["train.jsonl", "validation.jsonl"];
-const REJECTED: &str = "rejected.jsonl";
+/// The files with kept rows.
+const FILES: [&str; 2] = [TRAIN, VALIDATION];
 
-/// Reads a file, or the files of a folder. Beside a file, `rejected.jsonl` and the other side of the split
-/// are looked for, so that parents are found; `records` are the file's alone then, and the others are in
-/// `rejected` without reason.
+/// Reads an export: a folder, or a single file of one.
+///
+/// For a single file, `records` are the rows of that file. The other files in its folder are read too, so
+/// that parents can be found; their rows are in `rejected`, without a reason if they were kept.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::BadLines`] with every line that is none of an export, [`Error::Empty`].
+/// [`Error::Io`]; [`Error::BadLines`] with every line that is not a row of an export; [`Error::Empty`].
 pub fn read_export(path: &Path) -> Result<ExportedRows, Error> {
     let mut rows = ExportedRows::default();
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     if path.is_dir() {
-        let there: Vec<PathBuf> =
+        let present: Vec<PathBuf> =
             FILES.iter().map(|name| path.join(name)).filter(|file| file.is_file()).collect();
-        if there.is_empty() {
+        if present.is_empty() {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(Error::io(&path.join(FILES[0]), "read")(missing));
         }
-        for file in there {
+        for file in present {
             rows.records.extend(read(&file)?.into_iter().map(|row| row.record));
         }
     } else {
@@ -75,7 +76,7 @@ fn read(path: &Path) -> Result<Vec<Rejected>, Error> {
     if bad.is_empty() { Ok(rows) } else { Err(Error::BadLines { path: path.to_owned(), bad }) }
 }
 
-/// A line as a record, with the reason of rejection if it has one.
+/// Parses a line as a record, with the reason for its rejection if it has one.
 fn row(line: &str) -> Result<Rejected, Reason> {
     let mut object = parse_object(line)?;
     let text = |object: &mut Map<String, Value>, key: &str| match object.remove(key) {
@@ -91,9 +92,9 @@ fn row(line: &str) -> Result<Rejected, Reason> {
             serde_json::from_str(&constraints).unwrap_or(constraints.into()),
         );
     }
-    if let Some((user, output)) = turns(&object) {
+    if let Some((user, output)) = exchange(&object) {
         let input = text(&mut object, "input").unwrap_or_default();
-        // The user's turn is made of both.
+        // The user's turn is the instruction followed by the input: undo `user_turn`.
         let material = user_turn("", &input);
         let instruction = user.strip_suffix(&material).map_or(user.clone(), str::to_owned);
         object.insert("instruction".to_owned(), instruction.into());
@@ -108,12 +109,12 @@ fn row(line: &str) -> Result<Rejected, Reason> {
     Ok(Rejected { record, reason, detail })
 }
 
-/// What the user says and what the assistant says, in the formats of conversations.
-fn turns(object: &Map<String, Value>) -> Option<(String, String)> {
-    let said = |key: &str, field: &str| -> Option<(String, String)> {
+/// The user's and the assistant's turn of a row in one of the two conversation formats.
+fn exchange(object: &Map<String, Value>) -> Option<(String, String)> {
+    let read = |key: &str, field: &str| -> Option<(String, String)> {
         let turns = object.get(key)?.as_array()?;
         let text = |at: usize| Some(turns.get(at)?.get(field)?.as_str()?.to_owned());
         Some((text(0)?, text(1)?))
     };
-    said("messages", "content").or_else(|| said("conversations", "value"))
+    read("messages", "content").or_else(|| read("conversations", "value"))
 }

@@ -1,37 +1,36 @@
-//! The JSON shapes in which instruction data comes, and what is said when a field does not fit.
+//! The common JSON shapes of instruction data, and typed access to their fields.
 //!
-//! Where in the flow: between a line of a file and a [`super::Seed`] or [`super::Example`].
+//! Where in the flow: parses a line of a file into a [`super::Seed`] or [`super::Example`].
 //!
-//! Where one object has the keys of several shapes, the richest wins: `messages`, `conversations`,
-//! `instruction`, `prompt` (data sets in circulation repeat the first turn of `messages` as `prompt`).
+//! If an object has the keys of several shapes, the first of `messages`, `conversations`, `instruction` and
+//! `prompt` decides: existing data sets repeat the first turn of `messages` as `prompt`.
 //!
-//! **Invariant:** a text that is returned holds something besides white space, and no NUL character,
-//! which tokenisers end a text at.
+//! **Invariant:** a returned text is not blank and has no NUL character, because tokenizers end a text there.
 
 use super::error::Reason;
 use crate::llm::Message;
 use serde_json::{Map, Value};
 
-/// A parsed line.
+/// The JSON object on a line.
 pub(super) type Object = Map<String, Value>;
 
-/// Which shape an object has.
+/// A shape of instruction data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// `messages`: `[{role, content}]` (`OpenAI`, Hugging Face).
+    /// `messages`, an array of `{role, content}` (`OpenAI`, Hugging Face).
     Messages,
-    /// `conversations`: `[{from, value}]` (`ShareGPT`).
+    /// `conversations`, an array of `{from, value}` (`ShareGPT`).
     Conversations,
-    /// `instruction` (Alpaca), perhaps with `instances` (Self-Instruct).
+    /// `instruction` (Alpaca), optionally with `instances` (Self-Instruct).
     Instruction,
-    /// `prompt`, perhaps with `completion`.
+    /// `prompt`, optionally with `completion`.
     Prompt,
 }
 
 impl Shape {
     const ALL: [Self; 4] = [Self::Messages, Self::Conversations, Self::Instruction, Self::Prompt];
 
-    /// The key by which it is recognised.
+    /// The key that identifies the shape.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Messages => "messages",
@@ -41,8 +40,8 @@ impl Shape {
         }
     }
 
-    /// The shape of `object`; `expected` words the shapes that the caller reads.
-    pub(super) fn of(object: &Object, expected: &'static str) -> Result<Self, Reason> {
+    /// Detects the shape of `object`; `expected` describes the shapes that the caller accepts.
+    pub(super) fn detect(object: &Object, expected: &'static str) -> Result<Self, Reason> {
         Self::ALL.into_iter().find(|shape| object.contains_key(shape.key())).ok_or_else(|| {
             let keys: Vec<String> = object.keys().take(8).map(|key| format!("`{}`", shorten(key))).collect();
             let found = match keys.len() {
@@ -55,13 +54,13 @@ impl Shape {
     }
 }
 
-/// Parses a line.
+/// Parses a line as a JSON object.
 pub(super) fn parse_object(line: &str) -> Result<Object, Reason> {
     match serde_json::from_str(line) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(Reason::NotAnObject { found: describe(&other) }),
         Err(e) => {
-            // The parser sees one line only, so its line number would contradict ours.
+            // The parser sees a single line, so its line number (always 1) would contradict ours.
             let problem = e.to_string();
             let problem = problem.split(" at line ").next().unwrap_or(&problem).to_owned();
             Err(Reason::NotJson { problem: format!("{problem} at column {}", e.column()) })
@@ -69,7 +68,7 @@ pub(super) fn parse_object(line: &str) -> Result<Object, Reason> {
     }
 }
 
-/// The text in `object[key]`; `path` is how the field is named to the user.
+/// The text in `object[key]`; errors name the field as `path`.
 pub(super) fn required_text<'a>(object: &'a Object, key: &str, path: &str) -> Result<&'a str, Reason> {
     let expected = "a string";
     match object.get(key) {
@@ -88,8 +87,8 @@ pub(super) fn optional_text<'a>(object: &'a Object, key: &str, path: &str) -> Re
     }
 }
 
-/// The turns of a conversation, checked one by one as they are asked for. `shape` is
-/// [`Shape::Messages`] or [`Shape::Conversations`], and `object` has its key.
+/// Iterates over the turns of a conversation and checks each one when it is reached. `shape` must be
+/// [`Shape::Messages`] or [`Shape::Conversations`], and `object` must have its key.
 pub(super) fn turns(
     object: &Object,
     shape: Shape,
@@ -110,7 +109,7 @@ pub(super) fn turns(
     }))
 }
 
-/// The chat role that a data set's word stands for. `ShareGPT` files in circulation mix both vocabularies.
+/// Maps a data set's name for a role to the chat role. Existing `ShareGPT` files mix both vocabularies.
 fn role(word: &str, shape: Shape, path: String) -> Result<&'static str, Reason> {
     match (word, shape) {
         ("system", _) => Ok("system"),
@@ -128,12 +127,12 @@ fn role(word: &str, shape: Shape, path: String) -> Result<&'static str, Reason> 
     }
 }
 
-/// A field that holds something else than `expected`.
+/// The reason for refusing a field that does not hold what is `expected`.
 pub(super) fn field(path: &str, found: &Value, expected: &'static str) -> Reason {
     Reason::Field { field: path.to_owned(), found: describe(found), expected }
 }
 
-/// A JSON value in words, short.
+/// Describes a JSON value in a few words.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -148,7 +147,7 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// The beginning of a text, fit for a message: 40 characters, on one line.
+/// Shortens a text to its first 40 characters, on one line, for a message.
 fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(40).is_some() {

@@ -1,54 +1,55 @@
-//! Figures on a run's rows, round by round: whether evolution makes instructions longer, more varied, harder.
+//! Statistics of a run's rows by round: whether evolution makes instructions longer, more diverse, harder.
 //!
-//! Where in the flow: `evol stats` shows them; they decide nothing.
+//! Where in the flow: `evol stats` and the report show them; no decision depends on them.
 //!
-//! **Invariant:** a function of the rows (and of their vectors, where they are given), not of their order.
+//! **Invariant:** they depend on the rows and their embeddings, not on the order of the rows.
 
-use super::clusters::Clusters;
+use super::clusters::{Clusters, Spread};
+use super::normalise::words;
 use super::{Record, Rejected};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What one round looks like.
+/// Statistics of one round. A mean is `None` if no row of the round has a value.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct RoundStats {
-    /// 0 for seeds.
+    /// The round; 0 for seeds.
     pub round: u32,
-    /// Kept instructions.
+    /// Number of kept instructions.
     pub kept: usize,
-    /// Eliminated attempts.
+    /// Number of eliminated attempts.
     pub rejected: usize,
-    /// Mean number of words of an instruction, its material included.
+    /// Mean number of words of a kept instruction, including its input.
     pub words: f64,
-    /// Mean of the words that a child in depth has more than its parent.
+    /// Mean number of words that a kept child of in-depth evolving has more than its parent.
     pub words_added: Option<f64>,
-    /// Different words over words, of all instructions together.
+    /// Distinct-1 of all kept instructions together: distinct words divided by words (Li et al. 2016).
     pub distinct_1: f64,
-    /// The same of pairs of words.
+    /// Distinct-2: distinct word bigrams divided by bigrams.
     pub distinct_2: f64,
-    /// The same of rows of three words.
+    /// Distinct-3: distinct word trigrams divided by trigrams.
     pub distinct_3: f64,
-    /// Share of the kept that have constraints which code checks.
+    /// Share of the kept instructions with constraints that code checks.
     pub constrained: f64,
-    /// Mean difficulty (1 to 10), where it is known.
+    /// Mean difficulty of the kept instructions, from 1 to 10.
     pub difficulty: Option<f64>,
-    /// Mean probability of being harder than the parent, where a judge said so.
+    /// Mean probability that a kept instruction is harder than its parent, from a calibrated judge.
     pub harder: Option<f64>,
-    /// Share of the attempts that were eliminated as copies or duplicates.
+    /// Share of all attempts that were eliminated as copies or duplicates.
     pub duplicates: f64,
-    /// Share of the kept that begin with the most frequent four words.
+    /// Share of the kept instructions that start with the most frequent four words.
     pub same_opening: f64,
-    /// Of the clusters of all kept instructions those that have one of this round.
+    /// Number of embedding clusters that contain an instruction of this round.
     pub clusters: Option<usize>,
-    /// Entropy of the round over the clusters, as a share of the greatest there can be.
+    /// Entropy of the round over the embedding clusters, as a share of the maximum.
     pub cluster_entropy: Option<f64>,
 }
 
-/// The reasons that mean repetition.
+/// The rejection reasons that mean repetition.
 const REPEATS: [&str; 3] = ["copied", "cosmetic_edit", "duplicate"];
-/// Words that make an opening.
+/// Number of words that count as the opening of an instruction.
 const OPENING: usize = 4;
 
-/// Figures on every round. `vectors` are those of kept instructions, by id.
+/// Computes the statistics of every round. `vectors` are the embeddings of kept instructions, by id.
 pub fn round_stats(
     records: &[Record],
     rejected: &[Rejected],
@@ -58,7 +59,7 @@ pub fn round_stats(
     let lengths: HashMap<u64, usize> = records
         .iter()
         .chain(rejected.iter().map(|row| &row.record))
-        .map(|record| (record.id, words(record).len()))
+        .map(|record| (record.id, record_words(record).len()))
         .collect();
     let clusters = Clusters::new(vectors, seed);
     let mut rounds: BTreeMap<u32, (Vec<&Record>, Vec<&Rejected>)> = BTreeMap::new();
@@ -70,18 +71,18 @@ pub fn round_stats(
     }
     rounds
         .into_iter()
-        .map(|(round, (kept, gone))| figures(round, &kept, &gone, &lengths, &clusters))
+        .map(|(round, (kept, rejected))| one_round(round, &kept, &rejected, &lengths, &clusters))
         .collect()
 }
 
-fn figures(
+fn one_round(
     round: u32,
     kept: &[&Record],
     rejected: &[&Rejected],
     lengths: &HashMap<u64, usize>,
     clusters: &Clusters,
 ) -> RoundStats {
-    let texts: Vec<Vec<String>> = kept.iter().map(|record| words(record)).collect();
+    let texts: Vec<Vec<String>> = kept.iter().map(|record| record_words(record)).collect();
     let in_depth = kept.iter().filter(|record| record.operator.as_deref() != Some("mutation"));
     let added = in_depth.filter_map(|record| {
         let (own, parent) = (lengths.get(&record.id)?, lengths.get(&record.parent_id?)?);
@@ -93,7 +94,7 @@ fn figures(
         *openings.entry(&text[..OPENING]).or_default() += 1;
     }
     let ids: Vec<u64> = kept.iter().map(|record| record.id).collect();
-    let (clusters, cluster_entropy) = clusters.spread(&ids).unzip();
+    let spread = clusters.spread(&ids);
     let constrained = kept.iter().filter(|record| !record.constraints.is_empty()).count();
     RoundStats {
         round,
@@ -109,31 +110,27 @@ fn figures(
         harder: mean(kept.iter().filter_map(|record| record.harder)),
         duplicates: share(repeats, kept.len() + rejected.len()),
         same_opening: share(openings.into_values().max().unwrap_or(0), kept.len()),
-        clusters,
-        cluster_entropy,
+        clusters: spread.map(|Spread { clusters, .. }| clusters),
+        cluster_entropy: spread.map(|Spread { entropy, .. }| entropy),
     }
 }
 
-fn words(record: &Record) -> Vec<String> {
-    super::user_turn(&record.instruction, &record.input)
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+fn record_words(record: &Record) -> Vec<String> {
+    words(&super::user_turn(&record.instruction, &record.input))
 }
 
-/// Different rows of `n` words over rows of `n` words (Li et al. 2016).
+/// Distinct-n: distinct word n-grams divided by all word n-grams (Li et al. 2016).
 fn distinct(texts: &[Vec<String>], n: usize) -> f64 {
-    let all = texts.iter().flat_map(|text| text.windows(n));
-    let different: HashSet<&[String]> = all.clone().collect();
-    share(different.len(), all.count())
+    let ngrams = texts.iter().flat_map(|text| text.windows(n));
+    let distinct: HashSet<&[String]> = ngrams.clone().collect();
+    share(distinct.len(), ngrams.count())
 }
 
 fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Of nothing there is none.
+/// The mean; `None` if there are no numbers.
 fn mean(numbers: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = numbers.fold((0_usize, 0.0), |(count, sum), number| (count + 1, sum + number));
     (count > 0).then(|| sum / count as f64)
@@ -150,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_of_each_round() {
+    fn each_round_has_its_own_statistics() {
         let records = [
             record(1, None, "name a river"),
             record(2, None, "name a lake"),

@@ -1,6 +1,5 @@
-//! Tests of the readers, the split and the export.
-//!
-//! The built-in seeds themselves, and the way from a journal to training data, are tested in `tests/it`.
+//! Tests of the readers, the split and the export. `tests/it` tests the built-in seeds and the whole path
+//! from a journal to training data.
 
 use super::*;
 use crate::explain::Explain as _;
@@ -16,10 +15,10 @@ fn texts(found: &Seeds) -> Vec<&str> {
     found.seeds.iter().map(|seed| seed.instruction.as_str()).collect()
 }
 
-/// `line: reason` of every skipped line.
-fn complaints(found: &[BadLine]) -> String {
-    let complaints: Vec<String> = found.iter().map(|bad| format!("{}: {}", bad.line, bad.reason)).collect();
-    complaints.join("\n")
+/// Formats every skipped line as `line: reason`.
+fn reasons(found: &[BadLine]) -> String {
+    let reasons: Vec<String> = found.iter().map(|bad| format!("{}: {}", bad.line, bad.reason)).collect();
+    reasons.join("\n")
 }
 
 fn record(id: u64, root_id: u64) -> Record {
@@ -41,7 +40,7 @@ fn record(id: u64, root_id: u64) -> Record {
 }
 
 #[test]
-fn every_json_shape_gives_its_first_request() {
+fn every_json_shape_gives_its_first_user_turn() {
     let found = seeds(
         "a.jsonl",
         br#"{"instruction": " Add. ", "input": "1 2", "output": "3", "skill": "Math", "difficulty": 2}
@@ -67,11 +66,11 @@ fn plain_text_has_comments_and_jsonl_has_none() {
     assert_eq!(texts(&found), ["Name a river.", "Name a lake."]);
     assert_eq!(found.duplicates, [Duplicate { line: 4, first_line: 3 }]);
     let found = seeds("a.jsonl", b"# mine\n{\"prompt\": \"Name a river.\"}\n").unwrap();
-    insta::assert_snapshot!(complaints(&found.skipped), @"1: it is not valid JSON: expected value at column 1");
+    insta::assert_snapshot!(reasons(&found.skipped), @"1: it is not valid JSON: expected value at column 1");
 }
 
 #[test]
-fn each_bad_line_says_what_is_wrong_and_spares_the_others() {
+fn each_bad_line_is_explained_and_the_others_are_read() {
     let mut text = br#"{"prompt": "first"}
 not json
 {"prompt": "cut of
@@ -98,7 +97,7 @@ not json
     text.extend(b"\n{\"prompt\": \"last\"}");
     let found = seeds("a.jsonl", &text).unwrap();
     assert_eq!(texts(&found), ["first", "last"]);
-    insta::assert_snapshot!(complaints(&found.skipped), @r"
+    insta::assert_snapshot!(reasons(&found.skipped), @r"
     2: it is not valid JSON: expected ident at column 2
     3: it is not valid JSON: EOF while parsing a string at column 18
     4: it is an array, expected a JSON object
@@ -123,7 +122,7 @@ not json
 }
 
 #[test]
-fn failing_is_the_callers_choice_and_lists_every_line() {
+fn the_caller_chooses_to_fail_and_the_error_lists_every_line() {
     let text = b"{\"prompt\": \"a\"}\nx\n{\"prompt\": 1}\n";
     let error = parse_seeds(Path::new("my.jsonl"), &text[..], OnBadInput::Fail).unwrap_err();
     insta::assert_snapshot!(error, @"line 2 of `my.jsonl` cannot be used: it is not valid JSON: expected value at column 1 (and 1 more line)");
@@ -196,9 +195,9 @@ fn training_data_that_cannot_be_rendered_is_refused_with_its_place() {
     line 1 of `t.jsonl` cannot be used: `messages` is an empty array, expected one that ends with an assistant turn
     line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the system, expected one that ends with an assistant turn
     line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the user, expected one that ends with an assistant turn
-    line 1 of `t.jsonl` cannot be used: `messages[0]` is a turn of the assistant, expected one of the user
-    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn of the user, expected one of the assistant
-    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn of the system, expected one of the assistant
+    line 1 of `t.jsonl` cannot be used: `messages[0]` is a turn by the assistant, expected one by the user
+    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn by the user, expected one by the assistant
+    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn by the system, expected one by the assistant
     line 1 of `t.jsonl` cannot be used: it has the key `text`, expected `instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`
     `t.jsonl` has no usable line (0 skipped)
     ");
@@ -212,23 +211,23 @@ fn a_fraction_outside_its_range_is_refused() {
     }
 }
 
-/// 4000 roots: the share has a standard deviation of sqrt(0.1 * 0.9 / 4000) = 0.0047; 5 of them are 0.024.
+/// With 4000 roots the share has a standard deviation of sqrt(0.1 * 0.9 / 4000) = 0.0047; 5 sigma is 0.024.
 #[test]
-fn the_share_of_roots_is_met_on_average() {
+fn the_validation_fraction_is_met_on_average() {
     let records = (0..4000).map(|id| record(id, id)).collect();
     let share = split(records, 0.1, 9).unwrap().validation.len() as f64 / 4000.0;
     assert!((share - 0.1).abs() <= 0.024, "{share}");
 }
 
 #[test]
-fn the_order_depends_on_the_seed_and_mixes() {
+fn the_order_is_shuffled_by_the_seed() {
     let ids = |seed| -> Vec<u64> {
         let records = (0..100).map(|id| record(id, id)).collect();
         split(records, 0.0, seed).unwrap().train.iter().map(|record| record.id).collect()
     };
     assert_eq!(ids(1), ids(1));
     assert_ne!(ids(1), ids(2));
-    // Of 100 items in random order one stays at its place on average; 10 or more have probability 1e-7.
+    // Of 100 items in random order, one keeps its position on average; 10 or more have probability 1e-7.
     let fixed = ids(1).iter().enumerate().filter(|&(i, &id)| i as u64 == id).count();
     assert!(fixed < 10, "{fixed} of 100 records are where they were");
 }
@@ -249,7 +248,7 @@ proptest! {
         let _ = parse_examples(Path::new(name), &bytes[..]);
     }
 
-    /// Bytes that are nearly right reach deeper than random ones.
+    /// Nearly valid bytes reach deeper into the parsers than random ones.
     #[test]
     fn damaged_lines_never_panic(
         row in prop::sample::select(vec![
@@ -270,7 +269,7 @@ proptest! {
     }
 
     #[test]
-    fn a_split_keeps_families_together_whatever_the_order(
+    fn a_split_keeps_lineages_together_whatever_the_order(
         roots in prop::collection::vec(0_u64..40, 1..80), fraction in 0.0..1.0, seed in any::<u64>()
     ) {
         let records: Vec<Record> = roots.iter().enumerate().map(|(i, &root)| record(i as u64, root)).collect();
@@ -290,10 +289,10 @@ proptest! {
         prop_assert_eq!(split(reversed, fraction, seed).unwrap(), result);
     }
 
-    /// With 20 roots and a share of one half, a side that is empty but for the rule that fills it has a
-    /// probability of 2e-6, so that only the independent draws are seen here.
+    /// With 20 roots and a fraction of one half, the probability that the rule for an empty side applies is
+    /// 2e-6, so this test sees only the independent draws.
     #[test]
-    fn later_records_move_no_earlier_one(extra in 20_u64..60, seed in 0_u64..1000) {
+    fn added_records_do_not_move_earlier_ones(extra in 20_u64..60, seed in 0_u64..1000) {
         let upto = |n: u64| split((0..n).map(|id| record(id, id)).collect(), 0.5, seed).unwrap();
         let (few, many) = (upto(20), upto(extra));
         let early = |records: &[Record]| -> Vec<u64> { records.iter().map(|r| r.id).filter(|&id| id < 20).collect() };
@@ -302,7 +301,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_exported_is_read_back(
+    fn exported_rows_are_read_back_as_training_data(
         instruction in "[^\u{0}]{0,20}[a-z]", input in "([^\u{0}]{0,20}[a-z])?", output in "[^\u{0}]{0,20}[a-z]"
     ) {
         let record = Record { instruction, input, output, ..record(3, 1) };

@@ -3,7 +3,7 @@
 use super::scripted::{self, NOTHING, Scripted};
 use super::tests::{config, families, go, new_store, replay, seeds};
 use super::*;
-use crate::dataset::{Record, near_repeats};
+use crate::dataset::{Record, near_duplicates};
 use crate::explain::Explain as _;
 use crate::store::History;
 use std::collections::{BTreeMap, HashSet};
@@ -47,7 +47,7 @@ fn no_bad_row_is_kept_whatever_the_generator_does() {
         }
         kept += summary.kept;
         // Rechecked without the run, an export has no finding.
-        let repeats: HashSet<u64> = near_repeats(&records).iter().map(|repeat| repeat.id).collect();
+        let repeats: HashSet<u64> = near_duplicates(&records).iter().map(|repeat| repeat.id).collect();
         let (left_out, exported): (Vec<Record>, Vec<Record>) =
             records.into_iter().partition(|record| repeats.contains(&record.id));
         let others: Vec<&Record> = rejected.iter().map(|row| &row.record).chain(&left_out).collect();

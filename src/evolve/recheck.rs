@@ -9,7 +9,7 @@
 use super::eliminate::{self, Child, ChildRules, Outcome};
 use super::library::Prompts;
 use super::{Error, Operator, Style};
-use crate::dataset::{NEAR_DUPLICATE, Record, near_repeats};
+use crate::dataset::{NEAR_DUPLICATE, Record, near_duplicates};
 use crate::llm::FinishReason;
 use crate::store::{Node, Status};
 use serde_json::json;
@@ -90,7 +90,7 @@ pub fn recheck(records: &[Record], others: &[&Record]) -> Result<Recheck, Error>
     }
     let instruction_of: HashMap<u64, &str> =
         records.iter().map(|record| (record.id, record.instruction.as_str())).collect();
-    found.findings.extend(near_repeats(records).into_iter().map(|repeat| Finding {
+    found.findings.extend(near_duplicates(records).into_iter().map(|repeat| Finding {
         id: repeat.id,
         rule: NEAR_DUPLICATE,
         detail: json!({ "root_id": repeat.root_id, "similarity": repeat.similarity }),

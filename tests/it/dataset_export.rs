@@ -1,8 +1,8 @@
 //! From a run's journal to training files and back, on real files.
 
 use evol::dataset::{
-    Collection, Error, ExportOptions, Format, Item, Mix, Record, TestSet, export, read_examples, read_export,
-    records, rejected,
+    Collection, Error, ExportOptions, Format, Mix, Record, TestItem, TestSet, export, read_examples,
+    read_export, records, rejected,
 };
 use evol::llm::{FinishReason, Sampling};
 use evol::store::{Answer, Generation, Node, Status, Store, node_id};
@@ -113,7 +113,7 @@ fn what_repeats_a_test_goes_to_the_rejected_rows() {
     let dir = tempfile::tempdir().unwrap();
     let kept = records(&journal(&dir.path().join("run"), 12)).unwrap();
     let text = kept[4].instruction.clone();
-    let item = Item { source: "test.jsonl".to_owned(), line: 9, text: text.clone() };
+    let item = TestItem { source: "test.jsonl".to_owned(), line: 9, text: text.clone() };
     let all = Collection { tests: TestSet::new(vec![item]), ..collection(&kept) };
     let exported = export(all, &options(Format::Alpaca), &dir.path().join("out")).unwrap();
     assert_eq!(exported.contaminated.iter().map(|c| (c.id, c.line)).collect::<Vec<_>>(), [(kept[4].id, 9)]);

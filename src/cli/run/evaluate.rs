@@ -14,7 +14,7 @@ use crate::cli::export::{self, Tests};
 use crate::cli::plan::{TrainPlan, model};
 use crate::cli::run_dir::RunDir;
 use crate::cli::train;
-use crate::dataset::{self, ExportOptions, Exported, Item, Mix, Record, TestSet};
+use crate::dataset::{self, ExportOptions, Exported, Mix, Record, TestItem, TestSet};
 use crate::eval::{Evaluation, ResponseOptions, Suite};
 use crate::store::Store;
 use crate::train::Error::NoSamples;
@@ -110,7 +110,7 @@ fn seeds_data(experiment: &Experiment<'_>, store: &Store, exported: &Exported) -
     let config = &experiment.config;
     let suite = config.eval.suite()?;
     let tests = Tests { files: &config.export.decontaminate, suite: suite.as_ref() };
-    let whole = export::collection(store, &config.out, tests)?.divide(&experiment.export_options())?;
+    let whole = export::collection(store, &config.out, tests)?.select(&experiment.export_options())?;
     let held_out: BTreeSet<u64> = whole.split.validation.iter().map(|record| record.root_id).collect();
     let mut collection = export::collection(store, &config.out, tests)?;
     collection.records.retain(|record| record.round == 0 && !held_out.contains(&record.root_id));
@@ -182,12 +182,12 @@ pub(super) fn evaluate(
 fn without_seeds(suite: &Suite, items: Vec<usize>, store: &Store) -> Result<(Vec<usize>, usize)> {
     let seeds = store.attempts(0, 0)?.into_iter().map(|seed| {
         let text = dataset::user_turn(&seed.instruction, &seed.input);
-        Item { source: "seeds".to_owned(), line: seed.id as usize, text }
+        TestItem { source: "seeds".to_owned(), line: seed.id as usize, text }
     });
     let seeds = TestSet::new(seeds.collect());
     let before = items.len();
     let repeats = |item: &usize| {
-        let record = Record::asking(&suite.items[*item].instruction);
+        let record = Record::from_instruction(&suite.items[*item].instruction);
         seeds.find(&record).is_some()
     };
     let items: Vec<usize> = items.into_iter().filter(|item| !repeats(item)).collect();

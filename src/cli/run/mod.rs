@@ -245,7 +245,7 @@ impl Experiment<'_> {
         let suite = self.config.eval.suite()?;
         let tests = Tests { files: &self.config.export.decontaminate, suite: suite.as_ref() };
         let collection = export::collection(store, &self.config.out, tests)?;
-        let split = collection.divide(&self.export_options())?.split;
+        let split = collection.select(&self.export_options())?.split;
         Ok(if split.validation.is_empty() { split.train } else { split.validation })
     }
 }

@@ -1,6 +1,6 @@
-//! The built-in suite, and the forms of others.
+//! Tests of the built-in suite and of the readers of other formats.
 
-use crate::dataset::{self, Item as TestItem, Record, TestSet};
+use crate::dataset::{self, Record, TestItem, TestSet};
 use crate::eval::{BUILTIN, Error, Suite, Task, checks};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ fn the_built_in_suite_has_every_skill_at_every_difficulty() {
     let count = |wanted: fn(&Task) -> bool| suite.items.iter().filter(|item| wanted(&item.task)).count();
     assert_eq!(count(|task| matches!(task, Task::Constraints(_))), 174);
     assert!(count(|task| matches!(task, Task::Exact(_))) >= 30);
-    // As many with constraints in each band of difficulty, but for one.
+    // Each band of difficulty has the same number of items with constraints, except one.
     let band = |difficulty: u8| {
         let of_band = suite.items.iter().filter(|item| item.difficulty == Some(difficulty));
         of_band.filter(|item| matches!(item.task, Task::Constraints(_))).count()
@@ -27,9 +27,9 @@ fn the_built_in_suite_has_every_skill_at_every_difficulty() {
     assert!((1..=10).all(|difficulty| (17..=18).contains(&band(difficulty))));
 }
 
-/// What was trained on must not be asked, and what is asked must not be trained on.
+/// Training and test data must not overlap.
 #[test]
-fn neither_suite_nor_seeds_repeat_the_other() {
+fn the_suite_and_the_seeds_do_not_overlap() {
     let suite = Suite::builtin();
     let record = |text: &str| Record { instruction: text.to_owned(), ..Record::empty(1) };
     let set = |texts: Vec<String>| {
@@ -48,7 +48,7 @@ fn neither_suite_nor_seeds_repeat_the_other() {
     for item in &asked {
         assert_eq!(of_seeds.find(&record(item)), None, "{item}");
     }
-    let mut near = dataset::NearIndex::default();
+    let mut near = dataset::MinHashIndex::default();
     for seed in &seeds {
         near.add(seed, 1);
     }
@@ -57,7 +57,7 @@ fn neither_suite_nor_seeds_repeat_the_other() {
     }
 }
 
-/// Constraints that nobody can meet would lower every score by as much.
+/// Constraints that no response can meet would lower every score by the same amount.
 #[test]
 fn a_reference_response_meets_the_constraints_of_nearly_every_item() {
     let suite = Suite::builtin();
@@ -81,7 +81,7 @@ fn read(line: &str) -> Result<Suite, Error> {
 }
 
 #[test]
-fn other_suites_are_read_in_their_own_forms() {
+fn other_suites_are_read_in_their_own_formats() {
     let one = |line: &str| read(line).unwrap().items.remove(0);
     let wizardlm = one(r#"{"idx": 1, "Skill": "Math", "Difficulty": 3, "Instruction": "Add 2 and 2."}"#);
     assert_eq!((wizardlm.skill.as_deref(), wizardlm.difficulty), (Some("Math"), Some(3)));

@@ -1,70 +1,72 @@
-//! Near duplicates: texts whose sets of character 5-grams have a Jaccard similarity of at least 0.8.
+//! A `MinHash` index of near duplicates: texts whose sets of character 5-grams have a Jaccard similarity of
+//! at least 0.8.
 //!
-//! Where in the flow: [`super::near_repeats`] asks about every record before it is exported, across all
+//! Where in the flow: [`super::near_duplicates()`] looks up every record in it before an export, across all
 //! lineages.
 //!
-//! Characters instead of words, because instructions are short (ten words have six word 5-grams, and one
-//! changed word spoils five of them) and because not every script has spaces.
+//! The n-grams are of characters, not of words, because instructions are short (ten words have six word
+//! 5-grams, and one changed word changes five of them) and because not every script has spaces.
 //!
-//! `MinHash` (Broder 1997) with banding finds candidates, the exact similarity of the stored sets decides, so
-//! that a reported pair is never a false one; a true one of similarity 0.8 is missed once in 10⁷ (128 hashes
-//! in 32 bands of 4). Our own code rather than a crate: what is found decides rows of an export, which must
-//! not change with the version of a dependency.
+//! `MinHash` (Broder 1997) with banding finds candidates, and the exact similarity of the stored sets
+//! decides. A reported pair is therefore always a true one, and a pair of similarity 0.8 is missed once in
+//! 10⁷ (128 hashes in 32 bands of 4). This is our own code because it decides the rows of an export, which
+//! must not change with the version of a dependency.
 //!
-//! **Invariant:** the answer depends on the texts that were added, and not on their order, but for which of
-//! several near duplicates is named: the first that was added.
+//! **Invariant:** whether a near duplicate is found depends on the set of added texts, not on their order. Of
+//! several near duplicates, the one that was added first is reported.
 
 use std::collections::HashMap;
 
-/// Characters of a shingle.
+/// Characters per shingle (n-gram).
 const SHINGLE: usize = 5;
 const BANDS: usize = 32;
+/// Hashes per band.
 const ROWS: usize = 4;
 
-/// Similarity from which two texts are near duplicates.
-pub const NEAR: f64 = 0.8;
+/// The Jaccard similarity from which two texts are near duplicates.
+pub const NEAR_DUPLICATE_SIMILARITY: f64 = 0.8;
 
-/// Texts with an owner each: the lineage that they belong to.
+/// An index of texts, each with an owner: the lineage that it belongs to.
 #[derive(Debug, Default)]
-pub struct NearIndex {
-    /// Sorted hashes of shingles, and the owner.
+pub struct MinHashIndex {
+    /// The sorted shingle hashes of each text, and its owner.
     texts: Vec<(Vec<u32>, u64)>,
-    /// By band and its hash: places in `texts`.
+    /// Positions in `texts`, by band number and hash of the band.
     bands: HashMap<(u8, u64), Vec<u32>>,
 }
 
-impl NearIndex {
+impl MinHashIndex {
     /// Adds a text, which should be normalised.
     ///
     /// # Panics
-    /// If there are 2³² texts already.
+    /// If the index holds 2³² texts already.
     pub fn add(&mut self, text: &str, owner: u64) {
         let shingles = shingles(text);
-        let place = u32::try_from(self.texts.len()).expect("fewer than 2^32 texts");
+        let position = u32::try_from(self.texts.len()).expect("fewer than 2^32 texts");
         for key in band_keys(&shingles) {
-            self.bands.entry(key).or_default().push(place);
+            self.bands.entry(key).or_default().push(position);
         }
         self.texts.push((shingles, owner));
     }
 
-    /// The owner of the first text that is nearly `text` and not `owner`'s, and how similar it is.
+    /// Finds the first near duplicate of `text` that belongs to another owner than `owner`. Returns its owner
+    /// and its similarity.
     pub fn find(&self, text: &str, owner: u64) -> Option<(u64, f64)> {
         let shingles = shingles(text);
         let mut candidates: Vec<u32> =
             band_keys(&shingles).filter_map(|key| self.bands.get(&key)).flatten().copied().collect();
         candidates.sort_unstable();
         candidates.dedup();
-        candidates.into_iter().map(|place| &self.texts[place as usize]).find_map(|(other, of)| {
-            if *of == owner {
-                return None;
-            }
+        let texts = candidates.into_iter().map(|position| &self.texts[position as usize]);
+        texts.filter(|(_, other_owner)| *other_owner != owner).find_map(|(other, other_owner)| {
             let similarity = jaccard(&shingles, other);
-            (similarity >= NEAR).then_some((*of, similarity))
+            (similarity >= NEAR_DUPLICATE_SIMILARITY).then_some((*other_owner, similarity))
         })
     }
 }
 
-/// Hashes of the shingles of a text, sorted, each once. A text that is shorter than one is its own shingle.
+/// The hashes of a text's shingles, sorted and without duplicates. A text shorter than a shingle has one:
+/// itself.
 fn shingles(text: &str) -> Vec<u32> {
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let mut hashes: Vec<u32> = if starts.len() <= SHINGLE {
@@ -77,7 +79,8 @@ fn shingles(text: &str) -> Vec<u32> {
     hashes
 }
 
-/// FNV-1a, mixed; 32 bits, so that two of a million different shingles of one text meet.
+/// Hashes a shingle by FNV-1a with a final mix. 32 bits are enough: even a text with 100,000 shingles has
+/// about one collision.
 fn hash(bytes: &[u8]) -> u32 {
     let fnv = bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |state, &byte| {
         (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
@@ -92,7 +95,7 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// The keys under which a text lies.
+/// The keys under which a text is stored in the bands.
 fn band_keys(shingles: &[u32]) -> impl Iterator<Item = (u8, u64)> {
     let mut least = [u32::MAX; BANDS * ROWS];
     for &shingle in shingles {
@@ -106,7 +109,7 @@ fn band_keys(shingles: &[u32]) -> impl Iterator<Item = (u8, u64)> {
     })
 }
 
-/// Similarity of two sorted lists.
+/// The Jaccard similarity of two sorted lists without duplicates.
 fn jaccard(a: &[u32], b: &[u32]) -> f64 {
     let (mut i, mut j, mut common) = (0, 0, 0_usize);
     while i < a.len() && j < b.len() {
@@ -131,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_is_what_comparing_all_pairs_finds() {
+    fn the_index_finds_what_comparing_all_pairs_finds() {
         let mut rng = rng::stream(3, "near.test", &[]);
         let mut texts: Vec<Vec<u32>> = Vec::new();
         for at in 0..600 {
             let fresh: Vec<u32> = (0..rng.random_range(3..30)).map(|_| rng.random_range(0..5000)).collect();
             let text = if at % 3 == 2 {
-                // An earlier one with one word changed.
+                // An earlier text with one word changed.
                 let mut copy = texts[rng.random_range(0..texts.len())].clone();
                 let place = rng.random_range(0..copy.len());
                 copy[place] = rng.random_range(0..5000);
@@ -147,23 +150,24 @@ mod tests {
             };
             texts.push(text);
         }
-        let mut index = NearIndex::default();
-        let (mut near, mut of) = (0, 0);
+        let mut index = MinHashIndex::default();
+        let (mut near, mut total) = (0, 0);
         for (at, text) in texts.iter().enumerate() {
             let text = sentence(text);
             let sets: Vec<Vec<u32>> = texts[..at].iter().map(|other| shingles(&sentence(other))).collect();
-            let expected = sets.iter().any(|other| jaccard(&shingles(&text), other) >= NEAR);
+            let expected =
+                sets.iter().any(|other| jaccard(&shingles(&text), other) >= NEAR_DUPLICATE_SIMILARITY);
             assert_eq!(index.find(&text, u64::MAX).is_some(), expected, "{text}");
             near += usize::from(expected);
-            of += 1;
+            total += 1;
             index.add(&text, at as u64);
         }
-        assert!(near > 50 && near < of / 2, "{near} of {of}");
+        assert!(near > 50 && near < total / 2, "{near} of {total}");
     }
 
     #[test]
     fn a_lineage_does_not_repeat_itself() {
-        let mut index = NearIndex::default();
+        let mut index = MinHashIndex::default();
         index.add("name three rivers of the north of asia", 1);
         assert_eq!(index.find("name three rivers of the north of asia", 1), None);
         let (owner, similarity) = index.find("name three rivers of the north of asia.", 2).unwrap();
@@ -173,7 +177,7 @@ mod tests {
 
     #[test]
     fn short_texts_and_other_scripts_are_compared_too() {
-        let mut index = NearIndex::default();
+        let mut index = MinHashIndex::default();
         for (owner, text) in ["", "a", "数学", "数学を教えてください今日"].into_iter().enumerate()
         {
             assert_eq!(index.find(text, 99), None, "{text}");
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn similarity_is_that_of_sets() {
+    fn jaccard_agrees_with_set_operations() {
         let set = |text: &str| -> BTreeSet<u32> { shingles(text).into_iter().collect() };
         let (a, b) = ("name a river in asia", "name a river in africa");
         let expected = set(a).intersection(&set(b)).count() as f64 / set(a).union(&set(b)).count() as f64;
