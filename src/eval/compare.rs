@@ -1,11 +1,12 @@
-//! Two contestants on the same items: paired differences, tests, the paper's relative score.
+//! Compares two contestants on the same items: paired differences, tests, and `WizardLM`'s relative score.
 //!
-//! Where in the flow: after `measure`; what the judge preferred comes from `judge`.
+//! Where in the flow: after `measure`. The judge's preferences are added by `judge`.
 //!
-//! **Invariant:** every comparison is paired, item by item: what is hard for both does not count as noise.
+//! **Invariant:** every comparison is paired item by item, so the difficulty of an item, which both
+//! contestants share, does not add to the noise.
 
 use super::measure::{RecordLikelihood, correct, loosely_correct};
-use super::outcomes::{Scored, by_difficulty, by_skill};
+use super::outcomes::{ScoredItem, by_difficulty, by_skill};
 use super::result::{Comparison, Estimate, Generation, Paired, Pooled, RelativeScore, Slice};
 use super::stats;
 use std::collections::BTreeSet;
@@ -13,23 +14,23 @@ use std::collections::BTreeSet;
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
-    /// Its name.
+    /// The name of the contestant.
     pub name: &'a str,
-    /// One for each item, in order.
+    /// Its responses, one per item, in the order of the items.
     pub responses: &'a [Generation],
-    /// On the held-out records, in order.
+    /// Its likelihoods of the held-out records, in the order of the records.
     pub held_out: &'a [RecordLikelihood],
 }
 
-/// A yes or no of a response, where it has one.
+/// Decides whether a response is right; `None` if the measure does not apply to its item.
 type Verdict<'a> = dyn Fn(&Generation) -> Option<bool> + 'a;
 
-/// Compares `side` with `against`; what a judge says is added by who asked one.
+/// Compares `side` with `against`. The preference is left empty; a caller with a judge adds it.
 ///
 /// # Panics
-/// If they were not asked the same.
+/// If the two have different numbers of responses.
 pub fn compare(side: Side<'_>, against: Side<'_>, seed: u64) -> Comparison {
-    assert_eq!(side.responses.len(), against.responses.len(), "both were asked the same");
+    assert_eq!(side.responses.len(), against.responses.len(), "both must answer the same items");
     let exact =
         |choice: bool| move |response: &Generation| response.right.filter(|_| response.choice == choice);
     let verifiable = |response: &Generation| correct(response).filter(|_| !response.checks.is_empty());
@@ -45,16 +46,17 @@ pub fn compare(side: Side<'_>, against: Side<'_>, seed: u64) -> Comparison {
         paired(metric, &verdicts)
     });
     let mut paired: Vec<Paired> = paired.collect();
-    // Where all scored items are of one kind, `correct` says the same again.
+    // `correct` covers all kinds of items. If all are of one kind, it would repeat that kind's result.
     let kinds = ["prompt_strict", "exact_match", "choice_accuracy"];
     if paired.iter().filter(|paired| kinds.contains(&paired.metric.as_str())).count() < 2 {
         paired.pop();
     }
     let both = side.responses.iter().zip(against.responses);
-    let scored: Vec<Scored<'_>> = both
+    let scored: Vec<ScoredItem<'_>> = both
         .filter_map(|(one, other)| {
-            let (won, lost) = (correct(one)?, correct(other)?);
-            Some((one, f64::midpoint(f64::from(u8::from(won)), f64::from(u8::from(!lost)))))
+            let (right, other_right) = (correct(one)?, correct(other)?);
+            let score = f64::midpoint(f64::from(u8::from(right)), f64::from(u8::from(!other_right)));
+            Some(ScoredItem { response: one, score })
         })
         .collect();
     Comparison {
@@ -70,7 +72,7 @@ pub fn compare(side: Side<'_>, against: Side<'_>, seed: u64) -> Comparison {
     }
 }
 
-/// Both verdicts on each item that has them.
+/// The verdicts on both responses, for each item that has both.
 fn verdicts(
     side: &[Generation],
     against: &[Generation],
@@ -90,11 +92,12 @@ fn paired(metric: &str, verdicts: &[(bool, bool)]) -> Option<Paired> {
         neither: count((false, false)),
         difference: stats::paired_difference(wins, losses, verdicts.len())?,
         p_value: stats::sign_test(wins, losses),
-        needed: stats::needed(wins, losses, verdicts.len()),
+        needed: stats::items_needed(wins, losses, verdicts.len()),
     })
 }
 
-/// Constraints of one item stand or fall together, so items are drawn and not constraints.
+/// The difference of the shares of constraints that are met. Verdicts on the constraints of one item are
+/// correlated, so the bootstrap resamples items and not constraints.
 fn constraint_difference(side: &[Generation], against: &[Generation], seed: u64) -> Option<Estimate> {
     let met = |response: &Generation| response.checks.iter().filter(|check| check.strict).count() as f64;
     let with_checks = || side.iter().zip(against).filter(|(one, _)| !one.checks.is_empty());
@@ -114,7 +117,8 @@ fn held_out_difference(
     stats::ratio(&nats, &tokens, seed, "held_out")
 }
 
-/// In per cent of the other's share of right items, as the paper shows scores by skill.
+/// The share of right items as a percentage of the other contestant's share, overall and by skill, as
+/// `WizardLM` reports it.
 fn relative_score(side: &[Generation], against: &[Generation], seed: u64) -> Option<RelativeScore> {
     let percent = |skill: Option<&str>| {
         let of_skill = |response: &Generation| {
@@ -136,27 +140,30 @@ fn relative_score(side: &[Generation], against: &[Generation], seed: u64) -> Opt
     (overall.is_some() || !by_skill.is_empty()).then_some(RelativeScore { overall, by_skill })
 }
 
-/// Contestants that differ by the seed of their training only.
+/// A training setup that was trained several times: contestants that differ only in the seed of their
+/// training.
 #[derive(Debug, Clone)]
-pub struct Kind<'a> {
-    /// What they have in common.
+pub struct Variant<'a> {
+    /// The name of the setup, such as `evolved`.
     pub name: &'a str,
-    /// What each said, in the order of the items.
+    /// The responses of each training, in the order of the items.
     pub trainings: Vec<&'a [Generation]>,
 }
 
-/// Compares two kinds on the items with constraints; `None` if there are no such items, or no trainings.
-pub fn pool(kind: &Kind<'_>, against: &Kind<'_>, seed: u64) -> Option<Pooled> {
-    let (values, others) = (strict_means(kind), strict_means(against));
+/// Compares two variants on the items with constraints, by their means over all trainings. `None` if there
+/// are no such items or no trainings.
+pub fn pool(variant: &Variant<'_>, against: &Variant<'_>, seed: u64) -> Option<Pooled> {
+    let (values, others) = (strict_means(variant), strict_means(against));
     let differences: Vec<f64> = values.iter().zip(&others).map(|(one, other)| one - other).collect();
-    let by_training = kind.trainings.iter().filter_map(|responses| {
+    let by_training = variant.trainings.iter().filter_map(|responses| {
         let verdicts: Vec<f64> = strict_verdicts(responses).collect();
         (!verdicts.is_empty()).then(|| verdicts.iter().sum::<f64>() / verdicts.len() as f64)
     });
+    // Means that are equal as fractions may differ by rounding; that is not a win.
     let count = |sign: f64| differences.iter().filter(|difference| **difference * sign > 1e-9).count();
     let (wins, losses) = (count(1.0), count(-1.0));
     Some(Pooled {
-        name: kind.name.to_owned(),
+        name: variant.name.to_owned(),
         against: against.name.to_owned(),
         by_training: by_training.collect(),
         value: stats::mean(&values, seed, "pooled")?,
@@ -167,20 +174,21 @@ pub fn pool(kind: &Kind<'_>, against: &Kind<'_>, seed: u64) -> Option<Pooled> {
     })
 }
 
-/// For each item with constraints the share of trainings that meet all of them.
-fn strict_means(kind: &Kind<'_>) -> Vec<f64> {
+/// For each item with constraints, the share of trainings that meet all of them.
+fn strict_means(variant: &Variant<'_>) -> Vec<f64> {
     let mut sums: Vec<f64> = Vec::new();
-    for responses in &kind.trainings {
+    for responses in &variant.trainings {
         let verdicts: Vec<f64> = strict_verdicts(responses).collect();
         sums.resize(verdicts.len(), 0.0);
         sums.iter_mut().zip(verdicts).for_each(|(sum, verdict)| *sum += verdict);
     }
     for sum in &mut sums {
-        *sum /= kind.trainings.len() as f64;
+        *sum /= variant.trainings.len() as f64;
     }
     sums
 }
 
+/// For each item with constraints, 1 if the response meets all of them, otherwise 0.
 fn strict_verdicts(responses: &[Generation]) -> impl Iterator<Item = f64> {
     responses
         .iter()

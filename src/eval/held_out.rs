@@ -1,12 +1,13 @@
-//! How likely a contestant finds answers that nothing was trained on.
+//! The likelihood of held-out answers: answers that no contestant was trained on.
 //!
-//! Where in the flow: beside `responses`; the likelihoods of all contestants are compared record by record.
+//! Where in the flow: beside `responses`. `compare` compares the likelihoods of two contestants record by
+//! record.
 //!
-//! The tokens that count are those that training puts its loss on ([`crate::train::encode`]), of records that
-//! fit its rows; the numbers are llama.cpp's, as a user of the adapter gets them, so they differ a little
-//! from the trainer's validation loss.
+//! The tokens that count are those that carry the training loss ([`crate::train::encode`]), in records that
+//! fit in a training row. llama.cpp computes the numbers, as it does for a user of the adapter, so they
+//! differ slightly from the trainer's validation loss.
 //!
-//! **Invariant:** records that do not fit the model's context are left out for every contestant.
+//! **Invariant:** records that do not fit in the model's context are left out for every contestant.
 
 use super::Error;
 use super::measure::RecordLikelihood;
@@ -14,7 +15,7 @@ use crate::dataset::Example;
 use crate::llm::{Engine, ScoredTokens, Tokenizer};
 use crate::train::{self, Overlong};
 
-/// Tokenises held-out conversations as training would; longer ones than `max_seq_len` are left out.
+/// Tokenises held-out conversations as training does. Those longer than `max_seq_len` tokens are left out.
 ///
 /// # Errors
 /// The model has no usable chat template, or a conversation cannot be rendered.
@@ -31,7 +32,8 @@ pub fn encode(
     Ok(encoded.samples.iter().map(scored).collect())
 }
 
-/// The likelihoods of the answers, with the adapter that `engine` has.
+/// Computes the log-likelihood of each answer with the adapter that is loaded in `engine`. Records that do
+/// not fit in its context are left out.
 ///
 /// # Errors
 /// The model failed, or the call was interrupted.

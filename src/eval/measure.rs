@@ -1,10 +1,9 @@
-//! From responses to the numbers of one contestant.
+//! Verdicts on single responses, and the scores of one contestant.
 //!
-//! Where in the flow: after `responses`, before `compare`. `checks` and `is_right` give the verdicts on one
-//! response.
+//! Where in the flow: after `responses`, before `compare`.
 //!
-//! **Invariant:** a number is a function of the kept generations (and the held-out likelihoods), so it can be
-//! computed again from the files of an evaluation.
+//! **Invariant:** scores depend only on the stored generations and held-out likelihoods, so they can be
+//! recomputed from the files of an evaluation.
 
 use super::exact;
 use super::result::{Checked, ConstraintRates, Contestant, Estimate, Generation, HeldOut, Slice};
@@ -12,7 +11,7 @@ use super::stats;
 use super::suite::Task;
 use std::collections::BTreeMap;
 
-/// Verdicts on the constraints of an item.
+/// Checks a response against each constraint of its item; empty if the item has no constraints.
 pub fn checks(task: &Task, response: &str) -> Vec<Checked> {
     match task {
         Task::Constraints(constraints) => constraints
@@ -40,7 +39,7 @@ pub fn checks(task: &Task, response: &str) -> Vec<Checked> {
     }
 }
 
-/// Whether the response gives the one right answer, where there is one.
+/// Whether the response gives the right answer; `None` if the item has no single right answer.
 pub fn is_right(task: &Task, response: &str) -> Option<bool> {
     match task {
         Task::Exact(answer) => Some(exact::is_right(response, answer)),
@@ -49,7 +48,8 @@ pub fn is_right(task: &Task, response: &str) -> Option<bool> {
     }
 }
 
-/// A yes or no for each item that has one, strictly: all constraints met, or the right answer given.
+/// Whether the response meets all constraints strictly or gives the right answer; `None` if the item has
+/// neither.
 pub(super) fn correct(response: &Generation) -> Option<bool> {
     if response.checks.is_empty() {
         response.right
@@ -58,38 +58,38 @@ pub(super) fn correct(response: &Generation) -> Option<bool> {
     }
 }
 
-/// As [`correct`] by the loose rule, for items with constraints.
+/// Whether the response meets all constraints loosely; `None` if the item has no constraints.
 pub(super) fn loosely_correct(response: &Generation) -> Option<bool> {
     (!response.checks.is_empty()).then(|| response.checks.iter().all(|check| check.loose))
 }
 
-/// A held-out record: the sum of its answer's log-likelihoods, and how many tokens that is.
+/// The log-likelihood of the answer of one held-out record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecordLikelihood {
-    /// Nats, at most 0.
+    /// The sum over the tokens in nats, at most 0.
     pub log_likelihood: f64,
-    /// Tokens of the answer, its end token included.
+    /// Number of tokens of the answer, including its end token.
     pub tokens: usize,
 }
 
-/// What was measured of one contestant, to be put into numbers.
+/// The measurements of one contestant.
 #[derive(Debug, Clone, Copy)]
-pub struct Measured<'a> {
-    /// Its name.
+pub struct Measurements<'a> {
+    /// The name of the contestant.
     pub name: &'a str,
-    /// SHA-256 of its adapter.
+    /// SHA-256 of its adapter; `None` for the base.
     pub adapter_sha256: Option<&'a str>,
-    /// One for each item, in order.
+    /// Its responses, one per item, in the order of the items.
     pub responses: &'a [Generation],
-    /// On the held-out records, empty if there are none.
+    /// Its likelihoods of the held-out records; empty if there are none.
     pub held_out: &'a [RecordLikelihood],
-    /// Decides resampling.
+    /// The seed of the bootstrap.
     pub seed: u64,
 }
 
-/// The numbers of one contestant.
-pub fn contestant(measured: Measured<'_>) -> Contestant {
-    let Measured { name, adapter_sha256, responses, held_out, seed } = measured;
+/// Computes the scores of one contestant.
+pub fn score_contestant(measurements: Measurements<'_>) -> Contestant {
+    let Measurements { name, adapter_sha256, responses, held_out, seed } = measurements;
     let with_answer = |choice: bool| {
         let of_kind = |response: &&Generation| response.choice == choice;
         share_of(responses.iter().filter(of_kind).filter_map(|response| response.right))
@@ -152,7 +152,7 @@ fn held_out_loss(records: &[RecordLikelihood], seed: u64) -> Option<HeldOut> {
 }
 
 fn by_difficulty(responses: &[Generation]) -> Vec<Slice> {
-    // Two digits, so that 10 comes after 9.
+    // Names are sorted as text; with two digits, 10 comes after 09.
     let mut slices =
         slices(verdicts(responses, |response| response.difficulty.map(|level| format!("{level:02}"))));
     for slice in &mut slices {
@@ -161,7 +161,7 @@ fn by_difficulty(responses: &[Generation]) -> Vec<Slice> {
     slices
 }
 
-/// Verdicts on the items that have a name and are scored.
+/// The names (such as skills) and verdicts of the items that have both.
 fn verdicts(
     responses: &[Generation],
     name: impl Fn(&Generation) -> Option<String>,
@@ -169,7 +169,7 @@ fn verdicts(
     responses.iter().filter_map(move |response| Some((name(response)?, correct(response)?)))
 }
 
-/// Shares of what is right, by name.
+/// The share of right verdicts for each name.
 fn slices(verdicts: impl Iterator<Item = (String, bool)>) -> Vec<Slice> {
     let mut groups: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for (name, verdict) in verdicts {

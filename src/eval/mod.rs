@@ -1,18 +1,19 @@
-//! Whether a tuned model follows instructions better: suites, responses, verdicts, comparisons, what may be
-//! concluded.
+//! Evaluation: whether a tuned model follows instructions better than its base.
 //!
-//! Where in the flow: after training. `cli` loads a model, exchanges its adapter for each contestant, keeps
-//! the generations, and prints or draws the [`Evaluation`].
+//! Where in the flow: after training. The caller loads a model, swaps its adapter for each contestant (the
+//! base or an adapter), stores the generations, and shows the resulting [`Evaluation`].
 //!
-//! - `suite`: what is asked, in six forms; `ifeval`: `IFEval`'s instructions as its own code checks them;
-//!   `exact`: one right answer
-//! - `responses`, `held_out`: what a contestant says, and how likely it finds held-out answers
-//! - `judge`: which of two responses a local model prefers, and whether it can be trusted
-//! - `measure`, `compare`, `outcomes`: from verdicts to numbers, for one contestant and for two
-//! - `stats`: intervals and tests; `result`: all of it as data
+//! - `suite`: reads test suites in six formats
+//! - `ifeval`: checks `IFEval`'s instructions as its reference implementation does
+//! - `exact`: checks a response against the single right answer
+//! - `responses`, `held_out`: generate responses, and measure the likelihood of held-out answers
+//! - `judge`: asks a local model which of two responses is better, after testing whether it can tell
+//! - `measure`, `compare`, `outcomes`: turn verdicts into scores of one contestant and comparisons of two
+//! - `stats`: confidence intervals and significance tests
+//! - `result`: the evaluation as data
 //!
-//! **Invariant:** a function of suite, models, adapters, settings and seed; it writes no files and looks at
-//! no clock.
+//! **Invariant:** an evaluation depends only on suite, models, adapters, settings and seed. This module
+//! writes no files and reads no clock.
 
 mod compare;
 mod error;
@@ -29,11 +30,11 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Kind, Side, compare, pool};
+pub use compare::{Side, Variant, compare, pool};
 pub use error::Error;
 pub use held_out::{encode as encode_held_out, likelihoods};
 pub use judge::{Calibration, MIN_ACCURACY, Margins, Pair, calibrate, judge, preference};
-pub use measure::{Measured, RecordLikelihood, checks, contestant, is_right};
+pub use measure::{Measurements, RecordLikelihood, checks, is_right, score_contestant};
 pub use responses::{ResponseOptions, respond};
 pub use result::Evaluation;
 pub use suite::{BUILTIN, BUILTIN_NAME, Item, Suite, Task};

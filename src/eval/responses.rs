@@ -1,11 +1,12 @@
-//! What a contestant says to the items of a suite.
+//! Generates a contestant's responses to the items of a suite.
 //!
-//! Where in the flow: between the suite and `measure`. Items with choices are not answered but scored: the
-//! choice whose text is likeliest per byte as the answer is taken (`acc_norm` of lm-evaluation-harness).
+//! Where in the flow: between the suite and `measure`. For multiple-choice items no text is generated: the
+//! response is the choice with the highest log-likelihood per byte (`acc_norm` of lm-evaluation-harness).
 //!
-//! **Invariant:** contestants are asked the same prompts with the same noise, so that they differ by their
-//! weights only. **Invariant:** under `Determinism::Exact` a response is a function of model, adapter, item
-//! and settings, whatever else is asked beside it.
+//! **Invariant:** all contestants get the same prompts and the same sampling noise, so they differ only by
+//! their weights.
+//! **Invariant:** under `Determinism::Exact` a response depends only on model, adapter, item and settings,
+//! not on the other items of the batch.
 
 use super::result::Generation;
 use super::suite::{Item, Suite, Task};
@@ -16,18 +17,19 @@ use crate::llm::{
 };
 use crate::rng;
 
-/// How responses are drawn.
+/// Settings for sampling responses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResponseOptions {
-    /// Decides the noise of each item.
+    /// The seed of the sampling noise.
     pub seed: u64,
-    /// Most tokens of a response.
+    /// Maximum number of tokens of a response.
     pub max_tokens: usize,
-    /// 0 is greedy.
+    /// The sampling temperature; 0 is greedy.
     pub temperature: f32,
 }
 
-/// Asks the items of `suite` at the places `items`, with the adapter that `engine` has.
+/// Responds to the items of `suite` with the indices `items`, with the adapter that is loaded in `engine`.
+/// Returns one response per item, ordered by index.
 ///
 /// # Errors
 /// The model has no chat template, it failed, or the call was interrupted.
@@ -40,7 +42,7 @@ pub fn respond(
     let is_choice = |at: &&usize| matches!(suite.items[**at].task, Task::Choice { .. });
     let (choices, texts): (Vec<usize>, Vec<usize>) = items.iter().partition(is_choice);
     let mut responses = generate(engine, suite, &texts, options)?;
-    responses.extend(choose(engine, suite, &choices)?);
+    responses.extend(score_choices(engine, suite, &choices)?);
     responses.sort_by_key(|response| response.item);
     Ok(responses)
 }
@@ -56,7 +58,7 @@ fn generate(
         .map(|&at| {
             Ok(Request {
                 id: at as u64,
-                prompt: prompt(engine, &suite.items[at].question())?,
+                prompt: chat_prompt(engine, &suite.items[at].question())?,
                 sampling: Sampling { temperature: options.temperature, ..Sampling::default() },
                 stop: Vec::new(),
                 max_tokens: options.max_tokens,
@@ -70,11 +72,11 @@ fn generate(
     Ok(items
         .iter()
         .zip(completions)
-        .map(|(&at, completion)| scored(&suite.items[at], at, &completion))
+        .map(|(&at, completion)| to_generation(&suite.items[at], at, &completion))
         .collect())
 }
 
-fn scored(item: &Item, at: usize, completion: &Completion) -> Generation {
+fn to_generation(item: &Item, at: usize, completion: &Completion) -> Generation {
     let response = completion.text.trim().to_owned();
     Generation {
         item: at,
@@ -90,24 +92,25 @@ fn scored(item: &Item, at: usize, completion: &Completion) -> Generation {
     }
 }
 
-/// The conversation up to where the answer begins.
-pub(super) fn prompt(engine: &dyn Generate, instruction: &str) -> Result<Prompt, Error> {
+/// Renders the conversation up to the point where the answer starts.
+pub(super) fn chat_prompt(engine: &dyn Generate, instruction: &str) -> Result<Prompt, Error> {
     let turn = Message { role: "user".to_owned(), content: instruction.to_owned() };
     Ok(engine.chat_prompt(&[turn], 0).ok_or(Error::NoChatTemplate)??)
 }
 
-fn choose(engine: &mut Engine, suite: &Suite, items: &[usize]) -> Result<Vec<Generation>, Error> {
+/// Responds to multiple-choice items by the log-likelihood of each choice.
+fn score_choices(engine: &mut Engine, suite: &Suite, items: &[usize]) -> Result<Vec<Generation>, Error> {
     let mut sequences = Vec::new();
     let mut bytes = Vec::new();
     for &at in items {
         let Task::Choice { choices, .. } = &suite.items[at].task else { continue };
-        let mut parts = prompt(engine, &suite.items[at].question())?.parts;
-        let asked = engine.tokenize(&parts)?.len();
+        let mut parts = chat_prompt(engine, &suite.items[at].question())?.parts;
+        let prompt_tokens = engine.tokenize(&parts)?.len();
         for choice in choices {
             parts.push(Part { text: choice.clone(), special: false });
             let tokens = engine.tokenize(&parts)?;
             parts.pop();
-            let counts = (0..tokens.len()).map(|token| token >= asked).collect();
+            let counts = (0..tokens.len()).map(|token| token >= prompt_tokens).collect();
             sequences.push(ScoredTokens { tokens, counts });
             bytes.push(choice.len());
         }
@@ -121,10 +124,11 @@ fn choose(engine: &mut Engine, suite: &Suite, items: &[usize]) -> Result<Vec<Gen
             .take(choices.len())
             .map(|(sum, bytes)| sum.map_or(f64::NEG_INFINITY, |sum| sum / bytes as f64))
             .collect();
-        // One that does not fit the context leaves nothing to compare with: the item is not right.
+        // If a choice does not fit in the context, the comparison is incomplete and the item counts as wrong.
         let complete = scores.iter().all(|score| score.is_finite());
-        let places = if complete { 0..scores.len() } else { 0..0 };
-        let taken = places.max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
+        let candidates = if complete { 0..scores.len() } else { 0..0 };
+        // Of equal scores, the first choice is taken.
+        let taken = candidates.max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
         responses.push(Generation {
             item: at,
             instruction: item.question(),

@@ -1,317 +1,316 @@
-//! What an evaluation found, as data: `eval.json`, the tables and the report are made from this.
+//! The result of an evaluation as data: the source of `eval.json`, the tables and the report.
 //!
 //! Where in the flow: `measure` and `compare` fill it, `cli` prints and stores it, `report` draws it.
 //!
-//! **Invariant:** no number that is an estimate stands without its interval.
-//! **Invariant:** a function of suite, models, adapters, settings and seed; no clock is in it.
+//! **Invariant:** every estimate has a confidence interval.
+//! **Invariant:** it depends only on suite, models, adapters, settings and seed; it contains no times.
 
 use serde::{Deserialize, Serialize};
 
-/// A number with the interval that it lies in with 95 % confidence.
+/// A number with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// The number.
+    /// The point estimate.
     pub value: f64,
-    /// Lower end.
+    /// The lower end of the interval.
     pub low: f64,
-    /// Upper end.
+    /// The upper end of the interval.
     pub high: f64,
-    /// What it was computed from: prompts, constraints, pairs, records.
+    /// The number of prompts, constraints, pairs or records that it was computed from.
     pub n: usize,
 }
 
-/// A whole evaluation.
+/// The result of a whole evaluation: the content of `eval.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Version of the program.
+    /// The version of evol.
     pub evol_version: String,
     /// The suite.
     pub suite: SuiteInfo,
-    /// Decides sampling and the bootstrap.
+    /// The seed of sampling and of the bootstrap.
     pub seed: u64,
-    /// Most tokens of a response.
+    /// Maximum number of tokens of a response.
     pub max_tokens: usize,
-    /// 0 is greedy.
+    /// The sampling temperature; 0 is greedy.
     pub temperature: f32,
     /// SHA-256 of the model file.
     pub model_sha256: String,
-    /// What was measured, the base first.
+    /// The scores of all contestants, the base first.
     pub contestants: Vec<Contestant>,
-    /// Every later contestant against every earlier one.
+    /// The comparison of every contestant with every earlier one.
     pub comparisons: Vec<Comparison>,
-    /// The model that compared responses, if one was asked.
+    /// The model that judged responses, if there was one.
     pub judge: Option<Judge>,
-    /// Comparisons over several trainings that differ by their seed only.
+    /// Comparisons of variants over several trainings that differ only in their seed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pooled: Vec<Pooled>,
 }
 
-/// Two kinds of contestants, each trained several times: item by item, the mean over the trainings counts.
+/// Comparison of two variants that were each trained several times. The result on an item is the mean over
+/// the trainings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pooled {
-    /// The kind that is asked about.
+    /// The name of the variant.
     pub name: String,
-    /// The kind that it is compared with.
+    /// The name of the variant that it is compared with.
     pub against: String,
-    /// Share of items whose constraints are all met, strictly, in each training of the first kind.
+    /// For each training of the variant, the share of items whose constraints are all met, strictly.
     pub by_training: Vec<f64>,
-    /// Their mean; the interval is over items.
+    /// The mean of these shares; the interval is over items.
     pub value: Estimate,
-    /// Difference of the means.
+    /// The difference of the means of both variants.
     pub difference: Estimate,
-    /// Items where the first kind is better, on the mean.
+    /// Number of items where the mean of the variant is higher.
     pub wins: usize,
-    /// Items where it is worse.
+    /// Number of items where it is lower.
     pub losses: usize,
-    /// Exact sign test of these, two-sided.
+    /// The p-value of the exact two-sided sign test of wins against losses.
     pub p_value: f64,
 }
 
-/// What was asked.
+/// The items of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SuiteInfo {
     /// `built-in`, or the file.
     pub name: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the file.
     pub sha256: String,
-    /// Items that were asked.
+    /// Number of items in the evaluation.
     pub items: usize,
-    /// Items with constraints that code checks.
+    /// Number of items with constraints that code checks.
     pub verifiable: usize,
-    /// Constraints of all items.
+    /// Number of constraints of all items.
     pub constraints: usize,
-    /// Items with one right answer.
+    /// Number of items with a single right answer.
     pub exact: usize,
-    /// Items with choices.
+    /// Number of multiple-choice items.
     pub choice: usize,
-    /// Items left out because they repeat a seed of the run.
+    /// Number of items left out because they overlap with a seed of the run.
     pub contaminated: usize,
 }
 
-/// A model, with an adapter or without.
+/// The scores of a model with or without an adapter. A score is `None` if no item of the suite has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Contestant {
-    /// `base`, `seeds`, `evolved`, or the adapter's file.
+    /// `base`, `seeds`, `evolved`, or the file of the adapter.
     pub name: String,
-    /// SHA-256 of the adapter file; `None`: the base.
+    /// SHA-256 of the adapter file; `None` for the base.
     pub adapter_sha256: Option<String>,
-    /// Share of verifiable items whose constraints are all met; of constraints that are met. `None`: the
-    /// suite has none.
+    /// Shares of items and constraints that are met.
     pub constraints: Option<ConstraintRates>,
-    /// Share of items with one right answer that got it.
+    /// Share of the items with a single right answer that were answered right.
     pub exact_match: Option<Estimate>,
-    /// Share of items with choices whose right one is likeliest.
+    /// Share of the multiple-choice items whose right choice is the likeliest.
     pub choice_accuracy: Option<Estimate>,
-    /// On the held-out split, if there is one.
+    /// The loss on the held-out split.
     pub held_out: Option<HeldOut>,
-    /// Mean words of a response.
+    /// Mean number of words of a response.
     pub words: Option<Estimate>,
-    /// Share of responses that were cut at `max_tokens`.
+    /// Share of responses that were cut off at `max_tokens`.
     pub truncated: Option<Estimate>,
-    /// By skill, in alphabetical order.
+    /// Scores by skill, in alphabetical order.
     pub by_skill: Vec<Slice>,
-    /// By difficulty, ascending.
+    /// Scores by difficulty, in ascending order.
     pub by_difficulty: Vec<Slice>,
-    /// Constraints that are met, strictly, by kind (or `IFEval`'s instruction id), in alphabetical order.
+    /// Shares of constraints that are met strictly, by kind or `IFEval` instruction id, in alphabetical
+    /// order.
     #[serde(default)]
     pub by_constraint: Vec<Slice>,
 }
 
-/// Verified constraints. Strict: the response as it stands. Loose: without first or last line, without
-/// asterisks (`IFEval`).
+/// Shares of constraints that are met. "Strict" checks the unchanged response; "loose" also accepts it
+/// without its first or last line or without asterisks (`IFEval`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ConstraintRates {
-    /// Items that meet all, strictly.
+    /// Share of items that meet all their constraints, strictly.
     pub prompt_strict: Estimate,
-    /// Items that meet all, loosely.
+    /// Share of items that meet all their constraints, loosely.
     pub prompt_loose: Estimate,
-    /// Constraints that are met, strictly.
+    /// Share of constraints that are met strictly.
     pub constraint_strict: Estimate,
-    /// Constraints that are met, loosely.
+    /// Share of constraints that are met loosely.
     pub constraint_loose: Estimate,
 }
 
-/// The answers of records that nothing was trained on.
+/// The loss on the answers of held-out records.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
-    /// Records.
+    /// Number of records.
     pub records: usize,
-    /// Tokens of their answers.
+    /// Number of tokens of their answers.
     pub tokens: usize,
-    /// Nats per token; the interval is over records.
+    /// Cross-entropy in nats per token; the interval is over records.
     pub loss: Estimate,
-    /// e to the loss.
+    /// e to the power of the loss.
     pub perplexity: Estimate,
 }
 
-/// Items that share a skill or a difficulty, or constraints of a kind.
+/// The score on the items of one skill or difficulty, or on the constraints of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// The skill, the difficulty (`1` to `10`), or the kind of constraint.
     pub name: String,
-    /// Share of its scored items (constraints, one right answer, choices) that were right, or of its
-    /// constraints that were met, strictly.
+    /// Share of its scored items that were right, or of its constraints that were met strictly.
     pub correct: Estimate,
 }
 
-/// Two contestants on the same items.
+/// Comparison of two contestants on the same items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Name of the one that is asked about.
+    /// The name of the contestant.
     pub name: String,
-    /// Name of the one that it is compared with.
+    /// The name of the contestant that it is compared with.
     pub against: String,
-    /// Paired tests: `prompt_strict`, `prompt_loose`, `exact_match`, `choice_accuracy`, `correct` (all scored
-    /// items).
+    /// Paired tests: `prompt_strict`, `prompt_loose`, `exact_match`, `choice_accuracy`, and `correct` for all
+    /// scored items.
     pub paired: Vec<Paired>,
-    /// Difference of the shares of constraints that are met, strictly; the interval is over items.
+    /// Difference of the shares of constraints that are met strictly; the interval is over items.
     #[serde(default)]
     pub constraints: Option<Estimate>,
-    /// Difference of the held-out losses, nats per token; below 0 is better.
+    /// Difference of the held-out losses in nats per token; below 0 is better.
     pub held_out_loss: Option<Estimate>,
-    /// Scored items (constraints, one right answer, choices) that only the first got right, both or neither,
-    /// only the other: by skill.
+    /// Wins, ties and losses on scored items, by skill.
     #[serde(default)]
     pub by_skill: Vec<NamedOutcomes>,
-    /// The same by difficulty.
+    /// Wins, ties and losses on scored items, by difficulty.
     #[serde(default)]
     pub by_difficulty: Vec<NamedOutcomes>,
-    /// The paper's view: score in per cent of the other's, all items and by skill.
+    /// The score as a percentage of the other's, as in `WizardLM`.
     pub relative_score: Option<RelativeScore>,
-    /// What the judge preferred.
+    /// The preferences of the judge.
     pub preference: Option<Preference>,
 }
 
-/// A yes or no of each item, for both.
+/// Paired verdicts of two contestants by one metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
-    /// Name of the measure.
+    /// The name of the metric.
     pub metric: String,
-    /// Items that both got right.
+    /// Number of items that both got right.
     pub both: usize,
-    /// Items that only the first got right.
+    /// Number of items that only the first contestant got right.
     pub wins: usize,
-    /// Items that only the other got right.
+    /// Number of items that only the second contestant got right.
     pub losses: usize,
-    /// Items that neither got right.
+    /// Number of items that neither got right.
     pub neither: usize,
-    /// Difference of the shares.
+    /// Difference of the shares of right items.
     pub difference: Estimate,
-    /// Exact `McNemar` test, two-sided.
+    /// The p-value of the exact two-sided `McNemar` test.
     pub p_value: f64,
-    /// Items that a difference of this size needs for p < 0.05 with a power of 0.8; `None`: there is no
-    /// difference.
+    /// Number of items at which a difference of this size reaches p < 0.05 with a power of 0.8; `None` if
+    /// there is no difference.
     pub needed: Option<u64>,
 }
 
-/// Share of right items in per cent of the other's share.
+/// The share of right items as a percentage of the other contestant's share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RelativeScore {
     /// Over all scored items.
     pub overall: Option<Estimate>,
-    /// By skill; skills where the other has nothing right, or so little that the ratio has no interval, are
-    /// left out.
+    /// By skill. Skills are left out if the other contestant has nothing right there, or so little that the
+    /// ratio has no interval.
     pub by_skill: Vec<Slice>,
 }
 
-/// Wins, ties and losses of responses, both orders asked; a win only if both agree.
+/// Preferences of a judge between two contestants. A pair is a win or a loss only if both orders agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preference {
-    /// All items.
+    /// Counts over all judged pairs.
     pub total: Outcomes,
-    /// Wins, and half of the ties, as a share.
+    /// Share of wins, with ties counting half.
     pub win_rate: Estimate,
-    /// The same as it would be with responses of equal length.
+    /// The win rate that responses of equal length would have.
     pub length_controlled: Option<Estimate>,
-    /// Share of pairs where the order decided.
+    /// Share of pairs where the order of the responses decided.
     pub flip_rate: Estimate,
-    /// Exact sign test of wins against losses, two-sided.
+    /// The p-value of the exact two-sided sign test of wins against losses.
     pub p_value: f64,
-    /// Items that this takes for p < 0.05 with a power of 0.8.
+    /// As [`Paired::needed`].
     pub needed: Option<u64>,
-    /// By skill.
+    /// Counts by skill.
     pub by_skill: Vec<NamedOutcomes>,
-    /// By difficulty.
+    /// Counts by difficulty.
     pub by_difficulty: Vec<NamedOutcomes>,
 }
 
 /// Counts of wins, ties and losses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// Of verdicts: only the first is right. Of a judge: both orders preferred the first.
+    /// Only the first contestant is right, or the judge preferred it in both orders.
     pub wins: usize,
-    /// Both are right, or neither. The orders did not agree.
+    /// Both are right or neither is, or the judge's preference depended on the order.
     pub ties: usize,
-    /// Only the other is right. Both orders preferred the other.
+    /// Only the second contestant is right, or the judge preferred it in both orders.
     pub losses: usize,
 }
 
-/// Counts of a skill or difficulty.
+/// Counts of one skill or difficulty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedOutcomes {
-    /// Which.
+    /// The skill or difficulty.
     pub name: String,
     /// Its counts.
     #[serde(flatten)]
     pub outcomes: Outcomes,
 }
 
-/// The model that compared responses.
+/// The model that judged responses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judge {
-    /// SHA-256 of its file.
+    /// SHA-256 of the model file.
     pub model_sha256: String,
-    /// Whether it is the contestants' own model or of their family: it may prefer what it would say itself.
+    /// Whether it is the contestants' base or of the same family; it may then prefer its own style.
     pub same_family: bool,
-    /// Pairs of a better and a worse response that it was tried on.
+    /// Number of calibration pairs.
     pub calibration_pairs: usize,
-    /// Share of them that it got right in both orders.
+    /// Share of calibration pairs that it got right in both orders.
     pub calibration_accuracy: Estimate,
-    /// Share of them where the order decided.
+    /// Share of calibration pairs where the order of the responses decided.
     pub calibration_flip_rate: Estimate,
-    /// Whether it passed; one that did not is not asked.
+    /// Whether it passed the calibration; otherwise it was not used.
     pub trusted: bool,
 }
 
-/// A response, as kept in `generations-NAME.jsonl`.
+/// The response of a contestant to one item: a line of `generations-NAME.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Number of the item in the suite, from 0.
+    /// The index of the item in the suite, from 0.
     pub item: usize,
-    /// What was asked.
+    /// The text of the user's turn.
     pub instruction: String,
-    /// Of the item.
+    /// The skill of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skill: Option<String>,
-    /// Of the item.
+    /// The difficulty of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difficulty: Option<u8>,
-    /// Whether it was asked by choices.
+    /// Whether it is a multiple-choice item.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub choice: bool,
-    /// What the contestant said; of choices the text of the likeliest.
+    /// The response; for a multiple-choice item the text of the likeliest choice.
     pub response: String,
-    /// Tokens of the response.
+    /// Number of tokens of the response.
     pub tokens: usize,
-    /// Whether it ended by itself.
+    /// Whether the model ended the response itself, before `max_tokens`.
     pub ended: bool,
-    /// Verdicts on its constraints, empty if it has none.
+    /// Verdicts on the constraints of the item; empty if it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Checked>,
-    /// Whether the one right answer or choice was given; `None`: there is none.
+    /// Whether the response is the right answer or choice; `None` if the item has neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<bool>,
 }
 
-/// A verdict on one constraint.
+/// The verdict on one constraint of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Kind of the constraint, or `IFEval`'s instruction id.
+    /// The kind of the constraint, or `IFEval`'s instruction id.
     pub name: String,
-    /// Whether the response meets it as it stands.
+    /// Whether the unchanged response meets it.
     pub strict: bool,
-    /// Whether it does loosely.
+    /// Whether the response meets it loosely (see [`ConstraintRates`]).
     pub loose: bool,
-    /// What was found.
+    /// What the check found.
     pub found: String,
 }

@@ -1,21 +1,21 @@
-//! What is asked: the built-in suite, and other people's in the forms that are in use.
+//! Test suites: the built-in one, and a reader of the common formats.
 //!
-//! Where in the flow: the first step of an evaluation; `responses` asks the items, `measure` scores what came
-//! back.
+//! Where in the flow: the first step of an evaluation. `responses` answers the items, `measure` scores the
+//! responses.
 //!
-//! The form of a line shows in its fields:
+//! The fields of a line show its format:
 //!
-//! | form | fields | scored by |
+//! | format | fields | scored by |
 //! |---|---|---|
-//! | ours | `instruction`, `skill`, `difficulty`, and `constraints` or `answer` or neither | constraints, exact match, the judge |
-//! | `WizardLM`'s test set | `Instruction`, `Skill`, `Difficulty` | the judge |
-//! | `IFEval` | `prompt`, `instruction_id_list`, `kwargs` | the constraints as `IFEval` checks them |
+//! | evol | `instruction`, `skill`, `difficulty`, optionally `constraints` or `answer` | constraints, exact match, judge |
+//! | `WizardLM`'s test set | `Instruction`, `Skill`, `Difficulty` | judge |
+//! | `IFEval` | `prompt`, `instruction_id_list`, `kwargs` | the checks of `IFEval` |
 //! | `GSM8k` | `question`, `answer` with `#### 42` | exact match |
 //! | MMLU | `question`, `choices` (texts), `answer` (index or letter) | log-probability |
 //! | ARC | `question`, `choices` (`text`, `label`), `answerKey` | log-probability |
 //!
-//! **Invariant:** no bytes in a file make the reader panic; a line that cannot be used is named with its
-//! field.
+//! **Invariant:** no file content can make the reader panic. An error names the line and the field that
+//! cannot be used.
 
 use super::Error;
 use super::ifeval::IfevalInstruction;
@@ -24,62 +24,62 @@ use crate::gguf::sha256;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The built-in suite: 29 skills, an instruction at each difficulty from 1 to 10.
+/// The built-in suite in JSONL: for each of 29 skills, one instruction at each difficulty from 1 to 10.
 pub const BUILTIN: &str = include_str!("suite.jsonl");
 
-/// Name of the built-in suite.
+/// The name of the built-in suite.
 pub const BUILTIN_NAME: &str = "built-in";
 
-/// A list of items.
+/// A test suite.
 #[derive(Debug, Clone)]
 pub struct Suite {
     /// The file, or [`BUILTIN_NAME`].
     pub name: String,
-    /// Lowercase hex, of the bytes read.
+    /// SHA-256 of the file, in lowercase hex.
     pub sha256: String,
-    /// In the order of the file.
+    /// The items in the order of the file, at least one.
     pub items: Vec<Item>,
 }
 
-/// One question.
+/// One item of a suite.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// Line of the file, from 1.
+    /// The line in the file, from 1.
     pub line: usize,
-    /// What is asked, as its author wrote it.
+    /// The instruction as its author wrote it.
     pub instruction: String,
-    /// What is added when it is asked, so that the answer can be found.
+    /// Text added to the instruction in the prompt that makes the answer easy to find.
     pub suffix: &'static str,
-    /// What it takes.
+    /// The skill that it tests, if known.
     pub skill: Option<String>,
-    /// 1 to 10.
+    /// The difficulty from 1 to 10, if known.
     pub difficulty: Option<u8>,
-    /// How a response is scored.
+    /// How responses are scored.
     pub task: Task,
 }
 
-/// How a response is scored.
+/// How the responses to an item are scored.
 #[derive(Debug, Clone)]
 pub enum Task {
-    /// By a judge only.
+    /// Only a judge can score them.
     Open,
-    /// By our constraints.
+    /// Code checks these constraints.
     Constraints(Vec<Constraint>),
-    /// By `IFEval`'s.
+    /// The checks of `IFEval`.
     Ifeval(Vec<IfevalInstruction>),
-    /// By the one right answer.
+    /// Exact match with the right answer.
     Exact(String),
-    /// By which of these texts is likeliest as the answer.
+    /// Multiple choice: the choice with the highest likelihood is the response.
     Choice {
-        /// The texts.
+        /// The texts of the choices.
         choices: Vec<String>,
-        /// Which is right, from 0.
+        /// The index of the right choice.
         right: usize,
     },
 }
 
 impl Item {
-    /// The user's turn.
+    /// The text of the user's turn: the instruction with its suffix.
     pub fn question(&self) -> String {
         format!("{}{}", self.instruction, self.suffix)
     }
@@ -94,7 +94,7 @@ impl Suite {
         parse(BUILTIN_NAME, BUILTIN.as_bytes()).expect("a test reads the built-in suite")
     }
 
-    /// Reads a suite in one of the forms.
+    /// Reads a suite in any of the formats.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Item`] for the first line that cannot be used, [`Error::NoItems`].
@@ -107,7 +107,7 @@ impl Suite {
 fn parse(name: &str, bytes: &[u8]) -> Result<Suite, Error> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
-        bad(name, line, "is not UTF-8".to_owned())
+        bad_line(name, line, "is not UTF-8".to_owned())
     })?;
     let mut items = Vec::new();
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -116,8 +116,8 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Suite, Error> {
         }
         let number = at + 1;
         let fields: Map<String, Value> = serde_json::from_str(line)
-            .map_err(|error| bad(name, number, format!("is no JSON object: {error}")))?;
-        let mut item = item(&fields).map_err(|reason| bad(name, number, reason))?;
+            .map_err(|error| bad_line(name, number, format!("is not a JSON object: {error}")))?;
+        let mut item = parse_item(&fields).map_err(|reason| bad_line(name, number, reason))?;
         item.line = number;
         items.push(item);
     }
@@ -128,25 +128,26 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Suite, Error> {
     Ok(Suite { name: name.to_owned(), sha256, items })
 }
 
-fn bad(name: &str, line: usize, reason: String) -> Error {
+fn bad_line(name: &str, line: usize, reason: String) -> Error {
     Error::Item { name: name.to_owned(), line, reason }
 }
 
-/// Reasons say the field, what was found and what was expected.
-fn item(fields: &Map<String, Value>) -> Result<Item, String> {
+/// Parses an item of any format. An error names the field, what was found and what was expected, and
+/// continues a sentence that starts with the line.
+fn parse_item(fields: &Map<String, Value>) -> Result<Item, String> {
     if fields.contains_key("instruction_id_list") {
-        return ifeval(fields);
+        return parse_ifeval(fields);
     }
     if fields.contains_key("choices") {
-        return choice(fields);
+        return parse_choice(fields);
     }
     if fields.contains_key("question") {
-        return gsm8k(fields);
+        return parse_gsm8k(fields);
     }
-    ours(fields)
+    parse_evol(fields)
 }
 
-fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
+fn parse_evol(fields: &Map<String, Value>) -> Result<Item, String> {
     // WizardLM's test set has the same fields with capitals.
     let either = |name: &str, other: &str| fields.get(name).or_else(|| fields.get(other));
     let instruction = match either("instruction", "Instruction") {
@@ -155,7 +156,7 @@ fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
             return Err(format!(
                 "has {} as `instruction`, expected a non-blank string \
                  (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)",
-                kind(found)
+                describe(found)
             ));
         }
     };
@@ -166,11 +167,11 @@ fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
         Some(Value::Array(list)) => {
             let parse = |(at, value): (usize, &Value)| {
                 serde_json::from_value(value.clone())
-                    .map_err(|error| format!("has a `constraints` whose number {} is wrong: {error}", at + 1))
+                    .map_err(|error| format!("has an invalid entry {} in `constraints`: {error}", at + 1))
             };
             list.iter().enumerate().map(parse).collect::<Result<Vec<Constraint>, _>>()?
         }
-        found => return Err(format!("has {} as `constraints`, expected a list", kind(found))),
+        found => return Err(format!("has {} as `constraints`, expected a list", describe(found))),
     };
     let answer = optional_text(fields, "answer")?;
     let task = match (answer, constraints) {
@@ -186,14 +187,14 @@ fn ours(fields: &Map<String, Value>) -> Result<Item, String> {
         skill: match either("skill", "Skill") {
             None | Some(Value::Null) => None,
             Some(Value::String(skill)) => Some(skill.clone()),
-            found => return Err(format!("has {} as `skill`, expected a string", kind(found))),
+            found => return Err(format!("has {} as `skill`, expected a string", describe(found))),
         },
         difficulty: difficulty(either("difficulty", "Difficulty"))?,
         task,
     })
 }
 
-/// A number from 1 to 10, or a text that is one.
+/// Parses a difficulty from 1 to 10, given as a number or as text.
 fn difficulty(value: Option<&Value>) -> Result<Option<u8>, String> {
     let number = match value {
         None | Some(Value::Null) => return Ok(None),
@@ -209,31 +210,34 @@ fn difficulty(value: Option<&Value>) -> Result<Option<u8>, String> {
     }
 }
 
-fn ifeval(fields: &Map<String, Value>) -> Result<Item, String> {
-    let prompt = text(fields, "prompt")?;
+fn parse_ifeval(fields: &Map<String, Value>) -> Result<Item, String> {
+    let prompt = required_text(fields, "prompt")?;
     let Some(Value::Array(ids)) = fields.get("instruction_id_list") else {
         return Err(format!(
             "has {} as `instruction_id_list`, expected a list of strings",
-            kind(fields.get("instruction_id_list"))
+            describe(fields.get("instruction_id_list"))
         ));
     };
     let Some(Value::Array(arguments)) = fields.get("kwargs") else {
-        return Err(format!("has {} as `kwargs`, expected a list of objects", kind(fields.get("kwargs"))));
+        return Err(format!(
+            "has {} as `kwargs`, expected a list of objects",
+            describe(fields.get("kwargs"))
+        ));
     };
     if ids.len() != arguments.len() || ids.is_empty() {
         return Err(format!(
-            "has {} instructions and {} `kwargs`, expected as many, and at least one",
+            "has {} instructions and {} `kwargs`, expected the same number of both, at least one",
             ids.len(),
             arguments.len()
         ));
     }
     let parse = |(id, arguments): (&Value, &Value)| {
-        let id = id.as_str().ok_or_else(|| format!("has {} as an instruction id", kind(Some(id))))?;
+        let id = id.as_str().ok_or_else(|| format!("has {} as an instruction id", describe(Some(id))))?;
         let none = Map::new();
         let arguments = match arguments {
             Value::Object(arguments) => arguments,
             Value::Null => &none,
-            found => return Err(format!("has {} in `kwargs`, expected an object", kind(Some(found)))),
+            found => return Err(format!("has {} in `kwargs`, expected an object", describe(Some(found)))),
         };
         IfevalInstruction::parse(id, arguments).map_err(|error| error.to_string())
     };
@@ -248,8 +252,8 @@ fn ifeval(fields: &Map<String, Value>) -> Result<Item, String> {
     })
 }
 
-fn gsm8k(fields: &Map<String, Value>) -> Result<Item, String> {
-    let (question, answer) = (text(fields, "question")?, text(fields, "answer")?);
+fn parse_gsm8k(fields: &Map<String, Value>) -> Result<Item, String> {
+    let (question, answer) = (required_text(fields, "question")?, required_text(fields, "answer")?);
     let answer = answer.rsplit_once("####").map_or(answer.as_str(), |(_, last)| last).trim().to_owned();
     if answer.is_empty() {
         return Err("has nothing after `####` in `answer`".to_owned());
@@ -265,24 +269,24 @@ fn gsm8k(fields: &Map<String, Value>) -> Result<Item, String> {
     })
 }
 
-fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
-    let question = text(fields, "question")?;
+fn parse_choice(fields: &Map<String, Value>) -> Result<Item, String> {
+    let question = required_text(fields, "question")?;
     let (texts, labels) = match fields.get("choices") {
         Some(Value::Array(texts)) => (texts.clone(), Vec::new()),
         Some(Value::Object(both)) => {
             let list = |name: &str| match both.get(name) {
                 Some(Value::Array(list)) => Ok(list.clone()),
-                found => Err(format!("has {} as `choices.{name}`, expected a list", kind(found))),
+                found => Err(format!("has {} as `choices.{name}`, expected a list", describe(found))),
             };
             (list("text")?, list("label")?)
         }
-        found => return Err(format!("has {} as `choices`, expected a list of strings", kind(found))),
+        found => return Err(format!("has {} as `choices`, expected a list of strings", describe(found))),
     };
     let choices: Vec<String> = texts
         .iter()
         .map(|text| match text {
             Value::String(text) if !text.trim().is_empty() => Ok(text.clone()),
-            found => Err(format!("has {} among `choices`, expected non-blank strings", kind(Some(found)))),
+            found => Err(format!("has {} among `choices`, expected non-blank strings", describe(Some(found)))),
         })
         .collect::<Result<_, _>>()?;
     let name = if fields.contains_key("answerKey") { "answerKey" } else { "answer" };
@@ -299,7 +303,7 @@ fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
     };
     let right = right.filter(|&right| right < choices.len()).ok_or_else(|| {
         format!(
-            "has {} as `{name}`, expected which of the {} choices is right: its index from 0, or its letter",
+            "has {} as `{name}`, expected the right one of {} choices: its index from 0, or its letter",
             fields.get(name).map_or_else(|| "nothing".to_owned(), Value::to_string),
             choices.len()
         )
@@ -315,10 +319,10 @@ fn choice(fields: &Map<String, Value>) -> Result<Item, String> {
     })
 }
 
-fn text(fields: &Map<String, Value>, name: &str) -> Result<String, String> {
+fn required_text(fields: &Map<String, Value>, name: &str) -> Result<String, String> {
     match fields.get(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
-        found => Err(format!("has {} as `{name}`, expected a non-blank string", kind(found))),
+        found => Err(format!("has {} as `{name}`, expected a non-blank string", describe(found))),
     }
 }
 
@@ -326,11 +330,11 @@ fn optional_text(fields: &Map<String, Value>, name: &str) -> Result<Option<Strin
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        found => Err(format!("has {} as `{name}`, expected a string", kind(found))),
+        found => Err(format!("has {} as `{name}`, expected a string", describe(found))),
     }
 }
 
-fn kind(value: Option<&Value>) -> &'static str {
+fn describe(value: Option<&Value>) -> &'static str {
     match value {
         None => "nothing",
         Some(Value::Null) => "null",

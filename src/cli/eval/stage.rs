@@ -14,7 +14,7 @@ use crate::cli::plan::Session;
 use crate::cli::run_dir::RunDir;
 use crate::dataset;
 use crate::eval::result::{Evaluation, Generation, Pooled, SuiteInfo};
-use crate::eval::{self, Kind, Measured, RecordLikelihood, Side, Task};
+use crate::eval::{self, Measurements, RecordLikelihood, Side, Task, Variant};
 use crate::gguf::Gguf;
 use crate::llm::{self, Determinism, Engine, EngineOptions, ScoredTokens, Tokenizer};
 use std::path::Path;
@@ -126,7 +126,7 @@ pub(super) fn matches(plan: &EvalPlan, asked: &[Asked]) -> Vec<(usize, usize)> {
 fn sum_up(plan: &EvalPlan, settings: &Settings, asked: &[Asked], judged: Judged) -> Evaluation {
     let seed = plan.options.seed;
     let contestants = asked.iter().map(|asked| {
-        eval::contestant(Measured {
+        eval::score_contestant(Measurements {
             name: &asked.name,
             adapter_sha256: asked.adapter_sha256.as_deref(),
             responses: &asked.responses,
@@ -165,12 +165,12 @@ fn sum_up(plan: &EvalPlan, settings: &Settings, asked: &[Asked], judged: Judged)
 /// Every later kind against every earlier one and the base.
 fn pooled(plan: &EvalPlan, asked: &[Asked]) -> Vec<Pooled> {
     let base = (BASE.to_owned(), vec![BASE.to_owned()]);
-    let kinds: Vec<Kind<'_>> = if plan.kinds.is_empty() { &[][..] } else { std::slice::from_ref(&base) }
+    let kinds: Vec<Variant<'_>> = if plan.kinds.is_empty() { &[][..] } else { std::slice::from_ref(&base) }
         .iter()
         .chain(&plan.kinds)
         .map(|(name, trainings)| {
             let of_kind = asked.iter().filter(|asked| trainings.contains(&asked.name));
-            Kind { name, trainings: of_kind.map(|asked| asked.responses.as_slice()).collect() }
+            Variant { name, trainings: of_kind.map(|asked| asked.responses.as_slice()).collect() }
         })
         .collect();
     pairs(kinds.len())

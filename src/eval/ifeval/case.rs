@@ -1,9 +1,9 @@
-//! Capitals and small letters (`change_case:*`).
+//! Instructions about upper and lower case (`change_case:*`).
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** what is asked to be in English must be detected as English; a text without letters that any
-//! language has passes.
+//! **Invariant:** a response that must be in English has to be detected as English. A text whose language
+//! cannot be detected passes.
 
 use super::arguments::Bound;
 use super::{language, python, treebank};
@@ -11,16 +11,16 @@ use super::{language, python, treebank};
 /// A rule about case.
 #[derive(Debug, Clone)]
 pub(super) enum Rule {
-    /// So many tokens in capitals; single letters such as "I" and "A" are such tokens.
+    /// A number of words in capitals, including single letters such as "I" and "A".
     CapitalWords(Bound),
-    /// Nothing but capitals, in English.
+    /// English in capital letters only.
     Capital,
-    /// Nothing but small letters, in English.
+    /// English in lower-case letters only.
     Lowercase,
 }
 
 impl Rule {
-    /// The check itself.
+    /// Whether the response follows the rule.
     pub(super) fn follows(&self, response: &str) -> bool {
         match self {
             Self::CapitalWords(bound) => {

@@ -1,9 +1,9 @@
-//! What stands in a response, at its ends and around it (`detectable_content:*`, `combination:*`,
-//! `startend:*`, `punctuation:*`).
+//! Instructions about the content of a response, its start and its end (`detectable_content:*`,
+//! `combination:*`, `startend:*`, `punctuation:*`).
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** phrases compare in lower case, without the blanks around them.
+//! **Invariant:** phrases are compared in lower case and without surrounding white space.
 
 use std::sync::LazyLock;
 
@@ -16,25 +16,26 @@ use super::{pattern, python};
 /// A rule about content.
 #[derive(Debug, Clone)]
 pub(super) enum Rule {
-    /// At least so many `[placeholders]`.
+    /// At least this number of `[placeholders]`.
     Placeholders(u64),
     /// A postscript marker anywhere.
     Postscript(Regex),
-    /// Two different parts with `******` between them.
+    /// Two different responses separated by `******`.
     TwoResponses,
-    /// The prompt comes first.
+    /// The response starts with this prompt.
     RepeatPrompt(String),
-    /// A phrase comes last.
+    /// The response ends with this phrase.
     End(String),
-    /// Double quotation marks around everything.
+    /// The whole response is in double quotation marks.
     Quotation,
     /// No comma.
     NoComma,
 }
 
 impl Rule {
-    /// `detectable_content:postscript`. Two markers have a form of their own that allows blanks between the
-    /// letters; any other is a regular expression, the dots of "P.P.S." included.
+    /// `detectable_content:postscript`. For two markers the reference has patterns that allow white space
+    /// between the letters. Any other marker is a regular expression as it is, so the dots of "P.P.S." match
+    /// any character.
     pub(super) fn postscript(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let marker = python::strip(arguments.text("postscript_marker")?);
         let regex = match marker {
@@ -56,7 +57,7 @@ impl Rule {
         Self::End(python::strip(phrase).to_lowercase())
     }
 
-    /// The check itself.
+    /// Whether the response follows the rule.
     pub(super) fn follows(&self, response: &str) -> bool {
         let text = python::strip(response);
         match self {
@@ -71,13 +72,13 @@ impl Rule {
     }
 }
 
-/// Square brackets that close on the same line, with or without something between them.
+/// Counts pairs of square brackets on the same line, including empty ones.
 fn count_placeholders(text: &str) -> usize {
     static BRACKETS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[.*?\]").expect("a constant pattern"));
     BRACKETS.find_iter(text).count()
 }
 
-/// Two parts that are not blank and not equal; only the first and the last part may be blank.
+/// Whether the text has exactly two non-blank parts that differ; only its first and last part may be blank.
 fn are_two_responses(text: &str) -> bool {
     let parts: Vec<&str> = text.split("******").map(python::strip).collect();
     let last = parts.len() - 1;

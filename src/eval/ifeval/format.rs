@@ -1,9 +1,10 @@
-//! The form of a response (`detectable_format:*`).
+//! Instructions about the format of a response (`detectable_format:*`).
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** Markdown is read line by line with patterns, as in the reference: no fence, no nesting, so
-//! a rule of dashes is a bullet and `**bold**` is one highlight and, between the pairs, two empty ones.
+//! **Invariant:** like the reference, Markdown is read line by line with patterns that know no code fences
+//! and no nesting. A horizontal rule of dashes is therefore a bullet point, and `**bold**` is one highlight
+//! plus two empty ones between its pairs of asterisks.
 
 use std::sync::LazyLock;
 
@@ -13,19 +14,19 @@ use super::Error;
 use super::arguments::Arguments;
 use super::{json, pattern, python};
 
-/// The replies that `detectable_format:constrained_response` accepts, anywhere in the response.
+/// The replies of `detectable_format:constrained_response`; one of them must occur anywhere in the response.
 const REPLIES: [&str; 3] = ["My answer is yes.", "My answer is no.", "My answer is maybe."];
 
-/// A rule about form.
+/// A rule about format.
 #[derive(Debug, Clone)]
 pub(super) enum Rule {
-    /// Exactly so many bullet points.
+    /// Exactly this number of bullet points.
     Bullets(u64),
-    /// At least so many highlights.
+    /// At least this number of highlights.
     Highlights(u64),
-    /// At least so many numbered section marks.
+    /// At least this number of numbered section marks.
     Sections(Regex, u64),
-    /// JSON, in a fence or not.
+    /// JSON, optionally in a code fence.
     Json,
     /// A title in double angle brackets.
     Title,
@@ -34,8 +35,8 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// `detectable_format:multiple_sections`. The mark is a regular expression in the case given; a number
-    /// follows.
+    /// `detectable_format:multiple_sections`. A section mark is a case-sensitive regular expression followed
+    /// by a number.
     pub(super) fn sections(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let mark = python::strip(arguments.text("section_spliter")?);
         let numbered = Regex::new(&format!(r"[\s\x1c-\x1f]?{mark}[\s\x1c-\x1f]?\d+[\s\x1c-\x1f]?"));
@@ -44,7 +45,7 @@ impl Rule {
         Ok(Self::Sections(numbered, arguments.number("num_sections")?))
     }
 
-    /// The check itself.
+    /// Whether the response follows the rule.
     pub(super) fn follows(&self, response: &str) -> bool {
         match self {
             Self::Bullets(n) => count_bullets(response) as u64 == *n,
@@ -60,8 +61,9 @@ impl Rule {
     }
 }
 
-/// Lines that begin with one asterisk (and not two) or with a dash. Blank lines before one belong to it, and
-/// the character after an asterisk may be the line's end: a lone asterisk takes the next line with it.
+/// Counts lines that start with a single asterisk or with a dash. As in the reference, a match includes blank
+/// lines before it, and the character after the asterisk may be the line end, so that a lone asterisk
+/// swallows the next line.
 fn count_bullets(text: &str) -> usize {
     static STAR: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?m)^[\s\x1c-\x1f]*\*[^*].*$").expect("a constant pattern"));
@@ -70,8 +72,7 @@ fn count_bullets(text: &str) -> usize {
     STAR.find_iter(text).count() + DASH.find_iter(text).count()
 }
 
-/// Texts between single asterisks and texts between double ones, each counted by its own reading of the
-/// response; what is blank between its asterisks does not count.
+/// Counts non-blank texts between single asterisks, and between double ones, in two independent passes.
 fn count_highlights(text: &str) -> usize {
     static SINGLE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\*([^\n*]*)\*").expect("a constant pattern"));
@@ -84,7 +85,7 @@ fn count_highlights(text: &str) -> usize {
     count(&SINGLE) + count(&DOUBLE)
 }
 
-/// Without a code fence: of the four openings each is taken off once, in this order, and the closing one.
+/// Removes a code fence: each of the four opening forms once, in this order, and the closing one.
 fn without_fence(text: &str) -> &str {
     let mut text = python::strip(text);
     for opening in ["```json", "```Json", "```JSON", "```"] {
@@ -93,7 +94,7 @@ fn without_fence(text: &str) -> &str {
     python::strip(text.strip_suffix("```").unwrap_or(text))
 }
 
-/// Something between `<<` and the last `>>` of a line that is more than angle brackets and blanks.
+/// Whether a line has text other than angle brackets and white space between `<<` and its last `>>`.
 fn has_title(text: &str) -> bool {
     static TITLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"<<[^\n]+>>").expect("a constant pattern"));
     TITLE.find_iter(text).any(|found| {

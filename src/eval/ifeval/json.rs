@@ -1,42 +1,41 @@
-//! Whether a text is JSON to Python's `json.loads`.
+//! Whether Python's `json.loads` accepts a text.
 //!
-//! It accepts what RFC 8259 does and more: `NaN`, `Infinity` and `-Infinity`, escaped halves of surrogate
-//! pairs. It refuses whole numbers of more than 4300 digits (`CPython`'s limit on conversions) and a byte
-//! order mark.
+//! Beyond RFC 8259 it accepts `NaN`, `Infinity`, `-Infinity` and escaped lone surrogates. It refuses whole
+//! numbers of more than 4300 digits (`CPython`'s conversion limit) and a byte order mark.
 //!
-//! **Invariant:** no recursion: nesting is as deep as the text is long. (The reference stops with an
-//! exception at some thousand levels.)
+//! **Invariant:** there is no recursion, so nesting may be as deep as the text is long. (The reference fails
+//! with an exception at about a thousand levels.)
 
 /// `CPython`'s `sys.get_int_max_str_digits`.
 const MAX_DIGITS: usize = 4300;
 
-/// Whether all of the text is one value.
+/// Whether the whole text is one JSON value.
 pub(super) fn is_json(text: &str) -> bool {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0 };
     reader.document().is_some() && reader.at == text.len()
 }
 
-/// A place in a text.
+/// A position in a text.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-/// What has been opened.
+/// A value whose end has not been reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Array,
     Object,
 }
 
-/// Every method reads something and gives None where it is not there.
+/// Every method reads one syntactic element and returns `None` if it is absent.
 impl Reader<'_> {
-    /// A value and the blanks around it.
+    /// Reads a value and the white space around it.
     fn document(&mut self) -> Option<()> {
         let mut open = Vec::new();
         loop {
             self.blanks();
-            // At the beginning of a value.
+            // At the start of a value.
             if self.take(b"[") {
                 self.blanks();
                 if !self.take(b"]") {
@@ -53,7 +52,7 @@ impl Reader<'_> {
             } else {
                 self.scalar()?;
             }
-            // Behind a value: close what ends here, then go on to the next.
+            // After a value: close the arrays and objects that end here, then continue with the next value.
             loop {
                 self.blanks();
                 match open.last() {
@@ -71,7 +70,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A key and its colon.
+    /// Reads a key and its colon.
     fn key(&mut self) -> Option<()> {
         self.string()?;
         self.blanks();
@@ -137,7 +136,7 @@ impl Reader<'_> {
         }
     }
 
-    /// How many digits were there.
+    /// Reads digits and returns their number.
     fn digits(&mut self) -> usize {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -153,9 +152,9 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, word: &[u8]) -> bool {
-        let is_there = self.bytes[self.at..].starts_with(word);
-        self.at += if is_there { word.len() } else { 0 };
-        is_there
+        let is_next = self.bytes[self.at..].starts_with(word);
+        self.at += if is_next { word.len() } else { 0 };
+        is_next
     }
 
     fn peek(&self) -> Option<u8> {

@@ -1,8 +1,8 @@
-//! Words and letters that must or must not be there (`keywords:*`).
+//! Instructions about words and letters that must or must not occur (`keywords:*`).
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** keywords compare in whatever case; letters compare in lower case.
+//! **Invariant:** keywords are compared case-insensitively, letters in lower case.
 
 use super::Error;
 use super::arguments::{Arguments, Bound};
@@ -12,13 +12,13 @@ use super::python;
 /// A rule about words or letters.
 #[derive(Debug, Clone)]
 pub(super) enum Rule {
-    /// Each is somewhere, also inside a longer word.
+    /// Every keyword occurs, possibly inside a longer word.
     Existence(Vec<Pattern>),
-    /// One is found so often, also inside longer words.
+    /// A keyword occurs a number of times, possibly inside longer words.
     Frequency(Pattern, Bound),
-    /// None is there as a whole word.
+    /// No keyword occurs as a whole word.
     Forbidden(Vec<Pattern>),
-    /// One character is found so often.
+    /// A character occurs a number of times.
     Letter(char, Bound),
 }
 
@@ -30,7 +30,7 @@ impl Rule {
         patterns.collect::<Result<_, _>>().map(Self::Existence)
     }
 
-    /// `keywords:frequency`. Blanks around the keyword do not belong to it.
+    /// `keywords:frequency`. White space around the keyword is ignored.
     pub(super) fn frequency(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let keyword = python::strip(arguments.text("keyword")?);
         let pattern = Pattern::anywhere(keyword, arguments, "keyword")?;
@@ -44,8 +44,8 @@ impl Rule {
         patterns.collect::<Result<_, _>>().map(Self::Forbidden)
     }
 
-    /// `keywords:letter_frequency`. Where the character is none of a to z ("#" in one published row), the
-    /// reference draws a random letter; here it is counted as asked.
+    /// `keywords:letter_frequency`. If the character is not a letter from a to z ("#" in one published row),
+    /// the reference draws a random letter instead; this code counts the given character.
     pub(super) fn letter(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let letter = arguments.text("letter")?.to_lowercase();
         let mut chars = letter.chars();
@@ -55,7 +55,7 @@ impl Rule {
         Ok(Self::Letter(letter, arguments.bound("let_frequency", "let_relation")?))
     }
 
-    /// The check itself.
+    /// Whether the response follows the rule.
     pub(super) fn follows(&self, response: &str) -> bool {
         match self {
             Self::Existence(patterns) => {

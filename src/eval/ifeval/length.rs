@@ -1,9 +1,9 @@
-//! How long a response is, and how it is divided (`length_constraints:*`).
+//! Instructions about the length of a response and its division into parts (`length_constraints:*`).
 //!
 //! Source: arXiv:2311.07911; measured against lm-eval 0.4.13.
 //!
-//! **Invariant:** words are runs of `\w`, so "don't" and "3.5" are two each; sentences are those of
-//! [`punkt`].
+//! **Invariant:** words are runs of `\w`, so "don't" and "3.5" count as two words each; sentences are those
+//! of [`punkt`].
 
 use std::sync::LazyLock;
 
@@ -16,19 +16,19 @@ use super::{punkt, python};
 /// A rule about length.
 #[derive(Debug, Clone)]
 pub(super) enum Rule {
-    /// So many words.
+    /// A number of words.
     Words(Bound),
-    /// So many sentences.
+    /// A number of sentences.
     Sentences(Bound),
-    /// Exactly so many parts with `***` between them.
+    /// Exactly this number of parts separated by `***`.
     Paragraphs(u64),
-    /// Exactly so many paragraphs with a blank line between them, and the first word of one.
+    /// Exactly this number of paragraphs separated by empty lines, and the first word of one of them.
     FirstWord {
-        /// How many.
+        /// The number of paragraphs.
         paragraphs: u64,
-        /// Which, from 1.
+        /// The paragraph with the given first word, from 1.
         nth: u64,
-        /// The word, in lower case.
+        /// The first word, in lower case.
         word: String,
     },
 }
@@ -44,7 +44,7 @@ impl Rule {
         Ok(Self::FirstWord { paragraphs, nth, word: arguments.text("first_word")?.to_lowercase() })
     }
 
-    /// The check itself.
+    /// Whether the response follows the rule.
     pub(super) fn follows(&self, response: &str) -> bool {
         match self {
             Self::Words(bound) => bound.holds(count_words(response)),
@@ -55,27 +55,27 @@ impl Rule {
     }
 }
 
-/// The runs of word characters, combining marks included.
+/// Counts runs of word characters, which include combining marks.
 fn count_words(text: &str) -> usize {
     static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+").expect("a constant pattern"));
     WORD.find_iter(text).count()
 }
 
-/// The parts between dividers; the first and the last may be blank and then do not count, any other blank one
-/// makes the division invalid.
+/// Counts the parts between `***`. The first and the last part may be blank and then do not count; `None` if
+/// any other part is blank.
 fn divided_paragraphs(text: &str) -> Option<u64> {
     let parts: Vec<bool> = text.split("***").map(|part| python::strip(part).is_empty()).collect();
     let last = parts.len() - 1;
     if parts.iter().enumerate().any(|(at, &is_blank)| is_blank && at != 0 && at != last) {
         return None;
     }
-    // A text of one blank part cannot occur: blank responses are not checked.
+    // A single blank part cannot occur, because blank responses are not checked.
     let blank = usize::from(parts[0]) + usize::from(last > 0 && parts[last]);
     Some((parts.len() - blank) as u64)
 }
 
-/// Whether there are so many paragraphs, the nth of them beginning with the word. Blank ones do not count,
-/// but they keep their place in the numbering.
+/// Whether the text has this number of paragraphs and the nth starts with the word. As in the reference,
+/// blank paragraphs are not counted, but they are numbered.
 fn starts_with_word(text: &str, paragraphs: u64, nth: u64, expected: &str) -> bool {
     let all: Vec<&str> = text.split("\n\n").map(python::strip).collect();
     let count = all.iter().filter(|paragraph| !paragraph.is_empty()).count() as u64;
@@ -84,8 +84,8 @@ fn starts_with_word(text: &str, paragraphs: u64, nth: u64, expected: &str) -> bo
     nth <= count && count == paragraphs && word.is_some_and(|word| bare_word(word) == expected)
 }
 
-/// A word up to its first mark, without the quotation marks before it (single ones, then double ones) and in
-/// lower case, one character at a time.
+/// Lowers the case of a word, and cuts off leading quotation marks (single ones, then double ones) and
+/// everything from its first punctuation mark. Case is lowered character by character, as in the reference.
 fn bare_word(word: &str) -> String {
     let word = word.trim_start_matches('\'').trim_start_matches('"');
     let end = word.find(['.', ',', '?', '!', '\'', '"']).unwrap_or(word.len());

@@ -1,12 +1,12 @@
-//! Keywords, which the reference hands to Python's `re` as they are, in whatever case.
+//! Search for keywords, which the reference passes to Python's `re` unescaped and case-insensitive.
 //!
-//! Nearly all are plain words; these are searched here exactly as `re` does. One with a metacharacter
-//! ("e.g.", "C++") is a regular expression, also where nobody meant one: it goes to `regex`, whose notion of
-//! `\w` and `\b` counts combining marks as parts of a word, and which knows no look-around and no
-//! back-references; what it does not accept is an [`Error`] (where `re` does not either, the reference stops
-//! with an exception).
+//! Nearly all keywords are plain words; they are searched exactly as `re` does. A keyword with a
+//! metacharacter ("e.g.", "C++") is a regular expression, whether its author meant one or not, and is
+//! searched by `regex`. That crate counts combining marks as word characters in `\w` and `\b` and supports
+//! neither look-around nor back-references. A pattern that it does not accept is an [`Error`]; if `re` does
+//! not accept it either, the reference fails with an exception.
 //!
-//! **Invariant:** searching takes time linear in the text for each keyword of a given length.
+//! **Invariant:** for a keyword of a given length, a search takes time linear in the text.
 
 use regex::{Regex, RegexBuilder};
 
@@ -14,17 +14,17 @@ use super::Error;
 use super::arguments::Arguments;
 use super::python::{fold, is_word};
 
-/// The characters that mean something in a regular expression.
+/// The characters with a special meaning in a regular expression.
 const METACHARACTERS: [char; 14] = ['\\', '.', '^', '$', '*', '+', '?', '{', '}', '[', ']', '|', '(', ')'];
 
-/// A keyword, ready to search.
+/// A compiled keyword.
 #[derive(Debug, Clone)]
 pub(super) enum Pattern {
-    /// A plain word or phrase, without its case.
+    /// A plain word or phrase.
     Literal {
-        /// Its characters.
+        /// Its case-folded characters.
         folded: Vec<[char; 3]>,
-        /// Whether it must begin and end at a boundary of a word (`\b`).
+        /// Whether it must start and end at a word boundary (`\b`).
         is_whole_word: bool,
     },
     /// A regular expression.
@@ -32,7 +32,7 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    /// A keyword found anywhere.
+    /// A keyword that may occur inside a longer word.
     pub(super) fn anywhere(
         keyword: &str,
         arguments: &Arguments<'_>,
@@ -41,7 +41,7 @@ impl Pattern {
         Self::new(keyword, keyword, false, arguments, name)
     }
 
-    /// A keyword found as a whole word.
+    /// A keyword that must occur as a whole word.
     pub(super) fn whole_word(
         keyword: &str,
         arguments: &Arguments<'_>,
@@ -64,7 +64,7 @@ impl Pattern {
         regex.map(Self::Regex).map_err(|_| arguments.wrong(name, not_a_regex(keyword)))
     }
 
-    /// How often it is found, without overlaps, from left to right.
+    /// The number of matches without overlaps, from left to right.
     pub(super) fn count(&self, text: &Text<'_>) -> usize {
         match self {
             Self::Regex(regex) => regex.find_iter(text.raw).count(),
@@ -80,7 +80,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it is found at all.
+    /// Whether the text has a match.
     pub(super) fn is_in(&self, text: &Text<'_>) -> bool {
         match self {
             Self::Regex(regex) => regex.is_match(text.raw),
@@ -89,12 +89,12 @@ impl Pattern {
     }
 }
 
-/// What a keyword that is no regular expression should have been.
+/// The expectation that a keyword fails which is not a supported regular expression.
 pub(super) fn not_a_regex(keyword: &str) -> String {
-    format!("only regular expressions, and {keyword:?} is none (or has look-around or back-references)")
+    format!("a regular expression without look-around and back-references, which {keyword:?} is not")
 }
 
-/// A response, ready for searches.
+/// A response, prepared for searches.
 #[derive(Debug)]
 pub(super) struct Text<'a> {
     raw: &'a str,
@@ -103,14 +103,14 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// Takes a response apart.
+    /// Splits a response into characters and folds their case.
     pub(super) fn new(raw: &'a str) -> Self {
         let chars: Vec<char> = raw.chars().collect();
         let folded = chars.iter().map(|&c| fold(c)).collect();
         Self { raw, chars, folded }
     }
 
-    /// The first place at or after `from`.
+    /// The first match at or after the character `from`.
     fn find(&self, literal: &[[char; 3]], is_whole_word: bool, from: usize) -> Option<usize> {
         let last = self.folded.len().checked_sub(literal.len())?;
         (from..=last).find(|&at| {
@@ -120,7 +120,7 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// `\b`: a word character on one side only.
+    /// Whether a word boundary (`\b`) is before the character `at`: a word character on one side only.
     fn is_boundary(&self, at: usize) -> bool {
         let is_word_at =
             |at: Option<usize>| at.and_then(|at| self.chars.get(at)).is_some_and(|&c| is_word(c));

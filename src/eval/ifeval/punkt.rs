@@ -1,11 +1,11 @@
-//! Sentences, as the Punkt tokenizer finds them with its English model (Kiss & Strunk 2006, Computational
-//! Linguistics 32(4): 485-525; the behaviour is that of NLTK 3.10.4).
+//! Splits a text into sentences as the Punkt tokenizer does with its English model (Kiss & Strunk 2006,
+//! Computational Linguistics 32(4): 485-525; the behaviour is that of NLTK 3.10.4).
 //!
-//! A full stop, question or exclamation mark may end a sentence. Each is judged by the word before and the
-//! word after: is the one an abbreviation, an initial or a number, does the other usually begin a sentence?
-//! What the words are like is in `punkt_english.txt`, the English model reduced to what decisions need.
+//! A full stop, question mark or exclamation mark may end a sentence. The words before and after it decide:
+//! whether the first is an abbreviation, an initial or a number, and whether the second often starts a
+//! sentence. `punkt_english.txt` holds the part of the English model that these decisions need.
 //!
-//! **Invariant:** the sentences are parts of the text, in its order; between them is nothing but blanks.
+//! **Invariant:** the sentences are slices of the text, in order, with only white space between them.
 
 mod model;
 mod word;
@@ -13,7 +13,7 @@ mod word;
 use super::python;
 use word::{Word, is_closing, is_non_word};
 
-/// Blanks as the search for the word before a mark knows them: those of ASCII.
+/// The white space that separates the word before a mark: only that of ASCII, as in NLTK.
 const ASCII_BLANKS: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
 
 /// The sentences of a text.
@@ -21,7 +21,7 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut slices = slices(text).into_iter();
     let Some(mut current) = slices.next() else { return sentences };
-    // What the sentence before took from the beginning of the current one.
+    // The number of bytes at the start of the current slice that belong to the previous sentence.
     let mut taken = 0;
     for next in slices {
         let start = current.0 + taken;
@@ -40,8 +40,9 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// Quotation marks and brackets at the beginning that close what stood before the end of the sentence: as few
-/// as are followed by blanks, which are included, by a dash of two, or by nothing. Gives where they end.
+/// Finds closing quotation marks and brackets at the start of a slice, which belong to the previous sentence.
+/// They are as few as are followed by white space, by a double dash or by nothing. Returns their end, after
+/// any white space.
 fn closing_marks(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         if !is_closing(c) {
@@ -60,8 +61,8 @@ fn closing_marks(text: &str) -> Option<usize> {
     None
 }
 
-/// The pieces between decided ends, before closing marks are moved to where they belong. The last may be
-/// empty or turned around.
+/// Splits the text at the decided sentence ends, before closing marks are moved to the previous sentence.
+/// Each slice is a start and an end; in the last one the start may be beyond the end.
 fn slices(text: &str) -> Vec<(usize, usize)> {
     let mut slices = Vec::new();
     let mut start = 0;
@@ -78,23 +79,24 @@ fn slices(text: &str) -> Vec<(usize, usize)> {
 /// A mark that may end a sentence.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    /// Where the sentence would end: behind the mark.
+    /// The end of the sentence: the position after the mark.
     end: usize,
-    /// Where the next token begins, if blanks are between.
+    /// The start of the next token, if white space precedes it.
     next: Option<usize>,
-    /// From the word before the mark to the token behind it.
+    /// The start of the word before the mark.
     from: usize,
+    /// The end of the token after the mark.
     to: usize,
 }
 
-/// All marks with something behind them, but of marks in one word only the last.
+/// All marks that are followed by a token; of several marks in one word only the last.
 fn candidates(text: &str) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     // The word before the latest mark.
     let mut word = 0..0;
     for (at, mark) in text.match_indices(['.', '?', '!']) {
         let end = at + mark.len();
-        let Some((next, to)) = token_behind(text, end) else { continue };
+        let Some((next, to)) = token_after(text, end) else { continue };
         let from = match text[word.end..at].rfind(ASCII_BLANKS) {
             Some(blank) if blank > 0 => word.end + blank + 1,
             _ => word.start,
@@ -108,9 +110,9 @@ fn candidates(text: &str) -> Vec<Candidate> {
     found
 }
 
-/// What follows a mark: punctuation at once, or blanks and a token. Gives the beginning of that token and the
-/// end.
-fn token_behind(text: &str, at: usize) -> Option<(Option<usize>, usize)> {
+/// Finds the token after a mark: punctuation directly after it, or a word after white space. Returns the
+/// start of the word, if it is one, and the end of the token.
+fn token_after(text: &str, at: usize) -> Option<(Option<usize>, usize)> {
     let rest = &text[at..];
     let first = rest.chars().next()?;
     if is_non_word(first) {
@@ -124,7 +126,7 @@ fn token_behind(text: &str, at: usize) -> Option<(Option<usize>, usize)> {
     Some((Some(next), next + token.find(char::is_whitespace).unwrap_or(token.len())))
 }
 
-/// Whether a sentence ends within these words, before the last of them.
+/// Whether a sentence ends between two of the words in `text`.
 fn has_break(text: &str) -> bool {
     let lines = text.split('\n').filter(|line| !python::strip(line).is_empty());
     let words: Vec<Word> = lines.flat_map(word::tokens).map(Word::new).collect();

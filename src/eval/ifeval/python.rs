@@ -1,17 +1,17 @@
-//! What Python's `str` methods do where Rust's `str` does something else.
+//! Python's `str` methods, where they differ from Rust's.
 //!
-//! Measured against `CPython` 3.11 over all code points. Lower case (`str::to_lowercase`, final sigma
-//! included) is the same in both; so are the classes of `regex`, as the patterns of this module use them: its
-//! `\w`, `\d` and `\s` are those of Python's package `regex`, `[\p{L}\p{N}_]` is the `\w` of Python's own
-//! `re`. Characters newer than Unicode 14 may differ.
+//! Measured against `CPython` 3.11 over all code points. Lower-casing (`str::to_lowercase`, including the
+//! final sigma) is the same in both languages. The character classes of `regex` agree as far as the patterns
+//! here use them: its `\w`, `\d` and `\s` are those of Python's package `regex`, and `[\p{L}\p{N}_]` is the
+//! `\w` of Python's own `re`. Characters newer than Unicode 14 may differ.
 //!
-//! **Invariant:** pure functions; any text is fine.
+//! **Invariant:** all functions are pure and accept any text.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Blank in Python's eyes (`str.isspace`, `\s` of `re`): also the four separators of ASCII.
+/// `str.isspace`, and `\s` of `re`: includes the four ASCII separators, which Rust does not count.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -26,23 +26,23 @@ pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// `str.isupper`: there is a capital, and no letter in any other case.
+/// `str.isupper`: at least one upper-case letter, and no letter of another case.
 pub(super) fn is_upper(text: &str) -> bool {
     text.contains(char::is_uppercase) && !text.contains(|c: char| c.is_lowercase() || is_title(c))
 }
 
-/// `str.islower`: there is a small letter, and none in any other case.
+/// `str.islower`: at least one lower-case letter, and no letter of another case.
 pub(super) fn is_lower(text: &str) -> bool {
     text.contains(char::is_lowercase) && !text.contains(|c: char| c.is_uppercase() || is_title(c))
 }
 
-/// Letters that are a capital and a small one in one (category Lt), such as the Croatian "ǅ".
+/// Title-case letters (category Lt), which combine an upper-case and a lower-case letter, such as "ǅ".
 fn is_title(c: char) -> bool {
     matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ' | '\u{1f88}'..='\u{1f8f}' | '\u{1f98}'..='\u{1f9f}'
         | '\u{1fa8}'..='\u{1faf}' | '\u{1fbc}' | '\u{1fcc}' | '\u{1ffc}')
 }
 
-/// A word character in the eyes of `re`: a letter, a number or the underscore, no combining mark.
+/// `\w` of `re`: a letter, a number or the underscore, but not a combining mark.
 pub(super) fn is_word(c: char) -> bool {
     static LETTER_OR_NUMBER: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[\p{L}\p{N}]").expect("a constant pattern"));
@@ -53,8 +53,8 @@ pub(super) fn is_word(c: char) -> bool {
     }
 }
 
-/// A character without its case, as `re.IGNORECASE` compares them: small first, then capital, so that letters
-/// with two small or two capital forms (ſ, ς, ı, İ, K) meet.
+/// Folds the case of a character as `re.IGNORECASE` does: to lower case, then to upper case, so that letters
+/// with two lower-case or two upper-case forms (ſ, ς, ı, İ, K) are equal.
 pub(super) fn fold(c: char) -> [char; 3] {
     let small = c.to_lowercase().next().unwrap_or(c);
     let mut capital = small.to_uppercase();

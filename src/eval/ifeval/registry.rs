@@ -1,8 +1,6 @@
-//! The instructions that the reference registers, by id, and how each is made from its arguments.
+//! The registry of the 25 instructions (arXiv:2311.07911, table 1; as registered in lm-eval 0.4.13).
 //!
-//! 25 ids (arXiv:2311.07911, table 1; as registered in lm-eval 0.4.13).
-//!
-//! **Invariant:** one line for each id, and `parse` accepts no other.
+//! **Invariant:** the table has one entry per id, and `parse` accepts no other id.
 
 use serde_json::{Map, Value};
 
@@ -21,7 +19,7 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// The check itself, on a response that is not blank.
+    /// Whether a response that is not blank follows the rule.
     pub(super) fn follows(&self, response: &str) -> bool {
         match self {
             Self::Length(rule) => rule.follows(response),
@@ -34,10 +32,10 @@ impl Rule {
     }
 }
 
-/// Makes a rule of the arguments.
+/// Builds a rule from its arguments.
 type Build = fn(&Arguments<'_>) -> Result<Rule, Error>;
 
-/// Id, names of the arguments, and what makes the rule.
+/// For each id the names of its arguments and the function that builds its rule.
 const REGISTRY: [(&str, &[&str], Build); 25] = [
     ("change_case:capital_word_frequency", &["capital_frequency", "capital_relation"], |arguments| {
         let bound = arguments.bound("capital_frequency", "capital_relation")?;
@@ -103,7 +101,7 @@ const REGISTRY: [(&str, &[&str], Build); 25] = [
     ("startend:quotation", &[], |_| Ok(Rule::Content(content::Rule::Quotation))),
 ];
 
-/// The registered id and its rule.
+/// Parses an instruction. Returns the registered id and the rule.
 pub(super) fn parse(id: &str, values: &Map<String, Value>) -> Result<(&'static str, Rule), Error> {
     let entry = REGISTRY.iter().find(|entry| entry.0 == id);
     let &(id, names, build) = entry.ok_or_else(|| Error::Instruction { found: id.to_owned() })?;
@@ -112,7 +110,7 @@ pub(super) fn parse(id: &str, values: &Map<String, Value>) -> Result<(&'static s
     Ok((id, build(&arguments)?))
 }
 
-/// All ids, for a message.
+/// All ids as a list, for a message.
 pub(super) fn ids() -> String {
     list(&REGISTRY.map(|entry| entry.0))
 }

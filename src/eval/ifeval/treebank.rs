@@ -1,13 +1,13 @@
-//! Words as NLTK's `word_tokenize` divides them: the tokenization of the Penn Treebank on the sentences of
+//! Splits a text into words as NLTK's `word_tokenize` does: Penn Treebank tokenization of the sentences of
 //! [`punkt`].
 //!
-//! It puts blanks around whatever is a token and then splits. The original writes quotation marks that open
-//! and that close in different ways; so does this, although only words in capitals are asked for here.
+//! It puts spaces around each token and then splits. Like the original, it writes opening and closing
+//! quotation marks differently, although only words in capitals matter here.
 //!
 //! Source: the Treebank's `tokenizer.sed` (Robert `MacIntyre`, 1995) as extended in NLTK 3.10.4, whose
-//! behaviour this has.
+//! behaviour it reproduces.
 //!
-//! **Invariant:** the steps are in the order of the original, each on what the one before left.
+//! **Invariant:** the steps are in the order of the original; each works on the output of the previous one.
 
 use std::sync::LazyLock;
 
@@ -15,10 +15,10 @@ use regex::{Captures, Regex};
 
 use super::{punkt, python};
 
-/// A pattern and what takes its place.
+/// A pattern and its replacement.
 type Step = (Regex, &'static str);
 
-/// Quotation marks that open.
+/// Opening quotation marks.
 static OPENING: LazyLock<Vec<Step>> = LazyLock::new(|| {
     steps(&[
         (r"([«“‘„]|`+)", " $1 "),
@@ -28,7 +28,7 @@ static OPENING: LazyLock<Vec<Step>> = LazyLock::new(|| {
     ])
 });
 
-/// Punctuation, brackets and double dashes. Of full stops only the last of a sentence is a token.
+/// Punctuation, brackets and double dashes. Only the last full stop of a sentence is a token.
 static PUNCTUATION: LazyLock<Vec<Step>> = LazyLock::new(|| {
     steps(&[
         (r#"([^.])(\.)([\])}>"'»”’ ]*)\s*$"#, "$1 $2 $3 "),
@@ -46,7 +46,7 @@ static PUNCTUATION: LazyLock<Vec<Step>> = LazyLock::new(|| {
     ])
 });
 
-/// Quotation marks that close, and what hangs on words behind an apostrophe.
+/// Closing quotation marks, and endings after an apostrophe.
 static CLOSING: LazyLock<Vec<Step>> = LazyLock::new(|| {
     steps(&[
         (r"([»”’])", " $1 "),
@@ -58,8 +58,8 @@ static CLOSING: LazyLock<Vec<Step>> = LazyLock::new(|| {
     ])
 });
 
-/// Words that are two, in both parts. The dots on and off the "i" are those that Python takes for one in any
-/// case.
+/// Contractions, split into their two words. Python's case folding matches "i" with its dotted and dotless
+/// forms.
 static CONTRACTIONS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let words =
         ["(can)(not)", "(d)('ye)", "(g[iİı]m)(me)", "(gon)(na)", "(got)(ta)", "(lem)(me)", "(more)('n)"];
@@ -75,16 +75,16 @@ fn steps(steps: &[(&str, &'static str)]) -> Vec<Step> {
     steps.iter().map(compile).collect()
 }
 
-/// The words and marks of a text.
+/// The words and punctuation marks of a text.
 pub(super) fn words(text: &str) -> Vec<String> {
     punkt::sentences(text).into_iter().flat_map(sentence_words).collect()
 }
 
 fn sentence_words(sentence: &str) -> Vec<String> {
     let text = apply(&OPENING, sentence.to_owned());
-    let text = apply(&PUNCTUATION, part_opening_apostrophes(&text));
+    let text = apply(&PUNCTUATION, split_opening_apostrophes(&text));
     let text = apply(&CLOSING, format!(" {text} "));
-    let text = CONTRACTIONS.iter().fold(text, |text, word| part_contraction(word, &text));
+    let text = CONTRACTIONS.iter().fold(text, |text, word| split_contraction(word, &text));
     python::split(&text).map(str::to_owned).collect()
 }
 
@@ -95,24 +95,23 @@ fn apply(steps: &[Step], text: String) -> String {
     })
 }
 
-/// A single quotation mark before a word and behind none is a token of its own, unless what follows is an
-/// ending such as "'ll".
-fn part_opening_apostrophes(text: &str) -> String {
+/// Splits off a single quotation mark at the start of a word, unless the word is an ending such as "'ll".
+fn split_opening_apostrophes(text: &str) -> String {
     static APOSTROPHE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\B'").expect("a constant pattern"));
     static ENDING: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^(?i:re|ve|ll|m|t|s|d|n)\b").expect("a constant pattern"));
     static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\w").expect("a constant pattern"));
-    let part = |found: &Captures<'_>| {
+    let split = |found: &Captures<'_>| {
         let rest = found.get(0).map_or("", |mark| &text[mark.end()..]);
         if WORD.is_match(rest) && !ENDING.is_match(rest) { "' " } else { "'" }
     };
-    APOSTROPHE.replace_all(text, part).into_owned()
+    APOSTROPHE.replace_all(text, split).into_owned()
 }
 
-/// Parts a contraction that stands alone. "wanna" must be followed by a blank; the end of others and the
-/// beginning of those that begin with a letter must be a boundary in the eyes of Python.
-fn part_contraction(word: &Regex, text: &str) -> String {
-    let part = |found: &Captures<'_>| {
+/// Splits a contraction that is a word of its own. "wanna" must be followed by white space; otherwise the end
+/// must be a word boundary as Python defines it, and so must the start if it is a letter.
+fn split_contraction(word: &Regex, text: &str) -> String {
+    let split = |found: &Captures<'_>| {
         let before = text[..found.get_match().start()].chars().next_back();
         let after = text[found.get_match().end()..].chars().next();
         let begins = found[0].starts_with(' ') || !before.is_some_and(python::is_word);
@@ -121,5 +120,5 @@ fn part_contraction(word: &Regex, text: &str) -> String {
             if is_wanna { after.is_some_and(python::is_space) } else { !after.is_some_and(python::is_word) };
         if begins && ends { format!(" {} {} ", &found[1], &found[2]) } else { found[0].to_owned() }
     };
-    word.replace_all(text, part).into_owned()
+    word.replace_all(text, split).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Which responses give the one right answer.
+//! Tests of exact match.
 
 use crate::eval::{Task, is_right};
 
@@ -7,7 +7,7 @@ fn right(response: &str, answer: &str) -> bool {
 }
 
 #[test]
-fn numbers_are_compared_as_numbers_wherever_they_stand() {
+fn numbers_are_compared_as_numbers_wherever_they_occur() {
     for response in [
         "Answer: 1,234",
         "answer: 1234.",
@@ -33,7 +33,7 @@ fn numbers_are_compared_as_numbers_wherever_they_stand() {
 }
 
 #[test]
-fn words_are_compared_without_case_and_marks() {
+fn words_are_compared_without_case_and_punctuation() {
     for response in [
         "Answer: Amsterdam",
         "I think so.\n\n\"amsterdam.\"",
@@ -50,7 +50,7 @@ fn words_are_compared_without_case_and_marks() {
 }
 
 #[test]
-fn nothing_makes_it_panic() {
+fn no_response_makes_exact_match_panic() {
     for response in
         ["####", "#### ", "İanswer:", "answer:é", "é1", "-", "−", "1", "Answer: ,.,", "１２３", "\u{301}5"]
     {

@@ -1,10 +1,10 @@
-//! The judge: orders, ties, calibration, with models that are scripted.
+//! Tests of the judge with scripted models: both orders, ties, calibration.
 
 use crate::eval::result::Generation;
 use crate::eval::{Pair, calibrate, judge, preference};
 use crate::llm::{Answer, Completion, Error, Generate, Message, Part, Prompt, Question, Request};
 
-/// Answers with what a rule says of the two responses, as the margin for the one shown first.
+/// A judge that computes its margin for the response shown first by a rule.
 struct Scripted(fn(&str, &str) -> f64);
 
 impl Generate for Scripted {
@@ -40,7 +40,7 @@ fn prefers_first(_: &str, _: &str) -> f64 {
     1.0
 }
 
-fn said(texts: &[&str]) -> Vec<Generation> {
+fn generations(texts: &[&str]) -> Vec<Generation> {
     let generation = |(item, text): (usize, &&str)| Generation {
         choice: false,
         item,
@@ -60,7 +60,7 @@ fn preferred(rule: fn(&str, &str) -> f64, one: &[&str], other: &[&str]) -> crate
     let pairs: Vec<Pair<'_>> =
         one.iter().zip(other).map(|(first, second)| Pair { instruction: "x", first, second }).collect();
     let margins = judge(&mut Scripted(rule), &pairs).unwrap();
-    preference(&said(one), &said(other), &margins, 1).unwrap()
+    preference(&generations(one), &generations(other), &margins, 1).unwrap()
 }
 
 #[test]
@@ -77,17 +77,16 @@ fn a_win_needs_both_orders() {
 
 #[test]
 #[expect(clippy::float_cmp, reason = "the opposite of a number")]
-fn who_is_asked_about_first_makes_no_difference() {
+fn swapping_the_pair_negates_the_margins() {
     let pair = |first, second| Pair { instruction: "x", first, second };
     let margins = judge(&mut Scripted(prefers_long), &[pair("aaaa", "b"), pair("b", "aaaa")]).unwrap();
     let (one, other) = (margins[0].unwrap(), margins[1].unwrap());
     assert_eq!(one, [-other[1], -other[0]]);
 }
 
-/// A judge that has the instruction's response by heart, one that always says the first, and one that tells
-/// by length.
+/// Neither a judge that always prefers the response shown first nor one that goes by length passes.
 #[test]
-fn only_a_judge_that_tells_better_from_worse_is_trusted() {
+fn a_biased_judge_fails_the_calibration() {
     let first = calibrate(&mut Scripted(prefers_first)).unwrap().unwrap();
     assert!(!first.is_trusted() && first.accuracy.value <= 0.0 && first.flip_rate.value >= 1.0, "{first:?}");
     let long = calibrate(&mut Scripted(prefers_long)).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Tests of an evaluation without a model; those with the real one are in `tests/it/eval.rs`.
+//! Tests of the evaluation without a model; `tests/it/eval.rs` tests it with the real one.
 
 mod exact;
 mod judge;

@@ -1,7 +1,7 @@
-//! From verdicts to numbers, by hand.
+//! Tests of scores and comparisons against numbers computed by hand.
 
 use crate::eval::result::{Checked, Generation, NamedOutcomes, Outcomes};
-use crate::eval::{Measured, RecordLikelihood, Side, compare, contestant};
+use crate::eval::{Measurements, RecordLikelihood, Side, compare, score_contestant};
 
 fn response(item: usize, skill: &str, strict: &[bool], right: Option<bool>) -> Generation {
     let check =
@@ -22,7 +22,7 @@ fn response(item: usize, skill: &str, strict: &[bool], right: Option<bool>) -> G
 
 #[test]
 #[expect(clippy::float_cmp, reason = "small fractions, exact in binary")]
-fn a_contestant_s_rates_are_the_shares_of_its_verdicts() {
+fn the_scores_of_a_contestant_are_the_shares_of_its_verdicts() {
     let responses = [
         response(0, "Art", &[true, true], None),
         response(1, "Art", &[true, false], None),
@@ -33,7 +33,7 @@ fn a_contestant_s_rates_are_the_shares_of_its_verdicts() {
         RecordLikelihood { log_likelihood: -6.0, tokens: 3 },
         RecordLikelihood { log_likelihood: -2.0, tokens: 1 },
     ];
-    let found = contestant(Measured {
+    let found = score_contestant(Measurements {
         name: "x",
         adapter_sha256: None,
         responses: &responses,

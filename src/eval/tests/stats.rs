@@ -1,7 +1,7 @@
-//! Intervals and tests against scipy and statsmodels (`tests/oracle/eval_statistics.py`).
+//! Tests of intervals and p-values against scipy and statsmodels (`tests/oracle/eval_statistics.py`).
 
 use crate::eval::stats::{
-    bootstrap, length_controlled, mean, needed, paired_difference, ratio, share, sign_test,
+    bootstrap, items_needed, length_controlled, mean, paired_difference, ratio, share, sign_test,
 };
 use serde_json::Value;
 
@@ -22,11 +22,11 @@ fn numbers(case: &Value, field: &str) -> Vec<f64> {
     case[field].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
 
-/// Both compute the same formula in double precision: what differs is rounding.
+/// Both sides compute the same formula in double precision, so they differ only by rounding.
 const ROUNDING: f64 = 1e-9;
 
 #[test]
-fn wilson_s_interval_is_that_of_statsmodels() {
+fn wilson_intervals_agree_with_statsmodels() {
     for case in cases("wilson") {
         let found = share(count(&case, "right"), count(&case, "n")).unwrap();
         let (low, high) = (number(&case, "low"), number(&case, "high"));
@@ -40,34 +40,34 @@ fn wilson_s_interval_is_that_of_statsmodels() {
 }
 
 #[test]
-fn the_sign_test_is_scipy_s_binomial_test_and_statsmodels_mcnemar() {
+fn the_sign_test_agrees_with_scipy_and_statsmodels() {
     for case in cases("sign_test") {
         let found = sign_test(count(&case, "wins"), count(&case, "losses"));
         assert!((found / number(&case, "p") - 1.0).abs() <= ROUNDING, "{case} {found}");
     }
-    // Far beyond what 2^-n can hold.
+    // 2^-n would underflow here.
     let p = sign_test(100_000, 99_000);
     assert!(p > 0.02 && p < 0.03, "{p}");
 }
 
-/// The formula is an approximation by the normal distribution; the stored power of the exact test at that
-/// size was simulated. That test is conservative, so its power lies a little below 0.8.
+/// The formula is a normal approximation; the stored power of the exact test at that size was simulated. The
+/// exact test is conservative, so its power is slightly below 0.8.
 #[test]
-fn the_number_needed_is_the_formula_s_and_gives_the_power_it_promises() {
+fn items_needed_agrees_with_the_formula_and_gives_the_planned_power() {
     for case in cases("needed") {
-        let found = needed(count(&case, "wins"), count(&case, "losses"), count(&case, "n"));
+        let found = items_needed(count(&case, "wins"), count(&case, "losses"), count(&case, "n"));
         assert_eq!(found, Some(count(&case, "needed") as u64), "{case}");
         let power = number(&case, "power");
         assert!((0.70..=0.88).contains(&power), "{case}");
     }
-    assert_eq!(needed(7, 7, 30), None);
-    assert_eq!(needed(0, 0, 0), None);
-    assert!(needed(9, 0, 30).is_some(), "nothing but wins has no variance and still an answer");
+    assert_eq!(items_needed(7, 7, 30), None);
+    assert_eq!(items_needed(0, 0, 0), None);
+    assert!(items_needed(9, 0, 30).is_some(), "nothing but wins has no variance and still an answer");
 }
 
-/// By hand: 9 won and 1 lost of 50 are adjusted to shares of 10 and 2 in 52.
+/// Computed by hand: 9 wins and 1 loss of 50 are adjusted to shares of 10 and 2 in 52.
 #[test]
-fn a_paired_difference_has_the_interval_of_bonett_and_price() {
+fn paired_differences_have_the_interval_of_bonett_and_price() {
     let found = paired_difference(9, 1, 50).unwrap();
     for (found, expected) in [(found.value, 0.16), (found.low, 0.030_15), (found.high, 0.277_54)] {
         assert!((found - expected).abs() <= 1e-4, "{found} {expected}");
@@ -77,11 +77,12 @@ fn a_paired_difference_has_the_interval_of_bonett_and_price() {
     assert_eq!(paired_difference(0, 0, 0), None);
 }
 
-/// 4000 resamples against 200,000: the ends of an interval have a standard error of about 2.5 % of its width
-/// (quantile 0.025 of a normal distribution: sqrt(0.025 * 0.975 / 4000) / density 0.0584 = 0.042 deviations,
-/// an interval has 3.9 of them, so 1.1 %, more where values are few). Five of them are 0.06.
+/// Compares 4000 resamples with 200,000. The ends of an interval have a standard error of at least 1.1 % of
+/// its width: for the 0.025 quantile of a normal distribution it is sqrt(0.025 * 0.975 / 4000) / 0.0584 =
+/// 0.042 standard deviations, and an interval is 3.9 wide. With few distinct values it is more. The limit is
+/// 0.06.
 #[test]
-fn the_bootstrap_interval_is_scipy_s() {
+fn bootstrap_intervals_agree_with_scipy() {
     for case in cases("bootstrap") {
         let found = ratio(&numbers(&case, "parts"), &numbers(&case, "wholes"), 1, "test").unwrap();
         let (low, high) = (number(&case, "low"), number(&case, "high"));
@@ -95,7 +96,7 @@ fn the_bootstrap_interval_is_scipy_s() {
 }
 
 #[test]
-fn a_bootstrap_is_a_function_of_its_seed_and_has_no_interval_of_nothing() {
+fn a_bootstrap_depends_on_its_seed_and_needs_items() {
     let values: Vec<f64> = (0..50).map(|at| f64::from(at * at % 97).sqrt()).collect();
     let of = |seed| mean(&values, seed, "x").unwrap();
     assert_eq!(of(1), of(1));
@@ -106,10 +107,10 @@ fn a_bootstrap_is_a_function_of_its_seed_and_has_no_interval_of_nothing() {
 }
 
 #[test]
-fn the_length_controlled_rate_is_statsmodels_logistic_regression_at_0() {
+fn the_length_controlled_rate_agrees_with_statsmodels() {
     for case in cases("length_controlled") {
         let found = length_controlled(&numbers(&case, "outcomes"), &numbers(&case, "lengths")).unwrap();
-        // Both stop when a step is small; the fit is flat there.
+        // Both sides stop when a step is small, and the likelihood is flat there.
         assert!((found - number(&case, "rate")).abs() <= 1e-6, "{case} {found}");
     }
     assert_eq!(length_controlled(&[1.0, 0.0], &[5.0, 5.0]), None, "lengths that do not vary say nothing");

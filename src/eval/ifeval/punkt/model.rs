@@ -1,24 +1,24 @@
-//! The English model: which words are abbreviations, which begin sentences, in which case words were seen.
+//! Punkt's English model: abbreviations, words that start sentences, and the case in which words occur.
 //!
-//! **Invariant:** read once from `punkt_english.txt`, which `tests/oracle/punkt_english.py` makes.
+//! **Invariant:** it is read once from `punkt_english.txt`, which `tests/oracle/punkt_english.py` generates.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-/// In what case a word was seen in the training text.
+/// The case in which a word occurs in Punkt's training text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Not at all, or with a capital only.
+    /// It does not occur, or only capitalised.
     Unknown,
-    /// In lower case; if with a capital, then at the beginning of sentences.
+    /// It occurs in lower case; capitalised only at the start of sentences, if at all.
     CapitalInitially,
-    /// In lower case, and with a capital inside sentences.
+    /// It occurs in lower case, and capitalised inside sentences.
     CapitalInside,
-    /// In lower case only, and sentences began with it.
+    /// It occurs in lower case only, also at the start of sentences.
     LowerInitially,
 }
 
-/// What is known about words; all of it in lower case.
+/// The model; all words are in lower case.
 #[derive(Debug)]
 pub(super) struct Model {
     abbreviations: HashSet<String>,
@@ -27,7 +27,7 @@ pub(super) struct Model {
     seen: HashMap<String, Seen>,
 }
 
-/// The model.
+/// The English model.
 pub(super) static ENGLISH: LazyLock<Model> =
     LazyLock::new(|| Model::read(include_str!("../punkt_english.txt")));
 
@@ -72,23 +72,23 @@ impl Model {
         }
     }
 
-    /// Whether a word without its full stop is an abbreviation, or its part behind the last hyphen is.
+    /// Whether a word (without its full stop) or its part after the last hyphen is an abbreviation.
     pub(super) fn is_abbreviation(&self, word: &str) -> bool {
         let part = word.rsplit('-').next().unwrap_or(word);
         self.abbreviations.contains(word) || self.abbreviations.contains(part)
     }
 
-    /// Whether the two belong together, with the full stop between them.
+    /// Whether the two words form a collocation across a full stop, so that no sentence ends there.
     pub(super) fn is_collocation(&self, first: &str, second: &str) -> bool {
         self.collocations.contains(&(first.to_owned(), second.to_owned()))
     }
 
-    /// Whether sentences often begin with the word.
+    /// Whether sentences often start with the word.
     pub(super) fn is_starter(&self, word: &str) -> bool {
         self.starters.contains(word)
     }
 
-    /// In what case the word was seen.
+    /// The case in which the word occurs.
     pub(super) fn seen(&self, word: &str) -> Seen {
         self.seen.get(word).copied().unwrap_or(Seen::Unknown)
     }

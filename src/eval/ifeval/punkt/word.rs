@@ -1,6 +1,6 @@
-//! Words around a mark that may end a sentence, and the decision.
+//! The words around a possible sentence end, and the decision about it.
 //!
-//! **Invariant:** a decision depends on two neighbouring words and the model, on nothing else.
+//! **Invariant:** a decision depends only on two neighbouring words and the model.
 
 use std::sync::LazyLock;
 
@@ -8,25 +8,25 @@ use regex::Regex;
 
 use super::model::{ENGLISH, Seen};
 
-/// The form that all numbers have in the model.
+/// The entry that stands for all numbers in the model.
 const NUMBER: &str = "##number##";
 
-/// Closing (and straight) quotation marks and brackets.
+/// Whether a character is a closing or straight quotation mark or a closing bracket.
 pub(super) fn is_closing(c: char) -> bool {
     matches!(c, '"' | '\'' | ')' | ']' | '}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '«' | '»')
 }
 
-/// What is never part of a word.
+/// Whether a character is never part of a word.
 pub(super) fn is_non_word(c: char) -> bool {
     is_closing(c) || matches!(c, ';' | '*' | ':' | '@' | '(' | '{' | '[' | '?' | '!')
 }
 
-/// What a word of several characters cannot begin with.
+/// Whether a word of several characters cannot start with this character.
 fn cannot_begin(c: char) -> bool {
     matches!(c, '(' | '"' | '`' | '{' | '[' | ':' | ';' | '&' | '#' | '*' | '@' | ')' | '}' | ']' | '-' | ',')
 }
 
-/// Divides a line into words and punctuation. Full stops stay with their words.
+/// Splits a line into words and punctuation. Full stops stay with their words.
 pub(super) fn tokens(line: &str) -> Vec<String> {
     let chars: Vec<char> = line.chars().collect();
     let mut tokens = Vec::new();
@@ -49,8 +49,8 @@ pub(super) fn tokens(line: &str) -> Vec<String> {
     tokens
 }
 
-/// The length of dashes, of full stops, or of full stops with single blanks between them (at least three) at
-/// the beginning; 0 if there are none.
+/// The length of a run at the start: of dashes, of full stops, or of at least three full stops with single
+/// spaces between them. 0 if there is none.
 fn run(chars: &[char]) -> usize {
     for mark in ['-', '.'] {
         let len = chars.iter().take_while(|&&c| c == mark).count();
@@ -65,7 +65,7 @@ fn run(chars: &[char]) -> usize {
     if chars.get(len) == Some(&'.') {
         len += 1;
     } else {
-        // The last blank belongs to no stop; what is before it ends with one.
+        // The last space is not followed by a full stop, so it is not part of the run.
         len = len.saturating_sub(1);
     }
     if len >= 5 { len } else { 0 }
@@ -80,11 +80,11 @@ fn is_end(rest: &[char]) -> bool {
     ends(rest) || rest[0] == ',' && ends(&rest[1..])
 }
 
-/// A word and what its own form says.
+/// A word with the properties that follow from its form alone.
 #[derive(Debug)]
 pub(super) struct Word {
     text: String,
-    /// In lower case, numbers all alike.
+    /// The word in lower case; [`NUMBER`] for all numbers.
     kind: String,
     is_break: bool,
     is_abbreviation: bool,
@@ -92,7 +92,8 @@ pub(super) struct Word {
 }
 
 impl Word {
-    /// Reads the form: a mark ends a sentence, and so does the full stop of a word that is no abbreviation.
+    /// Derives the properties. A lone mark ends a sentence, and so does the full stop of a word that is not
+    /// an abbreviation.
     pub(super) fn new(text: String) -> Self {
         static DIGITS: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(r"^-?[.,]?\d[\d,.\-]*$").expect("a constant pattern"));
@@ -113,7 +114,7 @@ impl Word {
         }
     }
 
-    /// The form that the model is asked about: without the full stop if that ends a sentence.
+    /// The entry to look up in the model: without the full stop if that ends a sentence.
     fn entry(&self) -> &str {
         if self.is_break { self.kind_without_stop() } else { &self.kind }
     }
@@ -122,15 +123,15 @@ impl Word {
         self.text.chars().next().is_some_and(is_case)
     }
 
-    /// A letter and a full stop.
+    /// Whether the word is a single letter with a full stop.
     fn is_initial(&self) -> bool {
         static INITIAL: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(r"^[\w--\d]\.$").expect("a constant pattern"));
         INITIAL.is_match(&self.text)
     }
 
-    /// Whether its case says that it begins a sentence (section 4.1.1 of the paper); None if that does not
-    /// decide.
+    /// Whether the word starts a sentence, by its case (section 4.1.1 of the paper); `None` if its case does
+    /// not decide.
     fn begins_sentence(&self) -> Option<bool> {
         if matches!(self.text.as_str(), ";" | ":" | "," | "." | "!" | "?") {
             return Some(false);
