@@ -1,85 +1,85 @@
-//! Everything that the page shows, as plain data.
+//! The content of the page as plain data.
 //!
-//! Where in the flow: the command fills it from the journal, the manifest, `metrics.jsonl` and `eval.json`;
-//! `render` reads it. It can be written and read as JSON, so that a page can be made again without the run.
+//! Where in the flow: the caller fills it from the journal, the manifest, `metrics.jsonl` and `eval.json`;
+//! `render` reads it. It can be stored as JSON to render a page without the run.
 //!
-//! **Invariant:** nothing here is trusted: texts may hold markup, numbers may be NaN, lists may be empty,
-//! parents may be missing. What is empty is reported as missing, never drawn.
+//! **Invariant:** none of it is trusted: texts may contain markup, numbers may be NaN, lists may be empty,
+//! parents may be missing. Empty parts are reported as missing, never drawn.
 
 use crate::eval::result::{Evaluation, Generation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A whole run.
+/// The data of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReportData {
-    /// What was run.
+    /// The configuration and environment of the run.
     pub manifest: RunManifest,
-    /// Counts by round and operator, in that order.
+    /// Counts of attempts, sorted by round, then operator.
     pub funnel: Vec<FunnelCell>,
-    /// Every instruction of the run, seeds and eliminated ones included.
+    /// Every instruction of the run, including seeds and eliminated ones.
     pub nodes: Vec<ReportNode>,
-    /// Kept instructions as points of a plane where close means alike; empty: no map was computed.
+    /// The kept instructions on a map where similar ones are close; empty if no map was computed.
     pub map: Vec<MapPoint>,
-    /// How the plane was computed, one sentence for the caption.
+    /// One sentence on how the map was computed, for its caption.
     pub map_method: Option<String>,
-    /// Speed of generating over time.
+    /// Generation speed over time.
     pub speed: Vec<SpeedPoint>,
-    /// What the trainer measured, for each adapter.
+    /// The training curves of each adapter.
     pub training: Vec<TrainingCurve>,
-    /// Memory by purpose or stage, in the order to show.
+    /// Memory by purpose or stage, in display order.
     pub memory: Vec<MemoryFigure>,
-    /// What the evaluation found.
+    /// The result of the evaluation, if there was one.
     pub evaluation: Option<Evaluation>,
-    /// Responses of each contestant, by its name in the evaluation, the base first.
+    /// The responses of each contestant, with its name in the evaluation, the base first.
     pub generations: Vec<(String, Vec<Generation>)>,
 }
 
-/// What was run, and where.
+/// The configuration and environment of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunManifest {
-    /// Heading of the page, such as the name of the run directory.
+    /// The heading of the page, such as the name of the run directory.
     pub title: String,
-    /// Version of the program.
+    /// The version of evol.
     pub evol_version: String,
-    /// The command that makes the run again.
+    /// The command that reproduces the run.
     pub reproduce: String,
-    /// Name of the model.
+    /// The name of the model.
     pub model_name: String,
-    /// SHA-256 of its file.
+    /// SHA-256 of the model file.
     pub model_sha256: String,
-    /// Seed of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// The configuration as resolved.
+    /// The resolved configuration in TOML.
     pub config_toml: String,
-    /// Further hashes (seeds, prompts, adapters), by what they are of.
+    /// Names and hashes of other inputs (seeds, prompts, adapters).
     pub hashes: Vec<(String, String)>,
-    /// Processor, memory, system, by name.
+    /// Names and values of machine properties (processor, memory, system).
     pub machine: Vec<(String, String)>,
-    /// Licences, by what they are of.
+    /// Names of inputs and their licences.
     pub licences: Vec<(String, String)>,
-    /// Wall time of each stage in seconds, in their order.
+    /// Names of the stages and their wall time in seconds, in order.
     pub seconds: Vec<(String, f64)>,
 }
 
-/// What became of the attempts of one operator in one round.
+/// Counts of the attempts with one operator in one round.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunnelCell {
-    /// 0 for seeds.
+    /// The round; 0 for seeds.
     pub round: u32,
-    /// `None` for seeds.
+    /// The operator; `None` for seeds.
     pub operator: Option<String>,
-    /// How many.
+    /// Number of attempts.
     pub attempts: u64,
-    /// How many passed every rule.
+    /// Number of attempts that passed every rule.
     pub kept: u64,
-    /// The others, by rule.
+    /// Number of eliminated attempts by the rule that they failed.
     pub eliminated: BTreeMap<String, u64>,
 }
 
-/// How far a node has come.
+/// The fate of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeStatus {
@@ -87,86 +87,86 @@ pub enum NodeStatus {
     Kept,
     /// A rule eliminated it.
     Eliminated,
-    /// The run ended before that was settled.
+    /// The run has not decided about it.
     #[default]
     Other,
 }
 
-/// One instruction: a seed, or an attempt at evolving one.
+/// One instruction: a seed, or an attempt to evolve one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReportNode {
-    /// Its number in the journal. Descendants have higher ones than their ancestors.
+    /// The node id in the journal. Descendants have higher ids than their ancestors.
     pub id: u64,
-    /// What it was evolved from; `None` for a seed.
+    /// The node that it was evolved from; `None` for a seed.
     pub parent_id: Option<u64>,
     /// The seed that it descends from.
     pub root_id: u64,
-    /// 0 for seeds.
+    /// The evolution round; 0 for seeds.
     pub round: u32,
-    /// Number of the attempt within the round, from 0.
+    /// The number of the attempt within the round, from 0.
     pub attempt: u32,
-    /// `None` for seeds.
+    /// The evolution operator; `None` for seeds.
     pub operator: Option<String>,
-    /// What is asked.
+    /// The instruction.
     pub instruction: String,
-    /// Material that belongs to it, may be empty.
+    /// The text that the instruction works on; may be empty.
     pub input: String,
-    /// What it is about, if known.
+    /// The skill that it exercises, if known.
     pub skill: Option<String>,
-    /// 1 to 10, if known.
+    /// The difficulty from 1 to 10, if known.
     pub difficulty: Option<u8>,
-    /// How far it has come.
+    /// Its fate.
     pub status: NodeStatus,
     /// The rule that eliminated it.
     pub reason: Option<String>,
-    /// What rules said about it. Those that it passed may be left out.
+    /// The verdicts of rules. Passed rules may be left out.
     pub verdicts: Vec<RuleVerdict>,
-    /// Its answer, if it got one.
+    /// Its answer, if it has one.
     pub answer: Option<String>,
-    /// What the answer has to meet, in words.
+    /// Descriptions of the constraints on the answer.
     pub constraints: Vec<String>,
-    /// Tokens of all prompts for it and its answer.
+    /// Number of tokens of all prompts for it and its answer.
     pub prompt_tokens: u64,
-    /// Tokens generated for it and its answer.
+    /// Number of tokens generated for it and its answer.
     pub completion_tokens: u64,
 }
 
-/// What one rule said about one node.
+/// The verdict of one rule on one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleVerdict {
-    /// Name of the rule.
+    /// The name of the rule.
     pub rule: String,
-    /// Whether the node may live on.
+    /// Whether the node passed.
     pub passed: bool,
-    /// What the rule saw; may be empty.
+    /// The evidence; may be empty.
     pub detail: String,
 }
 
-/// A kept instruction in the plane.
+/// A kept instruction on the map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct MapPoint {
-    /// The node.
+    /// The id of the node.
     pub id: u64,
-    /// To the right.
+    /// The horizontal coordinate; larger is further right.
     pub x: f64,
-    /// Upwards.
+    /// The vertical coordinate; larger is higher.
     pub y: f64,
 }
 
-/// Speed of generating at one moment.
+/// Generation speed at one point in time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct SpeedPoint {
-    /// Seconds since the stage began, over all processes that worked on it.
+    /// Seconds since the stage started, summed over all processes that worked on it.
     pub seconds: f64,
-    /// Tokens generated in a second.
+    /// Tokens generated per second.
     pub tokens_per_second: f64,
 }
 
-/// What the trainer measured for one adapter.
+/// The measurements of training one adapter.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingCurve {
-    /// Name of the adapter.
+    /// The name of the adapter.
     pub name: String,
     /// Optimiser steps, ascending.
     pub steps: Vec<StepPoint>,
@@ -177,34 +177,34 @@ pub struct TrainingCurve {
 /// One optimiser step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepPoint {
-    /// From 1.
+    /// The number of the step, from 1.
     pub step: u64,
-    /// Nats per token.
+    /// The training loss in nats per token.
     pub loss: f64,
-    /// Of this update.
+    /// The learning rate of this step.
     pub learning_rate: f64,
-    /// Norm of the gradient before clipping.
+    /// The norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// Tokens trained on in a second.
+    /// Tokens trained on per second.
     pub tokens_per_second: f64,
-    /// Largest memory of the process so far; absent where the system does not tell.
+    /// Peak memory of the process so far in bytes; `None` if the system does not provide it.
     pub peak_memory_bytes: Option<u64>,
 }
 
 /// One pass over held-out records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValidationPoint {
-    /// Steps done before it.
+    /// Number of steps before the pass.
     pub step: u64,
-    /// Nats per token.
+    /// The validation loss in nats per token.
     pub loss: f64,
 }
 
 /// Memory for one purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryFigure {
-    /// What for.
+    /// The purpose.
     pub name: String,
-    /// How much.
+    /// The amount in bytes.
     pub bytes: u64,
 }

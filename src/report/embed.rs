@@ -1,39 +1,40 @@
-//! The texts of the page as JSON for the script: nodes as columns, generations by item.
+//! Encodes the texts of the page as compact JSON for its script: nodes as columns, responses by item.
 //!
-//! Where in the flow: `render` puts the result into `script type="application/json"` elements; `page.js`
-//! takes it apart.
+//! Where in the flow: `render` puts the JSON into `script type="application/json"` elements; `page.js`
+//! decodes it.
 //!
-//! Small by simple means: columns instead of objects, one list of words for names that repeat, and of an
-//! instruction only what does not repeat the beginning of its parent's (an evolved instruction often is its
-//! parent and a sentence more).
+//! The JSON is kept small by simple means: columns instead of objects, one list for names that repeat, and
+//! only the part of an instruction that differs from the start of its parent (an evolved instruction is often
+//! its parent plus a sentence).
 //!
-//! **Invariant:** a parent comes before its children, so what the script follows upwards has an end, whatever
-//! ids were given. **Invariant:** texts fit into the room that they are given, as long as there are no more
-//! than some ten thousand rows: long ones are cut, and say so.
+//! **Invariant:** a parent comes before its children, so following parents always ends, whatever ids the data
+//! has.
+//! **Invariant:** with up to about ten thousand rows, the JSON fits in the given size. Long texts are cut,
+//! and the cut is marked.
 
 use super::data::{NodeStatus, ReportData, ReportNode};
 use super::text::{count, json_for_html};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Lengths that texts are cut to: the first with which the page is small enough.
+/// Maximum lengths of texts in characters; the first that makes the page small enough is used.
 const LIMITS: [usize; 15] =
     [usize::MAX, 4000, 3000, 2200, 1600, 1200, 900, 700, 550, 450, 350, 280, 200, 140, 80];
-/// Shared beginnings that are shorter are written out.
-const LEAST_SHARED: usize = 12;
+/// Shortest prefix, in UTF-16 units, that is worth sharing with the parent.
+const MIN_SHARED: usize = 12;
 
-/// What the script gets.
+/// The JSON for the script.
 #[derive(Debug)]
 pub(super) struct Embedded {
-    /// Nodes.
+    /// The nodes as JSON.
     pub(super) nodes: String,
-    /// Generations.
+    /// The responses as JSON.
     pub(super) generations: String,
-    /// Characters that texts were cut to, if they were.
+    /// The length in characters that texts were cut to; `None` if they are whole.
     pub(super) cut: Option<usize>,
 }
 
-/// Makes both, with whole texts if they fit into `room` bytes.
+/// Encodes nodes and responses within `room` bytes, cutting texts only as far as needed.
 pub(super) fn embed(data: &ReportData, room: usize) -> Embedded {
     let make = |limit: usize| Embedded {
         nodes: json_for_html(&Columns::new(&data.nodes, limit)),
@@ -45,14 +46,14 @@ pub(super) fn embed(data: &ReportData, room: usize) -> Embedded {
     if fits(&whole) {
         return whole;
     }
-    // A smaller limit never makes more: the first that fits is found by halves.
-    let place = LIMITS[1..].partition_point(|limit| !fits(&make(*limit))) + 1;
-    make(LIMITS[place.min(LIMITS.len() - 1)])
+    // The size never grows with a smaller limit, so the first limit that fits is found by binary search.
+    let index = LIMITS[1..].partition_point(|limit| !fits(&make(*limit))) + 1;
+    make(LIMITS[index.min(LIMITS.len() - 1)])
 }
 
-/// `text`, cut to about `limit` characters.
+/// Cuts `text` to `limit` characters and notes how many were removed.
 fn cut(text: &str, limit: usize) -> String {
-    // Bytes are at least as many as characters: nothing is counted where nothing can be too long.
+    // A text has at least as many bytes as characters, so short texts need no counting.
     if text.len() <= limit {
         return text.to_owned();
     }
@@ -64,57 +65,58 @@ fn cut(text: &str, limit: usize) -> String {
     format!("{start}… [{} more characters]", count((total - limit) as u64))
 }
 
-/// Names that repeat, each once.
+/// A list of distinct strings; repeated names are stored as indices into it.
 #[derive(Debug, Default)]
-struct Words {
+struct StringTable {
     list: Vec<String>,
-    places: HashMap<String, usize>,
+    indices: HashMap<String, usize>,
 }
 
-impl Words {
-    fn place(&mut self, word: &str) -> usize {
-        if let Some(place) = self.places.get(word) {
-            return *place;
+impl StringTable {
+    fn index_of(&mut self, word: &str) -> usize {
+        if let Some(index) = self.indices.get(word) {
+            return *index;
         }
-        let place = self.list.len();
+        let index = self.list.len();
         self.list.push(word.to_owned());
-        self.places.insert(word.to_owned(), place);
-        place
+        self.indices.insert(word.to_owned(), index);
+        index
     }
 
-    /// -1 stands for nothing: a column of plain numbers is the shortest.
-    fn maybe(&mut self, word: Option<&String>) -> i64 {
-        word.map_or(-1, |word| self.place(word) as i64)
+    /// The index of an optional string. -1 stands for none, because a column of plain numbers is the
+    /// shortest.
+    fn optional(&mut self, word: Option<&String>) -> i64 {
+        word.map_or(-1, |word| self.index_of(word) as i64)
     }
 }
 
-/// Nodes as columns, in the order of their lineages.
+/// The nodes as columns, sorted by lineage. `page.js` reads the fields by name.
 #[derive(Debug, Default, Serialize)]
 struct Columns {
     words: Vec<String>,
-    /// As texts: JavaScript's numbers end at 53 bits.
+    /// Ids as strings, because JavaScript numbers are exact only up to 53 bits.
     id: Vec<String>,
-    /// Place of the parent, or -1.
+    /// Index of the parent, or -1.
     parent: Vec<i64>,
-    /// The parent's id where it is not among the nodes.
+    /// The parent's id, by index of the child, for parents that are not among the nodes.
     lost: BTreeMap<usize, String>,
     round: Vec<u32>,
     attempt: Vec<u32>,
     operator: Vec<i64>,
-    /// 0 kept, 1 eliminated, 2 other.
+    /// 0 for kept, 1 for eliminated, 2 for others.
     status: Vec<u8>,
     reason: Vec<i64>,
     skill: Vec<i64>,
     difficulty: Vec<u8>,
-    /// UTF-16 units that the instruction shares with its parent's.
+    /// Length in UTF-16 units of the prefix that the instruction shares with its parent's.
     shared: Vec<usize>,
-    /// The rest of it.
+    /// The instruction after the shared prefix.
     text: Vec<String>,
-    /// Texts that few have, by place.
+    // Fields that few nodes have, by index.
     input: BTreeMap<usize, String>,
     answer: BTreeMap<usize, String>,
     constraints: BTreeMap<usize, Vec<usize>>,
-    /// (rule, passed, what it saw).
+    /// Rule, whether it passed (1 or 0), and its evidence.
     verdicts: BTreeMap<usize, Vec<(usize, u8, usize)>>,
     prompt_tokens: Vec<u64>,
     completion_tokens: Vec<u64>,
@@ -125,99 +127,100 @@ impl Columns {
         let mut order: Vec<&ReportNode> = nodes.iter().collect();
         order.sort_by_key(|node| (node.root_id, node.id));
         let mut columns = Self::default();
-        let mut words = Words::default();
-        let mut places: HashMap<u64, usize> = HashMap::with_capacity(order.len());
+        let mut words = StringTable::default();
+        let mut indices: HashMap<u64, usize> = HashMap::with_capacity(order.len());
         let mut texts: Vec<String> = Vec::with_capacity(order.len());
-        for (place, node) in order.into_iter().enumerate() {
-            // Only what came before: a node is never its own ancestor.
-            let parent = node.parent_id.and_then(|id| places.get(&id).copied());
+        for (index, node) in order.into_iter().enumerate() {
+            // Only earlier nodes are candidates, so that no node becomes its own ancestor.
+            let parent = node.parent_id.and_then(|id| indices.get(&id).copied());
             if let (None, Some(id)) = (parent, node.parent_id) {
-                columns.lost.insert(place, id.to_string());
+                columns.lost.insert(index, id.to_string());
             }
             let text = cut(&node.instruction, limit);
-            let (bytes, units) = parent.map_or((0, 0), |parent| shared(&texts[parent], &text));
+            let (bytes, units) = parent.map_or((0, 0), |parent| shared_prefix(&texts[parent], &text));
             columns.parent.push(parent.map_or(-1, |parent| parent as i64));
             columns.shared.push(units);
             columns.text.push(text.get(bytes..).unwrap_or_default().to_owned());
-            columns.facts(node, &mut words);
-            columns.extras(place, node, limit, &mut words);
+            columns.push_fields(node, &mut words);
+            columns.insert_rare_fields(index, node, limit, &mut words);
             texts.push(text);
-            places.entry(node.id).or_insert(place);
+            indices.entry(node.id).or_insert(index);
         }
         columns.words = words.list;
         columns
     }
 
-    fn facts(&mut self, node: &ReportNode, words: &mut Words) {
+    fn push_fields(&mut self, node: &ReportNode, words: &mut StringTable) {
         self.id.push(node.id.to_string());
         self.round.push(node.round);
         self.attempt.push(node.attempt);
-        self.operator.push(words.maybe(node.operator.as_ref()));
+        self.operator.push(words.optional(node.operator.as_ref()));
         self.status.push(match node.status {
             NodeStatus::Kept => 0,
             NodeStatus::Eliminated => 1,
             NodeStatus::Other => 2,
         });
-        self.reason.push(words.maybe(node.reason.as_ref()));
-        self.skill.push(words.maybe(node.skill.as_ref()));
+        self.reason.push(words.optional(node.reason.as_ref()));
+        self.skill.push(words.optional(node.skill.as_ref()));
         self.difficulty.push(node.difficulty.unwrap_or(0));
         self.prompt_tokens.push(node.prompt_tokens);
         self.completion_tokens.push(node.completion_tokens);
     }
 
-    fn extras(&mut self, place: usize, node: &ReportNode, limit: usize, words: &mut Words) {
+    fn insert_rare_fields(&mut self, index: usize, node: &ReportNode, limit: usize, words: &mut StringTable) {
         if !node.input.is_empty() {
-            self.input.insert(place, cut(&node.input, limit));
+            self.input.insert(index, cut(&node.input, limit));
         }
         if let Some(answer) = &node.answer {
-            self.answer.insert(place, cut(answer, limit));
+            self.answer.insert(index, cut(answer, limit));
         }
         if !node.constraints.is_empty() {
-            let list = node.constraints.iter().map(|text| words.place(&cut(text, limit)));
-            self.constraints.insert(place, list.collect());
+            let list = node.constraints.iter().map(|text| words.index_of(&cut(text, limit)));
+            self.constraints.insert(index, list.collect());
         }
         if !node.verdicts.is_empty() {
             let list = node.verdicts.iter().map(|verdict| {
-                let detail = words.place(&cut(&verdict.detail, limit));
-                (words.place(&verdict.rule), u8::from(verdict.passed), detail)
+                let detail = words.index_of(&cut(&verdict.detail, limit));
+                (words.index_of(&verdict.rule), u8::from(verdict.passed), detail)
             });
-            self.verdicts.insert(place, list.collect());
+            self.verdicts.insert(index, list.collect());
         }
     }
 }
 
-/// Bytes and UTF-16 units that `text` begins with as `parent` does; nothing if it is not worth it.
-fn shared(parent: &str, text: &str) -> (usize, usize) {
+/// The length of the common prefix of `parent` and `text` in bytes and in UTF-16 units; 0 if it is too short
+/// to be worth sharing.
+fn shared_prefix(parent: &str, text: &str) -> (usize, usize) {
     let same = parent.chars().zip(text.chars()).take_while(|(a, b)| a == b);
     let (bytes, units) =
         same.fold((0, 0), |(bytes, units), (c, _)| (bytes + c.len_utf8(), units + c.len_utf16()));
-    if units < LEAST_SHARED { (0, 0) } else { (bytes, units) }
+    if units < MIN_SHARED { (0, 0) } else { (bytes, units) }
 }
 
-/// Responses to one item.
+/// An item with the responses to it.
 #[derive(Debug, Default, Serialize)]
 struct Item {
     number: usize,
     text: String,
     skill: Option<String>,
     difficulty: Option<u8>,
-    /// By place of the contestant; null: it was not asked.
-    said: Vec<Option<Said>>,
+    /// One entry per contestant; null if it did not get the item.
+    responses: Vec<Option<Response>>,
 }
 
-/// What one contestant said.
+/// The response of one contestant.
 #[derive(Debug, Clone, Serialize)]
-struct Said {
+struct Response {
     text: String,
     tokens: usize,
     ended: bool,
-    /// 1 right, 0 wrong, null not scored.
+    /// 1 for right, 0 for wrong, null if it is not scored.
     right: Option<u8>,
-    /// (name, strictly, loosely, what was found).
+    /// For each constraint its name, whether it is met strictly and loosely (1 or 0), and the evidence.
     checks: Vec<(String, u8, u8, String)>,
 }
 
-/// All items with what everyone said.
+/// The names of the contestants, and all items with their responses.
 #[derive(Debug, Serialize)]
 struct Items {
     names: Vec<String>,
@@ -227,18 +230,18 @@ struct Items {
 fn items(data: &ReportData, limit: usize) -> Items {
     let mut by_item: BTreeMap<usize, Item> = BTreeMap::new();
     let contestants = data.generations.len();
-    for (place, (_, generations)) in data.generations.iter().enumerate() {
+    for (index, (_, generations)) in data.generations.iter().enumerate() {
         for generation in generations {
             let item = by_item.entry(generation.item).or_insert_with(|| Item {
                 number: generation.item,
                 text: cut(&generation.instruction, limit),
                 skill: generation.skill.clone(),
                 difficulty: generation.difficulty,
-                said: vec![None; contestants],
+                responses: vec![None; contestants],
             });
             let all_met =
                 (!generation.checks.is_empty()).then(|| generation.checks.iter().all(|check| check.strict));
-            item.said[place] = Some(Said {
+            item.responses[index] = Some(Response {
                 text: cut(&generation.response, limit),
                 tokens: generation.tokens,
                 ended: generation.ended,
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_has_only_what_its_parent_has_not() {
+    fn a_child_stores_only_what_differs_from_its_parent() {
         let nodes = [
             node(2, Some(1), "Name a river in Asia 😀 that flows north."),
             node(1, None, "Name a river in Asia 😀."),
@@ -280,12 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn lone_ids_loops_and_doubles_are_no_trouble() {
+    fn missing_parents_cycles_and_duplicate_ids_are_handled() {
         let nodes =
             [node(5, Some(5), "a"), node(6, Some(7), "b"), node(7, Some(6), "c"), node(7, Some(99), "d")];
         let columns = Columns::new(&nodes, usize::MAX);
-        for (place, parent) in columns.parent.iter().enumerate() {
-            assert!(*parent < place as i64);
+        for (index, parent) in columns.parent.iter().enumerate() {
+            assert!(*parent < index as i64);
         }
         assert_eq!(columns.lost.values().map(String::as_str).collect::<Vec<_>>(), ["5", "7", "99"]);
     }

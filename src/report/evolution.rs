@@ -1,25 +1,25 @@
-//! Sections on the data that was made: funnel, lengths and difficulty, diversity.
+//! The sections on evolution: funnel, lengths and difficulty, diversity.
 //!
-//! Where in the flow: from the counts, the nodes and the points of the map.
+//! Where in the flow: rendered from the counts, the nodes and the points of the map.
 //!
-//! **Invariant:** lengths and difficulty are those of kept instructions; what was eliminated is in the funnel
-//! only.
+//! **Invariant:** lengths, difficulty and diversity are of kept instructions; eliminated ones are only in the
+//! funnel.
 
-use super::chart::{Caption, Look, Mark, Plane, Row, Rows, Series};
+use super::chart::{Caption, Look, Mark, Row, RowChart, Series, XyChart};
 use super::data::{FunnelCell, NodeStatus, ReportData, ReportNode};
 use super::table::Table;
 use super::text::{count, escape, fixed, percent, share, wilson, words};
 use std::collections::{BTreeMap, HashMap};
 
-/// Reasons that have a bar of their own; the others share one.
+/// Number of reasons with a bar of their own; the others share one.
 const REASONS: usize = 14;
-/// Rounds that the map tells apart.
+/// Number of rounds that the map distinguishes; later ones share a colour.
 const MAP_ROUNDS: u32 = 5;
 
-/// What became of every attempt.
+/// The funnel: how many attempts were kept, and why the others were eliminated.
 pub(super) fn funnel(data: &ReportData) -> String {
     if data.funnel.is_empty() {
-        return super::chart::missing("The funnel.", "the run has no attempts yet");
+        return super::chart::missing("Funnel.", "the run has no attempts yet");
     }
     let mut table = Table::new(
         "attempts by round and operator",
@@ -72,13 +72,14 @@ fn by_operator(cells: &[FunnelCell]) -> String {
     let (kept, all) = (sum(|cell| cell.kept), sum(|cell| cell.attempts));
     let caption = Caption {
         id: "fig-funnel",
-        title: "What was kept, by round and operator.".to_owned(),
-        note: "A seed counts as kept if it got an answer that passed.".to_owned(),
-        description: format!("{} of {} attempts were kept, seeds included.", count(kept), count(all)),
+        title: "Kept attempts by round and operator.".to_owned(),
+        note: "A seed counts as kept if its answer passed all rules.".to_owned(),
+        description: format!("{} of {} attempts were kept, including seeds.", count(kept), count(all)),
     };
     let legend = vec![(0, "kept".to_owned()), (1, "not kept".to_owned())];
     let axis = "attempts".to_owned();
-    Rows { caption, list: rows, legend, axis, include: vec![0.0], zero: false }.html("there are no attempts")
+    RowChart { caption, rows, legend, axis, axis_includes: vec![0.0], zero_line: false }
+        .html("there are no attempts")
 }
 
 fn by_reason(cells: &[FunnelCell]) -> String {
@@ -96,7 +97,8 @@ fn by_reason(cells: &[FunnelCell]) -> String {
         let sum = rest.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
         named.push((format!("{} other reasons", rest.len()), sum));
     }
-    let told: Vec<String> = named.iter().map(|(reason, n)| format!("{reason} {}", count(*n))).collect();
+    let descriptions: Vec<String> =
+        named.iter().map(|(reason, n)| format!("{reason} {}", count(*n))).collect();
     let rows = named.into_iter().map(|(label, n)| Row {
         label,
         marks: vec![Mark::Bar { from: 0.0, to: n as f64, series: 1, outlined: true }],
@@ -104,56 +106,49 @@ fn by_reason(cells: &[FunnelCell]) -> String {
     });
     let caption = Caption {
         id: "fig-reasons",
-        title: "Why the others were eliminated.".to_owned(),
-        note: "The first rule that an attempt failed.".to_owned(),
-        description: told.join(", "),
+        title: "Reasons for elimination.".to_owned(),
+        note: "The first rule that each attempt failed.".to_owned(),
+        description: descriptions.join(", "),
     };
     let axis = "attempts".to_owned();
-    Rows { caption, list: rows.collect(), axis, include: vec![0.0], ..Rows::default() }
+    RowChart { caption, rows: rows.collect(), axis, axis_includes: vec![0.0], ..RowChart::default() }
         .html("nothing was eliminated")
 }
 
-/// Least, quartiles and greatest without the outer twentieths; `None` of nothing.
-fn spread(mut numbers: Vec<f64>) -> Option<[f64; 5]> {
+/// The 5th, 25th, 50th, 75th and 95th percentile; `None` if there are no numbers.
+fn percentiles(mut numbers: Vec<f64>) -> Option<[f64; 5]> {
     numbers.sort_by(f64::total_cmp);
     let last = numbers.len().checked_sub(1)?;
     let at = |share: f64| {
-        let place = share * last as f64;
-        let (low, high) = (numbers[place.floor() as usize], numbers[place.ceil() as usize]);
-        low + (high - low) * place.fract()
+        let position = share * last as f64;
+        let (low, high) = (numbers[position.floor() as usize], numbers[position.ceil() as usize]);
+        low + (high - low) * position.fract()
     };
     Some([at(0.05), at(0.25), at(0.5), at(0.75), at(0.95)])
 }
 
-fn length(text: &str) -> f64 {
+fn word_count(text: &str) -> f64 {
     text.split_whitespace().count() as f64
 }
 
-/// Whether evolution makes instructions longer and harder.
+/// Lengths and difficulty by round: whether evolution makes instructions longer and harder.
 pub(super) fn lengths(data: &ReportData) -> String {
     if !data.nodes.iter().any(|node| node.status == NodeStatus::Kept) {
-        return super::chart::missing("Lengths and difficulty.", "no instruction was kept");
+        return super::chart::missing("Length and difficulty.", "no instruction was kept");
     }
-    let words = |node: &ReportNode| Some(length(&node.instruction) + length(&node.input));
-    let answer = |node: &ReportNode| node.answer.as_deref().map(length);
+    let words = |node: &ReportNode| Some(word_count(&node.instruction) + word_count(&node.input));
+    let answer = |node: &ReportNode| node.answer.as_deref().map(word_count);
     let difficulty = |node: &ReportNode| node.difficulty.map(f64::from);
     let charts = [
-        by_round(data, "fig-words", "Words of an instruction,", "words", &words, ""),
-        by_round(
-            data,
-            "fig-answers",
-            "Words of an answer,",
-            "words",
-            &answer,
-            "no kept instruction has an answer",
-        ),
+        by_round(data, "fig-words", "Instruction length", "words", &words, ""),
+        by_round(data, "fig-answers", "Answer length", "words", &answer, "no kept instruction has an answer"),
         by_round(
             data,
             "fig-difficulty",
             "Difficulty",
-            "difficulty, 1 to 10, as the model rates it",
+            "difficulty from 1 to 10, rated by the model",
             &difficulty,
-            "nothing was rated: the judge is not trusted with it, or it was turned off",
+            "there are no ratings: the judge did not pass its calibration, or rating was turned off",
         ),
     ];
     format!("<div class=\"charts\">{}</div>\n", charts.concat())
@@ -172,26 +167,27 @@ fn by_round(
         rounds.entry(node.round).or_default().extend(number(node));
     }
     let mut rows = Vec::new();
-    let mut told = Vec::new();
+    let mut descriptions = Vec::new();
     for (round, numbers) in rounds {
-        let of = numbers.len();
-        let Some([least, low, middle, high, most]) = spread(numbers) else { continue };
+        let n = numbers.len();
+        let Some([p5, p25, median, p75, p95]) = percentiles(numbers) else { continue };
         let label = if round == 0 { "seeds".to_owned() } else { format!("round {round}") };
-        told.push(format!("{label}: median {}", fixed(middle, 1)));
-        let inner = Some((low, high));
-        let marks = vec![Mark::Dot { value: middle, ends: (least, most), inner, series: 0 }];
-        rows.push(Row { label, marks, value: format!("n = {}", count(of as u64)) });
+        descriptions.push(format!("{label}: median {}", fixed(median, 1)));
+        let inner = Some((p25, p75));
+        let marks = vec![Mark::Dot { value: median, ends: (p5, p95), inner, series: 0 }];
+        rows.push(Row { label, marks, value: format!("n = {}", count(n as u64)) });
     }
     let caption = Caption {
         id,
         title: format!("{what} by round."),
-        note: "Median, quartiles (thick) and 5th to 95th percentile (thin) of what was kept.".to_owned(),
-        description: told.join("; "),
+        note: "Median, quartiles (thick) and 5th to 95th percentile (thin) of kept instructions.".to_owned(),
+        description: descriptions.join("; "),
     };
-    Rows { caption, list: rows, axis: axis.to_owned(), include: vec![0.0], ..Rows::default() }.html(why)
+    RowChart { caption, rows, axis: axis.to_owned(), axis_includes: vec![0.0], ..RowChart::default() }
+        .html(why)
 }
 
-/// Where instructions lie beside each other.
+/// Diversity: a map of the kept instructions on which similar ones are close.
 pub(super) fn diversity(data: &ReportData) -> String {
     let rounds: HashMap<u64, u32> = data.nodes.iter().map(|node| (node.id, node.round)).collect();
     let mut by: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
@@ -199,7 +195,7 @@ pub(super) fn diversity(data: &ReportData) -> String {
         let round = rounds.get(&point.id).copied().unwrap_or(0).min(MAP_ROUNDS);
         by.entry(round).or_default().push((point.x, point.y));
     }
-    let told: Vec<String> =
+    let descriptions: Vec<String> =
         by.iter().map(|(round, points)| format!("round {round}: {} points", points.len())).collect();
     let series = by.into_iter().map(|(round, points)| Series {
         name: match round {
@@ -207,20 +203,19 @@ pub(super) fn diversity(data: &ReportData) -> String {
             MAP_ROUNDS => format!("round {round} and later"),
             _ => format!("round {round}"),
         },
-        place: round as usize,
+        index: round as usize,
         look: Look::Points,
         points,
     });
-    let method =
-        data.map_method.as_deref().unwrap_or("Points that are close stand for instructions that are alike");
+    let method = data.map_method.as_deref().unwrap_or("Points that are close stand for similar instructions");
     let caption = Caption {
         id: "fig-map",
         title: "Map of the kept instructions.".to_owned(),
-        note: format!("{}. Directions mean nothing.", method.trim_end_matches('.')),
-        description: told.join("; "),
+        note: format!("{}. The axes have no meaning.", method.trim_end_matches('.')),
+        description: descriptions.join("; "),
     };
-    Plane { caption, series: series.collect(), bare: true, ..Plane::default() }
-        .html("no vectors were computed for the instructions of this run")
+    XyChart { caption, series: series.collect(), bare: true, ..XyChart::default() }
+        .html("no embeddings were computed for the instructions of this run")
 }
 
 #[cfg(test)]
@@ -228,10 +223,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_are_between_the_numbers() {
-        assert_eq!(spread(vec![]), None);
-        assert_eq!(spread(vec![2.0]), Some([2.0; 5]));
-        let five = spread((0..=20).map(f64::from).collect());
+    fn percentiles_are_interpolated() {
+        assert_eq!(percentiles(vec![]), None);
+        assert_eq!(percentiles(vec![2.0]), Some([2.0; 5]));
+        let five = percentiles((0..=20).map(f64::from).collect());
         assert_eq!(five, Some([1.0, 5.0, 10.0, 15.0, 19.0]));
     }
 }

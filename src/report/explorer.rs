@@ -1,48 +1,49 @@
-//! The frames that the script fills: the lineage explorer and the examples side by side.
+//! The interactive sections: the lineage explorer and the side-by-side examples.
 //!
-//! Where in the flow: empty lists and controls here, texts from `embed`, behaviour from `page.js`.
+//! Where in the flow: this module writes empty lists and controls; `embed` provides the texts, and `page.js`
+//! fills the lists.
 //!
-//! **Invariant:** every control has a label; without script the page says so instead of showing empty frames.
+//! **Invariant:** every control has a label. Without JavaScript, a message replaces the empty lists.
 
 use super::data::ReportData;
 use super::text::count;
 
-const NO_SCRIPT: &str =
-    "<noscript><p class=\"missing\">This part needs the script of the page.</p></noscript>\n";
+const NO_SCRIPT: &str = "<noscript><p class=\"missing\">This section needs JavaScript.</p></noscript>\n";
 
-/// Says where texts were cut.
+/// A note that texts were cut, if they were.
 fn cut_note(cut: Option<usize>) -> String {
     cut.map_or(String::new(), |limit| {
         format!(
-            "<p class=\"note\">To keep the page small, texts beyond {} characters are cut; the journal has all of \
-             them.</p>\n",
+            "<p class=\"note\">To keep the page small, texts are cut after {} characters. The journal has \
+             the full texts.</p>\n",
             count(limit as u64)
         )
     })
 }
 
-/// Every instruction, from its seed to its leaves.
+/// The lineage explorer: every instruction, from its seed to its last descendants.
 pub(super) fn lineage(data: &ReportData, cut: Option<usize>) -> String {
     if data.nodes.is_empty() {
-        return super::chart::missing("The lineages.", "the journal has no instructions yet");
+        return super::chart::missing("Lineages.", "the journal has no instructions yet");
     }
     format!(
-        "<p>Each seed with what was made of it. Open one with a click, or with the arrow keys and Enter. Rules that an \
-         instruction passed mostly leave no verdict.</p>\n{}{NO_SCRIPT}{}\
+        "<p>Every seed with its descendants. Open one with a click, or with the arrow keys and Enter. Most \
+         rules leave a verdict only if an instruction fails them.</p>\n{}{NO_SCRIPT}{}\
          <div class=\"explorer\"><div class=\"forest\">\n\
          <p id=\"x-count\" class=\"found\" role=\"status\"></p>\n\
          <ul id=\"x-tree\" role=\"tree\" aria-label=\"Seeds and their descendants\"></ul>\n\
          <div class=\"pager\" id=\"x-pager\"></div></div>\n\
-         <article id=\"x-node\" class=\"node\" tabindex=\"-1\" aria-label=\"The chosen instruction\"></article></div>\n",
+         <article id=\"x-node\" class=\"node\" tabindex=\"-1\" aria-label=\"The selected instruction\">\
+         </article></div>\n",
         cut_note(cut),
         filters("x", &["operator", "fate", "skill"], "Search instructions and answers"),
     )
 }
 
-/// What the contestants said to the same items.
+/// The responses of all contestants to the same items, side by side.
 pub(super) fn examples(data: &ReportData, cut: Option<usize>) -> String {
     if data.generations.iter().all(|(_, generations)| generations.is_empty()) {
-        return super::chart::missing("The examples.", "no evaluation has kept its responses");
+        return super::chart::missing("Examples.", "there are no responses from an evaluation");
     }
     format!(
         "{}{NO_SCRIPT}{}<p id=\"g-count\" class=\"found\" role=\"status\"></p>\n\
@@ -52,13 +53,15 @@ pub(super) fn examples(data: &ReportData, cut: Option<usize>) -> String {
     )
 }
 
-/// Controls whose ids begin with `prefix`; the script fills the choices.
+/// Filter controls whose ids start with `prefix`; the script fills the options.
 fn filters(prefix: &str, choices: &[&str], search: &str) -> String {
     let selects: Vec<String> = choices
         .iter()
         .map(|name| {
             let label = name[..1].to_uppercase() + &name[1..];
-            format!("<label>{label}<select id=\"{prefix}-{name}\"><option value=\"\">all</option></select></label>\n")
+            format!(
+                "<label>{label}<select id=\"{prefix}-{name}\"><option value=\"\">all</option></select></label>\n"
+            )
         })
         .collect();
     format!(

@@ -1,16 +1,17 @@
-//! A run as one HTML page: what was done, why every row is there, and whether it helped.
+//! Renders a run as one HTML page: what was run, why each row was kept or eliminated, and whether it helped.
 //!
-//! Where in the flow: the last thing that is made from a run. The command fills [`ReportData`] from the
-//! journal, the metrics and the evaluation, and writes what [`render`] returns.
+//! Where in the flow: the last output of a run. The caller fills [`ReportData`] from the journal, the metrics
+//! and the evaluation, and writes the page that [`render`] returns.
 //!
 //! ```text
 //! ReportData ─▶ sections (summary, run, evolution, training, evaluation) ─▶ page ─▶ one file
 //!                 └─ chart (plotters, inline SVG)        embed (JSON for page.js) ─┘
 //! ```
 //!
-//! **Invariant:** a pure function of the data: no file, no clock, no network, neither here nor in the page.
-//! **Invariant:** no data makes it panic, and no text of the data becomes markup.
-//! **Invariant:** what is missing is said in words, never shown as an empty chart.
+//! **Invariant:** the page is a pure function of the data. Neither this module nor the page itself uses
+//! files, the clock or the network.
+//! **Invariant:** no data makes it panic, and no text in the data becomes markup.
+//! **Invariant:** missing data is reported in a sentence, never as an empty chart.
 
 mod chart;
 mod data;
@@ -34,10 +35,10 @@ pub use data::{
 
 use page::Section;
 
-/// Bytes that a page should not exceed: it is opened on phones and sent by mail.
-const LARGEST_PAGE: usize = 4_990_000;
+/// Maximum size of a page in bytes, because pages are opened on phones and sent by mail.
+const MAX_PAGE_BYTES: usize = 4_990_000;
 
-/// The page that shows `data`.
+/// Renders `data` as a complete HTML page.
 pub fn render(data: &ReportData) -> String {
     let manifest = &data.manifest;
     let page = |nodes: &str, generations: &str, sections: &[Section]| {
@@ -56,10 +57,10 @@ pub fn render(data: &ReportData) -> String {
         Section { id: "evaluation", title: "Evaluation", html: evaluation::html(data) },
         Section { id: "examples", title: "Examples", html: String::new() },
     ];
-    // What the charts leave over is for the texts.
+    // The texts get the space that the charts leave.
     let interactive = |cut| [explorer::lineage(data, cut), explorer::examples(data, cut)];
     let frames = interactive(Some(usize::MAX)).concat().len();
-    let room = LARGEST_PAGE.saturating_sub(page("", "", &sections).len() + frames);
+    let room = MAX_PAGE_BYTES.saturating_sub(page("", "", &sections).len() + frames);
     let embedded = embed::embed(data, room);
     let [lineage, examples] = interactive(embedded.cut);
     for section in &mut sections {

@@ -1,7 +1,7 @@
-// The moving parts of the page: the lineage explorer, the examples side by side, the copy buttons.
+// The interactive parts of the page: the lineage explorer, the side-by-side examples, the copy buttons.
 //
-// The texts are data of others: they reach the page through textContent alone, and no string becomes markup.
-// All state is a few variables per part; whatever changes, the list on the screen is made anew (it is one short page).
+// The texts are untrusted: they reach the page only through textContent, and no string becomes markup.
+// The state of each part is a few variables. After any change the visible list is rebuilt; it is one short page.
 "use strict";
 (() => {
   const ROOTS = 20, EXAMPLES = 5, PREVIEW = 160, WAIT = 120;
@@ -50,7 +50,7 @@
     frame.append(button("Previous", page - 1), make("span", "", "page "), input,
       make("span", "", "of " + number(pages)), button("Next", page + 1));
   };
-  // Where two texts differ: the length of their common beginning and end, not within a word.
+  // The range of `now` that differs from `old`, extended to whole words.
   const changed = (old, now) => {
     let start = 0, end = 0;
     const most = Math.min(old.length, now.length);
@@ -93,7 +93,7 @@
       if (!place.has(data.id[i])) place.set(data.id[i], i);
     }
     const rootOf = (i) => { while (data.parent[i] >= 0) i = data.parent[i]; return i; };
-    const signs = [["✓", "kept", "kept"], ["✗", "gone", "eliminated"], ["…", "open", "not settled"]];
+    const signs = [["✓", "kept", "kept"], ["✗", "gone", "eliminated"], ["…", "open", "undecided"]];
     const fate = (i) => signs[data.status[i]] || signs[2];
     const origin = (i) => {
       const operator = word(data.operator[i]);
@@ -109,10 +109,11 @@
         .sort((a, b) => a[1].localeCompare(b[1]));
     };
     options(byOperator, [["seed", "seeds"], ...tally(data.operator)]);
-    options(byFate, [["s0", "kept"], ["s1", "eliminated"], ["s2", "not settled"], ...tally(data.reason)]);
+    options(byFate, [["s0", "kept"], ["s1", "eliminated"], ["s2", "undecided"], ...tally(data.reason)]);
     options(bySkill, tally(data.skill));
 
-    // What matches the filters, what stays visible because something below it does, what the reader opened or closed.
+    // Nodes that match the filters, nodes that are visible because a descendant matches, and nodes that the reader
+    // opened or closed.
     let matches = null, visible = null, toggled = new Map(), shown = roots, page = 0, chosen = -1, focused = -1;
     const low = new Array(count);
     const haystack = (i) => low[i] ??= (data.id[i] + "\n" + text[i] + "\n" + (data.input[i] || "") + "\n" + (data.answer[i] || "")).toLowerCase();
@@ -139,7 +140,7 @@
       }
       shown = roots.filter((i) => visible[i]);
     };
-    // Opens what is above a node, on the page where its seed is.
+    // Opens the ancestors of a node, on the page with its seed.
     const reveal = (i) => {
       page = Math.max(0, Math.floor(shown.indexOf(rootOf(i)) / ROOTS));
       for (let up = data.parent[i]; up >= 0; up = data.parent[up]) toggled.set(up, true);
@@ -206,7 +207,7 @@
     const block = (title, ...content) => [make("h4", "", title), ...content];
     const verdicts = (i) => {
       const list = data.verdicts[i];
-      if (!list) return make("p", "empty", "None was recorded.");
+      if (!list) return make("p", "empty", "None were recorded.");
       return make("ul", "rules", ...list.map(([rule, passed, detail]) => make("li", "",
         make("span", "sign " + (passed ? "kept" : "gone"), passed ? "✓" : "✗"), plain(word(rule)) + (passed ? ": passed" : ": failed"),
         word(detail) && make("span", "detail", " — " + word(detail)))));
@@ -244,12 +245,12 @@
         make("ul", "tags", make("li", name, sign + " " + fateName + (reason ? ": " + plain(reason) : "")), tag("from", origin(i)),
           tag("attempt", String(data.attempt[i])), tag("skill", plain(word(data.skill[i]))),
           tag("difficulty", data.difficulty[i] ? String(data.difficulty[i]) : ""),
-          tag("tokens", number(data.prompt_tokens[i]) + " read, " + number(data.completion_tokens[i]) + " written")),
+          tag("tokens", number(data.prompt_tokens[i]) + " prompt, " + number(data.completion_tokens[i]) + " generated")),
         ...block("Instruction", instruction(i)),
-        ...(data.input[i] ? block("Material", make("p", "text", data.input[i])) : []),
+        ...(data.input[i] ? block("Input", make("p", "text", data.input[i])) : []),
         ...block("Constraints on the answer", constraints.length ? make("ul", "rules", ...constraints) : make("p", "empty", "None that code can check.")),
         ...block("Verdicts", verdicts(i)),
-        ...block("Answer", i in data.answer ? make("p", "text", data.answer[i]) : make("p", "empty", "It has none.")),
+        ...block("Answer", i in data.answer ? make("p", "text", data.answer[i]) : make("p", "empty", "It has no answer.")),
         make("p", "pager", back));
       panel.scrollTop = 0;
     };
@@ -321,7 +322,7 @@
   const examples = () => {
     const { names, items } = read("data-generations"), list = $("g-list");
     const search = $("g-search"), byOutcome = $("g-outcome"), bySkill = $("g-skill");
-    const scores = (item) => item.said.map((said) => said ? said.right : null);
+    const scores = (item) => item.responses.map((response) => response ? response.right : null);
     const outcomes = {
       differ: (marks) => marks.includes(1) && marks.includes(0),
       all: (marks) => marks.length > 0 && marks.every((mark) => mark === 1),
@@ -340,18 +341,18 @@
     options(bySkill, [...skills].sort().map(([skill, n]) => [skill, plain(skill) + " (" + number(n) + ")"]));
 
     let shown = items, page = 0;
-    const side = (name, said) => {
-      if (!said) return make("div", "side", make("h4", "", name), make("p", "empty", "Was not asked."));
-      const state = said.right === 1 ? "right" : said.right === 0 ? "wrong" : "";
+    const side = (name, response) => {
+      if (!response) return make("div", "side", make("h4", "", name), make("p", "empty", "There is no response."));
+      const state = response.right === 1 ? "right" : response.right === 0 ? "wrong" : "";
       const label = state === "right" ? "✓ right" : state === "wrong" ? "✗ wrong" : "not scored";
-      const body = make("p", "text", said.text || "(an empty response)");
+      const body = make("p", "text", response.text || "(an empty response)");
       body.tabIndex = 0;
-      const checks = said.checks.map(([check, strict, loose, found]) => make("li", "",
+      const checks = response.checks.map(([check, strict, loose, found]) => make("li", "",
         make("span", "sign " + (strict ? "kept" : "gone"), strict ? "✓" : "✗"), plain(check) + (!strict && loose ? " (met loosely)" : ""),
         found && make("span", "detail", " — " + found)));
       return make("div", "side " + state,
         make("h4", "", name, make("span", state === "right" ? "kept" : state === "wrong" ? "gone" : "open", label)),
-        make("p", "meta", plural(said.tokens, "token", "tokens") + (said.ended ? "" : ", cut at the limit")), body,
+        make("p", "meta", plural(response.tokens, "token", "tokens") + (response.ended ? "" : ", cut off at the limit")), body,
         checks.length ? make("ul", "rules", ...checks) : null);
     };
     const draw = () => {
@@ -361,7 +362,7 @@
         const title = "Item " + item.number + (item.skill ? " · " + plain(item.skill) : "") + (item.difficulty ? " · difficulty " + item.difficulty : "");
         const asked = make("p", "text asked", item.text);
         asked.tabIndex = 0;
-        return make("article", "example", make("h3", "", title), asked, make("div", "sides", ...names.map((name, n) => side(name, item.said[n]))));
+        return make("article", "example", make("h3", "", title), asked, make("div", "sides", ...names.map((name, n) => side(name, item.responses[n]))));
       }));
       $("g-count").textContent = shown.length === items.length ? plural(items.length, "item", "items")
         : number(shown.length) + " of " + plural(items.length, "item", "items");
@@ -371,7 +372,7 @@
       const words = search.value.toLowerCase().trim(), outcome = outcomes[byOutcome.value];
       page = 0;
       shown = items.filter((item) => (!outcome || outcome(scores(item))) && (!bySkill.value || item.skill === bySkill.value)
-        && (!words || (item.text + "\n" + item.said.map((said) => said ? said.text : "").join("\n")).toLowerCase().includes(words)));
+        && (!words || (item.text + "\n" + item.responses.map((response) => response ? response.text : "").join("\n")).toLowerCase().includes(words)));
       draw();
     };
     search.addEventListener("input", later(refilter));

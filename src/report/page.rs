@@ -1,32 +1,29 @@
-//! The page around the sections: head, policy, contents, script and style.
+//! The page around the sections: head, security policy, table of contents, script and style.
 //!
-//! Where in the flow: `render` hands over the sections; the text that comes out is the file.
+//! Where in the flow: `render` passes the sections; the result is the content of the file.
 //!
-//! **Invariant:** the page loads nothing. Its content security policy forbids every request and allows
-//! exactly the script and the style that are in it, by their hashes: what a text of the data might smuggle in
-//! does not run.
+//! **Invariant:** the page makes no requests. Its Content-Security-Policy forbids them all and allows only
+//! the page's own script and style, by their hashes, so a script hidden in the data cannot run.
 
 use super::text::escape;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-/// Style of the page.
 const STYLE: &str = include_str!("page.css");
-/// Script of the page.
 const SCRIPT: &str = include_str!("page.js");
 
-/// A part of the page.
+/// A section of the page.
 #[derive(Debug)]
 pub(super) struct Section {
-    /// For links.
+    /// The id of the element, for links.
     pub(super) id: &'static str,
-    /// Heading.
+    /// The heading.
     pub(super) title: &'static str,
-    /// Markup below it.
+    /// The markup below the heading.
     pub(super) html: String,
 }
 
-/// The whole page. `json` are ids and contents of data for the script.
+/// The whole page. `json` lists the ids and contents of the data elements for the script.
 pub(super) fn page(title: &str, header: &str, sections: &[Section], json: &[(&str, &str)]) -> String {
     let length = sections.iter().map(|section| section.html.len()).sum::<usize>()
         + json.iter().map(|(_, text)| text.len()).sum::<usize>();
@@ -35,11 +32,11 @@ pub(super) fn page(title: &str, header: &str, sections: &[Section], json: &[(&st
     let _ = write!(
         html,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{}'; script-src '{}'; \
-         base-uri 'none'; form-action 'none'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{}'; \
+         script-src '{}'; base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" \
+         content=\"no-referrer\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#summary\">Skip to the summary</a>\n<div class=\"page\">\n\
          <nav class=\"contents\" aria-label=\"Contents\"><ol>\n",
         source_hash(STYLE),
@@ -52,7 +49,8 @@ pub(super) fn page(title: &str, header: &str, sections: &[Section], json: &[(&st
     for Section { id, title, html: body } in sections {
         let _ = write!(
             html,
-            "<section id=\"{id}\" aria-labelledby=\"{id}-h\">\n<h2 id=\"{id}-h\">{title}</h2>\n{body}</section>\n"
+            "<section id=\"{id}\" aria-labelledby=\"{id}-h\">\n\
+             <h2 id=\"{id}-h\">{title}</h2>\n{body}</section>\n"
         );
     }
     html.push_str("</main>\n</div>\n");
@@ -63,21 +61,21 @@ pub(super) fn page(title: &str, header: &str, sections: &[Section], json: &[(&st
     html
 }
 
-/// What a policy allows a script or a style by.
+/// The source expression by which a Content-Security-Policy allows a script or a style.
 fn source_hash(text: &str) -> String {
     format!("sha256-{}", base64(&Sha256::digest(text.as_bytes())))
 }
 
-/// RFC 4648; the only place that needs it.
+/// Encodes bytes in base64 (RFC 4648). Nothing else needs it, so a dependency would not pay.
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |place: usize| u32::from(three.get(place).copied().unwrap_or(0));
+    for group in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
-            out.push(if place <= three.len() { char::from(letter) } else { '=' });
+        for index in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * index) & 63) as usize];
+            out.push(if index <= group.len() { char::from(letter) } else { '=' });
         }
     }
     out
@@ -88,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_the_rfc() {
+    fn base64_agrees_with_the_rfc() {
         let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (text, expected) in cases {
             assert_eq!(base64(text.as_bytes()), expected);
@@ -101,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_makes_no_markup_and_asks_nobody() {
+    fn the_script_creates_no_markup_and_makes_no_requests() {
         let words = [
             "innerHTML",
             "outerHTML",

@@ -1,46 +1,47 @@
-//! The beginning of the page: title, headline numbers, and in a sentence whether the model got better.
+//! The summary at the top of the page: title, headline numbers, and whether the model got better.
 //!
-//! Where in the flow: from everything else; it computes nothing that is not also in a section below.
+//! Where in the flow: rendered from all data; every number here is also in a section below.
 //!
-//! **Invariant:** a difference is called significant only if its test says so, and what was not tested is
-//! said to be not known.
+//! **Invariant:** a difference is called significant only if a test says so, and an untested difference is
+//! called untested.
 
 use super::data::{NodeStatus, ReportData, RunManifest};
 use super::text::{count, duration, escape, fixed, p_value, percent, share, signed, wilson, words};
 use crate::eval::result::{Comparison, Contestant, Estimate, Evaluation, Paired, Pooled};
 use std::fmt::Write as _;
 
-/// Below it a difference is called significant.
+/// The significance level: a difference with a lower p-value is called significant.
 pub(super) const ALPHA: f64 = 0.05;
 
-/// Title of the page.
+/// The title of the page.
 pub(super) fn title(manifest: &RunManifest) -> String {
     let title = manifest.title.trim();
-    if title.is_empty() { "A run of evol".to_owned() } else { title.to_owned() }
+    if title.is_empty() { "An evol run".to_owned() } else { title.to_owned() }
 }
 
-/// What stands above all sections.
+/// The header above all sections.
 pub(super) fn header(manifest: &RunManifest) -> String {
-    let name = |text: &str, else_: &str| {
-        if text.trim().is_empty() { else_.to_owned() } else { escape(text.trim()) }
+    let name = |text: &str, if_empty: &str| {
+        if text.trim().is_empty() { if_empty.to_owned() } else { escape(text.trim()) }
     };
     format!(
-        "<p class=\"kicker\">Report of an evol run</p>\n<h1>{}</h1>\n<p class=\"byline\">{} · seed {} · evol {}</p>\n",
+        "<p class=\"kicker\">Report of an evol run</p>\n<h1>{}</h1>\n\
+         <p class=\"byline\">{} · seed {} · evol {}</p>\n",
         escape(&title(manifest)),
         name(&manifest.model_name, "model not recorded"),
         manifest.seed,
-        name(&manifest.evol_version, "of an unknown version"),
+        name(&manifest.evol_version, "(version not recorded)"),
     )
 }
 
-/// The section.
+/// Renders the section.
 pub(super) fn html(data: &ReportData) -> String {
     let numbers = headline(data);
     let mut html = String::new();
     if !numbers.is_empty() {
         html.push_str("<dl class=\"headline\">\n");
     }
-    for (name, value, note) in &numbers {
+    for Headline { name, value, note } in &numbers {
         let _ = writeln!(
             html,
             "<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>",
@@ -58,8 +59,15 @@ pub(super) fn html(data: &ReportData) -> String {
     html
 }
 
-/// Name, number, and how sure it is.
-fn headline(data: &ReportData) -> Vec<(String, String, String)> {
+/// A headline number.
+struct Headline {
+    name: String,
+    value: String,
+    /// What the number means, and its interval.
+    note: String,
+}
+
+fn headline(data: &ReportData) -> Vec<Headline> {
     let mut out = Vec::new();
     let attempts = data.funnel.iter().filter(|cell| cell.round > 0);
     let (kept, all) = attempts.fold((0_u64, 0_u64), |(kept, all), cell| {
@@ -68,36 +76,39 @@ fn headline(data: &ReportData) -> Vec<(String, String, String)> {
     if let Some(rate) = wilson(kept, all) {
         let note =
             format!("{} of {} attempts; 95\u{a0}% interval {}", count(kept), count(all), interval(&rate));
-        out.push(("Kept".to_owned(), percent(rate.value), note));
+        out.push(Headline { name: "Kept".to_owned(), value: percent(rate.value), note });
     }
     let answered = data.nodes.iter().filter(|node| node.status == NodeStatus::Kept).count();
     if !data.nodes.is_empty() {
         let seeds = data.nodes.iter().filter(|node| node.parent_id.is_none()).count();
         let note = format!("instructions with answers, from {} seeds", count(seeds as u64));
-        out.push(("Data set".to_owned(), count(answered as u64), note));
+        out.push(Headline { name: "Data set".to_owned(), value: count(answered as u64), note });
     }
     out.extend(losses(data));
     if let Some(evaluation) = &data.evaluation {
         for contestant in &evaluation.contestants {
-            if let Some((what, rate)) = main_rate(contestant) {
+            if let Some((measure, rate)) = main_rate(contestant) {
                 let note = format!(
-                    "{what}; 95\u{a0}% interval {}, n\u{a0}=\u{a0}{}",
+                    "{measure}; 95\u{a0}% interval {}, n\u{a0}=\u{a0}{}",
                     interval(&rate),
                     count(rate.n as u64)
                 );
-                out.push((format!("Items right, {}", contestant.name), percent(rate.value), note));
+                let name = format!("Items right, {}", contestant.name);
+                out.push(Headline { name, value: percent(rate.value), note });
             }
         }
     }
     let seconds = data.manifest.seconds.iter().map(|(_, seconds)| seconds).sum::<f64>();
     if !data.manifest.seconds.is_empty() {
-        out.push(("Time".to_owned(), duration(seconds), "wall time over all stages".to_owned()));
+        let note = "wall time of all stages".to_owned();
+        out.push(Headline { name: "Time".to_owned(), value: duration(seconds), note });
     }
     out
 }
 
-/// Losses on what nothing was trained on. The evaluation knows how sure they are, the trainer does not.
-fn losses(data: &ReportData) -> Vec<(String, String, String)> {
+/// Held-out losses from the evaluation, which have intervals; without an evaluation, the trainer's validation
+/// losses, which have none.
+fn losses(data: &ReportData) -> Vec<Headline> {
     let mut out = Vec::new();
     for contestant in data.evaluation.iter().flat_map(|evaluation| &evaluation.contestants) {
         if let Some(held) = &contestant.held_out {
@@ -108,7 +119,8 @@ fn losses(data: &ReportData) -> Vec<(String, String, String)> {
                 fixed(high, 3),
                 count(n as u64)
             );
-            out.push((format!("Held-out loss, {}", contestant.name), fixed(value, 3), note));
+            let name = format!("Held-out loss, {}", contestant.name);
+            out.push(Headline { name, value: fixed(value, 3), note });
         }
     }
     if !out.is_empty() {
@@ -117,9 +129,9 @@ fn losses(data: &ReportData) -> Vec<(String, String, String)> {
     for curve in &data.training {
         if let (Some(first), Some(last)) = (curve.validation.first(), curve.validation.last()) {
             let start = fixed(first.loss, 3);
-            let note =
-                format!("nats per token, from {start} before training; how sure that is was not measured");
-            out.push((format!("Validation loss, {}", curve.name), fixed(last.loss, 3), note));
+            let note = format!("nats per token, from {start} before training; no interval was computed");
+            let name = format!("Validation loss, {}", curve.name);
+            out.push(Headline { name, value: fixed(last.loss, 3), note });
         }
     }
     out
@@ -129,16 +141,16 @@ fn interval(rate: &Estimate) -> String {
     format!("{} to {}", fixed(100.0 * rate.low, 1), fixed(100.0 * rate.high, 1))
 }
 
-/// The measure that a contestant is introduced with.
+/// The main measure of a contestant, with its description.
 fn main_rate(contestant: &Contestant) -> Option<(&'static str, Estimate)> {
     let constraints =
-        contestant.constraints.map(|rates| ("all constraints of an item met", rates.prompt_strict));
+        contestant.constraints.map(|rates| ("items with all constraints met", rates.prompt_strict));
     let exact = contestant.exact_match.map(|rate| ("right answers", rate));
     let choice = contestant.choice_accuracy.map(|rate| ("right choices", rate));
     constraints.or(exact).or(choice)
 }
 
-/// The test that a comparison is summed up with: all scored items if it is there.
+/// The test that summarises a comparison: the one on all scored items, if there is one.
 fn main_test(comparison: &Comparison) -> Option<&Paired> {
     let named = |name: &str| comparison.paired.iter().find(|test| test.metric == name);
     ["correct", "prompt_strict", "exact_match", "choice_accuracy"]
@@ -147,32 +159,32 @@ fn main_test(comparison: &Comparison) -> Option<&Paired> {
         .or_else(|| comparison.paired.first())
 }
 
-/// What the evaluation means, in sentences.
+/// The findings of the evaluation in sentences.
 fn findings(data: &ReportData) -> Vec<String> {
     let Some(evaluation) = &data.evaluation else {
         return vec![
-            "No evaluation was run, so this page cannot say whether training made the model better. A falling \
-             validation loss only says that it became better at this data."
+            "No evaluation was run, so this page cannot tell whether training made the model better. A \
+             falling validation loss only shows that it fits this data better."
                 .to_owned(),
         ];
     };
-    // First what the run was for: its last contestant against the base.
+    // First the comparison that the run was made for: its last contestant against the base.
     let (base, last) = (evaluation.contestants.first(), evaluation.contestants.last());
     let leads =
         |c: &&Comparison| base.is_some_and(|b| b.name == c.against) && last.is_some_and(|l| l.name == c.name);
     let mut comparisons: Vec<&Comparison> = evaluation.comparisons.iter().collect();
     comparisons.sort_by_key(|comparison| !leads(comparison));
-    // Over several trainings, where there are: one of them alone may be luck.
+    // Comparisons over several trainings come first, because a single training may be luck.
     let mut out: Vec<String> = evaluation.pooled.iter().rev().map(over_trainings).collect();
     out.extend(comparisons.into_iter().map(finding));
     if out.is_empty() {
-        out.push("Nothing was compared: the evaluation has fewer than two contestants.".to_owned());
+        out.push("There is no comparison: the evaluation has fewer than two contestants.".to_owned());
     }
     let tests = evaluation.comparisons.iter().map(|c| c.paired.len()).sum::<usize>();
     if tests > 1 {
         out.push(format!(
-            "This page has {tests} such tests, and their p-values are not corrected for that: of twenty tests of \
-             nothing, one comes out as significant."
+            "This page has {tests} such tests, and their p-values are not corrected for multiple testing: \
+             without any real difference, one in twenty tests would be significant on average."
         ));
     }
     out.extend(caveats(evaluation));
@@ -184,8 +196,9 @@ fn over_trainings(pooled: &Pooled) -> String {
     let verdict = if *p < ALPHA { "significant" } else { "not significant" };
     let each: Vec<String> = by_training.iter().map(|&share| percent(share)).collect();
     format!(
-        "“{name}” against “{against}” over {} trainings ({}; all constraints met): {} points [{}, {}] over items; better in \
-         {wins}, worse in {losses}. The difference is {verdict} (exact sign test over items, {}).",
+        "“{name}” against “{against}” over {} trainings ({}; items with all constraints met): {} points [{}, \
+         {}]; better on {wins} items, worse on {losses}. The difference is {verdict} (exact sign test over \
+         items, {}).",
         by_training.len(),
         each.join(", "),
         signed(100.0 * difference.value, 1),
@@ -198,11 +211,11 @@ fn over_trainings(pooled: &Pooled) -> String {
 fn finding(comparison: &Comparison) -> String {
     let Comparison { name, against, .. } = comparison;
     let Some(test) = main_test(comparison) else {
-        return format!("“{name}” and “{against}” were not tested against each other.");
+        return format!("There is no test of “{name}” against “{against}”.");
     };
     let Paired { metric, both, wins, losses, neither, difference, p_value: p, needed } = test;
     let items = both.saturating_add(*wins).saturating_add(*losses).saturating_add(*neither);
-    let what = match metric.as_str() {
+    let measured = match metric.as_str() {
         "correct" => "scored items".to_owned(),
         metric => format!("items ({})", words(metric)),
     };
@@ -214,45 +227,46 @@ fn finding(comparison: &Comparison) -> String {
     );
     let p_text = p_value(*p);
     let start = format!(
-        "“{name}” against “{against}” on {} {what}: {points}; {} right only by the first, {} only by the second.",
+        "“{name}” against “{against}” on {} {measured}: {points}; {} right only by the first, {} only by the \
+         second.",
         count(items as u64),
         count(*wins as u64),
         count(*losses as u64)
     );
     let better = if difference.value > 0.0 { name } else { against };
     let end = if !p.is_finite() {
-        "It was not tested whether that is more than chance.".to_owned()
+        "Whether that is more than chance was not tested.".to_owned()
     } else if *p < ALPHA {
-        format!("The difference is significant (exact McNemar test, {p_text}): “{better}” is better at this.")
+        format!("The difference is significant (exact McNemar test, {p_text}): “{better}” is better here.")
     } else {
         let needed = needed.map_or(String::new(), |n| {
-            format!(" To show a difference of this size would take about {} items.", count(n))
+            format!(" Showing a difference of this size would take about {} items.", count(n))
         });
         format!(
-            "The difference is not significant (exact McNemar test, {p_text}): this evaluation cannot tell the two \
-             apart.{needed}"
+            "The difference is not significant (exact McNemar test, {p_text}): this evaluation cannot tell \
+             the two apart.{needed}"
         )
     };
     format!("{start} {end}")
 }
 
-/// What a reader should know before believing the numbers.
+/// Caveats to the numbers above.
 fn caveats(evaluation: &Evaluation) -> Vec<String> {
     let mut out = Vec::new();
     if evaluation.suite.contaminated > 0 {
         out.push(format!(
-            "{} items were left out because they repeat a seed of the run.",
+            "{} items were left out because they overlap with a seed of the run.",
             count(evaluation.suite.contaminated as u64)
         ));
     }
     match &evaluation.judge {
         Some(judge) if !judge.trusted => out.push(format!(
-            "The judge got only {} of its calibration pairs right in both orders and was not asked.",
+            "The judge got only {} of its calibration pairs right in both orders and was not used.",
             share(&judge.calibration_accuracy)
         )),
         Some(judge) if judge.same_family => out.push(format!(
-            "The judge is of the contestants’ own family and may prefer what it would say itself; it got {} of its \
-             calibration pairs right.",
+            "The judge is of the same model family as the contestants and may prefer its own style; it got \
+             {} of its calibration pairs right in both orders.",
             share(&judge.calibration_accuracy)
         )),
         _ => {}

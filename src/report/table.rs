@@ -1,13 +1,13 @@
-//! Tables: rows of markup with a caption, in a frame that scrolls by itself on narrow screens.
+//! Tables with a caption, in a frame that scrolls on narrow screens, and lists of facts.
 //!
-//! Where in the flow: sections make cells, which are markup already, and get a whole `table` element.
+//! Where in the flow: sections pass cells, which are already markup, and get a complete element.
 //!
-//! **Invariant:** a row has as many cells as the table has columns; missing ones are a dash.
+//! **Invariant:** a row has as many cells as the table has columns; missing cells are shown as a dash.
 
 use super::text::escape;
 use std::fmt::Write as _;
 
-/// A table: columns, and rows whose first cell is a heading.
+/// A table whose first cell in each row is a heading.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     caption: String,
@@ -16,7 +16,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Without rows. Names of columns are plain texts.
+    /// Creates a table without rows. The caption and the column names are plain text.
     pub(super) fn new(caption: &str, columns: &[&str]) -> Self {
         Self {
             caption: escape(caption),
@@ -30,20 +30,20 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Whether there is anything in it.
+    /// Whether the table has no rows.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The element, or nothing.
+    /// Renders the table; empty if it has no rows.
     pub(super) fn html(&self) -> String {
         if self.is_empty() {
             return String::new();
         }
-        // Focusable, so that it scrolls with the keyboard as well.
+        // The frame can be focused, so that it can be scrolled with the keyboard.
         let mut html = format!(
-            "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{0}\"><table><caption>{0}</caption>\
-             <thead><tr>",
+            "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{0}\">\
+             <table><caption>{0}</caption><thead><tr>",
             self.caption
         );
         for column in &self.columns {
@@ -52,10 +52,10 @@ impl Table {
         html.push_str("</tr></thead><tbody>\n");
         for row in &self.rows {
             html.push_str("<tr>");
-            for place in 0..self.columns.len() {
+            for column in 0..self.columns.len() {
                 let cell =
-                    row.get(place).map_or("–", |cell| if cell.is_empty() { "–" } else { cell.as_str() });
-                let _ = match place {
+                    row.get(column).map_or("–", |cell| if cell.is_empty() { "–" } else { cell.as_str() });
+                let _ = match column {
                     0 => write!(html, "<th scope=\"row\">{cell}</th>"),
                     _ => write!(html, "<td>{cell}</td>"),
                 };
@@ -66,7 +66,7 @@ impl Table {
         html
     }
 
-    /// The same behind a line that opens it.
+    /// Renders the table folded behind a line that opens it; empty if it has no rows.
     pub(super) fn folded(&self) -> String {
         if self.is_empty() {
             return String::new();
@@ -75,7 +75,7 @@ impl Table {
     }
 }
 
-/// A list of names and what they stand for; values are markup.
+/// Renders a list of names and values; the values are markup.
 pub(super) fn facts(pairs: &[(String, String)]) -> String {
     let mut html = String::from("<dl class=\"facts\">");
     for (name, value) in pairs {

@@ -1,6 +1,5 @@
-//! What must hold of every page: it is small, it is safe, and no data breaks it.
-//!
-//! Where in the flow: `tests/it/report.rs` looks at a page in a browser.
+//! Tests that every page is small and safe, and that no data breaks it. `tests/it/report.rs` tests a page in
+//! a browser.
 
 use super::*;
 use crate::eval::result::{
@@ -11,34 +10,34 @@ use crate::eval::result::{
 const HOSTILE: &str =
     "</script><script>window.pwned=1</script><img src=x onerror=alert(1)> \u{2028} \" ' & \0";
 
-/// `n` nodes in lineages of ten, with about 300 bytes of text each: instructions of 150, answers of 300 for
-/// every second one.
+/// `n` nodes in lineages of ten, with about 300 bytes of text each: instructions of 150 bytes, and answers of
+/// 300 bytes for every second one.
 fn rows(n: u64) -> ReportData {
     let sentence = "Describe how the bridge over the river was built, who paid for it, and why it fell. ";
     let nodes: Vec<ReportNode> = (0..n)
         .map(|number| {
-            let (root, place) = (number / 10, number % 10);
-            // Different from the start, so that nothing is saved by what children share with parents.
+            let (root, attempt) = (number / 10, number % 10);
+            // The texts differ from the start, so that sharing prefixes with parents saves nothing.
             let text = |word: &str, length| -> String {
                 format!("{word} {number} {}", sentence.repeat(4)).chars().take(length).collect()
             };
             ReportNode {
-                id: (root + 1) * 10_000 + place,
-                parent_id: (place > 0).then_some((root + 1) * 10_000),
+                id: (root + 1) * 10_000 + attempt,
+                parent_id: (attempt > 0).then_some((root + 1) * 10_000),
                 root_id: (root + 1) * 10_000,
-                round: place as u32,
-                operator: (place > 0).then(|| "deepening".to_owned()),
+                round: attempt as u32,
+                operator: (attempt > 0).then(|| "deepening".to_owned()),
                 instruction: format!("{number} {}", text("Task", 150)),
                 skill: Some("history".to_owned()),
-                difficulty: Some((1 + place) as u8),
-                status: if place % 2 == 0 { NodeStatus::Kept } else { NodeStatus::Eliminated },
-                reason: (place % 2 == 1).then(|| "answer_truncated".to_owned()),
+                difficulty: Some((1 + attempt) as u8),
+                status: if attempt % 2 == 0 { NodeStatus::Kept } else { NodeStatus::Eliminated },
+                reason: (attempt % 2 == 1).then(|| "answer_truncated".to_owned()),
                 verdicts: vec![RuleVerdict {
                     rule: "harder".into(),
                     passed: true,
                     detail: format!("p 0.{number}"),
                 }],
-                answer: (place % 2 == 0).then(|| text("Answer", 300)),
+                answer: (attempt % 2 == 0).then(|| text("Answer", 300)),
                 constraints: vec!["at most 60 words".to_owned()],
                 prompt_tokens: 210,
                 completion_tokens: 120,
@@ -54,25 +53,9 @@ fn point(number: f64) -> Estimate {
     Estimate { value: number, low: number, high: number, n: 0 }
 }
 
-/// An evaluation in which every number is `number` and every name `name`.
-fn evaluation(name: &str, number: f64) -> Evaluation {
+/// A comparison in which every estimate is `number` and every name `name`.
+fn comparison(name: &str, number: f64) -> Comparison {
     let e = point(number);
-    let slice = Slice { name: name.to_owned(), correct: e };
-    let rates =
-        ConstraintRates { prompt_strict: e, prompt_loose: e, constraint_strict: e, constraint_loose: e };
-    let contestant = Contestant {
-        name: name.to_owned(),
-        adapter_sha256: Some(name.to_owned()),
-        constraints: Some(rates),
-        exact_match: Some(e),
-        choice_accuracy: Some(e),
-        held_out: Some(HeldOut { records: 0, tokens: 0, loss: e, perplexity: e }),
-        words: Some(e),
-        truncated: Some(e),
-        by_skill: vec![slice.clone()],
-        by_difficulty: vec![slice.clone()],
-        by_constraint: vec![slice],
-    };
     let paired = Paired {
         metric: name.to_owned(),
         both: usize::MAX,
@@ -94,7 +77,7 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         by_skill: Vec::new(),
         by_difficulty: Vec::new(),
     };
-    let comparison = Comparison {
+    Comparison {
         name: name.to_owned(),
         against: name.to_owned(),
         paired: vec![paired],
@@ -104,6 +87,27 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         held_out_loss: Some(e),
         relative_score: None,
         preference: Some(preference),
+    }
+}
+
+/// An evaluation in which every number is `number` and every name `name`.
+fn evaluation(name: &str, number: f64) -> Evaluation {
+    let e = point(number);
+    let slice = Slice { name: name.to_owned(), correct: e };
+    let rates =
+        ConstraintRates { prompt_strict: e, prompt_loose: e, constraint_strict: e, constraint_loose: e };
+    let contestant = Contestant {
+        name: name.to_owned(),
+        adapter_sha256: Some(name.to_owned()),
+        constraints: Some(rates),
+        exact_match: Some(e),
+        choice_accuracy: Some(e),
+        held_out: Some(HeldOut { records: 0, tokens: 0, loss: e, perplexity: e }),
+        words: Some(e),
+        truncated: Some(e),
+        by_skill: vec![slice.clone()],
+        by_difficulty: vec![slice.clone()],
+        by_constraint: vec![slice],
     };
     Evaluation {
         evol_version: name.to_owned(),
@@ -122,7 +126,7 @@ fn evaluation(name: &str, number: f64) -> Evaluation {
         temperature: f32::NAN,
         model_sha256: name.to_owned(),
         contestants: vec![contestant],
-        comparisons: vec![comparison],
+        comparisons: vec![comparison(name, number)],
         judge: None,
         pooled: Vec::new(),
     }
@@ -210,7 +214,7 @@ fn all(text: &str, number: f64) -> ReportData {
     }
 }
 
-/// The page without what the program itself wrote into it: style and script.
+/// The page without its own style and script.
 fn own_markup(page: &str) -> String {
     let style = include_str!("page.css");
     let script = include_str!("page.js");
@@ -223,7 +227,7 @@ fn ten_thousand_rows_stay_below_five_megabytes() {
     let megabytes = page.len() as f64 / 1e6;
     println!("{megabytes:.2} MB for 10,000 rows");
     assert!(megabytes < 5.0, "{megabytes}");
-    assert!(!page.contains("texts beyond"), "300 bytes a row need not be cut");
+    assert!(!page.contains("texts are cut"), "300 bytes per row need no cut");
 }
 
 #[test]
@@ -234,14 +238,14 @@ fn long_texts_are_cut_before_the_page_grows() {
     }
     let page = render(&data);
     assert!(page.len() < 5_000_000, "{}", page.len());
-    assert!(page.contains("texts beyond"), "a cut is told");
+    assert!(page.contains("texts are cut"), "the cut is mentioned");
 }
 
 #[test]
 fn no_text_becomes_markup() {
     let page = own_markup(&render(&all(HOSTILE, 0.5)));
     assert!(!page.contains("<script>window") && !page.contains("<img"));
-    // Style, two data blocks, script: what the program wrote, and nothing else.
+    // The two data elements and the script of the page itself, nothing else.
     assert_eq!(page.matches("<script").count(), 3);
     assert_eq!(page.matches("</script").count(), 3);
     assert!(!page.contains('\0'));
@@ -260,7 +264,7 @@ fn no_number_breaks_a_drawing() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_data_is_reported_in_a_sentence() {
     let page = own_markup(&render(&ReportData::default()));
     assert!(!page.contains("<figure") && !page.contains("<table class"));
     let sentences = [
@@ -268,11 +272,11 @@ fn what_is_missing_is_said() {
         "the run has no attempts yet",
         "the journal has no instructions yet",
         "no instruction was kept",
-        "no vectors were computed",
+        "no embeddings were computed",
         "speed over time was not recorded",
         "nothing was trained",
         "none was run",
-        "has kept its responses",
+        "there are no responses from an evaluation",
         "No evaluation was run",
     ];
     for sentence in sentences {

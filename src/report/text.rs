@@ -1,16 +1,15 @@
-//! Text for the page: escaping, JSON inside HTML, numbers as words.
+//! Text for the page: escaping, JSON inside HTML, formatting of numbers.
 //!
-//! Where in the flow: every section writes through it, so that there is one place where untrusted text
-//! becomes markup.
+//! Where in the flow: every section uses it, so untrusted text becomes markup in a single place.
 //!
-//! **Invariant:** no text of the data reaches the page but through [`escape`] or [`json_for_html`].
-//! **Invariant:** every number has a text; one that is not finite is `n/a`.
+//! **Invariant:** text in the data reaches the page only through [`escape`] or [`json_for_html`].
+//! **Invariant:** every number can be formatted; a number that is not finite is `n/a`.
 
 use crate::eval::result::Estimate;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// `text` for element content and for attributes in double quotes.
+/// Escapes `text` for element content and for attributes in double quotes.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 16);
     for c in text.chars() {
@@ -20,7 +19,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // HTML forbids NUL, and the parser would replace it anyway.
+            // HTML forbids NUL; a parser would replace it in the same way.
             '\0' => out.push('\u{fffd}'),
             c => out.push(c),
         }
@@ -28,9 +27,9 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// `value` as JSON that cannot end the `script` element around it and is also valid JavaScript.
+/// Encodes `value` as JSON that cannot end the `script` element around it and is also valid JavaScript.
 pub(super) fn json_for_html(value: &impl Serialize) -> String {
-    // Maps have text keys and floats become null: nothing here can fail, and an empty object is still a page.
+    // Serialising cannot fail: maps have text keys, and floats that are not finite become null.
     let json = serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned());
     let mut out = String::with_capacity(json.len() + json.len() / 32);
     for c in json.chars() {
@@ -44,17 +43,17 @@ pub(super) fn json_for_html(value: &impl Serialize) -> String {
     out
 }
 
-/// A name from the journal for a reader: `answer_truncated` is `answer truncated`.
+/// Formats a name from the journal for a reader: `answer_truncated` becomes `answer truncated`.
 pub(super) fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// `1234567` is `1,234,567`.
+/// Formats a count with thousands separators: `1234567` becomes `1,234,567`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -62,7 +61,7 @@ pub(super) fn count(number: u64) -> String {
     out
 }
 
-/// `number` with `decimals`, and a true minus sign.
+/// Formats `number` with `decimals` decimals and a typographic minus sign.
 pub(super) fn fixed(number: f64, decimals: usize) -> String {
     if !number.is_finite() {
         return "n/a".to_owned();
@@ -75,7 +74,7 @@ pub(super) fn fixed(number: f64, decimals: usize) -> String {
     if text.chars().any(|c| c.is_ascii_digit() && c != '0') { text } else { text.replace('−', "") }
 }
 
-/// Three digits, of whatever size: a learning rate is `1.87e-4`.
+/// Formats a number of any size with three significant digits: a learning rate becomes `1.87e-4`.
 pub(super) fn scientific(number: f64) -> String {
     if number.abs() >= 0.01 && number.abs() < 1e5 {
         return fixed(number, 2);
@@ -83,31 +82,31 @@ pub(super) fn scientific(number: f64) -> String {
     if number.is_finite() { format!("{number:.2e}") } else { "n/a".to_owned() }
 }
 
-/// As [`fixed`], with a plus sign in front of what is above zero.
+/// As [`fixed`], with a plus sign in front of positive numbers.
 pub(super) fn signed(number: f64, decimals: usize) -> String {
     let text = fixed(number, decimals);
     let visible = text.chars().any(|c| c.is_ascii_digit() && c != '0');
     if number > 0.0 && number.is_finite() && visible { format!("+{text}") } else { text }
 }
 
-/// A share as per cent: `0.314` is `31.4 %`, in one piece.
+/// Formats a share as a percentage with a non-breaking space: `0.314` becomes `31.4 %`.
 pub(super) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{}\u{a0}%", fixed(100.0 * share, 1)) } else { "n/a".to_owned() }
 }
 
-/// A number and its interval, both scaled by `factor`; the unit stands after the number.
+/// Formats an estimate with its interval, both multiplied by `factor`; the unit follows the value.
 pub(super) fn estimate(estimate: &Estimate, factor: f64, decimals: usize, unit: &str) -> String {
     let [value, low, high] =
         [estimate.value, estimate.low, estimate.high].map(|n| fixed(n * factor, decimals));
     format!("{value}{unit} [{low}, {high}]")
 }
 
-/// A share with its interval in per cent.
+/// Formats a share with its interval as percentages.
 pub(super) fn share(number: &Estimate) -> String {
     estimate(number, 100.0, 1, "\u{a0}%")
 }
 
-/// A p-value as it is written in papers.
+/// Formats a p-value as papers do.
 pub(super) fn p_value(p: f64) -> String {
     if !p.is_finite() {
         "p unknown".to_owned()
@@ -118,7 +117,7 @@ pub(super) fn p_value(p: f64) -> String {
     }
 }
 
-/// Seconds for a reader: `2 h 5 min`, `6 min 35 s`, `4 s`.
+/// Formats seconds for a reader: `2 h 5 min`, `6 min 35 s`, `4.2 s`.
 pub(super) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "n/a".to_owned();
@@ -134,7 +133,7 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// Bytes in binary units.
+/// Formats bytes in binary units.
 pub(super) fn bytes(number: u64) -> String {
     let mut value = number as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
@@ -147,7 +146,7 @@ pub(super) fn bytes(number: u64) -> String {
     format!("{value:.1} TiB")
 }
 
-/// Wilson's 95 % interval of `part` out of `whole`; `None` of nothing.
+/// The share `part / whole` with Wilson's 95 % interval; `None` if `whole` is 0.
 pub(super) fn wilson(part: u64, whole: u64) -> Option<Estimate> {
     let [part, whole] = [part.min(whole), whole].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
     crate::eval::stats::share(part, whole)
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_words() {
+    fn numbers_are_formatted_for_readers() {
         assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([fixed(-0.04, 1), fixed(-1.25, 2), fixed(f64::NAN, 1)], ["0.0", "−1.25", "n/a"]);
         assert_eq!([signed(0.5, 1), signed(-0.5, 1), signed(0.01, 1)], ["+0.5", "−0.5", "0.0"]);
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn wilson_s_interval_is_the_textbook_s() {
+    fn wilson_intervals_agree_with_the_textbook() {
         let half = wilson(5, 10).unwrap();
         assert!((half.low - 0.2366).abs() < 1e-3 && (half.high - 0.7634).abs() < 1e-3, "{half:?}");
         assert!(wilson(0, 0).is_none());

@@ -1,17 +1,17 @@
-//! Markers: a series is told by its shape as well as by its colour.
+//! Markers, which distinguish series by shape as well as by colour.
 //!
-//! Where in the flow: points of both kinds of charts and the keys of their legends.
+//! Where in the flow: drawn for points in both kinds of charts and in their legends.
 //!
-//! **Invariant:** a marker is as large as it says in units of the drawing, whatever the axes are.
+//! **Invariant:** the size of a marker is in units of the drawing and does not depend on the axes.
 
 use super::svg::{Ink, SCALE, SERIES};
 use plotters::element::{Drawable, PointCollection};
 use plotters_backend::{BackendCoord, DrawingBackend, DrawingErrorKind};
 
-/// Corners around a point, in radii.
+/// The corners of a polygon around a point, in multiples of the radius.
 type Corners = &'static [(f64, f64)];
 
-/// Disc (no corners), square, triangle, diamond, triangle on its tip, cross.
+/// The shapes: disc (no corners), square, triangle, diamond, inverted triangle, cross.
 const SHAPES: [Corners; SERIES] = [
     &[],
     &[(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
@@ -43,7 +43,7 @@ pub(super) struct Marker<C> {
 }
 
 impl<C> Marker<C> {
-    /// `radius` is in units of the drawing.
+    /// Creates a marker; `radius` is in units of the drawing.
     pub(super) fn new(at: C, series: usize, radius: f64) -> Self {
         Self { at, series, radius: radius * SCALE }
     }
@@ -71,7 +71,7 @@ impl<C, DB: DrawingBackend> Drawable<DB> for Marker<C> {
         if corners.is_empty() {
             return backend.draw_circle((x, y), self.radius as u32, &ink, true);
         }
-        let place = |(dx, dy): &(f64, f64)| (x + (dx * self.radius) as i32, y + (dy * self.radius) as i32);
-        backend.fill_polygon(corners.iter().map(place), &ink)
+        let corner = |(dx, dy): &(f64, f64)| (x + (dx * self.radius) as i32, y + (dy * self.radius) as i32);
+        backend.fill_polygon(corners.iter().map(corner), &ink)
     }
 }

@@ -1,25 +1,27 @@
-//! Charts as inline SVG: two kinds, drawn by plotters into our own backend.
+//! Charts as inline SVG, drawn by plotters into our own backend.
 //!
-//! Where in the flow: sections describe a chart as [`Rows`] (a list of labels with bars or intervals) or as a
-//! [`Plane`] (lines and points over two axes) and get a whole `figure` element back.
+//! Where in the flow: sections describe a chart as [`RowChart`] (a list of labels with bars or intervals) or as a
+//! [`XyChart`] (lines and points over two axes) and get a complete `figure` element.
 //!
-//! Drawings are [`WIDTH`] units wide, about the width of a phone, and are scaled up little or not at all: a
-//! text in them is as readable as the text around them.
+//! Drawings are [`WIDTH`] units wide, about the width of a phone, and are hardly scaled up, so that text in
+//! them is as readable as the text around them.
 //!
-//! **Invariant:** what cannot be drawn (NaN, infinity, beyond [`LARGEST`]) is left out, and the caption says
-//! how many; a chart with nothing in it is a sentence. **Invariant:** no series is told by colour alone: it
-//! has a marker, a dash or an outline of its own.
+//! **Invariant:** values that cannot be drawn (NaN, infinity, beyond [`LARGEST`]) are left out, and the
+//! caption says how many. A chart without any value is replaced by a sentence.
+//! **Invariant:** series differ by more than colour: each has its own marker, dash or outline.
 
 mod marker;
-mod plane;
-mod rows;
+mod row_chart;
 mod svg;
+mod xy_chart;
 
-pub(super) use plane::{Look, Plane, Series};
-pub(super) use rows::{Mark, Row, Rows};
+pub(super) use row_chart::{Mark, Row, RowChart};
+pub(super) use xy_chart::{Look, Series, XyChart};
 
 use super::text::{escape, fixed};
 use marker::Marker;
+use plotters::chart::MeshStyle;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::convert::Infallible;
@@ -28,31 +30,34 @@ use svg::{Ink, SCALE, Svg};
 
 /// Width of a drawing in units.
 const WIDTH: f64 = 400.0;
-/// Size of its text.
+/// Font size in units.
 const FONT: f64 = 12.5;
-/// Largest number that is drawn: beyond it the arithmetic of ticks is no longer exact, and no figure of a run
-/// is there.
+/// Height of the ticks and the name of the x axis below a plot, in units.
+const AXIS_HEIGHT: f64 = 40.0;
+/// Largest number that is drawn. The arithmetic of ticks is not exact beyond it, and no value of a run is.
 const LARGEST: f64 = 1e15;
 
-/// Where plotters draws.
+/// The area that plotters draws on.
 type Area<'a> = DrawingArea<Svg<'a>, plotters::coord::Shift>;
-/// What drawing comes to; it never fails in our backend.
+/// The axes and grid of a chart.
+type Mesh<'a, 'b, 'svg> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Svg<'svg>>;
+/// The result of drawing; our backend never fails.
 type Drawn = Result<(), DrawingAreaErrorKind<Infallible>>;
 
-/// What stands around a drawing.
+/// The texts that belong to a drawing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Caption {
-    /// Id of the element, unique on the page.
+    /// The id of the element, unique on the page.
     pub(super) id: &'static str,
-    /// What it shows, in a line.
+    /// What the chart shows, in one line.
     pub(super) title: String,
-    /// How to read it, for everyone; may be empty.
+    /// How to read it; may be empty.
     pub(super) note: String,
-    /// What it says, for those who do not see it.
+    /// Its content in words, for screen readers.
     pub(super) description: String,
 }
 
-/// A name in the legend and how it is drawn.
+/// An entry of the legend.
 struct Key<'a> {
     name: &'a str,
     series: usize,
@@ -69,7 +74,7 @@ enum KeyLook {
     Outlined,
 }
 
-/// The `figure` element around the drawing that `draw` makes.
+/// Renders a `figure` element around the drawing of `draw`.
 fn figure(caption: &Caption, keys: &[Key<'_>], height: f64, draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
     let Caption { id, title, note, description } = caption;
     let mut drawing = String::new();
@@ -102,12 +107,12 @@ fn figure(caption: &Caption, keys: &[Key<'_>], height: f64, draw: impl FnOnce(&A
     html
 }
 
-/// Instead of a chart: what is missing, in a sentence.
+/// Renders a sentence that says why something is missing, in place of a chart or section.
 pub(super) fn missing(title: &str, why: &str) -> String {
     format!("<p class=\"missing\"><b>{}</b> Not shown: {}.</p>\n", escape(title), escape(why))
 }
 
-/// How a series looks, as small as a letter.
+/// Draws the sample of a series for the legend.
 fn swatch(key: &Key<'_>) -> String {
     let mut drawing = String::new();
     let series = key.series;
@@ -116,7 +121,7 @@ fn swatch(key: &Key<'_>) -> String {
         let line = |ink: Ink| PathElement::new(vec![(5, 60), (235, 60)], ink.rgb().stroke_width(20));
         let point = |radius| Marker::new((120, 60), series, radius);
         let bar = |ink: Ink| Rectangle::new([(30, 15), (170, 105)], ink.rgb().filled());
-        // Drawing into a text does not fail.
+        // Drawing into a string does not fail.
         let _ = match key.look {
             KeyLook::Marker => area.draw(&point(4.5)),
             KeyLook::Line => area.draw(&line(Ink::Series(series))).and_then(|()| area.draw(&point(3.4))),
@@ -130,8 +135,8 @@ fn swatch(key: &Key<'_>) -> String {
     format!("<svg viewBox=\"0 0 24 12\" width=\"24\" height=\"12\" aria-hidden=\"true\">{drawing}</svg>")
 }
 
-/// Text of a chart.
-fn letters(ink: Ink, horizontal: HPos, vertical: VPos, bold: bool) -> TextStyle<'static> {
+/// The style of text in a chart.
+fn text_style(ink: Ink, horizontal: HPos, vertical: VPos, bold: bool) -> TextStyle<'static> {
     let mut font = ("sans-serif", FONT * SCALE).into_font();
     if bold {
         font = font.style(FontStyle::Bold);
@@ -139,15 +144,26 @@ fn letters(ink: Ink, horizontal: HPos, vertical: VPos, bold: bool) -> TextStyle<
     TextStyle { font, color: ink.rgb().to_backend_color(), pos: Pos::new(horizontal, vertical) }
 }
 
-/// Width of a text in multiples of its size, as sans-serif faces have it on average; digits and signs as wide
-/// faces have it.
+/// Applies the style that the axes of all charts share.
+fn style_axes<'mesh, 'a, 'b, 'svg>(mesh: &'mesh mut Mesh<'a, 'b, 'svg>) -> &'mesh mut Mesh<'a, 'b, 'svg> {
+    let muted = || text_style(Ink::Muted, HPos::Left, VPos::Top, false);
+    mesh.max_light_lines(0)
+        .set_all_tick_mark_size(4.0 * SCALE)
+        .axis_style(Ink::Muted.rgb().stroke_width(10))
+        .bold_line_style(Ink::Grid.rgb().stroke_width(10))
+        .label_style(muted())
+        .axis_desc_style(muted())
+}
+
+/// Estimates the width of a text in multiples of its font size, for an average sans-serif font. Digits and
+/// signs are as wide as in a wide font.
 fn text_width(text: &str) -> f64 {
     let width = |c: char| match c {
         'i' | 'j' | 'l' | '\'' | '.' | ',' | ':' | ';' | '|' | '!' => 0.28,
         ' ' | 'f' | 't' | 'r' | '(' | ')' | '[' | ']' | '-' => 0.36,
         'm' | 'w' | 'M' | 'W' | '%' | '…' => 0.88,
-        // Values in a column are digits and signs, and stand too near to what they are of where these are
-        // taken for narrow.
+        // Columns of values consist of digits and signs; if their width is underestimated, they touch the
+        // data.
         '0'..='9' => 0.64,
         '+' | '−' => 0.84,
         'A'..='Z' => 0.66,
@@ -157,7 +173,7 @@ fn text_width(text: &str) -> f64 {
     text.chars().map(width).sum()
 }
 
-/// `text`, cut to `width` units if it must be.
+/// Shortens `text` with an ellipsis if it is wider than `width` units.
 fn fit(text: &str, width: f64) -> String {
     if text_width(text) * FONT <= width {
         return text.to_owned();
@@ -176,12 +192,13 @@ fn plottable(number: f64) -> bool {
     number.is_finite() && number.abs() <= LARGEST
 }
 
-/// Two ends of an axis, of which the first is below the other.
+/// The ends of an axis; the first is lower than the second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Ends(f64, f64);
 
 impl Ends {
-    /// Around what can be drawn of `numbers`, with a margin of `margin` of the width.
+    /// The ends of an axis that shows all plottable `numbers`, with a margin given as a share of the range.
+    /// `None` if no number is plottable.
     fn around(numbers: impl Iterator<Item = f64>, margin: f64) -> Option<Self> {
         let found = numbers.filter(|n| plottable(*n)).fold(None, |ends: Option<(f64, f64)>, n| {
             Some(ends.map_or((n, n), |(low, high)| (low.min(n), high.max(n))))
@@ -197,17 +214,17 @@ impl Ends {
         })
     }
 
-    /// The same and `number` in it.
+    /// Extends the axis to include `number`.
     fn with(self, number: f64) -> Self {
         Self(self.0.min(number), self.1.max(number))
     }
 
-    /// Nearest number between the ends.
+    /// The nearest number between the ends.
     fn clamp(self, number: f64) -> f64 {
         number.clamp(self.0, self.1)
     }
 
-    /// A tick's label, as exact as the axis needs.
+    /// Formats a tick label with as many decimals as the axis needs.
     fn label(self, number: f64) -> String {
         let step = (self.1 - self.0) / 5.0;
         if number.abs() >= 1e4 {
@@ -225,7 +242,7 @@ impl Ends {
     }
 }
 
-/// A large number with a letter.
+/// Formats a large number with an SI prefix.
 fn short(number: f64) -> String {
     for (size, letter) in [(1e9, " G"), (1e6, " M"), (1e3, " k")] {
         if number.abs() >= size {
@@ -243,7 +260,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, prop_assert, prop_oneof, proptest};
 
     #[test]
-    fn ends_are_apart_whatever_the_numbers() {
+    fn the_ends_of_an_axis_differ_whatever_the_numbers() {
         let cases: [&[f64]; 6] =
             [&[3.0], &[0.0, 0.0], &[f64::NAN, 1.0], &[-LARGEST, LARGEST], &[1e-300], &[1.0, 1.0 + 1e-16]];
         for numbers in cases {
@@ -263,23 +280,23 @@ mod tests {
     }
 
     proptest! {
-        /// Neither plotters' ticks nor our backend hang, panic or write what is no number.
+        /// Neither plotters' ticks nor our backend hang, panic or write an invalid number.
         #[test]
         fn any_numbers_can_be_drawn(a in any_number(), b in any_number(), c in any_number()) {
             let points = vec![(a, b), (b, c), (c, a)];
-            let series = Series { name: String::new(), place: 0, look: Look::Line, points };
-            let plane = Plane { series: vec![series], ..Plane::default() }.html("nothing");
+            let series = Series { name: String::new(), index: 0, look: Look::Line, points };
+            let xy = XyChart { series: vec![series], ..XyChart::default() }.html("nothing");
             let dot = Mark::Dot { value: a, ends: (b, c), inner: Some((c, b)), series: 1 };
             let bar = Mark::Bar { from: b, to: a, series: 2, outlined: true };
             let row = Row { label: "row".to_owned(), marks: vec![dot, bar], value: String::new() };
-            let rows = Rows { list: vec![row], include: vec![c], ..Rows::default() }.html("nothing");
-            for html in [plane, rows] {
+            let rows = RowChart { rows: vec![row], axis_includes: vec![c], ..RowChart::default() }.html("nothing");
+            for html in [xy, rows] {
                 prop_assert!(!html.contains("NaN") && !html.contains("inf\""), "{}", html);
             }
         }
     }
 
-    /// Of any size, and not a number.
+    /// Numbers of any size, including NaN and infinity.
     fn any_number() -> impl Strategy<Value = f64> {
         prop_oneof![
             proptest::num::f64::ANY,

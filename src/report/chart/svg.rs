@@ -1,14 +1,15 @@
-//! A drawing backend for plotters that writes small SVG with CSS classes instead of colours.
+//! A plotters backend that writes compact SVG with CSS classes instead of colours.
 //!
-//! Where in the flow: `rows` and `plane` draw with plotters, which calls this; the text goes into the page as
-//! it is. The classes have their colours in `page.css`, so that one drawing is right in light, in dark and on
-//! paper.
+//! Where in the flow: the charts draw with plotters, which calls this backend; the SVG goes into the page
+//! unchanged. `page.css` defines the colours of the classes, so a drawing works in light mode, in dark mode
+//! and on paper.
 //!
-//! plotters knows RGB and whole pixels. So an [`Ink`] travels as an RGB value that is no colour, and a
-//! drawing is [`SCALE`] times as large as what is written.
+//! plotters only supports RGB colours and whole pixels. An [`Ink`] is therefore encoded as an RGB value that
+//! is not a real colour, and plotters draws at [`SCALE`] times the size that is written.
 //!
-//! **Invariant:** what comes out is well-formed, and every number in it is a decimal: coordinates are
-//! integers here. **Invariant:** nothing here fails.
+//! **Invariant:** the output is well-formed, and every number in it is a finite decimal, because coordinates
+//! are integers here.
+//! **Invariant:** no function of this backend fails.
 
 use crate::report::text::escape;
 use plotters::style::RGBColor;
@@ -19,33 +20,33 @@ use plotters_backend::{
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
-/// Backend pixels in a unit of the drawing.
+/// Backend pixels per unit of the drawing.
 pub(super) const SCALE: f64 = 10.0;
 
-/// Series that have a colour and a marker of their own; further ones begin anew.
+/// Number of series with their own colour and marker; further series reuse them.
 pub(super) const SERIES: usize = 6;
 
-/// What something is drawn with: the name of a CSS class.
+/// The style of a drawn element, written as CSS classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     /// The colour of text.
     Text,
-    /// Tick labels and axes.
+    /// The colour of tick labels and axes.
     Muted,
-    /// Lines behind the data.
+    /// The colour of grid lines.
     Grid,
     /// The colour of a series.
     Series(usize),
-    /// The same, dashed.
+    /// The colour of a series, dashed.
     Dashed(usize),
-    /// The same as an outline with a light fill.
+    /// An outline in the colour of a series, with a light fill.
     Outlined(usize),
-    /// The same, half transparent.
+    /// The colour of a series, half transparent.
     Pale(usize),
 }
 
 impl Ink {
-    /// As plotters carries it.
+    /// Encodes the ink as an RGB value for plotters.
     pub(super) fn rgb(self) -> RGBColor {
         let series = |index: usize| (index % SERIES) as u8;
         match self {
@@ -60,7 +61,7 @@ impl Ink {
     }
 }
 
-/// Class of the colour, and what else it is.
+/// Decodes an RGB value to the CSS class of its colour and an additional class for its style.
 fn class(color: BackendColor) -> (String, &'static str) {
     let also = |kind| match kind {
         4 => " d",
@@ -76,7 +77,7 @@ fn class(color: BackendColor) -> (String, &'static str) {
     }
 }
 
-/// A number of backend pixels in units.
+/// Writes a number of backend pixels in units of the drawing.
 fn units(out: &mut String, pixels: i32) {
     let (whole, tenth) = (pixels.unsigned_abs() / 10, pixels.unsigned_abs() % 10);
     let sign = if pixels < 0 { "-" } else { "" };
@@ -90,19 +91,20 @@ fn point(out: &mut String, command: char, (x, y): BackendCoord) {
     units(out, y);
 }
 
-/// The backend: appends elements to a text.
+/// The backend, which appends elements to a string.
 #[derive(Debug)]
 pub(super) struct Svg<'a> {
     out: &'a mut String,
     size: (u32, u32),
-    /// Attributes and path of shapes that look the same, not written yet: a thousand points are one element.
+    /// Attributes and path of an element that is not written yet. Further shapes with the same attributes are
+    /// appended to its path, so a thousand points are one element.
     open: Option<(String, String)>,
 }
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
 impl<'a> Svg<'a> {
-    /// A drawing of `width` by `height` units, appended to `out`.
+    /// Starts a drawing of `width` by `height` units, appended to `out`.
     pub(super) fn new(out: &'a mut String, width: f64, height: f64) -> Self {
         let pixels = |units: f64| (units * SCALE).clamp(SCALE, 1e6) as u32;
         Self { out, size: (pixels(width), pixels(height)), open: None }
@@ -138,8 +140,8 @@ impl<'a> Svg<'a> {
     }
 }
 
-/// A path through `points`: the first where it is, the others from the one before, which takes fewer digits.
-fn through(points: impl IntoIterator<Item = BackendCoord>) -> String {
+/// Writes a path through `points`: the first point absolute, the others relative, which takes fewer digits.
+fn path_through(points: impl IntoIterator<Item = BackendCoord>) -> String {
     let mut path = String::new();
     let mut last: Option<BackendCoord> = None;
     for at in points {
@@ -205,7 +207,7 @@ impl DrawingBackend for Svg<'_> {
         style: &S,
     ) -> Drawn {
         if style.color().alpha > 0.0 {
-            self.stroke("l", style.color(), style.stroke_width(), &through(path));
+            self.stroke("l", style.color(), style.stroke_width(), &path_through(path));
         }
         Ok(())
     }
@@ -222,7 +224,7 @@ impl DrawingBackend for Svg<'_> {
         }
         let mut path = String::new();
         if fill {
-            // A line without length and with round ends is the shortest disc.
+            // A line of length 0 with round ends is the shortest way to write a disc.
             point(&mut path, 'M', center);
             path.push_str("h0");
             self.stroke("p", style.color(), 2 * radius, &path);
@@ -249,7 +251,7 @@ impl DrawingBackend for Svg<'_> {
         style: &S,
     ) -> Drawn {
         if style.color().alpha > 0.0 {
-            let mut path = through(vert);
+            let mut path = path_through(vert);
             path.push('z');
             self.fill(style.color(), &path);
         }
@@ -266,7 +268,7 @@ impl DrawingBackend for Svg<'_> {
             HPos::Center => " text-anchor=\"middle\"",
             HPos::Right => " text-anchor=\"end\"",
         };
-        // Baselines by hand: `dominant-baseline` differs between browsers.
+        // The baseline is computed here, because `dominant-baseline` differs between browsers.
         let drop = match anchor.v_pos {
             VPos::Top => 0.78,
             VPos::Center => 0.35,
@@ -299,7 +301,7 @@ mod tests {
     use plotters::prelude::*;
 
     #[test]
-    fn colours_are_classes_and_shapes_that_look_the_same_are_one_element() {
+    fn colours_become_classes_and_equal_shapes_one_element() {
         let mut out = String::new();
         let area = Svg::new(&mut out, 10.0, 10.0).into_drawing_area();
         for x in 0..3 {

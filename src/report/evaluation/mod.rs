@@ -1,9 +1,9 @@
-//! Section: what the evaluation found, as charts and tables.
+//! The section on the evaluation, as charts and tables.
 //!
-//! Where in the flow: from `eval.json` alone; the responses behind it are in the examples.
+//! Where in the flow: rendered from the evaluation alone; the responses are in the examples.
 //!
-//! **Invariant:** an estimate is never shown without its interval, in a table or in a chart.
-//! **Invariant:** a contestant has one colour and one marker in all charts.
+//! **Invariant:** an estimate is never shown without its interval, in tables or charts.
+//! **Invariant:** a contestant has the same colour and marker in all charts.
 
 mod charts;
 mod tables;
@@ -14,13 +14,13 @@ use super::table::facts;
 use super::text::{count, escape};
 use crate::eval::result::Evaluation;
 
-/// The section.
+/// Renders the section.
 pub(super) fn html(data: &ReportData) -> String {
     let Some(evaluation) = &data.evaluation else {
-        return missing("The evaluation.", "none was run");
+        return missing("Evaluation.", "none was run");
     };
     if evaluation.contestants.is_empty() {
-        return missing("The evaluation.", "it has no contestants");
+        return missing("Evaluation.", "it has no contestants");
     }
     [
         suite(evaluation),
@@ -37,9 +37,9 @@ pub(super) fn html(data: &ReportData) -> String {
         "<h3>By difficulty, skill and kind of constraint</h3>\n".to_owned(),
         format!(
             "<div class=\"charts\"><div class=\"stack\">{}{}</div>{}</div>\n",
-            charts::slices(evaluation, charts::Kind::Difficulty),
-            charts::slices(evaluation, charts::Kind::Constraint),
-            charts::slices(evaluation, charts::Kind::Skill)
+            charts::slices(evaluation, charts::Grouping::Difficulty),
+            charts::slices(evaluation, charts::Grouping::Constraint),
+            charts::slices(evaluation, charts::Grouping::Skill)
         ),
         tables::slices(evaluation),
         tables::outcomes(evaluation),
@@ -64,12 +64,12 @@ fn suite(evaluation: &Evaluation) -> String {
             "with constraints",
             format!("{} ({} constraints)", number(suite.verifiable), number(suite.constraints)),
         ),
-        pair("with one right answer", number(suite.exact)),
-        pair("with choices", number(suite.choice)),
-        pair("left out, as they repeat a seed", number(suite.contaminated)),
+        pair("with a single right answer", number(suite.exact)),
+        pair("multiple choice", number(suite.choice)),
+        pair("left out (overlap with a seed)", number(suite.contaminated)),
         pair("generation", format!("{sampling}, at most {} tokens", number(evaluation.max_tokens))),
         pair("seed", evaluation.seed.to_string()),
-        pair("suite, SHA-256", format!("<code>{}</code>", escape(&suite.sha256))),
-        pair("model, SHA-256", format!("<code>{}</code>", escape(&evaluation.model_sha256))),
+        pair("suite SHA-256", format!("<code>{}</code>", escape(&suite.sha256))),
+        pair("model SHA-256", format!("<code>{}</code>", escape(&evaluation.model_sha256))),
     ])
 }

@@ -1,16 +1,16 @@
-//! Tables of the evaluation: every estimate with its interval.
+//! Tables of the evaluation.
 //!
-//! Where in the flow: see the module above.
+//! Where in the flow: part of the evaluation section.
 //!
-//! **Invariant:** what was not measured is a dash, not a zero.
+//! **Invariant:** every estimate has its interval, and a missing value is a dash, not a zero.
 
-use super::charts::{Kind, shares};
+use super::charts::{Grouping, shares};
 use crate::eval::result::{Contestant, Estimate, Evaluation, HeldOut, NamedOutcomes};
 use crate::report::summary::ALPHA;
 use crate::report::table::Table;
 use crate::report::text::{count, escape, fixed, p_value, signed, words};
 
-/// A number with its interval below it.
+/// Formats an estimate with its interval; empty if there is none.
 fn cell(estimate: Option<&Estimate>, factor: f64, decimals: usize, unit: &str) -> String {
     estimate.map_or(String::new(), |e| {
         let [value, low, high] = [e.value, e.low, e.high].map(|number| fixed(number * factor, decimals));
@@ -22,7 +22,7 @@ fn share(estimate: Option<&Estimate>) -> String {
     cell(estimate, 100.0, 1, " %")
 }
 
-/// The same with the signs of a difference.
+/// Formats a difference with its interval, all with signs; empty if there is none.
 fn difference(estimate: Option<&Estimate>, factor: f64, decimals: usize) -> String {
     estimate.map_or(String::new(), |e| {
         let [value, low, high] = [e.value, e.low, e.high].map(|number| signed(number * factor, decimals));
@@ -36,9 +36,9 @@ pub(super) fn rates(evaluation: &Evaluation) -> String {
     let mut columns = vec!["measure"];
     columns.extend(contestants.iter().map(|contestant| contestant.name.as_str()));
     columns.push("n");
-    let mut table = Table::new("Every measure, with its 95 % interval", &columns);
-    let mut row = |name: &str, of: &dyn Fn(&Contestant) -> Option<Estimate>, factor, decimals, unit| {
-        let found: Vec<Option<Estimate>> = contestants.iter().map(of).collect();
+    let mut table = Table::new("All measures with their 95 % intervals", &columns);
+    let mut row = |name: &str, measure: &dyn Fn(&Contestant) -> Option<Estimate>, factor, decimals, unit| {
+        let found: Vec<Option<Estimate>> = contestants.iter().map(measure).collect();
         let Some(n) = found.iter().flatten().map(|estimate| estimate.n).max() else { return };
         let mut cells = vec![escape(name)];
         cells.extend(found.iter().map(|estimate| cell(estimate.as_ref(), factor, decimals, unit)));
@@ -46,16 +46,16 @@ pub(super) fn rates(evaluation: &Evaluation) -> String {
         table.row(cells);
     };
     let names = ["items, strict", "items, loose", "constraints, strict", "constraints, loose"];
-    for (place, name) in names.into_iter().chain(["exact match", "choices"]).enumerate() {
-        row(name, &|contestant| shares(contestant)[place].1, 100.0, 1, " %");
+    for (index, name) in names.into_iter().chain(["exact match", "multiple choice"]).enumerate() {
+        row(name, &|contestant| shares(contestant)[index].1, 100.0, 1, " %");
     }
     let held = |number: fn(&HeldOut) -> Estimate| {
         move |contestant: &Contestant| contestant.held_out.as_ref().map(number)
     };
     row("held-out loss, nats per token", &held(|held| held.loss), 1.0, 4, "");
     row("held-out perplexity", &held(|held| held.perplexity), 1.0, 3, "");
-    row("words of a response", &|contestant| contestant.words, 1.0, 1, "");
-    row("responses cut at the limit", &|contestant| contestant.truncated, 100.0, 1, " %");
+    row("words per response", &|contestant| contestant.words, 1.0, 1, "");
+    row("responses cut off at the limit", &|contestant| contestant.truncated, 100.0, 1, " %");
     table.html()
 }
 
@@ -73,7 +73,7 @@ pub(super) fn tests(evaluation: &Evaluation) -> String {
         "items needed",
     ];
     let mut table =
-        Table::new("Paired tests (exact McNemar, two-sided, not corrected for their number)", &columns);
+        Table::new("Paired tests (exact McNemar, two-sided, not corrected for multiple testing)", &columns);
     for comparison in &evaluation.comparisons {
         let pair = escape(&format!("{} against {}", comparison.name, comparison.against));
         for test in &comparison.paired {
@@ -101,7 +101,7 @@ pub(super) fn tests(evaluation: &Evaluation) -> String {
             cells
         };
         if let Some(met) = &comparison.constraints {
-            table.row(untested("constraints met, strict", difference(Some(met), 100.0, 1)));
+            table.row(untested("constraints, strict", difference(Some(met), 100.0, 1)));
         }
         if let Some(loss) = &comparison.held_out_loss {
             let nats = format!("{} <span class=\"ci\">nats per token</span>", difference(Some(loss), 1.0, 4));
@@ -111,10 +111,10 @@ pub(super) fn tests(evaluation: &Evaluation) -> String {
     table.html()
 }
 
-/// Who was right where the other was not, by difficulty and skill.
+/// Wins, ties and losses by the checks, by difficulty and skill.
 pub(super) fn outcomes(evaluation: &Evaluation) -> String {
     let columns = ["comparison", "slice", "wins", "ties", "losses"];
-    let mut table = Table::new("who was right where the other was not, by skill and difficulty", &columns);
+    let mut table = Table::new("wins, ties and losses by difficulty and skill", &columns);
     for comparison in &evaluation.comparisons {
         let pair = escape(&format!("{} against {}", comparison.name, comparison.against));
         add_slices(&mut table, &pair, &comparison.by_difficulty, &comparison.by_skill);
@@ -133,7 +133,7 @@ fn add_slices(table: &mut Table, pair: &str, by_difficulty: &[NamedOutcomes], by
     }
 }
 
-/// What the judge preferred.
+/// The judge's preferences.
 pub(super) fn preferences(evaluation: &Evaluation) -> String {
     let columns = [
         "comparison",
@@ -146,9 +146,9 @@ pub(super) fn preferences(evaluation: &Evaluation) -> String {
         "p",
         "items needed",
     ];
-    let mut table = Table::new("What the judge preferred (exact sign test, two-sided)", &columns);
+    let mut table = Table::new("Preferences of the judge (exact sign test, two-sided)", &columns);
     let mut slices = Table::new(
-        "the judge’s preferences by skill and difficulty",
+        "preferences of the judge by difficulty and skill",
         &["comparison", "slice", "wins", "ties", "losses"],
     );
     for comparison in &evaluation.comparisons {
@@ -174,19 +174,19 @@ pub(super) fn preferences(evaluation: &Evaluation) -> String {
     table.html() + &slices.folded()
 }
 
-/// Who judged, and how well.
+/// The judge and its calibration.
 pub(super) fn judge(evaluation: &Evaluation) -> String {
     let Some(judge) = &evaluation.judge else { return String::new() };
     let mut table = Table::new("The judge", &["property", "value"]);
-    let family = if judge.same_family { "yes: it may prefer what it would say itself" } else { "no" };
-    let trusted = if judge.trusted { "yes" } else { "no: it was not asked" };
+    let family = if judge.same_family { "yes: it may prefer its own style" } else { "no" };
+    let passed = if judge.trusted { "yes" } else { "no: it was not used" };
     let pairs = [
-        ("model, SHA-256", format!("<code>{}</code>", escape(&judge.model_sha256))),
-        ("of the contestants’ family", family.to_owned()),
+        ("model SHA-256", format!("<code>{}</code>", escape(&judge.model_sha256))),
+        ("same family as the contestants", family.to_owned()),
         ("calibration pairs", count(judge.calibration_pairs as u64)),
-        ("of them right in both orders", share(Some(&judge.calibration_accuracy))),
-        ("of them decided by the order", share(Some(&judge.calibration_flip_rate))),
-        ("trusted", trusted.to_owned()),
+        ("right in both orders", share(Some(&judge.calibration_accuracy))),
+        ("decided by the order", share(Some(&judge.calibration_flip_rate))),
+        ("passed calibration", passed.to_owned()),
     ];
     for (name, value) in pairs {
         table.row(vec![name.to_owned(), value]);
@@ -194,19 +194,23 @@ pub(super) fn judge(evaluation: &Evaluation) -> String {
     table.html()
 }
 
-/// Shares by difficulty and skill.
+/// Scores by difficulty, skill and kind of constraint.
 pub(super) fn slices(evaluation: &Evaluation) -> String {
     let mut out = String::new();
-    for kind in [Kind::Difficulty, Kind::Skill, Kind::Constraint] {
-        let mut columns = vec![kind.name()];
+    for grouping in [Grouping::Difficulty, Grouping::Skill, Grouping::Constraint] {
+        let mut columns = vec![grouping.name()];
         columns.extend(evaluation.contestants.iter().map(|contestant| contestant.name.as_str()));
         columns.push("n");
-        let mut table = Table::new(&format!("share that was right, by {}", kind.name()), &columns);
-        for name in kind.names(evaluation) {
-            let of = |contestant: &Contestant| {
-                kind.of(contestant).iter().find(|slice| slice.name == name).map(|slice| slice.correct)
+        let caption = match grouping {
+            Grouping::Constraint => "share of met constraints by kind".to_owned(),
+            _ => format!("share of right items by {}", grouping.name()),
+        };
+        let mut table = Table::new(&caption, &columns);
+        for name in grouping.names(evaluation) {
+            let score = |contestant: &Contestant| {
+                grouping.slices(contestant).iter().find(|slice| slice.name == name).map(|slice| slice.correct)
             };
-            let found: Vec<Option<Estimate>> = evaluation.contestants.iter().map(of).collect();
+            let found: Vec<Option<Estimate>> = evaluation.contestants.iter().map(score).collect();
             let mut cells = vec![escape(&words(&name))];
             cells.extend(found.iter().map(|estimate| share(estimate.as_ref())));
             cells.push(found.iter().flatten().map(|e| e.n).max().map_or(String::new(), |n| count(n as u64)));
@@ -217,12 +221,9 @@ pub(super) fn slices(evaluation: &Evaluation) -> String {
     out
 }
 
-/// The paper's view: one contestant's score in per cent of another's.
+/// One contestant's score as a percentage of another's, as in `WizardLM`.
 pub(super) fn relative(evaluation: &Evaluation) -> String {
-    let mut table = Table::new(
-        "score in per cent of the other’s",
-        &["comparison", "items", "score, per cent of the other’s", "n"],
-    );
+    let mut table = Table::new("relative score", &["comparison", "items", "score as % of the other’s", "n"]);
     for comparison in &evaluation.comparisons {
         let Some(relative) = &comparison.relative_score else { continue };
         let pair = escape(&format!("{} against {}", comparison.name, comparison.against));
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_has_its_interval_and_nothing_is_a_dash() {
+    fn a_cell_has_its_interval_and_a_missing_value_is_empty() {
         let estimate = Estimate { value: 0.312, low: 0.274, high: 0.352, n: 541 };
         assert_eq!(share(Some(&estimate)), "31.2 % <span class=\"ci\">[27.4, 35.2]</span>");
         assert_eq!(share(None), "");
