@@ -1,35 +1,35 @@
-//! Two measurements side by side.
+//! Compares two measurements.
 //!
-//! Where in the flow: `cli` reads a history and shows a [`Comparison`].
+//! Where in the flow: `cli` reads a history and shows the [`Comparison`].
 //!
-//! **Invariant:** what differs between the two beside their figures is said: model, machine, version,
-//! settings.
+//! **Invariant:** a comparison lists every difference in model, machine, version and settings that may
+//! explain the results.
 
 use super::{Error, Record, Settings};
 use serde::Serialize;
 use std::path::Path;
 
-/// Two records and what became of each figure.
+/// The comparison of two records.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Their numbers in the history, from 1.
+    /// The numbers of the records in the history, from 1.
     pub numbers: [usize; 2],
-    /// When they were made.
+    /// The times of the measurements.
     pub times: [String; 2],
-    /// What differs beside the figures: the ratios may be due to it.
+    /// The differences in model, machine, version and settings, which may explain the ratios.
     pub differences: Vec<String>,
-    /// The figures.
+    /// The results, one per line.
     pub lines: Vec<Line>,
 }
 
-/// One figure of both.
+/// One result of both records.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// What it is, with its unit.
+    /// The name of the result, with its unit.
     pub name: String,
-    /// Absent where a record does not have it.
+    /// The values in both records; `None` if a record does not have it.
     pub values: [Option<f64>; 2],
-    /// The second in times of the first; absent if either is, or the first is 0.
+    /// The second value divided by the first; `None` if either is missing or the first is 0.
     pub ratio: Option<f64>,
 }
 
@@ -43,13 +43,13 @@ impl Line {
     }
 }
 
-/// Compares the records with the numbers `asked` (from 1); without them the last one and the one before it of
-/// the same model. `path` is for errors.
+/// Compares the records with the given numbers (from 1), or by default the last record with the previous one
+/// of the same model. `path` names the history in errors.
 ///
 /// # Errors
-/// [`Error::NoSuchRecord`] for a number that is not there, [`Error::NoPair`] if there are no two to choose.
-pub fn compare(records: &[Record], asked: Option<[usize; 2]>, path: &Path) -> Result<Comparison, Error> {
-    let numbers = match asked {
+/// [`Error::NoSuchRecord`] for a number that does not exist; [`Error::NoPair`] if there is no pair to choose.
+pub fn compare(records: &[Record], numbers: Option<[usize; 2]>, path: &Path) -> Result<Comparison, Error> {
+    let numbers = match numbers {
         Some(numbers) => numbers,
         None => last_pair(records, path)?,
     };
@@ -80,10 +80,10 @@ fn last_pair(records: &[Record], path: &Path) -> Result<[usize; 2], Error> {
 
 fn differences(pair: [&Record; 2]) -> Vec<String> {
     let mut found = Vec::new();
-    let mut check = |what: &str, values: [String; 2]| {
+    let mut check = |property: &str, values: [String; 2]| {
         let [first, second] = values;
         if first != second {
-            found.push(format!("{what}: {first} and {second}"));
+            found.push(format!("{property}: {first} and {second}"));
         }
     };
     let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
@@ -93,17 +93,17 @@ fn differences(pair: [&Record; 2]) -> Vec<String> {
     check("processor", pair.map(|r| r.machine.cpu.clone().unwrap_or_else(|| "unknown".to_owned())));
     check("available threads", pair.map(|record| record.machine.available_threads.to_string()));
     check("llama.cpp's instruction sets", pair.map(|record| record.machine.llama_cpp.join(" ")));
-    check("level of reproducibility", pair.map(|r| r.figures.evolution.determinism.name().to_owned()));
-    let mut setting = |what: &str, read: fn(&Settings) -> String| {
-        check(what, pair.map(|record| read(&record.settings)));
+    check("determinism", pair.map(|r| r.figures.evolution.determinism.name().to_owned()));
+    let mut setting = |name: &str, read: fn(&Settings) -> String| {
+        check(name, pair.map(|record| read(&record.settings)));
     };
-    setting("seeds", |s| s.seeds.to_string());
+    setting("number of seed instructions", |s| s.seeds.to_string());
     setting("rounds", |s| s.rounds.to_string());
-    setting("seed of the run", |s| s.seed.to_string());
-    setting("limits on tokens", |s| format!("{:?}", s.max_tokens));
+    setting("seed", |s| s.seed.to_string());
+    setting("token limits", |s| format!("{:?}", s.max_tokens));
     setting("batch width", |s| s.batch_width.to_string());
     setting("compute format", |s| s.compute_format.clone());
-    setting("layers on a GPU", |s| s.gpu_layers.to_string());
+    setting("GPU layers", |s| s.gpu_layers.to_string());
     setting("threads", |s| s.threads.to_string());
     setting("repeats", |s| s.repeats.to_string());
     found
@@ -111,17 +111,16 @@ fn differences(pair: [&Record; 2]) -> Vec<String> {
 
 fn lines(pair: [&Record; 2]) -> Vec<Line> {
     let evolution = pair.map(|record| &record.figures.evolution);
-    let of_both =
-        |name: &str, read: fn(&super::Evolution) -> Option<f64>| Line::new(name, evolution.map(read));
+    let line = |name: &str, read: fn(&super::Evolution) -> Option<f64>| Line::new(name, evolution.map(read));
     let mut lines = vec![
-        of_both("instructions kept per hour", |e| Some(e.kept_per_hour)),
-        of_both("answers per hour", |e| Some(e.answers_per_hour)),
-        of_both("tokens generated per second", |e| Some(e.tokens_per_second)),
-        of_both("tokens per kept instruction", |e| e.tokens_per_kept),
-        of_both("judgements per second", |e| Some(e.judgements_per_second)),
-        of_both("prefix reuse, share", |e| Some(e.prefix_reuse)),
-        of_both("peak memory, MiB", |e| e.peak_memory_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20))),
-        of_both("wall time of the evolution, s", |e| Some(e.wall_seconds)),
+        line("instructions kept per hour", |e| Some(e.kept_per_hour)),
+        line("answers per hour", |e| Some(e.answers_per_hour)),
+        line("tokens generated per second", |e| Some(e.tokens_per_second)),
+        line("tokens per kept instruction", |e| e.tokens_per_kept),
+        line("judgements per second", |e| Some(e.judgements_per_second)),
+        line("prefix reuse, share", |e| Some(e.prefix_reuse)),
+        line("peak memory, MiB", |e| e.peak_memory_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20))),
+        line("wall time of the evolution, s", |e| Some(e.wall_seconds)),
     ];
     let shares = evolution.map(|e| e.shares.named());
     for ((name, first), (_, second)) in shares[0].into_iter().zip(shares[1]) {
@@ -139,7 +138,7 @@ fn lines(pair: [&Record; 2]) -> Vec<Line> {
         lines.push(Line::new(format!("decode at width {width}, rows/s"), decode));
     }
     let cost = pair.map(|record| record.figures.exact.as_ref().map(|exact| exact.cost));
-    lines.push(Line::new("cost of exact, times scheduled", cost));
+    lines.push(Line::new("cost of `exact`, relative to `scheduled`", cost));
     lines
 }
 
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_two_of_one_model_are_found() {
+    fn by_default_the_last_two_records_of_one_model_are_compared() {
         let path = Path::new("h.jsonl");
         let records = [record("a", 10.0, &[1]), record("b", 20.0, &[1]), record("a", 30.0, &[1, 8])];
         let comparison = compare(&records, None, path).unwrap();
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_not_there_are_refused_and_differences_named() {
+    fn missing_numbers_are_refused_and_differences_are_named() {
         let path = Path::new("h.jsonl");
         let mut records = [record("a", 10.0, &[1]), record("b", 20.0, &[1])];
         records[1].settings.threads = 1;

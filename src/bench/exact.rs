@@ -1,46 +1,46 @@
-//! What reproducible bytes cost: the same requests at both levels, by turns.
+//! The cost of `exact` determinism: the time for the same requests at both levels.
 //!
-//! Where in the flow: [`super::run`] calls [`measure`] last, with requests that a real evolution made.
+//! Where in the flow: [`super::run`] calls [`measure`] last, with requests from a real evolution.
 //!
-//! Passes alternate, so that a machine that gets slower or busier is so for both; each pass has an engine of
-//! its own, because an engine keeps prefixes between calls and a later pass would find them; and of the
-//! passes of a level the median counts.
+//! The levels alternate, so a machine that becomes slower or busier affects both. Each pass loads a new
+//! engine, because an engine caches prefixes between calls. The result of a level is the median of its
+//! passes.
 //!
-//! **Invariant:** both levels complete the same list; loading is not measured.
+//! **Invariant:** both levels complete the same requests, and loading is not measured.
 
-use super::{Error, Step, Workload, median};
+use super::{Error, Progress, Workload, median};
 use crate::llm::{Determinism, Engine, Generate as _, Request};
 use std::time::Instant;
 
-/// Requests of a pass, at most: enough to fill a batch, and to fill it again.
+/// Maximum number of requests of a pass: enough to fill a batch and to refill it.
 const REQUESTS: usize = 48;
 
-/// Time of one list of requests at both levels.
+/// The time for the same requests at both levels.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExactCost {
-    /// Requests of a pass.
+    /// Number of requests of a pass.
     pub requests: usize,
-    /// Passes of each level.
+    /// Number of passes at each level.
     pub passes: usize,
-    /// Median of the passes at `exact`.
+    /// Median time of a pass at `exact`, in seconds.
     pub exact_seconds: f64,
-    /// Median of the passes at `scheduled`, which promises less.
+    /// Median time of a pass at `scheduled`, in seconds.
     pub scheduled_seconds: f64,
-    /// Tokens drawn per second at `exact`.
+    /// Generated tokens per second at `exact`.
     pub exact_tokens_per_second: f64,
-    /// Tokens drawn per second at `scheduled`.
+    /// Generated tokens per second at `scheduled`.
     pub scheduled_tokens_per_second: f64,
-    /// Time of a token at `exact` in times of a token at `scheduled`. Per token, because the levels round
-    /// differently and so may write texts of different lengths.
+    /// Time per token at `exact` divided by time per token at `scheduled`. Per token, because the levels
+    /// round differently and may therefore generate texts of different lengths.
     pub cost: f64,
 }
 
-/// `None` if there is nothing to ask.
+/// Measures the cost of `exact` with a sample of `requests`; `None` if there are none.
 pub(super) fn measure(
     workload: &Workload<'_>,
     requests: &[Request],
-    step: &mut dyn FnMut(Step),
+    report: &mut dyn FnMut(Progress),
 ) -> Result<Option<ExactCost>, Error> {
     let requests = sample(requests);
     if requests.is_empty() {
@@ -50,10 +50,10 @@ pub(super) fn measure(
     let passes = workload.settings.repeats;
     let (mut seconds, mut speeds) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for pass in 0..passes {
-        // Each level is first in half of the passes.
+        // Each level goes first in half of the passes.
         for turn in 0..2 {
             let index = (pass + turn) % 2;
-            step(Step::Exact { done: 2 * pass + turn, total: 2 * passes });
+            report(Progress::Exact { done: 2 * pass + turn, total: 2 * passes });
             let mut engine = Engine::load(workload.options(levels[index]))?;
             let started = Instant::now();
             let completions = engine.generate(&requests)?;
@@ -76,7 +76,8 @@ pub(super) fn measure(
     }))
 }
 
-/// At most [`REQUESTS`], evenly from the list: instructions and answers in their proportion.
+/// Picks at most [`REQUESTS`] requests, spread evenly over the list, so that instructions and answers keep
+/// their proportion.
 fn sample(requests: &[Request]) -> Vec<Request> {
     let count = requests.len().min(REQUESTS);
     (0..count).map(|k| requests[k * requests.len() / count].clone()).collect()

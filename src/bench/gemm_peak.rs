@@ -1,9 +1,9 @@
-//! The ceiling of a dense product on this machine, nothing beside it: the `gemm` crate, or cuBLAS on a GPU.
+//! The peak speed of a dense matrix product on this machine: of the `gemm` crate, or of cuBLAS on a GPU.
 //!
-//! Where in the flow: `training` asks for every shape of a step.
+//! Where in the flow: `training` measures every product of a training step with it.
 //!
-//! **Invariant:** all threads of the device work at once, each on its share of the longer side with memory of
-//! its own, so that no product waits for another and clock rates are those of a step.
+//! **Invariant:** all threads work at the same time, each on its own part of the longer side in its own
+//! memory, so no thread waits for another and the clock rate is that of a training step.
 
 use crate::device::CpuPool;
 use crate::device::cuda::{Arena, CudaDevice, CudaError, MixedPrecision, Operand};
@@ -11,17 +11,17 @@ use crate::tensor::{Matrix, MatrixMut, gemm};
 use rayon::prelude::*;
 use std::time::Instant;
 
-/// Tries, of which the fastest counts.
+/// Number of measurements, of which the fastest counts.
 const TRIES: usize = 5;
-/// A product with more columns (an output head) is measured on as many.
-const MOST_COLUMNS: usize = 4096;
+/// A product with more columns, such as that of the output head, is measured on this many.
+const MAX_COLUMNS: usize = 4096;
 
-/// On a GPU so many launches are timed together that they take about as long as this, up to the second number
-/// of them.
-const SECONDS_OF_LAUNCHES: f64 = 0.01;
-const MOST_LAUNCHES: usize = 1000;
+/// On a GPU, launches are timed in batches of about this duration in seconds.
+const BATCH_SECONDS: f64 = 0.01;
+/// Maximum number of launches in a batch.
+const MAX_LAUNCHES: usize = 1000;
 
-/// `(m, k)` times `(k, n)`; `transposed`: the right side is stored as (n, k), as weights are.
+/// The product of `(m, k)` and `(k, n)`. If `transposed`, the right side is stored as (n, k), as weights are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Product {
     pub(super) m: usize,
@@ -31,7 +31,7 @@ pub(super) struct Product {
 }
 
 impl Product {
-    /// A multiplication and an addition per term.
+    /// Floating-point operations: a multiplication and an addition per term.
     pub(super) fn flop(&self) -> f64 {
         2.0 * self.m as f64 * self.k as f64 * self.n as f64
     }
@@ -39,8 +39,9 @@ impl Product {
 
 /// Wall time of a product when all threads do nothing else.
 pub(super) fn seconds_at_best(pool: &CpuPool, product: Product) -> f64 {
-    // Both long sides of a head's products are cut: a piece is as fast as the whole, and fits in memory.
-    let piece = Product { k: product.k.min(MOST_COLUMNS), n: product.n.min(MOST_COLUMNS), ..product };
+    // The long sides of the output head's products are cut: a part is as fast as the whole, and fits in
+    // memory.
+    let piece = Product { k: product.k.min(MAX_COLUMNS), n: product.n.min(MAX_COLUMNS), ..product };
     if piece.flop() <= 0.0 {
         return 0.0;
     }
@@ -54,10 +55,10 @@ pub(super) fn seconds_at_best(pool: &CpuPool, product: Product) -> f64 {
     best * product.flop() / piece.flop()
 }
 
-/// The same on a GPU, in the type of its activations.
+/// Wall time of a product on a GPU, in the data type of its activations.
 ///
 /// # Errors
-/// There is no memory for the product, or the device has failed.
+/// There is not enough memory for the product, or the device has failed.
 pub(super) fn seconds_on_gpu(
     device: &CudaDevice,
     precision: MixedPrecision,
@@ -73,8 +74,7 @@ pub(super) fn seconds_on_gpu(
     };
     let memory = device.allocate(&take(Arena::default()).1)?;
     let ([a, b, c], _) = take(memory.arena());
-    // What is multiplied does not matter for how long it takes, but that it is something does for the checks
-    // of a simulated device.
+    // The time does not depend on the values, but a simulated device checks that they are initialised.
     device.clear(a)?;
     device.clear(b)?;
     let b = if transposed { Operand::new(b, n, k).t() } else { Operand::new(b, k, n) };
@@ -87,19 +87,19 @@ pub(super) fn seconds_on_gpu(
         device.synchronize()?;
         Ok(started.elapsed().as_secs_f64() / launches as f64)
     };
-    // The first launch has the library choose and load its kernel; one alone is as long as its way there and
-    // back.
+    // In the first launch, the library selects and loads its kernel. A single launch measures mostly latency,
+    // so it only decides the size of a batch.
     time(1)?;
     let mut best = time(1)?;
-    let launches = ((SECONDS_OF_LAUNCHES / best).ceil() as usize).clamp(1, MOST_LAUNCHES);
-    // On a simulated device one launch takes longer than that, and the first says it all.
+    let launches = ((BATCH_SECONDS / best).ceil() as usize).clamp(1, MAX_LAUNCHES);
+    // On a simulated device a single launch takes longer than a batch, and one measurement is enough.
     for _ in 0..if launches > 1 { TRIES } else { 0 } {
         best = best.min(time(launches)?);
     }
     Ok(best)
 }
 
-/// The product in as many parts as there are threads, cut across its longer side.
+/// Splits the product along its longer side into one part per thread.
 fn shares(product: Product, threads: usize) -> Vec<Share> {
     let by_rows = product.m >= product.n;
     let longer = if by_rows { product.m } else { product.n };
@@ -110,7 +110,7 @@ fn shares(product: Product, threads: usize) -> Vec<Share> {
     (0..threads).map(share).collect()
 }
 
-/// What one thread multiplies.
+/// The part of a product that one thread computes.
 struct Share {
     product: Product,
     a: Vec<f32>,
@@ -141,9 +141,8 @@ mod tests {
         let pool = CpuPool::new(2).unwrap();
         for transposed in [false, true] {
             let time = |m, k, n| seconds_at_best(&pool, Product { m, k, n, transposed });
-            // More columns than threads and fewer, more rows than columns, and a head, which is measured on a
-            // piece.
-            for (m, k, n) in [(64, 32, 48), (1, 8, 3), (48, 8, 1), (1, 8, 3 * MOST_COLUMNS)] {
+            // More and fewer columns than threads, more rows than columns, and a product that is cut.
+            for (m, k, n) in [(64, 32, 48), (1, 8, 3), (48, 8, 1), (1, 8, 3 * MAX_COLUMNS)] {
                 let seconds = time(m, k, n);
                 assert!(seconds > 0.0 && seconds.is_finite(), "{seconds} for ({m}, {k}, {n})");
             }
@@ -151,9 +150,9 @@ mod tests {
         }
     }
 
-    /// What the shares of all threads multiply is the product: no row or column is left out or done twice.
+    /// The parts of all threads make up the product: no row or column is missing or computed twice.
     #[test]
-    fn shares_are_the_whole() {
+    fn the_shares_of_all_threads_make_up_the_product() {
         for (m, n, threads) in [(7, 3, 2), (3, 7, 4), (5, 5, 1), (2, 9, 16)] {
             let piece = Product { m, k: 4, n, transposed: true };
             let flop: f64 = shares(piece, threads).iter().map(|share| share.product.flop()).sum();

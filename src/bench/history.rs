@@ -1,9 +1,8 @@
-//! Measurements over time: a file with a JSON record per line.
+//! The history of measurements: a file with one JSON record per line.
 //!
-//! Where in the flow: `cli` makes a [`Record`] of the figures and appends it; [`super::compare()`] reads two.
+//! Where in the flow: `cli` appends a [`Record`] with the results; [`super::compare()`] compares two records.
 //!
-//! **Invariant:** a record is appended whole or not at all, and nothing that is in the file is ever
-//! rewritten.
+//! **Invariant:** a record is appended in a single write, and existing lines are never rewritten.
 
 use super::{Error, Figures};
 use crate::dataset::builtin_seeds;
@@ -13,26 +12,26 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Raised whenever a field of [`Record`] changes its meaning.
+/// Version of the format; it increases whenever a field of [`Record`] changes its meaning.
 pub const FORMAT: u32 = 1;
 
 /// One measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// [`FORMAT`].
+    /// The version of the format, [`FORMAT`].
     pub format: u32,
-    /// When it ended, RFC 3339 in UTC, by the clock of the system.
+    /// The time at its end by the system clock, as RFC 3339 in UTC.
     pub time: String,
-    /// Version of the program.
+    /// The version of evol.
     pub evol_version: String,
-    /// What was measured.
+    /// The model.
     pub model: ModelEntry,
-    /// Where.
+    /// The machine.
     pub machine: MachineEntry,
-    /// How.
+    /// The settings.
     pub settings: Settings,
-    /// What came out.
+    /// The results.
     pub figures: Figures,
 }
 
@@ -40,9 +39,9 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
-    /// Name of the file, without its folder.
+    /// The name of the file, without its folder.
     pub file: String,
-    /// Lowercase hexadecimal.
+    /// SHA-256 of the file, in lowercase hex.
     pub sha256: String,
 }
 
@@ -50,44 +49,44 @@ pub struct ModelEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MachineEntry {
-    /// Such as `x86_64 linux`.
+    /// Architecture and operating system, such as `x86_64 linux`.
     pub platform: String,
-    /// Name of the processor, if the system tells.
+    /// The name of the processor; `None` if the system does not provide it.
     pub cpu: Option<String>,
-    /// Threads that a process may use.
+    /// Number of threads that a process may use.
     pub available_threads: usize,
-    /// What llama.cpp was built with.
+    /// The instruction sets that llama.cpp was built with.
     pub llama_cpp: Vec<String>,
 }
 
-/// What was chosen.
+/// The settings of a measurement.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Built-in seeds.
+    /// Number of built-in seeds.
     pub seeds: usize,
-    /// Rounds of evolution.
+    /// Number of rounds of evolution.
     pub rounds: u32,
-    /// Seed of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// Limits on generated tokens.
+    /// The limits on generated tokens.
     pub max_tokens: MaxTokens,
-    /// Sequences decoded in one batch.
+    /// Number of sequences decoded in one batch.
     pub batch_width: usize,
-    /// Format of the weights that were computed with, as `--compute-format` names it.
+    /// The weight format that was computed with, as `--compute-format` names it.
     pub compute_format: String,
-    /// Layers on a GPU.
+    /// Number of layers on a GPU.
     pub gpu_layers: u32,
-    /// Threads of the engine.
+    /// Number of threads of the engine.
     pub threads: usize,
-    /// Widths that rates are measured at.
+    /// The batch widths at which rates are measured.
     pub widths: Vec<usize>,
-    /// Times that rates and levels are measured.
+    /// Number of repetitions of the rates and of the determinism levels.
     pub repeats: usize,
 }
 
 impl Settings {
-    /// Says which setting is out of range.
+    /// Checks that every setting is in range.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -107,7 +106,7 @@ impl Settings {
                 "widths",
                 !widths.is_empty() && widths.iter().all(|&width| width >= 1),
                 format!("{widths:?}"),
-                "at least one width, none 0".to_owned(),
+                "at least one width, each 1 or more".to_owned(),
             ),
         ];
         match in_range.into_iter().find(|(_, ok, ..)| !ok) {
@@ -117,7 +116,7 @@ impl Settings {
     }
 }
 
-/// The file, open for appending.
+/// A history file that is open for appending.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
@@ -125,7 +124,8 @@ pub struct History {
 }
 
 impl History {
-    /// Opens or makes it, with its folder: before a measurement, so that none is made that cannot be kept.
+    /// Opens the file, and creates it and its folder if they do not exist. Called before a measurement, so
+    /// that a path that cannot be written fails early.
     ///
     /// # Errors
     /// [`Error::History`].
@@ -138,21 +138,21 @@ impl History {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Adds a record.
+    /// Appends a record.
     ///
     /// # Errors
     /// [`Error::History`].
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
         let failed = |source| Error::History { action: "write", path: self.path.clone(), source };
         let line = serde_json::to_string(record).map_err(|error| failed(error.into()))? + "\n";
-        // One call, so that two programs that append at once do not mix their lines.
+        // A single write, so that two programs that append at the same time do not mix their lines.
         self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
     }
 
-    /// All records of the file, oldest first.
+    /// Reads all records of a file, oldest first.
     ///
     /// # Errors
-    /// [`Error::History`] if it cannot be read, [`Error::BadRecord`] for the first line that is no record.
+    /// [`Error::History`] if it cannot be read; [`Error::BadRecord`] for the first line that is not a record.
     pub fn read(path: &Path) -> Result<Vec<Record>, Error> {
         let failed = |source| Error::History { action: "read", path: path.to_owned(), source };
         let text = fs::read_to_string(path).map_err(failed)?;

@@ -1,17 +1,19 @@
-//! Throughput: how fast a model evolves instructions and is trained on this machine, in figures.
+//! Benchmarks: the throughput of a model on this machine, in evolution and in training.
 //!
-//! Where in the flow: above `evolve`, whose real rounds it times, and `train`, whose steps; `cli` names the
-//! model, prints the figures and keeps them.
+//! Where in the flow: above `evolve`, whose rounds it times, and `train`, whose steps it times. `cli` chooses
+//! the model, and prints and stores the results.
 //!
 //! - `evolution`: a run of evolution over built-in seeds, and where its time went
-//! - `spent`: the model with a stopwatch around it
+//! - `timed_engine`: the engine with a stopwatch
 //! - `rates`: prefill and decode rates by batch width
-//! - `exact`: what reproducible bytes cost
-//! - `history`: a line of figures per measurement; `compare`: two of them side by side
-//! - `training`: steps of the trainer; `gemm_peak`: what its products could do at best
+//! - `exact`: the cost of `exact` determinism
+//! - `history`: a file with one line per measurement
+//! - `compare`: two measurements side by side
+//! - `training`: the steps of the trainer
+//! - `gemm_peak`: the peak speed of the matrix products of a step
 //!
-//! **Invariant:** what is measured is what a user runs: the same engine, the same `evolve::run`, a journal on
-//! a disk. Figures decide nothing.
+//! **Invariant:** benchmarks measure what a user runs: the same engine, the same `evolve::run`, a journal on
+//! disk. No decision depends on the results.
 
 mod compare;
 mod error;
@@ -20,7 +22,7 @@ mod exact;
 mod gemm_peak;
 mod history;
 mod rates;
-mod spent;
+mod timed_engine;
 mod training;
 
 pub use compare::{Comparison, Line, compare};
@@ -36,18 +38,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What to measure.
+/// The subject of a benchmark.
 #[derive(Debug, Clone)]
 pub struct Workload<'p> {
-    /// The model's file that the engine computes with: as it was given, or converted.
+    /// The model file that the engine loads: the given one, or a converted copy.
     pub model: &'p Path,
-    /// SHA-256 of the model as it was given, lowercase hexadecimal.
+    /// SHA-256 of the given model file, in lowercase hex.
     pub sha256: String,
-    /// Level of the evolution and the rates, which the model can have.
+    /// The level of determinism of the evolution and the rates; the model must support it.
     pub determinism: Determinism,
-    /// What the figures depend on, and what is kept beside them.
+    /// The settings that the results depend on; they are stored with them.
     pub settings: Settings,
-    /// When it becomes true, measuring ends with [`crate::llm::Error::Interrupted`].
+    /// Once it is true, the benchmark ends with [`crate::llm::Error::Interrupted`].
     pub interrupt: Arc<AtomicBool>,
 }
 
@@ -62,73 +64,77 @@ impl Workload<'_> {
     }
 }
 
-/// Everything that was measured.
+/// All results of a benchmark of evolution.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figures {
-    /// A real run of evolution.
+    /// The run of evolution.
     pub evolution: Evolution,
-    /// Rates of the model by batch width.
+    /// The rates of the model by batch width.
     pub rates: Vec<Rate>,
-    /// What reproducible bytes cost; absent if this model cannot have them.
+    /// The cost of `exact` determinism; `None` if the model does not support it.
     pub exact: Option<ExactCost>,
-    /// Why not.
+    /// Why the model does not support `exact`.
     pub not_exact_because: Option<String>,
 }
 
-/// How far a measurement is.
+/// The progress of a benchmark.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Of a stage of the evolution, so many instructions are done.
+pub enum Progress {
+    /// A chunk of the evolution was finished.
     Evolution {
-        /// As the journal counts: 0 answers the seeds.
+        /// The round; 0 is the stage that answers the seeds.
         round: u32,
-        /// Instructions of this stage that are done.
+        /// Number of finished instructions of this stage.
         done: usize,
-        /// Instructions of this stage.
+        /// Number of instructions of this stage.
         total: usize,
     },
-    /// The rates at this width are measured now.
+    /// The rates at this batch width are about to be measured.
     Rates {
-        /// Sequences.
+        /// Number of sequences in a batch.
         width: usize,
     },
-    /// A pass of the comparison of modes begins.
+    /// A pass of the comparison of determinism levels is about to start.
     Exact {
-        /// Passes that are done.
+        /// Number of finished passes.
         done: usize,
-        /// Passes.
+        /// Number of passes.
         total: usize,
     },
 }
 
-/// Measures all: first the evolution (so that the peak of memory is its own), then the rates, then the modes.
-/// `scratch` is an empty directory for the journal, which stays there.
+/// Runs all benchmarks: first the evolution (so that the peak memory is its own), then the rates, then the
+/// determinism levels. `scratch` is an empty directory for the journal, which is not removed.
 ///
 /// # Errors
 /// A setting is out of range, the model or the directory is unusable, or the measurement was interrupted.
-pub fn run(workload: &Workload<'_>, scratch: &Path, step: &mut dyn FnMut(Step)) -> Result<Figures, Error> {
+pub fn run(
+    workload: &Workload<'_>,
+    scratch: &Path,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Figures, Error> {
     workload.settings.check()?;
     let level = workload.determinism;
     let (best, not_exact_because) =
         Determinism::Exact.resolve(workload.model, workload.settings.gpu_layers)?;
-    let (evolution, requests) = evolution::measure(workload, level, scratch, step)?;
-    let rates = rates::measure(workload, level, step)?;
+    let (evolution, requests) = evolution::measure(workload, level, scratch, report)?;
+    let rates = rates::measure(workload, level, report)?;
     let exact = match best {
-        Determinism::Exact => exact::measure(workload, &requests, step)?,
+        Determinism::Exact => exact::measure(workload, &requests, report)?,
         Determinism::Scheduled => None,
     };
     Ok(Figures { evolution, rates, exact, not_exact_because })
 }
 
-/// The middle of at least one number; of an even count, the mean of the two in the middle.
+/// The median of at least one number; for an even count, the mean of the two in the middle.
 fn median(numbers: &mut [f64]) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let half = numbers.len() / 2;
     if numbers.len() % 2 == 1 { numbers[half] } else { f64::midpoint(numbers[half - 1], numbers[half]) }
 }
 
-/// `part` of `whole`; 0 of nothing.
+/// `part / whole`, or 0 if `whole` is 0.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }

@@ -1,14 +1,14 @@
-//! How fast a model is trained on this machine, beside what its dense products could do at best.
+//! Benchmarks training, and compares it with the peak speed of its matrix products.
 //!
-//! Where in the flow: `cli` names the model and prints the figures; the steps are those of [`train::train`].
+//! Where in the flow: `cli` chooses the model and prints the results; the steps are those of
+//! [`train::train`].
 //!
-//! Tokens are random: the time of a step does not depend on what they are. The ceiling is measured in the
-//! same process right after the steps: the `gemm` crate, or cuBLAS in the type of the activations, on the
-//! products of one step, each at its own shape, with weights that are decoded already, the best of some
-//! tries.
+//! The tokens are random, because the time of a step does not depend on them. The peak is measured in the
+//! same process right after the steps: by the `gemm` crate, or by cuBLAS in the data type of the activations,
+//! for each product of a step at its own shape, with decoded weights, as the best of several measurements.
 //!
-//! **Invariant:** the figures count the floating-point operations that a step must do, so a faster ceiling or
-//! wasted work lowers `gemm_fraction`, never raises it. What checkpointing computes again is not counted.
+//! **Invariant:** only the floating-point operations that a step must do are counted, so a higher peak or
+//! wasted work lowers `gemm_fraction` and never raises it. Work that checkpointing repeats is not counted.
 
 use super::gemm_peak::{Product, seconds_at_best, seconds_on_gpu};
 use super::{Error, median};
@@ -22,45 +22,47 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// What to measure.
+/// The settings of a benchmark of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSettings {
-    /// Positions of a row, at least 1.
+    /// Number of positions of a row, at least 1.
     pub tokens: usize,
-    /// Optimiser steps that are timed, after one that is not; at least 1.
+    /// Number of timed optimiser steps, at least 1. They follow one step that is not timed.
     pub steps: u64,
-    /// Share of a row, from its start, that carries no loss; at least 0 and below 1.
+    /// Share of a row, from its start, that carries no loss, in `0.0..1.0`.
     pub masked: f64,
-    /// Settings of the run; its steps, and what depends on data, are set here.
+    /// The training configuration; the benchmark sets the number of steps and everything that depends on
+    /// data.
     pub train: TrainConfig,
 }
 
-/// What came out.
+/// The results of a benchmark of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainFigures {
-    /// Of the middle step.
+    /// Tokens per second of the median step.
     pub tokens_per_second: f64,
-    /// Of the fastest step.
+    /// Tokens per second of the fastest step.
     pub best_tokens_per_second: f64,
-    /// Wall time of the middle step.
+    /// Wall time of the median step in seconds.
     pub seconds_per_step: f64,
-    /// Processor time of all threads, mean over the timed steps; absent where the system does not tell.
+    /// Processor time of all threads in seconds, as the mean over the timed steps; `None` if the system does
+    /// not provide it.
     pub cpu_seconds_per_step: Option<f64>,
-    /// Largest resident memory of the process up to the end of the run, the mapped model included.
+    /// Peak resident memory of the process until the end of the run in bytes, including the mapped model.
     pub peak_rss_bytes: Option<u64>,
-    /// What the plan said before anything was allocated.
+    /// Memory in bytes that the plan predicted before anything was allocated.
     pub planned_bytes: u64,
-    /// Of a GPU: what the plan said, cuBLAS's own included.
+    /// Memory of the GPU in bytes that the plan predicted, including that of cuBLAS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub planned_device_bytes: Option<u64>,
-    /// And by how much less was free there after the last step than before the run.
+    /// Memory of the GPU in bytes that was used: the decrease of its free memory from start to last step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device_bytes: Option<u64>,
-    /// Floating-point operations of the dense products of a step, times 1e-9.
+    /// Floating-point operations of the matrix products of a step, in units of 1e9.
     pub gigaflop_per_step: f64,
-    /// The ceiling: `gemm`, or cuBLAS, on the shapes of a step.
+    /// Peak speed of the products of a step, by `gemm` or cuBLAS, in 1e9 operations per second.
     pub gemm_peak_gflops: f64,
-    /// What the middle step reached of the ceiling.
+    /// Speed of the median step as a share of the peak.
     pub gemm_fraction: f64,
 }
 
@@ -80,7 +82,8 @@ impl TrainSettings {
         Ok(())
     }
 
-    /// Rows that are as long as asked, as many as a step takes, so that packing has no choice.
+    /// Samples of random tokens. Each fills a row and there are as many as a step takes, so that packing does
+    /// not change the work.
     fn samples(&self, vocab: usize) -> Encoded {
         let rows = self.train.window_rows() as u64;
         let masked = (self.masked * self.tokens as f64).floor() as usize;
@@ -94,8 +97,8 @@ impl TrainSettings {
     }
 }
 
-/// Trains on random tokens in `scratch`, an empty directory, and measures the ceiling. `step` is told the
-/// steps done.
+/// Trains on random tokens in `scratch`, an empty directory, then measures the peak. `step` is called with
+/// the number of finished steps.
 ///
 /// # Errors
 /// A setting is out of range, the run fails, or it was interrupted.
@@ -117,7 +120,7 @@ pub fn measure_training(
         ..settings.train.clone()
     };
     let none = Encoded::default();
-    // What the process has taken before is there already: the model's header, random samples.
+    // Memory that the process already uses, such as the model's header and the samples, is not in the plan.
     let before = process::anonymous_bytes().unwrap_or(0);
     let job = Job {
         model,
@@ -132,8 +135,42 @@ pub fn measure_training(
         tensorboard: false,
     };
     let plan = train::plan(&job)?;
-    // A device that fails says so in the run.
-    let free = || backend.gpus().first()?.free_bytes().ok();
+    let mut run = timed_run(&job, interrupt, step)?;
+    let work = Work::new(model.config(), &config, settings, samples.targets() / config.window_rows());
+    let best = run.seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    let median = median(&mut run.seconds);
+    let tokens = (settings.tokens * config.window_rows()) as f64;
+    let gigaflop_per_step = work.flop() * config.window_rows() as f64 * 1e-9;
+    let gemm_peak_gflops = work.peak(backend)? * 1e-9;
+    Ok(TrainFigures {
+        tokens_per_second: tokens / median,
+        best_tokens_per_second: tokens / best,
+        seconds_per_step: median,
+        cpu_seconds_per_step: run.cpu_seconds.map(|seconds| seconds / settings.steps as f64),
+        peak_rss_bytes: run.peak_bytes,
+        planned_bytes: before + plan.memory.total(),
+        planned_device_bytes: plan.device_memory.map(|memory| memory.total()),
+        device_bytes: run.device_bytes,
+        gigaflop_per_step,
+        gemm_peak_gflops,
+        gemm_fraction: gigaflop_per_step / median / gemm_peak_gflops,
+    })
+}
+
+/// The measurements of a training run; its first step is not timed.
+struct TimedRun {
+    /// Wall time of each timed step.
+    seconds: Vec<f64>,
+    /// Processor time of all timed steps.
+    cpu_seconds: Option<f64>,
+    peak_bytes: Option<u64>,
+    /// As [`TrainFigures::device_bytes`].
+    device_bytes: Option<u64>,
+}
+
+fn timed_run(job: &Job<'_>, interrupt: &AtomicBool, step: &mut dyn FnMut(u64)) -> Result<TimedRun, Error> {
+    // Errors are ignored here, because the run itself reports a failing device.
+    let free = || job.backend.gpus().first()?.free_bytes().ok();
     let free_before = free();
     let mut free_after = None;
     let started = Instant::now();
@@ -155,62 +192,48 @@ pub fn measure_training(
             free_after = free();
         },
     };
-    if let Outcome::Interrupted { .. } = train::train(&job, &mut host)? {
+    if let Outcome::Interrupted { .. } = train::train(job, &mut host)? {
         return Err(Error::Llm(crate::llm::Error::Interrupted));
     }
-    let peak = process::peak_bytes();
-    let work = Work::of(model.config(), &config, settings, samples.targets() / config.window_rows());
-    let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-    let middle = median(&mut seconds);
-    let tokens = (settings.tokens * config.window_rows()) as f64;
-    let gigaflop_per_step = work.flop() * config.window_rows() as f64 * 1e-9;
-    let gemm_peak_gflops = work.peak(backend)? * 1e-9;
-    Ok(TrainFigures {
-        tokens_per_second: tokens / middle,
-        best_tokens_per_second: tokens / best,
-        seconds_per_step: middle,
-        cpu_seconds_per_step: cpu[0].zip(cpu[1]).map(|(from, to)| (to - from) / settings.steps as f64),
-        peak_rss_bytes: peak,
-        planned_bytes: before + plan.memory.total(),
-        planned_device_bytes: plan.device_memory.map(|memory| memory.total()),
+    Ok(TimedRun {
+        seconds,
+        cpu_seconds: cpu[0].zip(cpu[1]).map(|(from, to)| to - from),
+        peak_bytes: process::peak_bytes(),
         device_bytes: free_before.zip(free_after).map(|(before, after)| before.saturating_sub(after)),
-        gigaflop_per_step,
-        gemm_peak_gflops,
-        gemm_fraction: gigaflop_per_step / middle / gemm_peak_gflops,
     })
 }
 
-/// The dense products that one row of a step must have.
+/// The matrix products that training on one row requires.
 struct Work {
-    /// With the frozen weights: these make the ceiling.
+    /// The products with frozen weights, which decide the peak, and how often each is computed.
     frozen: Vec<(Product, usize)>,
-    /// Of adapters and attention, in floating-point operations.
+    /// Floating-point operations of adapters and attention.
     other: f64,
 }
 
 impl Work {
-    /// For a row of which `targets` positions carry loss, with an adapter on all projections.
-    fn of(model: &ModelConfig, config: &TrainConfig, settings: &TrainSettings, targets: usize) -> Self {
+    /// The work for a row with `targets` positions that carry loss, with adapters on all projections.
+    fn new(model: &ModelConfig, config: &TrainConfig, settings: &TrainSettings, targets: usize) -> Self {
         let (tokens, layers) = (settings.tokens, model.num_hidden_layers);
         let base = model.base_shape();
         let mut frozen = Vec::new();
         let mut other = 0.0;
         for module in TargetModule::ALL {
             let (inputs, outputs) = (base.in_features(module), base.out_features(module));
-            // Nothing below q, k and v of the first layer is trained: their input has no gradient.
+            // No trained weight precedes q, k and v of the first layer, so their input needs no gradient.
             let first = matches!(module, TargetModule::QProj | TargetModule::KProj | TargetModule::VProj);
             frozen.push((Product { m: tokens, k: inputs, n: outputs, transposed: true }, layers));
             frozen.push((
                 Product { m: tokens, k: outputs, n: inputs, transposed: false },
                 layers - usize::from(first),
             ));
-            // t, its part of y, u, dB, dA and the part of dx.
+            // Six products: t, its part of y, u, dB, dA, and its part of dx.
             other += (layers * 6 * tokens * config.r * (inputs + outputs)) as f64;
         }
         let (hidden, vocab) = (model.hidden_size, model.vocab_size);
         frozen.push((Product { m: targets, k: hidden, n: vocab, transposed: true }, 1));
         frozen.push((Product { m: targets, k: vocab, n: hidden, transposed: false }, 1));
-        // Two products forward and five backward, of which causality leaves half.
+        // Attention has two products forward and five backward; the causal mask leaves half of each.
         let columns = model.num_attention_heads * model.head_dim;
         other += (layers * 7 * tokens * tokens * columns) as f64;
         Self { frozen, other }
@@ -220,7 +243,8 @@ impl Work {
         self.other + self.frozen.iter().map(|(product, count)| product.flop() * *count as f64).sum::<f64>()
     }
 
-    /// Floating-point operations per second of the products with frozen weights, where the run computes.
+    /// Measures the peak of the products with frozen weights in floating-point operations per second, on the
+    /// device of the run.
     fn peak(&self, backend: Backend<'_>) -> Result<f64, Error> {
         let (mut flop, mut seconds) = (0.0, 0.0);
         for (product, count) in &self.frozen {

@@ -9,8 +9,8 @@ use super::machine::Machine;
 use super::output::Output;
 use super::plan::{self, Session};
 use crate::bench::{
-    self, Comparison, Evolution, Figures, History, Line, MachineEntry, ModelEntry, Record, Settings, Step,
-    Workload,
+    self, Comparison, Evolution, Figures, History, Line, MachineEntry, ModelEntry, Progress, Record,
+    Settings, Workload,
 };
 use crate::evolve::MaxTokens;
 use crate::gguf::Gguf;
@@ -76,11 +76,11 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
 fn measure(workload: &Workload<'_>, scratch: &Path, output: Output) -> Result<Figures> {
     let mut progress = output.progress("evolution");
     let result = bench::run(workload, scratch, &mut |step| match step {
-        Step::Evolution { round, done, total } => {
+        Progress::Evolution { round, done, total } => {
             progress.update(done as u64, total as u64, &format!("round {round}"));
         }
-        Step::Rates { width } => progress.say(&format!("rates at batch width {width}")),
-        Step::Exact { done, total } => {
+        Progress::Rates { width } => progress.say(&format!("rates at batch width {width}")),
+        Progress::Exact { done, total } => {
             progress.say(&format!("cost of exact: pass {} of {total}", done + 1));
         }
     });

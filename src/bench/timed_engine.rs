@@ -1,8 +1,8 @@
-//! The engine with a stopwatch around it: how long `evolve` waited for it, and what it did meanwhile.
+//! An engine that measures how long its caller waits for it, and for what.
 //!
-//! Where in the flow: `evolution` hands it to `evolve::run` in the engine's place.
+//! Where in the flow: `evolution` passes it to `evolve::run` in place of the engine.
 //!
-//! **Invariant:** it passes everything through unchanged.
+//! **Invariant:** requests and results pass through unchanged.
 
 use crate::llm::{
     Answer, Completion, Engine, EngineStats, Error, Generate, Message, Prompt, Question, Request,
@@ -11,24 +11,25 @@ use std::time::Instant;
 
 /// Wall time in the engine, in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Spent {
-    /// On prompts of completions.
+pub(super) struct EngineTimes {
+    /// Time for prompts of completions.
     pub(super) prefill: f64,
-    /// On generated tokens.
+    /// Time for generated tokens.
     pub(super) decode: f64,
-    /// Drawing them.
+    /// Time for sampling tokens.
     pub(super) sampling: f64,
-    /// On questions: calls of [`Generate::score`], whole.
+    /// Time of calls to [`Generate::score`].
     pub(super) judge: f64,
-    /// Questions.
+    /// Number of questions in these calls.
     pub(super) judged: u64,
 }
 
-impl Spent {
-    /// Divides the wall time of one call among its parts. The engine counts time per worker, so with several
-    /// at work the parts add up to more than the wall time, at most as many times as there are workers: that
-    /// number is the smallest that fits. What a part took of the wall is then its share of the workers' time;
-    /// the rest (tokenising, caches, waiting for the last worker) is no part of it.
+impl EngineTimes {
+    /// Adds the times of one call of [`Generate::generate`] that took `wall` seconds.
+    ///
+    /// The engine sums its times over workers, so with several workers they exceed the wall time. They are
+    /// divided by the smallest number of workers that can explain them. The remaining wall time (tokenising,
+    /// caches, waiting for the last worker) is not counted.
     fn add_completions(&mut self, wall: f64, before: &EngineStats, after: &EngineStats) {
         let seconds = |read: fn(&EngineStats) -> u64| (read(after) - read(before)) as f64 / 1e9;
         let parts = [
@@ -36,33 +37,33 @@ impl Spent {
             seconds(|stats| stats.decode_ns),
             seconds(|stats| stats.sampling_ns),
         ];
-        let workers = parallel(parts.iter().sum(), wall);
+        let workers = min_workers(parts.iter().sum(), wall);
         self.prefill += parts[0] / workers;
         self.decode += parts[1] / workers;
         self.sampling += parts[2] / workers;
     }
 }
 
-/// The least number of workers that can be busy for `busy` seconds in `wall` seconds.
-pub(super) fn parallel(busy: f64, wall: f64) -> f64 {
+/// The smallest number of workers that can be busy for a total of `busy` seconds within `wall` seconds.
+pub(super) fn min_workers(busy: f64, wall: f64) -> f64 {
     if wall > 0.0 { (busy / wall).ceil().max(1.0) } else { 1.0 }
 }
 
-/// See the head of the file.
-pub(super) struct Stopped<'e> {
+/// An engine with a stopwatch.
+pub(super) struct TimedEngine<'e> {
     pub(super) engine: &'e mut Engine,
-    pub(super) spent: Spent,
-    /// Everything that was to be completed.
+    pub(super) times: EngineTimes,
+    /// All requests for completions, in order.
     pub(super) requests: Vec<Request>,
 }
 
-impl<'e> Stopped<'e> {
+impl<'e> TimedEngine<'e> {
     pub(super) fn new(engine: &'e mut Engine) -> Self {
-        Self { engine, spent: Spent::default(), requests: Vec::new() }
+        Self { engine, times: EngineTimes::default(), requests: Vec::new() }
     }
 }
 
-impl Generate for Stopped<'_> {
+impl Generate for TimedEngine<'_> {
     fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>> {
         self.engine.chat_prompt(messages, shared_messages)
     }
@@ -71,15 +72,15 @@ impl Generate for Stopped<'_> {
         self.requests.extend_from_slice(requests);
         let (before, started) = (self.engine.stats(), Instant::now());
         let completions = self.engine.generate(requests)?;
-        self.spent.add_completions(started.elapsed().as_secs_f64(), &before, &self.engine.stats());
+        self.times.add_completions(started.elapsed().as_secs_f64(), &before, &self.engine.stats());
         Ok(completions)
     }
 
     fn score(&mut self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
         let started = Instant::now();
         let answers = self.engine.score(questions)?;
-        self.spent.judge += started.elapsed().as_secs_f64();
-        self.spent.judged += questions.len() as u64;
+        self.times.judge += started.elapsed().as_secs_f64();
+        self.times.judged += questions.len() as u64;
         Ok(answers)
     }
 }
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_of_several_workers_is_shared_out_over_the_wall() {
+    fn times_of_several_workers_are_scaled_to_wall_time() {
         let before = EngineStats { prefill_ns: 5, ..EngineStats::default() };
         let ns = |seconds: f64| (seconds * 1e9) as u64;
         let stats = |prefill, decode, sampling| EngineStats {
@@ -100,21 +101,21 @@ mod tests {
         };
         let close =
             |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
-        let mut one = Spent::default();
+        let mut one = EngineTimes::default();
         one.add_completions(10.0, &before, &stats(3.0, 5.0, 1.0));
         close(one.prefill, 3.0);
         close(one.decode, 5.0);
         close(one.sampling, 1.0);
-        // Two workers, one of which waited two seconds for the other.
-        let mut two = Spent::default();
+        // Two workers; one of them waited two seconds for the other.
+        let mut two = EngineTimes::default();
         two.add_completions(10.0, &before, &stats(6.0, 10.0, 2.0));
         close(two.prefill + two.decode + two.sampling, 9.0);
         close(two.decode, 5.0);
     }
 
     #[test]
-    fn no_time_at_all_is_one_worker() {
-        assert!((parallel(0.0, 0.0) - 1.0).abs() < 1e-12);
-        assert!((parallel(0.0, 1.0) - 1.0).abs() < 1e-12);
+    fn zero_time_means_one_worker() {
+        assert!((min_workers(0.0, 0.0) - 1.0).abs() < 1e-12);
+        assert!((min_workers(0.0, 1.0) - 1.0).abs() < 1e-12);
     }
 }
