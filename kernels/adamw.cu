@@ -3,7 +3,9 @@
 
 #include "common.cuh"
 
-struct Factors { float gradient_scale, keep, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, epsilon; };
+struct Factors {
+    float gradient_scale, keep, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, epsilon;
+};
 
 // Multiplied and added one by one, as the CPU twin does: with fused steps the bits would be others.
 __device__ __forceinline__ void update(float g, float &p, float &m, float &v, const Factors &f) {
@@ -14,11 +16,13 @@ __device__ __forceinline__ void update(float g, float &p, float &m, float &v, co
     p = __fadd_rn(__fmul_rn(p, f.keep), -__fdiv_rn(__fmul_rn(f.step_size, m), root));
 }
 
-extern "C" __global__ void adamw(const float *gradients, float *params, float *m, float *v, Factors f, u64 count) {
+extern "C" __global__ void adamw(const float *gradients, float *params, float *m, float *v, Factors f,
+                                 u64 count) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (i + 4 <= count) {
         float4 g = load4(gradients + i), p = load4(params + i), a = load4(m + i), b = load4(v + i);
-        update(g.x, p.x, a.x, b.x, f), update(g.y, p.y, a.y, b.y, f), update(g.z, p.z, a.z, b.z, f), update(g.w, p.w, a.w, b.w, f);
+        update(g.x, p.x, a.x, b.x, f), update(g.y, p.y, a.y, b.y, f);
+        update(g.z, p.z, a.z, b.z, f), update(g.w, p.w, a.w, b.w, f);
         store4(params + i, p), store4(m + i, a), store4(v + i, b);
     } else {
         for (; i < count; i++) update(gradients[i], params[i], m[i], v[i], f);
@@ -38,8 +42,9 @@ __device__ __forceinline__ u8 encode(float x, const float *middles) {
 
 // One block of 256 threads for each block of 256 moments. `books` has the 256 values and 255 middles of the
 // signed codes, one more number, and the same of the unsigned ones.
-extern "C" __global__ void __launch_bounds__(256) adamw_8bit(const float *gradients, float *params, u8 *m_codes, float *m_scales,
-                                                              u8 *v_codes, float *v_scales, const float *books, Factors f, u64 count) {
+extern "C" __global__ void __launch_bounds__(256)
+    adamw_8bit(const float *gradients, float *params, u8 *m_codes, float *m_scales, u8 *v_codes,
+               float *v_scales, const float *books, Factors f, u64 count) {
     __shared__ float shared[32];
     u64 i = (u64)blockIdx.x * 256 + threadIdx.x;
     bool there = i < count;

@@ -28,7 +28,8 @@ template <typename T> __device__ __forceinline__ float dot(const float *a, const
 
 // sums[c] += weight of each lane * its row, for the columns lane, lane + 32, ... of the head.
 template <int COLUMNS, typename T>
-__device__ __forceinline__ void spread(float (&sums)[COLUMNS], float weight, const T *rows, size_t stride, int count, int head_dim, int lane) {
+__device__ __forceinline__ void spread(float (&sums)[COLUMNS], float weight, const T *rows, size_t stride,
+                                       int count, int head_dim, int lane) {
 #pragma unroll 2
     for (int j = 0; j < count; j++) {
         float w = __shfl_sync(FULL, weight, j);
@@ -65,7 +66,8 @@ __device__ void forward(const u32 *starts, const T *q, const T *k, const T *v, T
 }
 
 // The sum over a head of d_out * out, by a warp.
-template <typename T> __device__ __forceinline__ float delta(const T *out, const T *d_out, int head_dim, int lane) {
+template <typename T>
+__device__ __forceinline__ float delta(const T *out, const T *d_out, int head_dim, int lane) {
     float sum = 0.f;
     for (int i = lane; i < head_dim; i += 32) sum += to_float(out[i]) * to_float(d_out[i]);
     return warp_sum(sum);
@@ -73,8 +75,8 @@ template <typename T> __device__ __forceinline__ float delta(const T *out, const
 
 // d_q, and delta for the other kernel.
 template <int HEAD, typename T>
-__device__ void backward_q(const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse, const T *d_out,
-                           T *d_q, float *deltas, Shape s) {
+__device__ void backward_q(const u32 *starts, const T *q, const T *k, const T *v, const T *out,
+                           const float *lse, const T *d_out, T *d_q, float *deltas, Shape s) {
     __shared__ __align__(16) float query[WARPS][HEAD], gradient[WARPS][HEAD];
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = blockIdx.x * WARPS + warp, h = blockIdx.y;
     if (t >= s.tokens) return;
@@ -106,8 +108,8 @@ __device__ void backward_q(const u32 *starts, const T *q, const T *k, const T *v
 // d_k and d_v: a warp has a key of a kv head, and goes through the query heads of the group and the queries
 // from the key to the end of its sample.
 template <int HEAD, typename T>
-__device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out, const float *deltas,
-                            T *d_k, T *d_v, Shape s) {
+__device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v, const float *lse,
+                            const T *d_out, const float *deltas, T *d_k, T *d_v, Shape s) {
     __shared__ __align__(16) float key[WARPS][HEAD], value[WARPS][HEAD];
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, j = blockIdx.x * WARPS + warp, kv_head = blockIdx.y;
     if (j >= s.tokens) return;
@@ -127,7 +129,8 @@ __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v,
             if (lane < count) {
                 size_t statistic = (size_t)h * s.tokens + t;
                 p = expf(dot(key[warp], q + t * stride + column, s.head_dim) - lse[statistic]);
-                d_score = p * (dot(value[warp], d_out + t * stride + column, s.head_dim) - deltas[statistic]) * s.scale;
+                float d_weight = dot(value[warp], d_out + t * stride + column, s.head_dim);
+                d_score = p * (d_weight - deltas[statistic]) * s.scale;
             }
             spread(values, p, d_out + first * stride + column, stride, count, s.head_dim, lane);
             spread(keys, d_score, q + first * stride + column, stride, count, s.head_dim, lane);
@@ -140,36 +143,36 @@ __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v,
         }
 }
 
-#define KERNEL(T, name, HEAD)                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(128, 4) attention_forward_##HEAD##_##name(                                    \
-        const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {                                   \
-        forward<HEAD>(starts, q, k, v, out, lse, s);                                                                            \
-    }                                                                                                                           \
-    extern "C" __global__ void __launch_bounds__(128, 4) attention_backward_q_##HEAD##_##name(                                 \
-        const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse, const T *d_out, T *d_q,          \
-        float *deltas, Shape s) {                                                                                               \
-        backward_q<HEAD>(starts, q, k, v, out, lse, d_out, d_q, deltas, s);                                                     \
-    }                                                                                                                           \
-    extern "C" __global__ void __launch_bounds__(128, 4) attention_backward_kv_##HEAD##_##name(                                \
-        const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out, const float *deltas, T *d_k,     \
-        T *d_v, Shape s) {                                                                                                      \
-        backward_kv<HEAD>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                                                      \
+#define KERNEL(T, name, HEAD)                                                                   \
+    extern "C" __global__ void __launch_bounds__(128, 4) attention_forward_##HEAD##_##name(     \
+        const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {   \
+        forward<HEAD>(starts, q, k, v, out, lse, s);                                            \
+    }                                                                                           \
+    extern "C" __global__ void __launch_bounds__(128, 4) attention_backward_q_##HEAD##_##name(  \
+        const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse,  \
+        const T *d_out, T *d_q, float *deltas, Shape s) {                                       \
+        backward_q<HEAD>(starts, q, k, v, out, lse, d_out, d_q, deltas, s);                     \
+    }                                                                                           \
+    extern "C" __global__ void __launch_bounds__(128, 4) attention_backward_kv_##HEAD##_##name( \
+        const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out,  \
+        const float *deltas, T *d_k, T *d_v, Shape s) {                                         \
+        backward_kv<HEAD>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                      \
     }
 // Registers for this many blocks to a multiprocessor.
-#define TILES(T, name, D, BLOCKS)                                                                                              \
-    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_forward_tiles_##D##_##name(                        \
-        const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {                                   \
-        forward_tiles<D>(starts, q, k, v, out, lse, s);                                                                         \
-    }                                                                                                                           \
-    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_backward_q_tiles_##D##_##name(                     \
-        const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse, const T *d_out, T *d_q,          \
-        float *deltas, Shape s) {                                                                                               \
-        backward_q_tiles<D>(starts, q, k, v, out, lse, d_out, d_q, deltas, s);                                                  \
-    }                                                                                                                           \
-    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_backward_kv_tiles_##D##_##name(                    \
-        const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out, const float *deltas, T *d_k,     \
-        T *d_v, Shape s) {                                                                                                      \
-        backward_kv_tiles<D>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                                                   \
+#define TILES(T, name, D, BLOCKS)                                                                           \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_forward_tiles_##D##_##name(     \
+        const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {               \
+        forward_tiles<D>(starts, q, k, v, out, lse, s);                                                     \
+    }                                                                                                       \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_backward_q_tiles_##D##_##name(  \
+        const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse,              \
+        const T *d_out, T *d_q, float *deltas, Shape s) {                                                   \
+        backward_q_tiles<D>(starts, q, k, v, out, lse, d_out, d_q, deltas, s);                              \
+    }                                                                                                       \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_backward_kv_tiles_##D##_##name( \
+        const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out,              \
+        const float *deltas, T *d_k, T *d_v, Shape s) {                                                     \
+        backward_kv_tiles<D>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                               \
     }
 #define TILED(T, name) TILES(T, name, 64, 3) TILES(T, name, 128, 2)
 FOR_TILES(TILED)

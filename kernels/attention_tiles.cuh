@@ -18,15 +18,20 @@ constexpr int TILE = 64, THREADS = 128;
 constexpr float LOG2_E = 1.44269504088896341f, LN_2 = 0.693147180559945309f, LOW = -1e30f;
 
 template <int D> struct Tiles {
-    static constexpr int ROWS = 4096 / D, STRIDE = D + 8;  // 8 more, so that eight rows of a matrix lie in different banks
+    // 8 more columns, so that the eight rows of a matrix lie in different banks.
+    static constexpr int ROWS = 4096 / D, STRIDE = D + 8;
     static constexpr int SIZE = ROWS * STRIDE;
 };
 
 // The row and column that a lane names to `load_matrices` for 16 by 16 numbers: of a left factor, or
 // (transposed) of a right one that is stored by its inner dimension; and of a right factor that is stored by
 // its outer one.
-template <int D> __device__ __forceinline__ int across(int lane) { return lane % 16 * Tiles<D>::STRIDE + lane / 16 * 8; }
-template <int D> __device__ __forceinline__ int along(int lane) { return (lane / 16 * 8 + lane % 8) * Tiles<D>::STRIDE + lane / 8 % 2 * 8; }
+template <int D> __device__ __forceinline__ int across(int lane) {
+    return lane % 16 * Tiles<D>::STRIDE + lane / 16 * 8;
+}
+template <int D> __device__ __forceinline__ int along(int lane) {
+    return (lane / 16 * 8 + lane % 8) * Tiles<D>::STRIDE + lane / 8 % 2 * 8;
+}
 
 // Begins to copy COUNT rows of a head. Rows past the end are the last one again: whoever uses them masks
 // them.
@@ -35,18 +40,22 @@ __device__ __forceinline__ void copy_rows(T *to, const T *from, u32 stride, int 
 #pragma unroll 2
     for (int i = threadIdx.x; i < COUNT * D / 8; i += THREADS) {
         int row = i / (D / 8), column = i % (D / 8) * 8;
-        copy16(to + row * Tiles<D>::STRIDE + column, from + (u32)min(first + row, tokens - 1) * stride + column);
+        copy16(to + row * Tiles<D>::STRIDE + column,
+               from + (u32)min(first + row, tokens - 1) * stride + column);
     }
 }
 
 // The 16 rows of a warp, as left factors.
-template <int D, typename T> __device__ __forceinline__ void load_rows(u32 (&x)[D / 16][4], const T *tile, int warp, int lane) {
+template <int D, typename T>
+__device__ __forceinline__ void load_rows(u32 (&x)[D / 16][4], const T *tile, int warp, int lane) {
 #pragma unroll
-    for (int i = 0; i < D / 16; i++) load_matrices(x[i], tile + warp * 16 * Tiles<D>::STRIDE + across<D>(lane) + i * 16);
+    for (int i = 0; i < D / 16; i++)
+        load_matrices(x[i], tile + warp * 16 * Tiles<D>::STRIDE + across<D>(lane) + i * 16);
 }
 
 // 16 by 16 scores: rows of the warp times 16 rows of a tile.
-template <int D, typename T> __device__ __forceinline__ void score(float (&s)[2][4], const u32 (&x)[D / 16][4], const T *rows, int lane) {
+template <int D, typename T>
+__device__ __forceinline__ void score(float (&s)[2][4], const u32 (&x)[D / 16][4], const T *rows, int lane) {
 #pragma unroll
     for (int n = 0; n < 2; n++)
 #pragma unroll
@@ -62,8 +71,11 @@ template <int D, typename T> __device__ __forceinline__ void score(float (&s)[2]
 
 // sums += 16 by 16 weights times 16 rows of a tile. Weights come as a product leaves them; in pairs that is
 // what the next one takes.
-template <int D, typename T> __device__ __forceinline__ void accumulate(float (&sums)[D / 8][4], const float (&w)[2][4], const T *rows, int lane) {
-    u32 x[4] = {pair<T>(w[0][0], w[0][1]), pair<T>(w[0][2], w[0][3]), pair<T>(w[1][0], w[1][1]), pair<T>(w[1][2], w[1][3])};
+template <int D, typename T>
+__device__ __forceinline__ void accumulate(float (&sums)[D / 8][4], const float (&w)[2][4], const T *rows,
+                                           int lane) {
+    u32 x[4] = {pair<T>(w[0][0], w[0][1]), pair<T>(w[0][2], w[0][3]), pair<T>(w[1][0], w[1][1]),
+                pair<T>(w[1][2], w[1][3])};
 #pragma unroll
     for (int j = 0; j < D / 16; j++) {
         u32 y[4];
@@ -76,7 +88,8 @@ template <int D, typename T> __device__ __forceinline__ void accumulate(float (&
 // Writes the 16 rows of a warp, times a factor for each half, by way of its own part of shared memory, in
 // stores of 16 bytes.
 template <int D, typename T>
-__device__ __forceinline__ void store_rows(T *out, size_t stride, const float (&sums)[D / 8][4], float top, float bottom, T *staging, int first, int tokens) {
+__device__ __forceinline__ void store_rows(T *out, size_t stride, const float (&sums)[D / 8][4], float top,
+                                           float bottom, T *staging, int first, int tokens) {
     int lane = threadIdx.x % 32;
     staging += threadIdx.x / 32 * 16 * Tiles<D>::STRIDE;
     u32 *at = reinterpret_cast<u32 *>(staging + lane / 4 * Tiles<D>::STRIDE + lane % 4 * 2);
@@ -106,15 +119,19 @@ struct Queries {
     }
     __device__ __forceinline__ bool meet(int keys) const { return keys <= first + 15 && keys + 15 >= begin; }
     __device__ __forceinline__ bool see_all(int keys) const { return keys + 15 <= first && keys >= all; }
-    __device__ __forceinline__ bool see(int half, int lane, int key) const { return key <= first + lane / 4 + 8 * half && key >= start[half]; }
+    __device__ __forceinline__ bool see(int half, int lane, int key) const {
+        return key <= first + lane / 4 + 8 * half && key >= start[half];
+    }
 };
 
 template <int D, typename T>
-__device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {
+__device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse,
+                              Shape s) {
     constexpr int ROWS = Tiles<D>::ROWS, STRIDE = Tiles<D>::STRIDE;
     __shared__ __align__(16) T tiles[2][2][Tiles<D>::SIZE];
     // The longest rows of tiles come first, so that the last blocks to begin are the shortest.
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, tile = (gridDim.x - 1 - blockIdx.x) * TILE, h = blockIdx.y;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int tile = (gridDim.x - 1 - blockIdx.x) * TILE, h = blockIdx.y;
     u32 stride = s.heads * D, kv_stride = s.kv_heads * D;
     k += (size_t)(h / (s.heads / s.kv_heads)) * D, v += (size_t)(h / (s.heads / s.kv_heads)) * D;
     int key = (int)starts[tile] / ROWS * ROWS, last = min(tile + TILE, s.tokens) - 1;
@@ -151,7 +168,8 @@ __device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T
             for (int n = 0; n < 2; n++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
-                    bool seen = meet && (all || queries.see(e / 2, lane, keys + n * 8 + lane % 4 * 2 + e % 2));
+                    bool seen =
+                        meet && (all || queries.see(e / 2, lane, keys + n * 8 + lane % 4 * 2 + e % 2));
                     w[g][n][e] = seen ? w[g][n][e] * scale : -INF;
                     now[e / 2] = fmaxf(now[e / 2], w[g][n][e]);
                 }
@@ -172,7 +190,8 @@ __device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T
 #pragma unroll
                 for (int n = 0; n < 2; n++)
 #pragma unroll
-                    for (int e = 0; e < 4; e++) total[e / 2] += w[g][n][e] = power_of_2(w[g][n][e] - now[e / 2]);
+                    for (int e = 0; e < 4; e++)
+                        total[e / 2] += w[g][n][e] = power_of_2(w[g][n][e] - now[e / 2]);
                 accumulate<D>(sums, w[g], tiles[buffer][1] + g * 16 * STRIDE, lane);
             }
         __syncthreads();
@@ -182,25 +201,30 @@ __device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T
         total[r] += __shfl_xor_sync(FULL, total[r], 1);
         total[r] += __shfl_xor_sync(FULL, total[r], 2);
         int row = queries.first + lane / 4 + 8 * r;
-        if (lane % 4 == 0 && row < s.tokens) lse[(size_t)h * s.tokens + row] = (largest[r] + log2f(total[r])) * LN_2;
+        if (lane % 4 == 0 && row < s.tokens)
+            lse[(size_t)h * s.tokens + row] = (largest[r] + log2f(total[r])) * LN_2;
     }
-    store_rows<D>(out + h * D, stride, sums, 1.f / total[0], 1.f / total[1], tiles[0][0], queries.first, s.tokens);
+    store_rows<D>(out + h * D, stride, sums, 1.f / total[0], 1.f / total[1], tiles[0][0], queries.first,
+                  s.tokens);
 }
 
 // The sums over a head of d_out * out of the tile's queries: to shared memory, and for the other kernel to
 // device memory.
 template <int D, typename T>
-__device__ __forceinline__ void find_deltas(float *deltas, float *kept, const T *d_out, const T *out, size_t stride, int first, int tokens) {
+__device__ __forceinline__ void find_deltas(float *deltas, float *kept, const T *d_out, const T *out,
+                                            size_t stride, int first, int tokens) {
 #pragma unroll
     for (int i = threadIdx.x; i < TILE * D / 8; i += THREADS) {
         int row = i / (D / 8), column = i % (D / 8) * 8;
         uint4 a = *reinterpret_cast<const uint4 *>(d_out + row * Tiles<D>::STRIDE + column);
-        uint4 b = *reinterpret_cast<const uint4 *>(out + (size_t)min(first + row, tokens - 1) * stride + column);
+        uint4 b =
+            *reinterpret_cast<const uint4 *>(out + (size_t)min(first + row, tokens - 1) * stride + column);
         const u32 x[4] = {a.x, a.y, a.z, a.w}, y[4] = {b.x, b.y, b.z, b.w};
         float sum = 0.f;
 #pragma unroll
         for (int c = 0; c < 4; c++)
-            sum += to_float(T{(u16)x[c]}) * to_float(T{(u16)y[c]}) + to_float(T{(u16)(x[c] >> 16)}) * to_float(T{(u16)(y[c] >> 16)});
+            sum += to_float(T{(u16)x[c]}) * to_float(T{(u16)y[c]}) +
+                   to_float(T{(u16)(x[c] >> 16)}) * to_float(T{(u16)(y[c] >> 16)});
 #pragma unroll
         for (int step = D / 16; step > 0; step /= 2) sum += __shfl_xor_sync(FULL, sum, step);
         if (column == 0) {
@@ -211,11 +235,13 @@ __device__ __forceinline__ void find_deltas(float *deltas, float *kept, const T 
 }
 
 template <int D, typename T>
-__device__ void backward_q_tiles(const u32 *starts, const T *q, const T *k, const T *v, const T *out, const float *lse, const T *d_out, T *d_q, float *deltas, Shape s) {
+__device__ void backward_q_tiles(const u32 *starts, const T *q, const T *k, const T *v, const T *out,
+                                 const float *lse, const T *d_out, T *d_q, float *deltas, Shape s) {
     constexpr int ROWS = Tiles<D>::ROWS, STRIDE = Tiles<D>::STRIDE;
     __shared__ __align__(16) T tiles[2][2][Tiles<D>::SIZE];
     __shared__ float kept[TILE];
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, tile = (gridDim.x - 1 - blockIdx.x) * TILE, h = blockIdx.y;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int tile = (gridDim.x - 1 - blockIdx.x) * TILE, h = blockIdx.y;
     u32 stride = s.heads * D, kv_stride = s.kv_heads * D;
     k += (size_t)(h / (s.heads / s.kv_heads)) * D, v += (size_t)(h / (s.heads / s.kv_heads)) * D;
     copy_rows<TILE, D>(tiles[0][0], d_out + h * D, stride, tile, s.tokens);
@@ -272,11 +298,13 @@ __device__ void backward_q_tiles(const u32 *starts, const T *q, const T *k, cons
 }
 
 template <int D, typename T>
-__device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const T *v, const float *lse, const T *d_out, const float *deltas, T *d_k, T *d_v, Shape s) {
+__device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const T *v, const float *lse,
+                                  const T *d_out, const float *deltas, T *d_k, T *d_v, Shape s) {
     constexpr int ROWS = Tiles<D>::ROWS, STRIDE = Tiles<D>::STRIDE;
     __shared__ __align__(16) T tiles[2][2][Tiles<D>::SIZE];
     __shared__ __align__(8) float statistics[2][2][ROWS];
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, tile = blockIdx.x * TILE, kv_head = blockIdx.y, group = s.heads / s.kv_heads;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int tile = blockIdx.x * TILE, kv_head = blockIdx.y, group = s.heads / s.kv_heads;
     u32 stride = s.heads * D, kv_stride = s.kv_heads * D;
     copy_rows<TILE, D>(tiles[0][0], k + kv_head * D, kv_stride, tile, s.tokens);
     copy_rows<TILE, D>(tiles[1][0], v + kv_head * D, kv_stride, tile, s.tokens);
@@ -298,7 +326,8 @@ __device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const
         copy_rows<ROWS, D>(tiles[buffer][1], d_out + h * D, stride, t, s.tokens);
         if (threadIdx.x < 2 * ROWS) {
             const float *from = threadIdx.x < ROWS ? lse : deltas;
-            copy4(&statistics[buffer][0][threadIdx.x], from + (u32)h * s.tokens + min(t + (int)threadIdx.x % ROWS, s.tokens - 1));
+            copy4(&statistics[buffer][0][threadIdx.x],
+                  from + (u32)h * s.tokens + min(t + (int)threadIdx.x % ROWS, s.tokens - 1));
         }
         commit();
     };
@@ -324,7 +353,8 @@ __device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const
             score<D>(w, x, queries + i * STRIDE, lane);
 #pragma unroll
             for (int n = 0; n < 2; n++) {
-                float2 l = *reinterpret_cast<const float2 *>(&statistics[buffer][0][i + n * 8 + lane % 4 * 2]);
+                float2 l =
+                    *reinterpret_cast<const float2 *>(&statistics[buffer][0][i + n * 8 + lane % 4 * 2]);
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     int column = t + n * 8 + lane % 4 * 2 + e % 2;
@@ -336,7 +366,8 @@ __device__ void backward_kv_tiles(const u32 *ends, const T *q, const T *k, const
             score<D>(d, y, gradients + i * STRIDE, lane);
 #pragma unroll
             for (int n = 0; n < 2; n++) {
-                float2 delta = *reinterpret_cast<const float2 *>(&statistics[buffer][1][i + n * 8 + lane % 4 * 2]);
+                float2 delta =
+                    *reinterpret_cast<const float2 *>(&statistics[buffer][1][i + n * 8 + lane % 4 * 2]);
 #pragma unroll
                 for (int e = 0; e < 4; e++) d[n][e] = w[n][e] * (d[n][e] - (e % 2 ? delta.y : delta.x));
             }

@@ -42,23 +42,28 @@ struct alignas(8) quad16 { u16 bits[4]; };
 __device__ __forceinline__ float4 load4(const float *p) { return *reinterpret_cast<const float4 *>(p); }
 template <typename T> __device__ __forceinline__ float4 load4(const T *p) {
     quad16 q = *reinterpret_cast<const quad16 *>(p);
-    return make_float4(to_float(T{q.bits[0]}), to_float(T{q.bits[1]}), to_float(T{q.bits[2]}), to_float(T{q.bits[3]}));
+    return make_float4(to_float(T{q.bits[0]}), to_float(T{q.bits[1]}), to_float(T{q.bits[2]}),
+                       to_float(T{q.bits[3]}));
 }
 __device__ __forceinline__ void store4(float *p, float4 x) { *reinterpret_cast<float4 *>(p) = x; }
 template <typename T> __device__ __forceinline__ void store4(T *p, float4 x) {
-    quad16 q = {{from_float<T>(x.x).bits, from_float<T>(x.y).bits, from_float<T>(x.z).bits, from_float<T>(x.w).bits}};
+    quad16 q = {
+        {from_float<T>(x.x).bits, from_float<T>(x.y).bits, from_float<T>(x.z).bits, from_float<T>(x.w).bits}};
     *reinterpret_cast<quad16 *>(p) = q;
 }
 
 // What a T holds of four numbers.
 template <typename T> __device__ __forceinline__ float4 round4(float4 x) {
-    return make_float4(to_float(from_float<T>(x.x)), to_float(from_float<T>(x.y)), to_float(from_float<T>(x.z)), to_float(from_float<T>(x.w)));
+    return make_float4(to_float(from_float<T>(x.x)), to_float(from_float<T>(x.y)),
+                       to_float(from_float<T>(x.z)), to_float(from_float<T>(x.w)));
 }
 
 // Eight, to device memory, in stores of 16 bytes. In assembly, because the compiler cuts some of these stores
 // up.
 __device__ __forceinline__ void store16(void *p, u32 a, u32 b, u32 c, u32 d) {
-    asm("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+    asm("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(a), "r"(b), "r"(c),
+        "r"(d)
+        : "memory");
 }
 template <typename T> __device__ __forceinline__ u32 pair(float low, float high) {
     return from_float<T>(low).bits | (u32)from_float<T>(high).bits << 16;
@@ -70,7 +75,8 @@ template <> __device__ __forceinline__ u32 pair<bf16>(float low, float high) {
 }
 __device__ __forceinline__ void store8(float *p, const float *x) {
     store16(p, __float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3]));
-    store16(p + 4, __float_as_uint(x[4]), __float_as_uint(x[5]), __float_as_uint(x[6]), __float_as_uint(x[7]));
+    store16(p + 4, __float_as_uint(x[4]), __float_as_uint(x[5]), __float_as_uint(x[6]),
+            __float_as_uint(x[7]));
 }
 template <typename T> __device__ __forceinline__ void store8(T *p, const float *x) {
     store16(p, pair<T>(x[0], x[1]), pair<T>(x[2], x[3]), pair<T>(x[4], x[5]), pair<T>(x[6], x[7]));

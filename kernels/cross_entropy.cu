@@ -12,8 +12,8 @@ struct Running { float largest, sum, target; };
 // Tile of entries first to first + count - 1, in rows of `stride`. `rescale[row]` is what sums made with the
 // old maximum have to be multiplied by.
 template <typename T>
-__device__ void absorb(const float *logits, T *exponentials, const u32 *targets, Running *running, float *rescale, u32 first, int count,
-                       int stride) {
+__device__ void absorb(const float *logits, T *exponentials, const u32 *targets, Running *running,
+                       float *rescale, u32 first, int count, int stride) {
     __shared__ float shared[32];
     size_t row = blockIdx.x;
     const float *z = logits + row * stride;
@@ -52,12 +52,14 @@ extern "C" __global__ void cross_entropy_rescale(float *d_h, const float *rescal
 
 // out = scale (d_h / sum - W[target]), a block a row.
 template <typename T>
-__device__ void finish(const float *d_h, const T *target_rows, const Running *running, float scale, T *out, int columns) {
+__device__ void finish(const float *d_h, const T *target_rows, const Running *running, float scale, T *out,
+                       int columns) {
     size_t row = (size_t)blockIdx.x * columns;
     float factor = scale / running[blockIdx.x].sum;
     for (int i = threadIdx.x * 4; i < columns; i += blockDim.x * 4) {
         float4 v = load4(d_h + row + i), w = load4(target_rows + row + i);
-        store4(out + row + i, make_float4(v.x * factor - scale * w.x, v.y * factor - scale * w.y, v.z * factor - scale * w.z, v.w * factor - scale * w.w));
+        store4(out + row + i, make_float4(v.x * factor - scale * w.x, v.y * factor - scale * w.y,
+                                          v.z * factor - scale * w.z, v.w * factor - scale * w.w));
     }
 }
 
@@ -78,13 +80,14 @@ extern "C" __global__ void cross_entropy_total(const Running *running, double *t
     if (threadIdx.x == 0) *total = shared[0];
 }
 
-#define KERNEL(T, name)                                                                                                               \
-    extern "C" __global__ void cross_entropy_absorb_##name(const float *logits, T *exponentials, const u32 *targets, Running *running, \
-                                                           float *rescale, u32 first, int count, int stride) {                        \
-        absorb(logits, exponentials, targets, running, rescale, first, count, stride);                                                       \
-    }                                                                                                                                 \
-    extern "C" __global__ void cross_entropy_finish_##name(const float *d_h, const T *target_rows, const Running *running, float scale, \
-                                                           T *out, int columns) {                                                     \
-        finish(d_h, target_rows, running, scale, out, columns);                                                                       \
+#define KERNEL(T, name)                                                                                     \
+    extern "C" __global__ void cross_entropy_absorb_##name(                                                 \
+        const float *logits, T *exponentials, const u32 *targets, Running *running, float *rescale,         \
+        u32 first, int count, int stride) {                                                                 \
+        absorb(logits, exponentials, targets, running, rescale, first, count, stride);                      \
+    }                                                                                                       \
+    extern "C" __global__ void cross_entropy_finish_##name(                                                 \
+        const float *d_h, const T *target_rows, const Running *running, float scale, T *out, int columns) { \
+        finish(d_h, target_rows, running, scale, out, columns);                                             \
     }
 FOR_ACTIVATIONS(KERNEL)

@@ -28,7 +28,8 @@ template <typename T> __device__ void scatter(const T *x, const u32 *place, T *o
     u64 i = first();
     if (i >= count) return;
     u32 from = place[i / columns];
-    store4(out + i, from == 0 ? make_float4(0.f, 0.f, 0.f, 0.f) : load4(x + (u64)(from - 1) * columns + i % columns));
+    store4(out + i,
+           from == 0 ? make_float4(0.f, 0.f, 0.f, 0.f) : load4(x + (u64)(from - 1) * columns + i % columns));
 }
 // NEFTune: x += bound[row] * (2 uniform - 1).
 template <typename T> __device__ void noise(u64 key, const double *bound, T *x, int columns, u64 count) {
@@ -47,7 +48,8 @@ template <typename T> __device__ void cast(const float *x, T *out, u64 count) {
     else for (; i < count; i++) out[i] = from_float<T>(x[i]);
 }
 // Of the input of an adapter's branch: out = x / (1 - p) where it is kept, else 0.
-template <typename T> __device__ void dropout(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) {
+template <typename T>
+__device__ void dropout(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) {
     u64 i = first();
     if (i >= count) return;
     u64 row = i / columns, column = i % columns;
@@ -57,7 +59,8 @@ template <typename T> __device__ void dropout(u64 key, double p, float kept, con
     store4(out + i, v);
 }
 // out += dropout'(x).
-template <typename T> __device__ void dropout_add(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) {
+template <typename T>
+__device__ void dropout_add(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) {
     u64 i = first();
     if (i >= count) return;
     u64 row = i / columns, column = i % columns;
@@ -67,23 +70,31 @@ template <typename T> __device__ void dropout_add(u64 key, double p, float kept,
     store4(out + i, plus(o, v));
 }
 
-#define KERNEL(T, name)                                                                                              \
-    extern "C" __global__ void residual_##name(const T *x, const T *y, T *out, u64 count) { residual(x, y, out, count); } \
-    extern "C" __global__ void bias_##name(const float *b, T *y, int columns, u64 count) { bias(b, y, columns, count); } \
-    extern "C" __global__ void rows_forward_##name(const T *x, const u32 *rows, T *out, int columns, u64 count) {    \
-        gather(x, rows, out, columns, count);                                                                        \
-    }                                                                                                                \
-    extern "C" __global__ void rows_backward_##name(const T *x, const u32 *place, T *out, int columns, u64 count) {  \
-        scatter(x, place, out, columns, count);                                                                      \
-    }                                                                                                                \
-    extern "C" __global__ void noise_##name(u64 key, const double *bound, T *x, int columns, u64 count) {            \
-        noise(key, bound, x, columns, count);                                                                        \
-    }                                                                                                                \
-    extern "C" __global__ void cast_##name(const float *x, T *out, u64 count) { cast(x, out, count); }               \
-    extern "C" __global__ void dropout_##name(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) { \
-        dropout(key, p, kept, x, out, columns, count);                                                               \
-    }                                                                                                                \
-    extern "C" __global__ void dropout_add_##name(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) { \
-        dropout_add(key, p, kept, x, out, columns, count);                                                           \
+#define KERNEL(T, name)                                                                                   \
+    extern "C" __global__ void residual_##name(const T *x, const T *y, T *out, u64 count) {               \
+        residual(x, y, out, count);                                                                       \
+    }                                                                                                     \
+    extern "C" __global__ void bias_##name(const float *b, T *y, int columns, u64 count) {                \
+        bias(b, y, columns, count);                                                                       \
+    }                                                                                                     \
+    extern "C" __global__ void rows_forward_##name(const T *x, const u32 *rows, T *out, int columns,      \
+                                                   u64 count) {                                           \
+        gather(x, rows, out, columns, count);                                                             \
+    }                                                                                                     \
+    extern "C" __global__ void rows_backward_##name(const T *x, const u32 *place, T *out, int columns,    \
+                                                    u64 count) {                                          \
+        scatter(x, place, out, columns, count);                                                           \
+    }                                                                                                     \
+    extern "C" __global__ void noise_##name(u64 key, const double *bound, T *x, int columns, u64 count) { \
+        noise(key, bound, x, columns, count);                                                             \
+    }                                                                                                     \
+    extern "C" __global__ void cast_##name(const float *x, T *out, u64 count) { cast(x, out, count); }    \
+    extern "C" __global__ void dropout_##name(u64 key, double p, float kept, const T *x, T *out,          \
+                                              int columns, u64 count) {                                   \
+        dropout(key, p, kept, x, out, columns, count);                                                    \
+    }                                                                                                     \
+    extern "C" __global__ void dropout_add_##name(u64 key, double p, float kept, const T *x, T *out,      \
+                                                  int columns, u64 count) {                               \
+        dropout_add(key, p, kept, x, out, columns, count);                                                \
     }
 FOR_ACTIVATIONS(KERNEL)

@@ -25,7 +25,9 @@ template <int BYTES> struct Eight {
             low = word_at(p), high = word_at(p + 4);
         }
     }
-    __device__ __forceinline__ u32 operator[](int i) const { return ((i < 4 ? low : high) >> (8 * (i % 4))) & 0xff; }
+    __device__ __forceinline__ u32 operator[](int i) const {
+        return ((i < 4 ? low : high) >> (8 * (i % 4))) & 0xff;
+    }
 };
 
 __constant__ float IQ4_VALUES[16] = {-127.f, -104.f, -83.f, -65.f, -49.f, -35.f, -22.f, -10.f,
@@ -42,8 +44,10 @@ template <typename T> __device__ __forceinline__ void eight(const T *p, float *w
 struct F32 {
     static constexpr int WEIGHTS = 8, BYTES = 32;
     static __device__ __forceinline__ void decode(const u8 *p, int, float *w) {
-        float4 low = load4(reinterpret_cast<const float *>(p)), high = load4(reinterpret_cast<const float *>(p) + 4);
-        w[0] = low.x, w[1] = low.y, w[2] = low.z, w[3] = low.w, w[4] = high.x, w[5] = high.y, w[6] = high.z, w[7] = high.w;
+        const float *numbers = reinterpret_cast<const float *>(p);
+        float4 low = load4(numbers), high = load4(numbers + 4);
+        w[0] = low.x, w[1] = low.y, w[2] = low.z, w[3] = low.w;
+        w[4] = high.x, w[5] = high.y, w[6] = high.z, w[7] = high.w;
     }
 };
 struct F16 {
@@ -80,7 +84,8 @@ struct Q5_0 {
         float d = half_at(p);
         u32 fifths = word_at(p + 2) >> (8 * g);
         Eight<BYTES> q(p + 6 + g % 2 * 8);
-        for (int i = 0; i < 8; i++) w[i] = ((int)((q[i] >> (g / 2 * 4) & 15) | (fifths >> i & 1) << 4) - 16) * d;
+        for (int i = 0; i < 8; i++)
+            w[i] = ((int)((q[i] >> (g / 2 * 4) & 15) | (fifths >> i & 1) << 4) - 16) * d;
     }
 };
 struct Q5_1 {
@@ -120,11 +125,13 @@ struct Q2_K {
 struct Q3_K {
     static constexpr int WEIGHTS = 256, BYTES = 110;
     static __device__ __forceinline__ void decode(const u8 *p, int g, float *w) {
-        int part = g / 2, half = part / 8, shift = part % 8 / 2 * 2, third = part / 2, inside = part % 2 * 16 + g % 2 * 8;
+        int part = g / 2, half = part / 8, shift = part % 8 / 2 * 2;
+        int third = part / 2, inside = part % 2 * 16 + g % 2 * 8;
         int low = p[96 + part % 8] >> (part / 8 * 4) & 15, high = p[104 + part % 4] >> (part / 4 * 2) & 3;
         float scale = half_at(p + 108) * (float)((high << 4 | low) - 32);
         Eight<BYTES> q(p + 32 + 32 * half + inside), t(p + inside);
-        for (int i = 0; i < 8; i++) w[i] = scale * (float)((int)(q[i] >> shift & 3) - 4 * (int)(1 - (t[i] >> third & 1)));
+        for (int i = 0; i < 8; i++)
+            w[i] = scale * (float)((int)(q[i] >> shift & 3) - 4 * (int)(1 - (t[i] >> third & 1)));
     }
 };
 // Scale and minimum of part `part` of 8, six bits each, from 12 bytes.
@@ -155,7 +162,8 @@ struct Q5_K {
         six_bits(p + 4, part, scale, minimum);
         scale *= half_at(p), minimum *= half_at(p + 2);
         Eight<BYTES> q(p + 48 + part / 2 * 32 + g % 4 * 8), f(p + 16 + g % 4 * 8);
-        for (int i = 0; i < 8; i++) w[i] = scale * ((q[i] >> (part % 2 * 4) & 15) | (f[i] >> part & 1) << 4) - minimum;
+        for (int i = 0; i < 8; i++)
+            w[i] = scale * ((q[i] >> (part % 2 * 4) & 15) | (f[i] >> part & 1) << 4) - minimum;
     }
 };
 struct Q6_K {
@@ -165,7 +173,8 @@ struct Q6_K {
         float scale = half_at(p + 208) * (float)(signed char)p[192 + part];
         Eight<BYTES> q(p + 64 * half + quarter % 2 * 32 + inside), h(p + 128 + 32 * half + inside);
         for (int i = 0; i < 8; i++)
-            w[i] = scale * (float)((int)((q[i] >> (quarter / 2 * 4) & 15) | (h[i] >> (quarter * 2) & 3) << 4) - 32);
+            w[i] = scale *
+                   (float)((int)((q[i] >> (quarter / 2 * 4) & 15) | (h[i] >> (quarter * 2) & 3) << 4) - 32);
     }
 };
 struct IQ4_XS {
@@ -209,7 +218,8 @@ __device__ void decode_rows(const u8 *blocks, const u32 *rows, u64 first, T *out
     u64 done = (u64)(blockIdx.x % chunks) * CHUNK;
     if (rows) first = rows[row] * length;
     u32 count = length - done < CHUNK ? (u32)(length - done) : CHUNK;
-    const u8 *p = stage(blocks + (first + done) / Format::WEIGHTS * Format::BYTES, count / Format::WEIGHTS * Format::BYTES, shared);
+    const u8 *p = stage(blocks + (first + done) / Format::WEIGHTS * Format::BYTES,
+                        count / Format::WEIGHTS * Format::BYTES, shared);
     u32 i = threadIdx.x * 8;
     if (i >= count) return;
     float w[8];
@@ -217,14 +227,15 @@ __device__ void decode_rows(const u8 *blocks, const u32 *rows, u64 first, T *out
     store8(out + row * length + done + i, w);
 }
 
-#define DECODE(FORMAT, format, T, name)                                                                                              \
-    extern "C" __global__ void __launch_bounds__(256) decode_##format##_##name(const u8 *blocks, const u32 *rows, u64 first, T *out, \
-                                                                               u64 length, u32 chunks) {                            \
-        decode_rows<FORMAT, T>(blocks, rows, first, out, length, chunks);                                                            \
+#define DECODE(FORMAT, format, T, name)                                                 \
+    extern "C" __global__ void __launch_bounds__(256) decode_##format##_##name(         \
+        const u8 *blocks, const u32 *rows, u64 first, T *out, u64 length, u32 chunks) { \
+        decode_rows<FORMAT, T>(blocks, rows, first, out, length, chunks);               \
     }
-#define FORMATS(T, name)                                                                                                             \
-    DECODE(F32, f32, T, name) DECODE(F16, f16, T, name) DECODE(BF16, bf16, T, name) DECODE(Q4_0, q4_0, T, name)                      \
-    DECODE(Q4_1, q4_1, T, name) DECODE(Q5_0, q5_0, T, name) DECODE(Q5_1, q5_1, T, name) DECODE(Q8_0, q8_0, T, name)                  \
-    DECODE(IQ4_NL, iq4_nl, T, name) DECODE(Q2_K, q2_k, T, name) DECODE(Q3_K, q3_k, T, name) DECODE(Q4_K, q4_k, T, name)              \
+#define FORMATS(T, name)                                                                    \
+    DECODE(F32, f32, T, name) DECODE(F16, f16, T, name) DECODE(BF16, bf16, T, name)         \
+    DECODE(Q4_0, q4_0, T, name) DECODE(Q4_1, q4_1, T, name) DECODE(Q5_0, q5_0, T, name)     \
+    DECODE(Q5_1, q5_1, T, name) DECODE(Q8_0, q8_0, T, name) DECODE(IQ4_NL, iq4_nl, T, name) \
+    DECODE(Q2_K, q2_k, T, name) DECODE(Q3_K, q3_k, T, name) DECODE(Q4_K, q4_k, T, name)     \
     DECODE(Q5_K, q5_k, T, name) DECODE(Q6_K, q6_k, T, name) DECODE(IQ4_XS, iq4_xs, T, name)
 FOR_ACTIVATIONS(FORMATS)

@@ -15,7 +15,8 @@ __device__ __forceinline__ u32 warp_row() { return blockIdx.x * ROWS + threadIdx
 
 // Behind a branch, what is normalised is x + branch, rounded, which goes to `stream`.
 template <bool IS_BEHIND_BRANCH, typename T>
-__device__ void forward(const T *x, const T *branch, T *stream, const float *weight, float eps, T *out, float *rstd, u32 rows, int columns) {
+__device__ void forward(const T *x, const T *branch, T *stream, const float *weight, float eps, T *out,
+                        float *rstd, u32 rows, int columns) {
     u32 row = warp_row(), lane = threadIdx.x % 32;
     if (row >= rows) return;
     size_t first = (size_t)row * columns;
@@ -40,7 +41,8 @@ __device__ void forward(const T *x, const T *branch, T *stream, const float *wei
 }
 
 template <typename T>
-__device__ void backward(const T *x, const float *weight, const float *rstd, const T *d_out, float beta, T *d_x, u32 rows, int columns) {
+__device__ void backward(const T *x, const float *weight, const float *rstd, const T *d_out, float beta,
+                         T *d_x, u32 rows, int columns) {
     u32 row = warp_row(), lane = threadIdx.x % 32;
     if (row >= rows) return;
     size_t first = (size_t)row * columns;
@@ -52,7 +54,8 @@ __device__ void backward(const T *x, const float *weight, const float *rstd, con
     }
     float mean = warp_sum(sum) * r / columns;
     for (int i = lane * 4; i < columns; i += 128) {
-        float4 v = load4(x + i), w = load4(weight + i), d = load4(d_out + i), g = make_float4(0.f, 0.f, 0.f, 0.f);
+        float4 v = load4(x + i), w = load4(weight + i), d = load4(d_out + i),
+               g = make_float4(0.f, 0.f, 0.f, 0.f);
         if (beta != 0.f) g = load4(d_x + i);
         g.x = beta * g.x + r * (w.x * d.x - v.x * r * mean);
         g.y = beta * g.y + r * (w.y * d.y - v.y * r * mean);
@@ -62,17 +65,19 @@ __device__ void backward(const T *x, const float *weight, const float *rstd, con
     }
 }
 
-#define KERNEL(T, name)                                                                                                      \
-    extern "C" __global__ void __launch_bounds__(32 * ROWS) rms_norm_forward_##name(                                         \
-        const T *x, const float *weight, float eps, T *out, float *rstd, u32 rows, int columns) {                            \
-        forward<false, T>(x, nullptr, nullptr, weight, eps, out, rstd, rows, columns);                                       \
-    }                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(32 * ROWS) rms_norm_forward_behind_##name(                                  \
-        const T *x, const T *branch, T *stream, const float *weight, float eps, T *out, float *rstd, u32 rows, int columns) { \
-        forward<true>(x, branch, stream, weight, eps, out, rstd, rows, columns);                                             \
-    }                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(32 * ROWS) rms_norm_backward_##name(                                        \
-        const T *x, const float *weight, const float *rstd, const T *d_out, float beta, T *d_x, u32 rows, int columns) {     \
-        backward(x, weight, rstd, d_out, beta, d_x, rows, columns);                                                          \
+#define KERNEL(T, name)                                                                              \
+    extern "C" __global__ void __launch_bounds__(32 * ROWS) rms_norm_forward_##name(                 \
+        const T *x, const float *weight, float eps, T *out, float *rstd, u32 rows, int columns) {    \
+        forward<false, T>(x, nullptr, nullptr, weight, eps, out, rstd, rows, columns);               \
+    }                                                                                                \
+    extern "C" __global__ void __launch_bounds__(32 * ROWS)                                          \
+        rms_norm_forward_behind_##name(const T *x, const T *branch, T *stream, const float *weight,  \
+                                       float eps, T *out, float *rstd, u32 rows, int columns) {      \
+        forward<true>(x, branch, stream, weight, eps, out, rstd, rows, columns);                     \
+    }                                                                                                \
+    extern "C" __global__ void __launch_bounds__(32 * ROWS)                                          \
+        rms_norm_backward_##name(const T *x, const float *weight, const float *rstd, const T *d_out, \
+                                 float beta, T *d_x, u32 rows, int columns) {                        \
+        backward(x, weight, rstd, d_out, beta, d_x, rows, columns);                                  \
     }
 FOR_ACTIVATIONS(KERNEL)

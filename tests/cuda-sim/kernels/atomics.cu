@@ -1,10 +1,10 @@
 // Every atomic on one cell: the old value that each thread got, and the cell at the end.
 
-#define ATOMIC(name, T, call)                                                                                          \
-    extern "C" __global__ void name(T *cell, T *old, const T *x) {                                                     \
-        int i = blockIdx.x * blockDim.x + threadIdx.x;                                                                 \
-        T value = x[i];                                                                                                \
-        old[i] = call;                                                                                                 \
+#define ATOMIC(name, T, call)                                      \
+    extern "C" __global__ void name(T *cell, T *old, const T *x) { \
+        int i = blockIdx.x * blockDim.x + threadIdx.x;             \
+        T value = x[i];                                            \
+        old[i] = call;                                             \
     }
 ATOMIC(add_u32, unsigned, atomicAdd(cell, value))
 ATOMIC(sub_s32, int, atomicSub(cell, value))

@@ -3,7 +3,8 @@
 
 #include "tensor.cuh"
 
-constexpr int TILE = 64, HEAD = 64, STEP = HEAD + 8;  // 8 more, so that rows of a tile begin in different banks
+// A step has 8 more columns than a head, so that the rows of a tile start in different banks.
+constexpr int TILE = 64, HEAD = 64, STEP = HEAD + 8;
 
 // q, k, v and out are (heads, length, 64) in bf16, lse is (heads, length); length is a multiple of 64.
 extern "C" __global__ void __launch_bounds__(128)
@@ -34,7 +35,8 @@ attention(const u16 *q, const u16 *k, const u16 *v, u16 *out, float *lse, int le
         __syncthreads();
         if (step == 0)
 #pragma unroll
-            for (int i = 0; i < HEAD / 16; i++) load4(x[i], &queries[warp * 16 + lane % 16][i * 16 + lane / 16 * 8]);
+            for (int i = 0; i < HEAD / 16; i++)
+                load4(x[i], &queries[warp * 16 + lane % 16][i * 16 + lane / 16 * 8]);
 
         float scores[TILE / 8][4] = {};
 #pragma unroll
@@ -77,8 +79,10 @@ attention(const u16 *q, const u16 *k, const u16 *v, u16 *out, float *lse, int le
         // Scores are laid out as what a product gives; in pairs they are what the next one takes.
 #pragma unroll
         for (int i = 0; i < TILE / 16; i++) {
-            unsigned p[4] = {pair_bf16(scores[2 * i][0], scores[2 * i][1]), pair_bf16(scores[2 * i][2], scores[2 * i][3]),
-                             pair_bf16(scores[2 * i + 1][0], scores[2 * i + 1][1]), pair_bf16(scores[2 * i + 1][2], scores[2 * i + 1][3])};
+            unsigned p[4] = {pair_bf16(scores[2 * i][0], scores[2 * i][1]),
+                             pair_bf16(scores[2 * i][2], scores[2 * i][3]),
+                             pair_bf16(scores[2 * i + 1][0], scores[2 * i + 1][1]),
+                             pair_bf16(scores[2 * i + 1][2], scores[2 * i + 1][3])};
 #pragma unroll
             for (int j = 0; j < HEAD / 8; j++) {
                 unsigned y[2];

@@ -52,7 +52,8 @@ extern "C" __global__ void histogram(const unsigned *in, unsigned *bins, int n) 
     __shared__ unsigned own[64];
     if (threadIdx.x < 64) own[threadIdx.x] = 0;
     __syncthreads();
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) atomicAdd(&own[in[i] % 64], 1u);
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+        atomicAdd(&own[in[i] % 64], 1u);
     __syncthreads();
     if (threadIdx.x < 64) atomicAdd(&bins[threadIdx.x], own[threadIdx.x]);
 }
@@ -75,5 +76,6 @@ extern "C" __global__ void reversed(float *x, int n) {
 }
 
 extern "C" __global__ void says(const int *x) {
-    if (x[threadIdx.x] < 0) printf("x[%d] = %d, %.2f, %s\n", threadIdx.x, x[threadIdx.x], x[threadIdx.x] * 0.5, "negative");
+    if (x[threadIdx.x] < 0)
+        printf("x[%d] = %d, %.2f, %s\n", threadIdx.x, x[threadIdx.x], x[threadIdx.x] * 0.5, "negative");
 }

@@ -32,7 +32,8 @@ __constant__ int table[5] = {3, 1, 4, 1, 5};
 __device__ int counter = 40;
 
 // Bytes that are extended with their sign, constants, a variable of the module, hints for caches.
-extern "C" __global__ void others(long long *out, const signed char *bytes, const short *shorts, const int *words) {
+extern "C" __global__ void others(long long *out, const signed char *bytes, const short *shorts,
+                                  const int *words) {
     int i = threadIdx.x;
     long long sum = bytes[i];
     sum = sum * 3 + shorts[i];
@@ -44,11 +45,15 @@ extern "C" __global__ void others(long long *out, const signed char *bytes, cons
 }
 
 // `taken` bytes of each chunk are copied, zeros fill the rest.
-template <int SIZE> __device__ void copy(unsigned char *out, const unsigned char *in, int taken, unsigned char *shared) {
+template <int SIZE>
+__device__ void copy(unsigned char *out, const unsigned char *in, int taken, unsigned char *shared) {
     int i = threadIdx.x * SIZE;
     unsigned to = (unsigned)__cvta_generic_to_shared(shared + i);
-    if (SIZE == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(in + i), "r"(taken));
-    else asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(in + i), "n"(SIZE), "r"(taken));
+    if (SIZE == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(in + i), "r"(taken));
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(in + i), "n"(SIZE),
+                     "r"(taken));
     asm volatile("cp.async.commit_group;");
     asm volatile("cp.async.wait_group 0;" ::: "memory");
     __syncthreads();

@@ -4,9 +4,11 @@
 
 // c (m, n) = a (m, k) b (k, n), rows first, all multiples of 64 (k of 32): tiles of 64 by 64, four warps, two
 // buffers.
-extern "C" __global__ void __launch_bounds__(128) gemm_bf16(const u16 *a, const u16 *b, float *c, int m, int n, int k) {
+extern "C" __global__ void __launch_bounds__(128)
+    gemm_bf16(const u16 *a, const u16 *b, float *c, int m, int n, int k) {
     __shared__ __align__(16) u16 left[2][64][40], right[2][32][72];
-    int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, row = blockIdx.y * 64, column = blockIdx.x * 64;
+    int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+    int row = blockIdx.y * 64, column = blockIdx.x * 64;
     float sums[8][4] = {};
     auto load = [&](int buffer, int from) {
         for (int i = thread; i < 256; i += 128)
@@ -46,32 +48,36 @@ extern "C" __global__ void __launch_bounds__(128) gemm_bf16(const u16 *a, const 
     }
 }
 
-// One warp: d = a b + c for each shape, registers as the caller lays them out.
-#define SHAPE(NAME, INSTRUCTION, A, B)                                                                              \
-    extern "C" __global__ void NAME(const unsigned *a, const unsigned *b, const unsigned *c, unsigned *d) {         \
-        unsigned x[4] = {}, y[2] = {}, z[4];                                                                        \
-        for (int i = 0; i < A; i++) x[i] = a[i * 32 + threadIdx.x];                                                 \
-        for (int i = 0; i < B; i++) y[i] = b[i * 32 + threadIdx.x];                                                 \
-        for (int i = 0; i < 4; i++) z[i] = c[i * 32 + threadIdx.x];                                                 \
-        INSTRUCTION;                                                                                                \
-        for (int i = 0; i < 4; i++) d[i * 32 + threadIdx.x] = z[i];                                                 \
+// One warp: d = a b + c for each shape; the caller lays out the registers. A lane has A registers of a and B of
+// b: 4 and 2 (LARGE), or 2 and 1 (SMALL). NUMBERS is the accumulator, `z` as integers or `f` as floats.
+#define KERNEL(NAME, CALL, A, B)                                                                            \
+    extern "C" __global__ void NAME(const unsigned *a, const unsigned *b, const unsigned *c, unsigned *d) { \
+        unsigned x[4] = {}, y[2] = {}, z[4];                                                                \
+        for (int i = 0; i < A; i++) x[i] = a[i * 32 + threadIdx.x];                                         \
+        for (int i = 0; i < B; i++) y[i] = b[i * 32 + threadIdx.x];                                         \
+        for (int i = 0; i < 4; i++) z[i] = c[i * 32 + threadIdx.x];                                         \
+        float *f = (float *)z;                                                                              \
+        CALL;                                                                                               \
+        for (int i = 0; i < 4; i++) d[i * 32 + threadIdx.x] = z[i];                                         \
     }
-#define OUT_S32 "+r"(z[0]), "+r"(z[1]), "+r"(z[2]), "+r"(z[3])
+#define SUMS(KIND, NUMBERS) KIND(NUMBERS[0]), KIND(NUMBERS[1]), KIND(NUMBERS[2]), KIND(NUMBERS[3])
+#define LARGE(NAME, INSTRUCTION, KIND, NUMBERS)                                              \
+    KERNEL(NAME,                                                                             \
+           asm volatile(INSTRUCTION " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+                        : SUMS(KIND, NUMBERS)                                                \
+                        : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), \
+           4, 2)
+#define SMALL(NAME, INSTRUCTION, KIND, NUMBERS)                                     \
+    KERNEL(NAME,                                                                    \
+           asm volatile(INSTRUCTION " {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};" \
+                        : SUMS(KIND, NUMBERS)                                       \
+                        : "r"(x[0]), "r"(x[1]), "r"(y[0])),                         \
+           2, 1)
 
-SHAPE(mma_s8_k32, asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-    : OUT_S32 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), 4, 2)
-SHAPE(mma_s8_k16, asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-    : OUT_S32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
-
-#define FLOATS float *f = (float *)z
-#define OUT_F32 "+f"(f[0]), "+f"(f[1]), "+f"(f[2]), "+f"(f[3])
-SHAPE(mma_f16_k16, FLOATS; asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), 4, 2)
-SHAPE(mma_f16_k8, FLOATS; asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
-SHAPE(mma_bf16_k8, FLOATS; asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
-SHAPE(mma_tf32_k8, FLOATS; asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1])), 4, 2)
-SHAPE(mma_tf32_k4, FLOATS; asm volatile("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-    : OUT_F32 : "r"(x[0]), "r"(x[1]), "r"(y[0])), 2, 1)
+LARGE(mma_s8_k32, "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "+r", z)
+SMALL(mma_s8_k16, "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32", "+r", z)
+LARGE(mma_f16_k16, "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "+f", f)
+SMALL(mma_f16_k8, "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32", "+f", f)
+SMALL(mma_bf16_k8, "mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32", "+f", f)
+LARGE(mma_tf32_k8, "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32", "+f", f)
+SMALL(mma_tf32_k4, "mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32", "+f", f)
