@@ -56,14 +56,16 @@ fn main() {
         let bytes = (4 * parameters) as f64;
         let flop = TOKENS as f64 * flop_per_token(model.config(), parameters);
         println!(
-            "{}, r = {}: {parameters} numbers, a gradient of {:.0} MB; {:.1} TFLOP for a row of {TOKENS} tokens\n",
+            "{}, r = {}: {parameters} numbers, a gradient of {:.0} MB; {:.1} TFLOP for a row of {TOKENS} \
+             tokens\n",
             sizes.name,
             config.r,
             bytes / 1e6,
             flop / 1e12
         );
         println!(
-            "| | a row, s | all-reduce of 2, 4, 8, ms | share of a step of 1 row | of 8 rows | efficiency of 2, 4, 8, 8 rows |"
+            "| | a row, s | all-reduce of 2, 4, 8, ms | share of a step of 1 row | of 8 rows | efficiency of \
+             2, 4, 8, 8 rows |"
         );
         println!("|---|--:|--:|--:|--:|--:|");
         let needed = device_memory(&model, &config, TOKENS, MixedPrecision::Bf16, 0).total();

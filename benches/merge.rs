@@ -50,7 +50,8 @@ fn main() {
     println!(
         "{}",
         serde_json::json!({
-            "shards": shards, "merged": merged, "rows": all, "seconds": seconds, "rows_per_second": all as f64 / seconds,
+            "shards": shards, "merged": merged, "rows": all, "seconds": seconds,
+            "rows_per_second": all as f64 / seconds,
             "instructions_per_second": merged.nodes as f64 / seconds,
             "bytes": std::fs::metadata(out.join(store::FILE_NAME)).unwrap().len(),
             "seconds_to_write_the_shards": written,

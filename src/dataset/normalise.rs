@@ -41,8 +41,8 @@ pub fn normalise(text: &str) -> String {
 fn fold(c: char) -> impl Iterator<Item = char> {
     let separates = matches!(
         c,
-        '.' | ',' | ';' | ':' | '!' | '?' | '"' | '\'' | '`' | '\u{2010}'..='\u{2015}' | '\u{2018}'..='\u{201F}'
-            | '\u{2026}' | '\u{00AB}' | '\u{00BB}'
+        '.' | ',' | ';' | ':' | '!' | '?' | '"' | '\'' | '`' | '\u{2010}'
+            ..='\u{2015}' | '\u{2018}'..='\u{201F}' | '\u{2026}' | '\u{00AB}' | '\u{00BB}'
     );
     (if separates { ' ' } else { c }).to_lowercase()
 }

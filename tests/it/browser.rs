@@ -87,8 +87,8 @@ fn chromium() -> PathBuf {
     let mut files =
         names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
     files.find(|file| file.is_file()).expect(
-        "no browser for the test of the report: install the package `chromium` (apt-get install chromium), or name \
-         one with EVOL_CHROMIUM",
+        "no browser for the test of the report: install the package `chromium` (apt-get install chromium), \
+         or name one with EVOL_CHROMIUM",
     )
 }
 
@@ -275,7 +275,8 @@ impl Browser {
         });
         let mouse = |kind: &str, button: &str, buttons: u32| {
             let params = json!({
-                "type": kind, "x": place[0], "y": place[1], "button": button, "buttons": buttons, "clickCount": 1,
+                "type": kind, "x": place[0], "y": place[1],
+                "button": button, "buttons": buttons, "clickCount": 1,
             });
             self.call("Input.dispatchMouseEvent", &params);
         };
@@ -378,9 +379,9 @@ fn decode_base64(text: &str) -> Vec<u8> {
 fn a_page_that_misbehaves_is_heard() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page.html");
-    let html = "<!doctype html><meta http-equiv=Content-Security-Policy content=\"script-src 'unsafe-inline'; \
-                img-src 'none'\"><script>console.error('spoken'); alert('asked'); throw Error('thrown')</script>\
-                <img src=barred.png>";
+    let html = "<!doctype html><meta http-equiv=Content-Security-Policy content=\"script-src \
+                'unsafe-inline'; img-src 'none'\"><script>console.error('spoken'); alert('asked'); \
+                throw Error('thrown')</script><img src=barred.png>";
     fs::write(&page, html).unwrap();
     let browser = Browser::start(300, 200);
     browser.go(&format!("file://{}", page.display()));

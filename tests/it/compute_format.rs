@@ -200,7 +200,8 @@ fn bad_values_are_wrong_usage() {
 fn a_cache_without_room_is_named_with_the_reason_and_left_clean() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!(
-        "trap '' XFSZ; ulimit -f 20000; exec '{}' evolve --model '{}' --out run --limit 1 --compute-format q8_0",
+        "trap '' XFSZ; ulimit -f 20000; exec '{}' evolve --model '{}' --out run --limit 1 --compute-format \
+         q8_0",
         env!("CARGO_BIN_EXE_evol"),
         model_path().display()
     );

@@ -48,8 +48,9 @@ fn eval(folder: &Path, model: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-const HELD_OUT: &str = "{\"instruction\": \"Name a colour.\", \"output\": \"Blue is a colour.\"}\n\
-    {\"instruction\": \"Say hello.\", \"output\": \"Hello! How can I help you today?\"}\n";
+const HELD_OUT: &str = r#"{"instruction": "Name a colour.", "output": "Blue is a colour."}
+{"instruction": "Say hello.", "output": "Hello! How can I help you today?"}
+"#;
 
 #[test]
 fn an_adapter_that_changes_nothing_is_no_better_and_no_worse() {
@@ -142,7 +143,13 @@ fn suites_of_others_are_scored_in_their_own_ways() {
         choice("Which animal says meow?", ["A cat.", "A lorry.", "A spoon."], 0),
         choice("What do people drink when they are thirsty?", ["Gravel.", "Water.", "Curtains."], 1),
         r#"{"question": "What is 1 plus 1?", "answer": "It is two.\n#### 2"}"#.to_owned(),
-        r#"{"key": 7, "prompt": "Say something.", "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"], "kwargs": [{}, {"relation": "less than", "num_words": 400}]}"#.to_owned(),
+        serde_json::json!({
+            "key": 7,
+            "prompt": "Say something.",
+            "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+            "kwargs": [{}, { "relation": "less than", "num_words": 400 }],
+        })
+        .to_string(),
         r#"{"Instruction": "Say hello.", "Skill": "Writing", "Difficulty": 1}"#.to_owned(),
     ];
     fs::write(folder.path().join("suite.jsonl"), suite.join("\n")).unwrap();
@@ -234,20 +241,30 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
     let with = |more: &[&str]| {
         refused(path, &[&["eval", "--base", model, "--out", "e", "--no-judge"], more].concat())
     };
-    insta::assert_snapshot!(with(&["--suite", "bad.jsonl"]), @r#"
-    error: line 2 of the suite `bad.jsonl` has a number as `instruction`, expected a non-blank string (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)
-
-    hint: `evol eval --help` lists the forms of a suite; each has one JSON object per line
-    "#);
-    insta::assert_snapshot!(with(&["--suite", "absent.jsonl"]), @"error: cannot read the suite `absent.jsonl`: No such file or directory (os error 2)");
+    insta::assert_snapshot!(
+        with(&["--suite", "bad.jsonl"]),
+        @"error: line 2 of the suite `bad.jsonl` has a number as `instruction`, expected a non-blank \
+          string (or the fields of another form: `prompt` and `instruction_id_list`, `question` and \
+          `answer`)\n\nhint: `evol eval --help` lists the forms of a suite; each has one JSON object per line"
+    );
+    insta::assert_snapshot!(
+        with(&["--suite", "absent.jsonl"]),
+        @"error: cannot read the suite `absent.jsonl`: No such file or directory (os error 2)"
+    );
     insta::assert_snapshot!(with(&["--limit", "0"]), @"error: `--limit` is 0, expected at least 1 item");
-    insta::assert_snapshot!(with(&["--temperature", "-1"]), @"error: `--temperature` is -1, expected a finite number, 0 or more");
-    insta::assert_snapshot!(with(&["--adapter", "base=x.gguf"]), @r#"
-    error: invalid value 'base=x.gguf' for '--adapter <[NAME=]FILE>': `base` is the name of the base itself: give another one as NAME=FILE
-
-    For more information, try '--help'.
-    "#);
-    insta::assert_snapshot!(with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]), @"error: `--adapter` is `x` twice, expected a different name for each: NAME=FILE");
+    insta::assert_snapshot!(
+        with(&["--temperature", "-1"]),
+        @"error: `--temperature` is -1, expected a finite number, 0 or more"
+    );
+    insta::assert_snapshot!(
+        with(&["--adapter", "base=x.gguf"]),
+        @"error: invalid value 'base=x.gguf' for '--adapter <[NAME=]FILE>': `base` is the name of the base \
+          itself: give another one as NAME=FILE\n\nFor more information, try '--help'."
+    );
+    insta::assert_snapshot!(
+        with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]),
+        @"error: `--adapter` is `x` twice, expected a different name for each: NAME=FILE"
+    );
     eval(path, &model_path(), &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
     insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @r#"
     error: the evaluation in `e` was started with other settings: `max_tokens` was 2, is 3

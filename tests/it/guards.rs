@@ -23,9 +23,9 @@ fn succeeded(output: &Output) -> String {
 fn a_guarded_run_is_checked_replayed_and_measured() {
     let folder = tempfile::tempdir().unwrap();
     let line = format!(
-        "evolve --model {} --out run --limit 10 --seed 3 --profile auto --judge-pairs 10 --rounds 1 --chunk-size 4 \
-         --max-instruction-tokens 24 --max-data-tokens 32 --max-answer-tokens 48 --threads 1 --batch-width 8 \
-         --min-yield 0 --max-errors 1",
+        "evolve --model {} --out run --limit 10 --seed 3 --profile auto --judge-pairs 10 --rounds 1 \
+         --chunk-size 4 --max-instruction-tokens 24 --max-data-tokens 32 --max-answer-tokens 48 --threads 1 \
+         --batch-width 8 --min-yield 0 --max-errors 1",
         quick_model().display()
     );
     let output = run(folder.path(), &line);

@@ -89,11 +89,13 @@ const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/evolve/times.rs", "reports the time that the model did not take"),
     (
         "src/llm/measure.rs",
-        "measures which compute format and batch width are fastest; the answer is bound to the journal before the first row where rows depend on it, and a run goes on with it",
+        "measures which compute format and batch width are fastest; the answer is bound to the journal \
+         before the first row where rows depend on it, and a run goes on with it",
     ),
     (
         "src/llm/progress.rs",
-        "counts the time of each part of the engine; how far ahead tokens are guessed follows it, which tokens are drawn does not",
+        "counts the time of each part of the engine; how far ahead tokens are guessed follows it, which \
+         tokens are drawn does not",
     ),
 ];
 
@@ -277,7 +279,11 @@ fn check_clocks(source: &Source) -> Vec<String> {
     let named = identifiers(&source.code).any(|(_, word, _)| ["SystemTime", "Instant"].contains(&word));
     let may = CLOCK_FILES.iter().any(|(path, _)| *path == source.path);
     if named && !may && source.path.starts_with("src/") {
-        vec!["a clock decides nothing: only the files that tests/it/layout.rs lists measure and report with one".to_owned()]
+        vec![
+            "a clock decides nothing: only the files that tests/it/layout.rs lists measure and report with \
+             one"
+            .to_owned(),
+        ]
     } else {
         Vec::new()
     }

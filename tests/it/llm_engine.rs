@@ -343,9 +343,9 @@ fn prefixes_that_grow_by_a_token_are_held() {
 /// it, with each of these ends.
 fn growing_prefixes(ends: &[&str]) -> Vec<Request> {
     let shared = " time".repeat(40);
-    let words = "part place case week company system program question work government number night point home water \
-                 room mother area money story fact month lot right study book eye job word business issue side kind \
-                 head house service friend father power hour game line";
+    let words = "part place case week company system program question work government number night point \
+                 home water room mother area money story fact month lot right study book eye job word \
+                 business issue side kind head house service friend father power hour game line";
     let own = [" year here", " people way here"].map(str::to_owned).into_iter();
     let behind = |word| ends.iter().map(move |end| format!(" people day {word} {end}"));
     let own = own.chain(words.split_whitespace().flat_map(behind));

@@ -36,16 +36,32 @@ const TEXTS: [&str; 4] = [
      argued for ten years afterwards about the shape of the weather vane.",
     "<|im_start|>system\nYou are a helpful assistant who answers in short sentences.<|im_end|>\n\
      <|im_start|>user\nWhy does bread become stale, and what can I do with three old rolls before they are \
-     too hard to cut?<|im_end|>\n<|im_start|>assistant\nBread becomes stale because its starch slowly \
-     crystallises and pushes water out towards the crust. Warmth reverses this for a while. Sprinkle the \
-     rolls with water and bake them for five minutes. You can also cut them into cubes, fry them in butter \
-     with garlic, and use them on a salad or in a soup. If they are already hard, grate them and keep the \
-     crumbs in a dry jar. They will last for several weeks.<|im_end|>\n<|im_start|>user\nThank you!<|im_end|>\n",
-    "fn median(values: &mut [f64]) -> Option<f64> {\n    if values.is_empty() {\n        return None;\n    }\n    \
-     values.sort_by(f64::total_cmp);\n    let middle = values.len() / 2;\n    if values.len() % 2 == 1 {\n        \
-     Some(values[middle])\n    } else {\n        Some((values[middle - 1] + values[middle]) / 2.0)\n    }\n}\n\n\
-     #[test]\nfn median_of_an_even_number_of_values() {\n    let mut values = [4.0, 1.0, 3.0, 2.0];\n    \
-     assert_eq!(median(&mut values), Some(2.5));\n    assert_eq!(median(&mut []), None);\n}\n",
+     too hard to cut?<|im_end|>\n<|im_start|>assistant\n\
+     Bread becomes stale because its starch slowly crystallises and pushes water out towards the crust. \
+     Warmth reverses this for a while. Sprinkle the rolls with water and bake them for five minutes. You can \
+     also cut them into cubes, fry them in butter with garlic, and use them on a salad or in a soup. If they \
+     are already hard, grate them and keep the crumbs in a dry jar. They will last for several \
+     weeks.<|im_end|>\n<|im_start|>user\nThank you!<|im_end|>\n",
+    r"fn median(values: &mut [f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        Some(values[middle])
+    } else {
+        Some((values[middle - 1] + values[middle]) / 2.0)
+    }
+}
+
+#[test]
+fn median_of_an_even_number_of_values() {
+    let mut values = [4.0, 1.0, 3.0, 2.0];
+    assert_eq!(median(&mut values), Some(2.5));
+    assert_eq!(median(&mut []), None);
+}
+",
     "Übermorgen fährt der Zug um 17:45 Uhr über Köln nach Zürich; Fahrpreis: 129,90 €. — ¿Dónde está la \
      estación? — Le train n° 8 742 a été supprimé à cause de la grève. 東京の桜は三月に咲きます。 \
      Δx · Δp ≥ ħ/2, ∑ 1/n² = π²/6 ≈ 1.644934. Заказ № 42 будет доставлен завтра. 🚲🌧️ → ☀️?",

@@ -218,7 +218,8 @@ fn narrows_the_list(page: &Page) {
         ));
         narrower = page.found();
         let value = page.value(&format!(
-            "[...document.querySelector('{select}').options].find((o) => o.textContent.startsWith('{option}')).value"
+            "[...document.querySelector('{select}').options].find((o) => \
+             o.textContent.startsWith('{option}')).value"
         ));
         page.choose(select, &value);
     }

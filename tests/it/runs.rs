@@ -71,8 +71,9 @@ impl QuickRun {
     pub(crate) fn arguments() -> Vec<String> {
         let model = quick_model().display();
         let line = format!(
-            "evolve --model {model} --out run --limit {SEEDS} --seed 1 --profile wizardlm --judge-pairs 24 --rounds 2 --chunk-size {CHUNK} \
-             --max-instruction-tokens 24 --max-data-tokens 32 --max-answer-tokens 32 --threads 1"
+            "evolve --model {model} --out run --limit {SEEDS} --seed 1 --profile wizardlm --judge-pairs 24 \
+             --rounds 2 --chunk-size {CHUNK} --max-instruction-tokens 24 --max-data-tokens 32 \
+             --max-answer-tokens 32 --threads 1"
         );
         line.split(' ').map(str::to_owned).collect()
     }

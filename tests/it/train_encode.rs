@@ -185,7 +185,8 @@ fn templates_that_training_cannot_trust_are_refused() {
     let error = refused(Some(two_faced));
     assert!(matches!(error, Error::TemplateMismatch { example: 0, turn: 1 }), "{error}");
     // One that is honest about it works: the line is part of every answer's prompt.
-    let honest = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}Let me think.\n\
+    let honest = "{% for m in messages %}<|im_start|>{{ m.role }}\n\
+                  {% if m.role == 'assistant' %}Let me think.\n\
                   {% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
                   {% if add_generation_prompt %}<|im_start|>assistant\nLet me think.\n{% endif %}";
     let tokenizer = Tokenizer::load(&with_template(folder.path(), Some(honest))).unwrap();
@@ -196,9 +197,9 @@ fn templates_that_training_cannot_trust_are_refused() {
 #[test]
 fn a_conversation_that_the_template_refuses_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let picky = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}\
-                 <|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
-                 {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let picky = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}\
+                 {% endif %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n\
+                 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
     let tokenizer = Tokenizer::load(&with_template(folder.path(), Some(picky))).unwrap();
     let system = conversation(&[("system", "Be brief."), ("user", "Hi"), ("assistant", "Hi.")]);
     let error = encode(&tokenizer, &[question_and_answer(), system], 4096, Overlong::Drop).unwrap_err();

@@ -86,9 +86,10 @@ fn other_suites_are_read_in_their_own_formats() {
     let wizardlm = one(r#"{"idx": 1, "Skill": "Math", "Difficulty": 3, "Instruction": "Add 2 and 2."}"#);
     assert_eq!((wizardlm.skill.as_deref(), wizardlm.difficulty), (Some("Math"), Some(3)));
     assert!(matches!(wizardlm.task, Task::Open));
-    let ifeval = one(
-        r#"{"key": 1, "prompt": "Say it without commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}"#,
-    );
+    let ifeval = one(concat!(
+        r#"{"key": 1, "prompt": "Say it without commas.", "#,
+        r#""instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}"#,
+    ));
     assert!(matches!(&ifeval.task, Task::Ifeval(list) if list.len() == 1));
     assert!(
         checks(&ifeval.task, "No, never")[0].strict.eq(&false) && checks(&ifeval.task, "Never")[0].strict

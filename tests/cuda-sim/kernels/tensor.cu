@@ -48,8 +48,8 @@ extern "C" __global__ void __launch_bounds__(128)
     }
 }
 
-// One warp: d = a b + c for each shape; the caller lays out the registers. A lane has A registers of a and B of
-// b: 4 and 2 (LARGE), or 2 and 1 (SMALL). NUMBERS is the accumulator, `z` as integers or `f` as floats.
+// One warp: d = a b + c for each shape; the caller lays out the registers. A lane has A registers of a and B
+// of b: 4 and 2 (LARGE), or 2 and 1 (SMALL). NUMBERS is the accumulator: `z` as integers or `f` as floats.
 #define KERNEL(NAME, CALL, A, B)                                                                            \
     extern "C" __global__ void NAME(const unsigned *a, const unsigned *b, const unsigned *c, unsigned *d) { \
         unsigned x[4] = {}, y[2] = {}, z[4];                                                                \

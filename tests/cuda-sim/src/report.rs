@@ -120,7 +120,8 @@ pub fn table(
     resources: &[(Model, BTreeMap<String, Resources>)],
 ) -> String {
     let mut text = String::from(
-        "| kernel | launches | warp instructions | bytes | by blocks | by warps | sectors per ideal | bank waves per ideal | mma | FLOP per byte |\n\
+        "| kernel | launches | warp instructions | bytes | by blocks | by warps | sectors per ideal | bank \
+         waves per ideal | mma | FLOP per byte |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for (name, c) in counters {
@@ -141,7 +142,8 @@ pub fn table(
         .expect("a string takes all");
     }
     text.push_str(
-        "\n| kernel | device | registers | spilled bytes | shared bytes | occupancy | µs of memory | µs of arithmetic |\n\
+        "\n| kernel | device | registers | spilled bytes | shared bytes | occupancy | µs of memory | µs of \
+         arithmetic |\n\
          |---|---|--:|--:|--:|--:|--:|--:|\n",
     );
     for (name, c) in counters {
@@ -173,12 +175,13 @@ mod tests {
     #[test]
     fn what_ptxas_says_is_read() {
         let text = "ptxas info    : 0 bytes gmem\n\
-            ptxas info    : Compiling entry function 'first' for 'sm_80'\n\
-            ptxas info    : Function properties for first\n\
-            \x20   16 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads\n\
-            ptxas info    : Used 40 registers, used 1 barriers, 16 bytes cumulative stack size, 2048 bytes smem, 380 bytes cmem[0]\n\
-            ptxas info    : Compiling entry function 'second' for 'sm_80'\n\
-            ptxas info    : Used 12 registers, 376 bytes cmem[0]\n";
+                    ptxas info    : Compiling entry function 'first' for 'sm_80'\n\
+                    ptxas info    : Function properties for first\n\
+                    \x20   16 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads\n\
+                    ptxas info    : Used 40 registers, used 1 barriers, 16 bytes cumulative stack size, 2048 \
+                    bytes smem, 380 bytes cmem[0]\n\
+                    ptxas info    : Compiling entry function 'second' for 'sm_80'\n\
+                    ptxas info    : Used 12 registers, 376 bytes cmem[0]\n";
         let all = parse(text);
         assert_eq!(all["first"], Resources { registers: 40, spills: 20, shared: 2048, stack: 16 });
         assert_eq!(all["second"], Resources { registers: 12, ..Resources::default() });

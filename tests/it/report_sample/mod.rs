@@ -166,15 +166,16 @@ fn manifest() -> RunManifest {
     RunManifest {
         title: "quickstart".into(),
         evol_version: "0.1.0".into(),
-        reproduce: "evol run runs/quickstart/config.toml --model ~/.cache/evol/models/SmolLM2-135M-Instruct.Q4_1.gguf \
-                    --out runs/again"
+        reproduce: "evol run runs/quickstart/config.toml --model \
+                    ~/.cache/evol/models/SmolLM2-135M-Instruct.Q4_1.gguf --out runs/again"
             .into(),
         model_name: format!("SmolLM2 135M Instruct, Q4_1 {HOSTILE}"),
         model_sha256: "5a1395716f7913741cc51d98581b9b1228d80987a9f7d3664106742eb06bba83".into(),
         seed: 1,
-        config_toml: "model = \"smollm2-135m-instruct\"\nseed = 1\n\n[evolve]\nrounds = 2\n\n[train]\nr = 8\n\
-                      learning_rate = 2e-4\n"
-            .into(),
+        config_toml:
+            "model = \"smollm2-135m-instruct\"\nseed = 1\n\n[evolve]\nrounds = 2\n\n[train]\nr = 8\n\
+             learning_rate = 2e-4\n"
+                .into(),
         hashes: vec![
             pair("seeds, BLAKE3", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
             pair("prompts, BLAKE3", "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"),

@@ -36,9 +36,16 @@ exports! {
     fn cublasSetStream_v2(handle: usize, stream: usize) { edit(handle, |handle| handle.stream = stream) }
     fn cublasGetStream_v2(handle: usize, stream: *mut usize) { *stream = look(handle)?.stream; Ok(()) }
     // The result depends on it nowhere here.
-    fn cublasSetWorkspace_v2(handle: usize, _workspace: *mut c_void, _bytes: usize) { look(handle).map(|_| ()) }
-    fn cublasSetPointerMode_v2(handle: usize, mode: c_int) { edit(handle, |handle| handle.on_device = mode == 1) }
-    fn cublasGetPointerMode_v2(handle: usize, mode: *mut c_int) { *mode = c_int::from(look(handle)?.on_device); Ok(()) }
+    fn cublasSetWorkspace_v2(handle: usize, _workspace: *mut c_void, _bytes: usize) {
+        look(handle).map(|_| ())
+    }
+    fn cublasSetPointerMode_v2(handle: usize, mode: c_int) {
+        edit(handle, |handle| handle.on_device = mode == 1)
+    }
+    fn cublasGetPointerMode_v2(handle: usize, mode: *mut c_int) {
+        *mode = c_int::from(look(handle)?.on_device);
+        Ok(())
+    }
     fn cublasSetAtomicsMode(handle: usize, mode: c_int) { edit(handle, |handle| handle.atomics = mode) }
     fn cublasGetAtomicsMode(handle: usize, mode: *mut c_int) { *mode = look(handle)?.atomics; Ok(()) }
     fn cublasSetMathMode(handle: usize, mode: c_int) { edit(handle, |handle| handle.math_mode = mode) }
@@ -60,16 +67,16 @@ exports! {
     }
     fn cublasSgemmStridedBatched(
         handle: usize, transa: c_int, transb: c_int, m: c_int, n: c_int, k: c_int, alpha: *const c_void,
-        a: u64, lda: c_int, stride_a: c_longlong, b: u64, ldb: c_int, stride_b: c_longlong, beta: *const c_void,
-        c: u64, ldc: c_int, stride_c: c_longlong, batch: c_int,
+        a: u64, lda: c_int, stride_a: c_longlong, b: u64, ldb: c_int, stride_b: c_longlong,
+        beta: *const c_void, c: u64, ldc: c_int, stride_c: c_longlong, batch: c_int,
     ) {
         let (a, b, c) = ((a, 0, lda, stride_a), (b, 0, ldb, stride_b), (c, 0, ldc, stride_c));
         multiply(handle, [transa, transb], [m, n, k], [alpha, beta], [a, b, c], batch, 68)
     }
     fn cublasDgemmStridedBatched(
         handle: usize, transa: c_int, transb: c_int, m: c_int, n: c_int, k: c_int, alpha: *const c_void,
-        a: u64, lda: c_int, stride_a: c_longlong, b: u64, ldb: c_int, stride_b: c_longlong, beta: *const c_void,
-        c: u64, ldc: c_int, stride_c: c_longlong, batch: c_int,
+        a: u64, lda: c_int, stride_a: c_longlong, b: u64, ldb: c_int, stride_b: c_longlong,
+        beta: *const c_void, c: u64, ldc: c_int, stride_c: c_longlong, batch: c_int,
     ) {
         let (a, b, c) = ((a, 1, lda, stride_a), (b, 1, ldb, stride_b), (c, 1, ldc, stride_c));
         multiply(handle, [transa, transb], [m, n, k], [alpha, beta], [a, b, c], batch, 70)
@@ -86,15 +93,18 @@ exports! {
         handle: usize, transa: c_int, transb: c_int, m: c_int, n: c_int, k: c_int, alpha: *const c_void,
         a: u64, a_type: c_int, lda: c_int, stride_a: c_longlong,
         b: u64, b_type: c_int, ldb: c_int, stride_b: c_longlong, beta: *const c_void,
-        c: u64, c_type: c_int, ldc: c_int, stride_c: c_longlong, batch: c_int, compute: c_int, _algorithm: c_int,
+        c: u64, c_type: c_int, ldc: c_int, stride_c: c_longlong,
+        batch: c_int, compute: c_int, _algorithm: c_int,
     ) {
         let (a, b, c) = ((a, a_type, lda, stride_a), (b, b_type, ldb, stride_b), (c, c_type, ldc, stride_c));
         multiply(handle, [transa, transb], [m, n, k], [alpha, beta], [a, b, c], batch, compute)
     }
     fn cublasGemmGroupedBatchedEx(
-        handle: usize, transa: *const c_int, transb: *const c_int, m: *const c_int, n: *const c_int, k: *const c_int,
+        handle: usize, transa: *const c_int, transb: *const c_int,
+        m: *const c_int, n: *const c_int, k: *const c_int,
         alpha: *const f32, a: u64, a_type: c_int, lda: *const c_int, b: u64, b_type: c_int, ldb: *const c_int,
-        beta: *const f32, c: u64, c_type: c_int, ldc: *const c_int, groups: c_int, sizes: *const c_int, compute: c_int,
+        beta: *const f32, c: u64, c_type: c_int, ldc: *const c_int,
+        groups: c_int, sizes: *const c_int, compute: c_int,
     ) {
         let mut first = 0;
         for group in 0..usize::try_from(groups).map_err(|_| INVALID_VALUE)? {
@@ -102,8 +112,9 @@ exports! {
             for problem in first..first + at(sizes) as usize {
                 let (a, b, c) = (address(a, problem)?, address(b, problem)?, address(c, problem)?);
                 let (a, b, c) = ((a, a_type, at(lda), 0), (b, b_type, at(ldb), 0), (c, c_type, at(ldc), 0));
+                let (transposed, sizes) = ([at(transa), at(transb)], [at(m), at(n), at(k)]);
                 let factors = [alpha.add(group).cast(), beta.add(group).cast()];
-                multiply(handle, [at(transa), at(transb)], [at(m), at(n), at(k)], factors, [a, b, c], 1, compute)?;
+                multiply(handle, transposed, sizes, factors, [a, b, c], 1, compute)?;
             }
             first += at(sizes) as usize;
         }

@@ -151,10 +151,14 @@ fn find(x: u64, width: u32, signed: bool, as_shift: bool) -> u32 {
 fn field(op: &Opcode<'_>) -> Option<Lanes> {
     Some(match (op.name, op.ty(), op.has("shiftamt")) {
         ("bfe", "u32", _) => {
-            lanes!(map3<u32, u32, u32 => u32>, |x, from, len| extract(u64::from(x), from, len, 32, false) as u32)
+            lanes!(map3<u32, u32, u32 => u32>, |x, from, len| {
+                extract(u64::from(x), from, len, 32, false) as u32
+            })
         }
         ("bfe", "s32", _) => {
-            lanes!(map3<u32, u32, u32 => u32>, |x, from, len| extract(u64::from(x), from, len, 32, true) as u32)
+            lanes!(map3<u32, u32, u32 => u32>, |x, from, len| {
+                extract(u64::from(x), from, len, 32, true) as u32
+            })
         }
         ("bfe", "u64", _) => {
             lanes!(map3<u64, u32, u32 => u64>, |x, from, len| extract(x, from, len, 64, false))
@@ -211,25 +215,30 @@ fn permute(a: u32, b: u32, selector: u32) -> u32 {
 }
 
 fn permutation(op: &Opcode<'_>) -> Option<Lanes> {
+    macro_rules! by_selector {
+        ($selectors:expr) => {
+            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, $selectors[n as usize & 3]))
+        };
+    }
     Some(match op.modifiers().nth(1).unwrap_or("") {
         "" => lanes!(map3<u32, u32, u32 => u32>, permute),
         "f4e" => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, [0x3210, 0x4321, 0x5432, 0x6543][n as usize & 3]))
+            by_selector!([0x3210, 0x4321, 0x5432, 0x6543])
         }
         "b4e" => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, [0x5670, 0x6701, 0x7012, 0x0123][n as usize & 3]))
+            by_selector!([0x5670, 0x6701, 0x7012, 0x0123])
         }
         "rc8" => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, [0x0000, 0x1111, 0x2222, 0x3333][n as usize & 3]))
+            by_selector!([0x0000, 0x1111, 0x2222, 0x3333])
         }
         "ecl" => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, [0x3210, 0x3211, 0x3222, 0x3333][n as usize & 3]))
+            by_selector!([0x3210, 0x3211, 0x3222, 0x3333])
         }
         "ecr" => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, [0x0000, 0x1110, 0x2210, 0x3210][n as usize & 3]))
+            by_selector!([0x0000, 0x1110, 0x2210, 0x3210])
         }
         "rc16" => {
-            lanes!(map3<u32, u32, u32 => u32>, |a, b, n| permute(a, b, [0x1010, 0x3232, 0x1010, 0x3232][n as usize & 3]))
+            by_selector!([0x1010, 0x3232, 0x1010, 0x3232])
         }
         _ => return None,
     })

@@ -126,17 +126,23 @@ fn single_directed(name: &str, mode: Mode) -> Option<Lanes> {
     }
     Some(match name {
         "add" => {
-            directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y| to_f32(rounding::sum_towards(wide(x), wide(y), M), M)))
+            directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y| {
+                to_f32(rounding::sum_towards(wide(x), wide(y), M), M)
+            }))
         }
         "sub" => {
-            directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y: f32| to_f32(rounding::sum_towards(wide(x), wide(-y), M), M)))
+            directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y: f32| {
+                to_f32(rounding::sum_towards(wide(x), wide(-y), M), M)
+            }))
         }
         "mul" => directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y| to_f32(wide(x) * wide(y), M))),
         "fma" | "mad" => directed!(mode, M => lanes!(map3<f32, f32, f32 => f32>, |x, y, z| {
             to_f32(rounding::sum_towards(wide(x) * wide(y), wide(z), M), M)
         })),
         "div" => {
-            directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y| to_f32(rounding::quotient(wide(x), wide(y)), M)))
+            directed!(mode, M => lanes!(map2<f32, f32 => f32>, |x, y| {
+                to_f32(rounding::quotient(wide(x), wide(y)), M)
+            }))
         }
         "rcp" => {
             directed!(mode, M => lanes!(map1<f32 => f32>, |x| to_f32(rounding::quotient(1.0, wide(x)), M)))

@@ -69,11 +69,21 @@ macro_rules! half_ops {
         let op = $op;
         let (sat, is_relu, nan) = (op.has("sat"), op.has("relu"), op.has("NaN"));
         Some(match op.name {
-            "add" if sat => lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, $PAIR>([x, y, 0], |x, y, _| clamp(rounding::sum(x, y)))),
-            "sub" if sat => lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, $PAIR>([x, y, 0], |x, y, _| clamp(rounding::sum(x, -y)))),
-            "mul" if sat => lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, $PAIR>([x, y, 0], |x, y, _| clamp(x * y))),
-            "add" => lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, $PAIR>([x, y, 0], |x, y, _| rounding::sum(x, y))),
-            "sub" => lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, $PAIR>([x, y, 0], |x, y, _| rounding::sum(x, -y))),
+            "add" if sat => lanes!(map2<u32, u32 => u32>, |x, y| {
+                each::<$H, $PAIR>([x, y, 0], |x, y, _| clamp(rounding::sum(x, y)))
+            }),
+            "sub" if sat => lanes!(map2<u32, u32 => u32>, |x, y| {
+                each::<$H, $PAIR>([x, y, 0], |x, y, _| clamp(rounding::sum(x, -y)))
+            }),
+            "mul" if sat => lanes!(map2<u32, u32 => u32>, |x, y| {
+                each::<$H, $PAIR>([x, y, 0], |x, y, _| clamp(x * y))
+            }),
+            "add" => lanes!(map2<u32, u32 => u32>, |x, y| {
+                each::<$H, $PAIR>([x, y, 0], |x, y, _| rounding::sum(x, y))
+            }),
+            "sub" => lanes!(map2<u32, u32 => u32>, |x, y| {
+                each::<$H, $PAIR>([x, y, 0], |x, y, _| rounding::sum(x, -y))
+            }),
             "mul" => lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, $PAIR>([x, y, 0], |x, y, _| x * y)),
             "fma" if is_relu => lanes!(map3<u32, u32, u32 => u32>, |x, y, z| {
                 each::<$H, $PAIR>([x, y, z], |x, y, z| relu(rounding::multiply_add(x, y, z)))
@@ -81,9 +91,15 @@ macro_rules! half_ops {
             "fma" if sat => lanes!(map3<u32, u32, u32 => u32>, |x, y, z| {
                 each::<$H, $PAIR>([x, y, z], |x, y, z| clamp(rounding::multiply_add(x, y, z)))
             }),
-            "fma" => lanes!(map3<u32, u32, u32 => u32>, |x, y, z| each::<$H, $PAIR>([x, y, z], rounding::multiply_add)),
-            "min" if nan => lanes!(map2<u32, u32 => u32>, |x, y| pick::<$H, $PAIR>([x, y], |x, y| nan_wins(x, y, smaller))),
-            "max" if nan => lanes!(map2<u32, u32 => u32>, |x, y| pick::<$H, $PAIR>([x, y], |x, y| nan_wins(x, y, larger))),
+            "fma" => lanes!(map3<u32, u32, u32 => u32>, |x, y, z| {
+                each::<$H, $PAIR>([x, y, z], rounding::multiply_add)
+            }),
+            "min" if nan => lanes!(map2<u32, u32 => u32>, |x, y| {
+                pick::<$H, $PAIR>([x, y], |x, y| nan_wins(x, y, smaller))
+            }),
+            "max" if nan => lanes!(map2<u32, u32 => u32>, |x, y| {
+                pick::<$H, $PAIR>([x, y], |x, y| nan_wins(x, y, larger))
+            }),
             "min" => lanes!(map2<u32, u32 => u32>, |x, y| pick::<$H, $PAIR>([x, y], smaller)),
             "max" => lanes!(map2<u32, u32 => u32>, |x, y| pick::<$H, $PAIR>([x, y], larger)),
             "neg" => lanes!(map1<u32 => u32>, |x| x ^ if $PAIR { 0x8000_8000 } else { 0x8000 }),
@@ -141,7 +157,9 @@ fn compare(op: &Opcode<'_>) -> Option<Lanes> {
 fn set(op: &Opcode<'_>) -> Option<Lanes> {
     macro_rules! halves {
         ($H:ty, $f:expr) => {
-            lanes!(map2<u32, u32 => u32>, |x, y| each::<$H, true>([x, y, 0], |x, y, _| if $f(x, y) { 1.0 } else { 0.0 }))
+            lanes!(map2<u32, u32 => u32>, |x, y| {
+                each::<$H, true>([x, y, 0], |x, y, _| if $f(x, y) { 1.0 } else { 0.0 })
+            })
         };
     }
     let mut modifiers = op.modifiers();

@@ -58,12 +58,16 @@ exports! {
         if depth == 0 { end_group(&mut state()) } else { Ok(()) }
     }
     fn ncclAllReduce(
-        send: u64, receive: u64, count: usize, data_type: c_int, operation: c_int, communicator: usize, stream: usize,
+        send: u64, receive: u64, count: usize, data_type: c_int, operation: c_int,
+        communicator: usize, stream: usize,
     ) {
         let is_wide = match data_type {
             FLOAT32 => false,
             FLOAT64 => true,
-            _ => return Err(refuse(&mut state(), format!("sums of NCCL's type {data_type} are not simulated"))),
+            _ => {
+                let problem = format!("sums of NCCL's type {data_type} are not simulated");
+                return Err(refuse(&mut state(), problem));
+            }
         };
         let mut part = Part { communicator, send, receive, count, is_wide, stream };
         part.stream = check(&mut state(), &part, operation)?;
@@ -177,7 +181,8 @@ fn end_group(state: &mut State) -> Result<(), i32> {
         if !calls.iter().map(|&(rank, ..)| rank).eq(0..ranks) {
             let found: Vec<usize> = calls.iter().map(|&(rank, ..)| rank).collect();
             state.invalid(format!(
-                "an all-reduce of {ranks} ranks is called by ranks {found:?} in one group: the others would be waited for"
+                "an all-reduce of {ranks} ranks is called by ranks {found:?} in one group: the others would \
+                 be waited for"
             ));
             return Err(INVALID_USAGE);
         }

@@ -16,10 +16,16 @@ const NAME: &CStr = c"CUDA-SIM (PTX on this machine's processor)";
 exports! {
     fn cuInit(_flags: c_uint) { Ok(()) }
     // NVRTC asks for tables of its own, and does without them.
-    fn cuGetExportTable(table: *mut *const c_void, _id: *const c_void) { *table = std::ptr::null(); Err(NOT_FOUND) }
+    fn cuGetExportTable(table: *mut *const c_void, _id: *const c_void) {
+        *table = std::ptr::null();
+        Err(NOT_FOUND)
+    }
     fn cuDriverGetVersion(version: *mut c_int) { *version = 12_090; Ok(()) }
     fn cuDeviceGetCount(count: *mut c_int) { *count = state().config.devices as c_int; Ok(()) }
-    fn cuDeviceGet(device: *mut c_int, ordinal: c_int) { *device = known(&state(), ordinal)? as c_int; Ok(()) }
+    fn cuDeviceGet(device: *mut c_int, ordinal: c_int) {
+        *device = known(&state(), ordinal)? as c_int;
+        Ok(())
+    }
     fn cuDeviceGetName(name: *mut c_char, len: c_int, _device: c_int) {
         let bytes = NAME.to_bytes_with_nul();
         let len = bytes.len().min(len.max(0) as usize);
@@ -28,7 +34,10 @@ exports! {
     }
     fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) { *uuid = unique(device); Ok(()) }
     fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) { *uuid = unique(device); Ok(()) }
-    fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) { *bytes = state().memory.total as usize; Ok(()) }
+    fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) {
+        *bytes = state().memory.total as usize;
+        Ok(())
+    }
     fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: c_int) {
         let state = state();
         known(&state, device)?;
@@ -47,7 +56,8 @@ exports! {
     fn cuDevicePrimaryCtxRelease_v2(device: c_int) {
         let mut state = state();
         let device = known(&state, device)?;
-        let retained = state.retained.get_mut(&device).filter(|retained| **retained > 0).ok_or(INVALID_CONTEXT)?;
+        let retained = state.retained.get_mut(&device).filter(|retained| **retained > 0);
+        let retained = retained.ok_or(INVALID_CONTEXT)?;
         *retained -= 1;
         if *retained == 0 {
             let _ = state.drain_context(PRIMARY + device);

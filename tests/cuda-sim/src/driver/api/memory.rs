@@ -50,11 +50,16 @@ exports! {
         *total = state.memory.total as usize;
         Ok(())
     }
-    fn cuMemPrefetchAsync_v2(_address: u64, _bytes: usize, _kind: c_int, _id: c_int, _flags: c_uint, _stream: usize) {
+    fn cuMemPrefetchAsync_v2(
+        _address: u64, _bytes: usize, _kind: c_int, _id: c_int, _flags: c_uint, _stream: usize,
+    ) {
         with_context()?.ok()
     }
 
-    fn cuDeviceGetDefaultMemPool(pool: *mut usize, device: c_int) { *pool = DEFAULT + device as usize; Ok(()) }
+    fn cuDeviceGetDefaultMemPool(pool: *mut usize, device: c_int) {
+        *pool = DEFAULT + device as usize;
+        Ok(())
+    }
     fn cuDeviceGetMemPool(pool: *mut usize, device: c_int) { *pool = DEFAULT + device as usize; Ok(()) }
     fn cuMemPoolCreate(pool: *mut usize, _properties: *const c_void) {
         let mut state = state();
@@ -97,16 +102,34 @@ exports! {
 
     fn cuMemsetD8_v2(to: u64, value: u8, count: usize) { fill(to, u32::from(value), 1, count, None) }
     fn cuMemsetD32_v2(to: u64, value: c_uint, count: usize) { fill(to, value, 4, count, None) }
-    fn cuMemsetD8Async(to: u64, value: u8, count: usize, stream: usize) { fill(to, u32::from(value), 1, count, Some(stream)) }
-    fn cuMemsetD16Async(to: u64, value: u16, count: usize, stream: usize) { fill(to, u32::from(value), 2, count, Some(stream)) }
-    fn cuMemsetD32Async(to: u64, value: c_uint, count: usize, stream: usize) { fill(to, value, 4, count, Some(stream)) }
-    fn cuMemcpyHtoD_v2(to: u64, from: *const u8, bytes: usize) { upload(to, from, bytes, 0)?; with_context()?.drain(0) }
-    fn cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, stream: usize) { upload(to, from, bytes, stream) }
-    fn cuMemcpyDtoH_v2(to: *mut u8, from: u64, bytes: usize) { download(to, from, bytes, 0)?; with_context()?.drain(0) }
-    fn cuMemcpyDtoHAsync_v2(to: *mut u8, from: u64, bytes: usize, stream: usize) { download(to, from, bytes, stream) }
+    fn cuMemsetD8Async(to: u64, value: u8, count: usize, stream: usize) {
+        fill(to, u32::from(value), 1, count, Some(stream))
+    }
+    fn cuMemsetD16Async(to: u64, value: u16, count: usize, stream: usize) {
+        fill(to, u32::from(value), 2, count, Some(stream))
+    }
+    fn cuMemsetD32Async(to: u64, value: c_uint, count: usize, stream: usize) {
+        fill(to, value, 4, count, Some(stream))
+    }
+    fn cuMemcpyHtoD_v2(to: u64, from: *const u8, bytes: usize) {
+        upload(to, from, bytes, 0)?;
+        with_context()?.drain(0)
+    }
+    fn cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, stream: usize) {
+        upload(to, from, bytes, stream)
+    }
+    fn cuMemcpyDtoH_v2(to: *mut u8, from: u64, bytes: usize) {
+        download(to, from, bytes, 0)?;
+        with_context()?.drain(0)
+    }
+    fn cuMemcpyDtoHAsync_v2(to: *mut u8, from: u64, bytes: usize, stream: usize) {
+        download(to, from, bytes, stream)
+    }
     fn cuMemcpyDtoD_v2(to: u64, from: u64, bytes: usize) { copy(to, from, bytes, 0) }
     fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: usize) { copy(to, from, bytes, stream) }
-    fn cuMemcpyPeerAsync(to: u64, _to_context: usize, from: u64, _from_context: usize, bytes: usize, stream: usize) {
+    fn cuMemcpyPeerAsync(
+        to: u64, _to_context: usize, from: u64, _from_context: usize, bytes: usize, stream: usize,
+    ) {
         copy(to, from, bytes, stream)
     }
 }

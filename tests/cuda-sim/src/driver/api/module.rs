@@ -42,19 +42,24 @@ exports! {
     }
     fn cuModuleGetFunction(function: *mut usize, module: usize, name: *const c_char) {
         let name = text(name)?;
-        *function = *with_context()?.modules.get(&module).ok_or(INVALID_HANDLE)?.functions.get(name).ok_or(NOT_FOUND)?;
+        let state = with_context()?;
+        let module = state.modules.get(&module).ok_or(INVALID_HANDLE)?;
+        *function = *module.functions.get(name).ok_or(NOT_FOUND)?;
         Ok(())
     }
     fn cuModuleGetGlobal_v2(address: *mut u64, bytes: *mut usize, module: usize, name: *const c_char) {
         let name = text(name)?;
-        let (start, len) = *with_context()?.modules.get(&module).ok_or(INVALID_HANDLE)?.globals.get(name).ok_or(NOT_FOUND)?;
+        let state = with_context()?;
+        let module = state.modules.get(&module).ok_or(INVALID_HANDLE)?;
+        let (start, len) = *module.globals.get(name).ok_or(NOT_FOUND)?;
         *address = start;
         if !bytes.is_null() { *bytes = len as usize; }
         Ok(())
     }
     fn cuFuncGetAttribute(value: *mut c_int, attribute: c_int, function: usize) {
         let state = with_context()?;
-        let LoadedFunction { kernel, max_dynamic_shared, .. } = state.functions.get(&function).ok_or(INVALID_HANDLE)?;
+        let function = state.functions.get(&function).ok_or(INVALID_HANDLE)?;
+        let LoadedFunction { kernel, max_dynamic_shared, .. } = function;
         *value = match attribute {
             0 => if kernel.max_threads > 0 { kernel.max_threads as c_int } else { 1024 },
             1 => kernel.shared_bytes as c_int,
@@ -70,7 +75,8 @@ exports! {
         let limit = state.config.model.shared_optin();
         let function = state.functions.get_mut(&function).ok_or(INVALID_HANDLE)?;
         if attribute == 8 {
-            if value < 0 || value + function.kernel.shared_bytes as c_int > limit { return Err(INVALID_VALUE); }
+            let shared = function.kernel.shared_bytes as c_int;
+            if value < 0 || value + shared > limit { return Err(INVALID_VALUE); }
             function.max_dynamic_shared = value;
         }
         Ok(())
@@ -84,7 +90,9 @@ exports! {
         if !bytes.is_null() { *bytes = len as usize; }
         Ok(())
     }
-    fn cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks: *mut c_int, function: usize, threads: c_int, shared: usize) {
+    fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
+        blocks: *mut c_int, function: usize, threads: c_int, shared: usize,
+    ) {
         *blocks = occupancy(function, threads, shared)?;
         Ok(())
     }
@@ -94,9 +102,13 @@ exports! {
         *blocks = occupancy(function, threads, shared)?;
         Ok(())
     }
-    fn cuOccupancyAvailableDynamicSMemPerBlock(bytes: *mut usize, function: usize, blocks: c_int, threads: c_int) {
+    fn cuOccupancyAvailableDynamicSMemPerBlock(
+        bytes: *mut usize, function: usize, blocks: c_int, threads: c_int,
+    ) {
         let steps = (0..=i64::from(with_context()?.config.model.shared_optin())).rev().step_by(128);
-        let fits = |&bytes: &i64| occupancy(function, threads, bytes as usize).is_ok_and(|most| most >= blocks);
+        let fits = |&bytes: &i64| {
+            occupancy(function, threads, bytes as usize).is_ok_and(|most| most >= blocks)
+        };
         *bytes = steps.filter(|bytes| bytes % 128 == 0).find(fits).unwrap_or(0) as usize;
         Ok(())
     }
@@ -201,7 +213,8 @@ unsafe fn launch(
         && i64::from(shared) <= i64::from(max_dynamic_shared);
     if !fits {
         let message = format!(
-            "kernel {}: grid {grid:?}, block {block:?} of at most {limit} threads, {shared} bytes of dynamic shared memory of at most {max_dynamic_shared}",
+            "kernel {}: grid {grid:?}, block {block:?} of at most {limit} threads, {shared} bytes of dynamic \
+             shared memory of at most {max_dynamic_shared}",
             kernel.name
         );
         state.findings.push(Finding::of_call(FindingKind::InvalidLaunch, message));

@@ -15,7 +15,9 @@ use super::with_context;
 
 exports! {
     fn cuStreamCreate(stream: *mut usize, flags: c_uint) { new_stream(stream, flags) }
-    fn cuStreamCreateWithPriority(stream: *mut usize, flags: c_uint, _priority: c_int) { new_stream(stream, flags) }
+    fn cuStreamCreateWithPriority(stream: *mut usize, flags: c_uint, _priority: c_int) {
+        new_stream(stream, flags)
+    }
     fn cuStreamDestroy_v2(stream: usize) {
         let mut state = with_context()?;
         // Its work is done first, as the driver promises.
@@ -46,7 +48,9 @@ exports! {
         }
     }
     // Host memory that managed memory is attached to is the same everywhere here.
-    fn cuStreamAttachMemAsync(_stream: usize, _address: u64, _bytes: usize, _flags: c_uint) { with_context()?.ok() }
+    fn cuStreamAttachMemAsync(_stream: usize, _address: u64, _bytes: usize, _flags: c_uint) {
+        with_context()?.ok()
+    }
     fn cuLaunchHostFunc(stream: usize, function: extern "C" fn(*mut c_void), data: *mut c_void) {
         with_context()?.submit(stream, Work::Call(function, data as usize))
     }
@@ -69,7 +73,9 @@ exports! {
         with_context()?.executables.get(&executable).map(|_| ()).ok_or(INVALID_HANDLE)
     }
     fn cuGraphLaunch(executable: usize, stream: usize) { with_context()?.launch_graph(executable, stream) }
-    fn cuGraphExecDestroy(executable: usize) { state().executables.remove(&executable).map(|_| ()).ok_or(INVALID_HANDLE) }
+    fn cuGraphExecDestroy(executable: usize) {
+        state().executables.remove(&executable).map(|_| ()).ok_or(INVALID_HANDLE)
+    }
     fn cuGraphDestroy(graph: usize) { state().graphs.remove(&graph).map(|_| ()).ok_or(INVALID_HANDLE) }
 
     fn cuEventCreate(event: *mut usize, _flags: c_uint) {
@@ -94,8 +100,12 @@ exports! {
         state.poll(mark.stream);
         Err(NOT_READY)
     }
-    fn cuEventElapsedTime(milliseconds: *mut f32, start: usize, end: usize) { elapsed(milliseconds, start, end) }
-    fn cuEventElapsedTime_v2(milliseconds: *mut f32, start: usize, end: usize) { elapsed(milliseconds, start, end) }
+    fn cuEventElapsedTime(milliseconds: *mut f32, start: usize, end: usize) {
+        elapsed(milliseconds, start, end)
+    }
+    fn cuEventElapsedTime_v2(milliseconds: *mut f32, start: usize, end: usize) {
+        elapsed(milliseconds, start, end)
+    }
 }
 
 unsafe fn new_stream(stream: *mut usize, flags: c_uint) -> Result<(), i32> {

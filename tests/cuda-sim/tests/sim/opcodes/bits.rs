@@ -108,7 +108,9 @@ fn fields_of_bits() {
         ($($name:literal $ty:ty, $signed:literal;)*) => {$(
             let width = <$ty>::BITS;
             let mask = u64::MAX >> (64 - width);
-            cases.push(one(concat!("bfind.", $name), move |x: $ty| highest(x as u64 & mask, width, $signed).unwrap_or(u32::MAX)));
+            cases.push(one(concat!("bfind.", $name), move |x: $ty| {
+                highest(x as u64 & mask, width, $signed).unwrap_or(u32::MAX)
+            }));
             cases.push(one(concat!("bfind.shiftamt.", $name), move |x: $ty| {
                 highest(x as u64 & mask, width, $signed).map_or(u32::MAX, |at| width - 1 - at)
             }));

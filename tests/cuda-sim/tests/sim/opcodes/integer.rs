@@ -10,10 +10,13 @@ fn sums_and_products_of_whole_numbers() {
             cases.push(two(concat!("add.", $name), |x: $unsigned, y: $unsigned| x.wrapping_add(y)));
             cases.push(two(concat!("sub.", $name), |x: $unsigned, y: $unsigned| x.wrapping_sub(y)));
             cases.push(two(concat!("mul.lo.", $name), |x: $unsigned, y: $unsigned| x.wrapping_mul(y)));
-            cases.push(three(concat!("mad.lo.", $name), |x: $unsigned, y: $unsigned, z: $unsigned| x.wrapping_mul(y).wrapping_add(z)));
+            cases.push(three(concat!("mad.lo.", $name), |x: $unsigned, y: $unsigned, z: $unsigned| {
+                x.wrapping_mul(y).wrapping_add(z)
+            }));
         )*};
     }
-    wrapping!("u16" u16, i16; "s16" u16, i16; "u32" u32, i32; "s32" u32, i32; "u64" u64, i64; "s64" u64, i64;);
+    wrapping!("u16" u16, i16; "s16" u16, i16; "u32" u32, i32; "s32" u32, i32;);
+    wrapping!("u64" u64, i64; "s64" u64, i64;);
     macro_rules! high {
         ($($name:literal $ty:ty, $wide:ty;)*) => {$(
             let high = |x: $ty, y: $ty| ((<$wide>::from(x) * <$wide>::from(y)) >> <$ty>::BITS) as $ty;
@@ -24,7 +27,9 @@ fn sums_and_products_of_whole_numbers() {
     macro_rules! mad_high {
         ($($name:literal $ty:ty, $wide:ty;)*) => {$(
             let high = |x: $ty, y: $ty| ((<$wide>::from(x) * <$wide>::from(y)) >> <$ty>::BITS) as $ty;
-            cases.push(three(concat!("mad.hi.", $name), move |x: $ty, y: $ty, z: $ty| high(x, y).wrapping_add(z)));
+            cases.push(three(concat!("mad.hi.", $name), move |x: $ty, y: $ty, z: $ty| {
+                high(x, y).wrapping_add(z)
+            }));
         )*};
     }
     mad_high!("u32" u32, u64; "s32" i32, i64; "u64" u64, u128; "s64" i64, i128;);
@@ -68,7 +73,9 @@ fn quotients_extremes_and_signs_of_whole_numbers() {
     macro_rules! sign {
         ($($name:literal $ty:ty;)*) => {$(
             cases.push(one(concat!("neg.", $name), |x: $ty| (0 as $ty).wrapping_sub(x)));
-            cases.push(one(concat!("abs.", $name), |x: $ty| if x < 0 { (0 as $ty).wrapping_sub(x) } else { x }));
+            cases.push(one(concat!("abs.", $name), |x: $ty| {
+                if x < 0 { (0 as $ty).wrapping_sub(x) } else { x }
+            }));
         )*};
     }
     sign!("s16" i16; "s32" i32; "s64" i64;);

@@ -75,7 +75,8 @@ fn kernel(number: usize, case: &Case) -> String {
     (0..case.sources.len()).for_each(|i| write!(text, ", .param .u64 in{i}").unwrap());
     text.push_str(
         ")\n{\n.reg .pred %p<6>;\n.reg .b16 %h<6>;\n.reg .b32 %w<12>;\n.reg .b64 %d<12>;\n\
-         mov.u32 %w6, %ctaid.x;\nmov.u32 %w7, %ntid.x;\nmov.u32 %w8, %tid.x;\nmad.lo.u32 %w9, %w6, %w7, %w8;\n\
+         mov.u32 %w6, %ctaid.x;\nmov.u32 %w7, %ntid.x;\nmov.u32 %w8, %tid.x;\n\
+         mad.lo.u32 %w9, %w6, %w7, %w8;\n\
          ld.param.u32 %w10, [count];\nsetp.ge.u32 %p5, %w9, %w10;\n@%p5 ret;\nmul.wide.u32 %d9, %w9, 8;\n",
     );
     let mut operands = vec![format!("%{}0", case.result.letter())];
