@@ -6,7 +6,14 @@ export CARGO_TERM_COLOR ?= auto
 # `make demo OUT=somewhere` uses another run directory.
 OUT ?= runs/quickstart
 
-.PHONY: help demo build test test-slurm lint setup model cuda-tools kernels kernel-report fuzz clean-demo
+CLIPPY := cargo clippy --locked --release --workspace --all-targets --features fuzz -- -D warnings
+# Modules of tests that need a fetched file are named `fetched`. The others do not see the cache folder, so that
+# one that needs a file fails on every machine.
+HERMETIC_TESTS := env -u EVOL_TEST_MODEL XDG_CACHE_HOME=/nonexistent \
+	cargo test --locked --release --workspace -- --skip fetched::
+FETCHED_TESTS := cargo test --locked --release --workspace -- fetched::
+
+.PHONY: help demo build check test test-slurm lint setup model cuda-tools kernels kernel-report fuzz clean-demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,9 +22,15 @@ demo: build model ## Build, fetch the default model, run the quickstart experime
 	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
 	@scripts/check-demo $(OUT)/summary.json
 
+check: ## The fast loop: format, clippy, and every test that needs no model, no network and no fetched tool
+	cargo fmt --all --check
+	$(CLIPPY)
+	$(HERMETIC_TESTS)
+
 test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
 	@scripts/setup --tests
-	cargo test --locked --release --workspace
+	$(HERMETIC_TESTS)
+	$(FETCHED_TESTS)
 	scripts/test-cudarc
 
 test-slurm: build model ## Run four shards on a real Slurm on this machine, and kill one
@@ -26,7 +39,7 @@ test-slurm: build model ## Run four shards on a real Slurm on this machine, and 
 
 lint: setup cuda-tools ## Format, clippy, documentation and the kernels' PTX, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --locked --release --workspace --all-targets --features fuzz -- -D warnings
+	$(CLIPPY)
 	scripts/build-kernels --check
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --release --workspace --no-deps --document-private-items
 

@@ -1,4 +1,4 @@
-//! Tests of adapters for a small base; `tests/it/lora_*.rs` tests real sizes and llama.cpp.
+//! Tests of adapters for a small base; `tests/it/fetched/lora_engine.rs` tests real sizes and llama.cpp.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Tests on a model of one layer; `tests/it/merge.rs` tests the real model, llama.cpp's quantizer and
+//! Tests on a model of one layer; `tests/it/fetched/merge.rs` tests the real model, llama.cpp's quantizer and
 //! perplexity.
 
 use super::*;

@@ -1,5 +1,5 @@
-//! Tests that every page is small and safe, and that no data breaks it. `tests/it/report.rs` tests a page in
-//! a browser.
+//! Tests that every page is small and safe, and that no data breaks it. `tests/it/fetched/report.rs` tests a
+//! page in a browser.
 
 use super::*;
 use crate::eval::result::{

@@ -1,7 +1,8 @@
-//! Files that cannot be used, and directories that are somebody else's: each is refused with a message that
-//! names the file and what is wrong, before anything is written.
+//! Catches a command that accepts an unusable file or somebody else's directory, writes before it refuses,
+//! or refuses without naming the file and what is wrong.
 
-use crate::{evol, model_path, refused};
+use crate::tiny_model::tiny;
+use crate::{evol, refused};
 use evol::store::{Node, Status, Store, node_id};
 use insta::assert_snapshot;
 use std::fs;
@@ -39,8 +40,8 @@ fn paths_that_are_not_text() {
         // `hint: …`, or the field of that name.
         assert!(stderr.contains("hint") && stderr.contains("rename it"), "{stderr}");
     };
-    fs::write(folder.path().join("x.toml"), format!("model = '{}'\nout = 'run'\n", model_path().display()))
-        .unwrap();
+    let model = tiny(folder.path());
+    fs::write(folder.path().join("x.toml"), format!("model = '{}'\nout = 'run'\n", model.display())).unwrap();
     refused(evol().current_dir(folder.path()).args(["run", "x.toml", "--out"]).arg(odd));
     refused(evol().current_dir(folder.path()).args(["export", "run", "--json", "--out"]).arg(odd));
     assert!(!folder.path().join(odd).exists());
@@ -54,7 +55,7 @@ fn paths_that_are_not_text() {
 #[test]
 fn model_files_that_are_broken() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = fs::read(model_path()).unwrap();
+    let whole = fs::read(tiny(folder.path())).unwrap();
     let write = |bytes: &[u8]| fs::write(folder.path().join("m.gguf"), bytes).unwrap();
     for command in [
         &["chat", "--model", "m.gguf"][..],
@@ -66,11 +67,12 @@ fn model_files_that_are_broken() {
         assert!(!folder.path().join("run").exists() && !folder.path().join("adapter").exists());
     }
     let chat = ["chat", "--model", "m.gguf"];
-    assert_snapshot!(refused(folder.path(), &chat), @r#"
-    error: `m.gguf` is not a usable GGUF file: it ends after 98361432 of 98362432 bytes: 1000 bytes are missing, tensor `output_norm.weight` is the first that is incomplete
-
-    hint: the download was probably cut short: fetch the file again and compare its SHA-256
-    "#);
+    assert_snapshot!(
+        refused(folder.path(), &chat),
+        @"error: `m.gguf` is not a usable GGUF file: it ends after 98361432 of 98362432 bytes: 1000 bytes \
+          are missing, tensor `output_norm.weight` is the first that is incomplete\n\n\
+          hint: the download was probably cut short: fetch the file again and compare its SHA-256"
+    );
     write(b"\x89PNG\r\n\x1a\n0000");
     assert_snapshot!(refused(folder.path(), &chat), @r#"
     error: `m.gguf` is not a usable GGUF file: it starts with bytes [89, 50, 4e, 47], expected `GGUF`
@@ -99,7 +101,7 @@ fn seeds_that_cannot_be_read() {
     let seeds =
         "{\"prompt\": \"Name a river.\"}\n{\"prompt\": 7}\n{\"instruction\": \"Name a lake.\"}\nnot json\n";
     fs::write(folder.path().join("seeds.jsonl"), seeds).unwrap();
-    let model = model_path();
+    let model = tiny(folder.path());
     let evolve = ["evolve", "--model", model.to_str().unwrap(), "--seeds", "seeds.jsonl", "--out", "run"];
     assert_snapshot!(refused(folder.path(), &evolve), @r#"
     warning: line 2 of `seeds.jsonl` cannot be used: `prompt` is the number 7, expected a string
@@ -115,12 +117,19 @@ fn seeds_that_cannot_be_read() {
 fn training_data_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("d.jsonl"), "{\"instruction\": \"Hi\", \"output\": \"Ho\"}\n{}\n").unwrap();
-    let model = model_path();
+    let model = tiny(folder.path());
     let train = ["train", "--model", model.to_str().unwrap(), "--data", "d.jsonl", "--out", "adapter"];
     fs::write(folder.path().join("one.jsonl"), "{\"instruction\": \"Hi\", \"output\": \"Ho\"}\n").unwrap();
     let wide = [&train[..3], &["--data", "one.jsonl", "--out", "adapter", "--r", "2000000"]].concat();
-    assert_snapshot!(refused(folder.path(), &wide), @"error: `r` is 2000000, expected no more than the model's hidden size");
-    assert_snapshot!(refused(folder.path(), &train), @"error: line 2 of `d.jsonl` cannot be used: it has no keys, expected `instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`");
+    assert_snapshot!(
+        refused(folder.path(), &wide),
+        @"error: `r` is 2000000, expected no more than the model's hidden size"
+    );
+    assert_snapshot!(
+        refused(folder.path(), &train),
+        @"error: line 2 of `d.jsonl` cannot be used: it has no keys, expected `instruction` and `output`, \
+          `messages`, `conversations`, or `prompt` and `completion`"
+    );
 }
 
 #[test]
@@ -130,7 +139,7 @@ fn directories_that_are_somebody_else_s() {
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("cat.jpg"), b"meow").unwrap();
     fs::write(folder.path().join("d.jsonl"), "{\"instruction\": \"Hi\", \"output\": \"Ho\"}\n").unwrap();
-    let model = model_path();
+    let model = tiny(folder.path());
     let model = model.to_str().unwrap();
     let config = format!("model = '{model}'\nout = 'photos'\n");
     fs::write(folder.path().join("x.toml"), config).unwrap();
@@ -163,7 +172,7 @@ fn directories_that_are_somebody_else_s() {
 fn things_that_are_in_the_way_of_a_run() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "text").unwrap();
-    let model = model_path();
+    let model = tiny(folder.path());
     for out in ["file", "file/run"] {
         let message = refused(folder.path(), &["evolve", "--model", model.to_str().unwrap(), "--out", out]);
         assert!(

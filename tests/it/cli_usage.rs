@@ -1,4 +1,5 @@
-//! What is typed wrong, and the documentation of what can be typed.
+//! Catches a wrong command line that is accepted or badly explained, and commands and flags that the
+//! documentation lacks.
 
 use crate::{evol, refused};
 use insta::assert_snapshot;
@@ -93,20 +94,35 @@ fn wrong_flags_are_wrong_usage() {
 #[test]
 fn values_out_of_range_name_flag_value_and_range() {
     let folder = tempfile::tempdir().unwrap();
-    assert_snapshot!(refused(folder.path(), &["doctor", "--threads", "0"]), @"error: `--threads` is 0, expected 1 to 512");
-    assert_snapshot!(refused(folder.path(), &["doctor", "--device", "gpu"]), @r#"
-    error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu`, `cuda`, `cuda:N`, or several: `cuda:0,1`
-
-    For more information, try '--help'.
-    "#);
+    assert_snapshot!(
+        refused(folder.path(), &["doctor", "--threads", "0"]),
+        @"error: `--threads` is 0, expected 1 to 512"
+    );
+    assert_snapshot!(
+        refused(folder.path(), &["doctor", "--device", "gpu"]),
+        @"error: invalid value 'gpu' for '--device <DEVICE>': expected `auto`, `cpu`, `cuda`, `cuda:N`, or \
+          several: `cuda:0,1`\n\nFor more information, try '--help'."
+    );
     let train = ["train", "--model", "m.gguf", "--data", "d.jsonl", "--out", "o"];
-    assert_snapshot!(refused(folder.path(), &[&train[..], &["--r", "0"]].concat()), @"error: `r` is 0, expected 1 or more");
-    assert_snapshot!(refused(folder.path(), &[&train[..], &["--learning-rate", "nan"]].concat()), @"error: `learning_rate` is NaN, expected a finite number above 0");
-    let model = crate::model_path();
+    assert_snapshot!(
+        refused(folder.path(), &[&train[..], &["--r", "0"]].concat()),
+        @"error: `r` is 0, expected 1 or more"
+    );
+    assert_snapshot!(
+        refused(folder.path(), &[&train[..], &["--learning-rate", "nan"]].concat()),
+        @"error: `learning_rate` is NaN, expected a finite number above 0"
+    );
+    let model = crate::tiny_model::tiny(folder.path());
     let evolve = ["evolve", "--model", model.to_str().unwrap(), "--out", "o", "--temperature", "-1"];
-    assert_snapshot!(refused(folder.path(), &evolve), @"error: `sampling.temperature` is `-1`, expected a finite number, 0 or more");
+    assert_snapshot!(
+        refused(folder.path(), &evolve),
+        @"error: `sampling.temperature` is `-1`, expected a finite number, 0 or more"
+    );
     let export = ["export", "run", "--out", "data", "--validation-fraction", "1"];
-    assert_snapshot!(refused(folder.path(), &export), @"error: `--validation-fraction` is 1, expected at least 0 and below 1");
+    assert_snapshot!(
+        refused(folder.path(), &export),
+        @"error: `--validation-fraction` is 1, expected at least 0 and below 1"
+    );
 }
 
 #[test]
@@ -116,11 +132,17 @@ fn an_experiment_file_is_read_strictly() {
         fs::write(folder.path().join("x.toml"), text).unwrap();
         refused(folder.path(), &["run", "x.toml"])
     };
-    assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n[train]\nlernrate = 1\n"), @r#"
-    error: `x.toml` line 4, column 1: unknown field `lernrate`, expected one of `r`, `rank_pattern`, `lora_alpha`, `use_rslora`, `lora_dropout`, `target_modules`, `optim`, `learning_rate`, `loraplus_lr_ratio`, `neftune_noise_alpha`, `num_train_epochs`, `max_steps`, `micro_batch_size`, `gradient_accumulation_steps`, `max_seq_len`, `shuffle`, `packing`, `overlong`, `warmup_ratio`, `warmup_steps`, `lr_scheduler_type`, `weight_decay`, `adam_beta1`, `adam_beta2`, `adam_epsilon`, `max_grad_norm`, `seed`, `save_steps`, `gradient_checkpointing`, `mixed_precision`, `eval_steps`, `early_stopping_patience`, `early_stopping_threshold`, `load_best_model_at_end`, `max_loss_z_score`
-
-    hint: `examples/quickstart.toml` shows every section and key
-    "#);
+    assert_snapshot!(
+        run("model = 'm.gguf'\nout = 'run'\n[train]\nlernrate = 1\n"),
+        @"error: `x.toml` line 4, column 1: unknown field `lernrate`, expected one of `r`, `rank_pattern`, \
+          `lora_alpha`, `use_rslora`, `lora_dropout`, `target_modules`, `optim`, `learning_rate`, \
+          `loraplus_lr_ratio`, `neftune_noise_alpha`, `num_train_epochs`, `max_steps`, `micro_batch_size`, \
+          `gradient_accumulation_steps`, `max_seq_len`, `shuffle`, `packing`, `overlong`, `warmup_ratio`, \
+          `warmup_steps`, `lr_scheduler_type`, `weight_decay`, `adam_beta1`, `adam_beta2`, `adam_epsilon`, \
+          `max_grad_norm`, `seed`, `save_steps`, `gradient_checkpointing`, `mixed_precision`, `eval_steps`, \
+          `early_stopping_patience`, `early_stopping_threshold`, `load_best_model_at_end`, \
+          `max_loss_z_score`\n\nhint: `examples/quickstart.toml` shows every section and key"
+    );
     assert_snapshot!(run("model = 'm.gguf'\n"), @r#"
     error: `x.toml` line 1, column 1: missing field `out`
 
@@ -131,12 +153,15 @@ fn an_experiment_file_is_read_strictly() {
 
     hint: `examples/quickstart.toml` shows every section and key
     "#);
-    assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n[train]\nr = 0\n"), @"error: section `[train]` of `x.toml`: `r` is 0, expected 1 or more");
-    assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n[train]\nseed = 1\n"), @r#"
-    error: key `train.seed` in `x.toml` is not to be set: the `seed` at the top of the file decides for all stages
-
-    hint: `examples/quickstart.toml` shows every section and key
-    "#);
+    assert_snapshot!(
+        run("model = 'm.gguf'\nout = 'run'\n[train]\nr = 0\n"),
+        @"error: section `[train]` of `x.toml`: `r` is 0, expected 1 or more"
+    );
+    assert_snapshot!(
+        run("model = 'm.gguf'\nout = 'run'\n[train]\nseed = 1\n"),
+        @"error: key `train.seed` in `x.toml` is not to be set: the `seed` at the top of the file decides \
+          for all stages\n\nhint: `examples/quickstart.toml` shows every section and key"
+    );
     assert_snapshot!(run("model = "), @r#"
     error: `x.toml` line 1, column 9: string values must be quoted, expected literal string
 
@@ -147,5 +172,8 @@ fn an_experiment_file_is_read_strictly() {
 
     hint: give a GGUF file, or the name of a known model: smollm2-135m-instruct
     "#);
-    assert_snapshot!(refused(folder.path(), &["run", "y.toml"]), @"error: cannot read `y.toml`: No such file or directory (os error 2)");
+    assert_snapshot!(
+        refused(folder.path(), &["run", "y.toml"]),
+        @"error: cannot read `y.toml`: No such file or directory (os error 2)"
+    );
 }

@@ -1,6 +1,6 @@
-//! One training step on the simulated device, and what that has counted. Also part of `benches/kernels.rs`.
+//! Helper: one training step on the simulated GPU, and what it counted. Also part of `benches/kernels.rs`.
 //!
-//! Weights are zeros: what is counted depends on sizes only.
+//! Weights are zeros: counts depend on sizes only.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

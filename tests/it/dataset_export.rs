@@ -1,4 +1,5 @@
-//! From a run's journal to training files and back, on real files.
+//! Catches an export that loses, changes or misplaces rows on the way from a journal to training files and
+//! back.
 
 use evol::dataset::{
     Collection, Error, ExportOptions, Format, Mix, Record, TestItem, TestSet, export, read_examples,

@@ -1,4 +1,4 @@
-//! The built-in seeds: enough of them, spread over skills and difficulties, and all different.
+//! Catches built-in seeds that are too few, repeated, or bunched in few skills and difficulties.
 
 use evol::dataset::{Seed, builtin_seeds};
 use std::collections::{BTreeMap, HashSet};

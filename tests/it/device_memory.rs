@@ -1,5 +1,5 @@
-//! What the planner says of models that nobody has here: the figures that users compare with other trainers'
-//! (docs/memory.md).
+//! Catches the memory planner growing beyond what `docs/memory.md` compares with other trainers, for models
+//! that are too large to test with.
 
 use evol::device::cuda::MixedPrecision;
 use evol::model::GradientCheckpointing;

@@ -1,8 +1,7 @@
-//! The files that the fuzz target starts from and those that it has found, through the same readers: no
-//! crash, and an error that says something. `benches/fuzz.rs` makes more of them.
+//! Catches a crash, or an error without an explanation, on the files that the fuzz target starts from and
+//! those that it has found. `benches/fuzz.rs` makes more of them.
 //!
-//! The seeds are made here: `EVOL_WRITE_CORPUS=1 cargo test --release --test it fuzz_corpus` writes them
-//! anew.
+//! `EVOL_WRITE_CORPUS=1 cargo test --release --test it fuzz_corpus` writes the seeds anew.
 
 use crate::fuzz_input::{BASE, Read, read};
 use evol::gguf::{GgmlType, NewTensor, Value, write};

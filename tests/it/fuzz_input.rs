@@ -1,5 +1,5 @@
-//! What is done with every input of the fuzz target: here once, for the target (`benches/fuzz.rs`) and for
-//! the test that reads its corpus.
+//! Helper: what is done with every input of the fuzz target, for the target itself (`benches/fuzz.rs`) and
+//! for the test that reads its corpus.
 
 use evol::explain::Explain as _;
 use evol::gguf::{Gguf, dequantize};

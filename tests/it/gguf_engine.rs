@@ -1,4 +1,4 @@
-//! Our reading of ggml's formats against ggml itself.
+//! Catches a block format that we decode otherwise than ggml does.
 
 #![expect(unsafe_code, reason = "ggml's own functions are called through the raw bindings")]
 

@@ -1,4 +1,4 @@
-//! The labelled pairs that judges of equality are calibrated on: whether the set is sound.
+//! Catches calibration pairs for the judge that are duplicated, unbalanced or badly labelled.
 //!
 //! All wording is this project's own.
 

@@ -1,4 +1,5 @@
-//! What kernels may cost, counted on the simulated device: the limits that `docs/kernels.md` states.
+//! Catches kernels that move or compute more than the limits in `docs/kernels.md`, counted on the simulated
+//! GPU.
 
 use cudasim::driver::{Config, Counters};
 use cudasim::loader;

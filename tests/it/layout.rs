@@ -1,14 +1,18 @@
-//! The architecture as a test: who may name whom, who owns which outside crate, where `unsafe` may stand,
-//! who may look at a clock, what every file begins with.
+//! Catches code in the wrong place: a module that names a higher one, a crate or `unsafe` outside its owner,
+//! a clock that could decide something, a file without a header, a line that is too long.
 //!
-//! The rules work on text, not on syntax trees: comments and strings are blanked out first, and what is
-//! left is searched for paths. Each rule is one function from a [`Source`] to complaints that say what to
-//! do. The second half of the file runs the rules over a made-up tree that breaks each of them: a rule that
-//! never fires would otherwise look like a clean tree.
+//! The rules work on text, not on syntax trees: comments and strings are blanked out first, and what is left
+//! is searched for paths. Each rule is one function from a [`Source`] to complaints that say what to do. The
+//! second half of the file runs the rules over made-up trees that break each of them, because a rule that
+//! never fires looks like a clean tree.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+mod source;
+
+use source::{Source, files, folders, identifiers, named_modules, sources};
 
 /// Low to high: a module names only those before it (and itself).
 const MODULES: [&str; 20] = [
@@ -34,7 +38,7 @@ const MODULES: [&str; 20] = [
     "cli",
 ];
 
-/// Outside crates that one place owns, and the paths that may name them.
+/// Outside crates that one module owns, and the paths that may name them.
 const OWNERS: [(&str, &[&str]); 13] = [
     ("langdetect", &["src/eval/ifeval/"]),
     ("plotters", &["src/report/chart/"]),
@@ -51,7 +55,7 @@ const OWNERS: [(&str, &[&str]); 13] = [
     ("ctrlc", &["src/cli/"]),
 ];
 
-/// The only files with `unsafe`, each for the reason its `expect(unsafe_code)` gives.
+/// The only files with `unsafe`, each for the reason that its `expect(unsafe_code)` gives.
 const UNSAFE_FILES: [&str; 15] = [
     "benches/fuzz.rs",
     "benches/trainer.rs",
@@ -66,12 +70,12 @@ const UNSAFE_FILES: [&str; 15] = [
     "src/llm/system_info.rs",
     "src/tensor/matrix.rs",
     "tests/it/gguf_engine.rs",
-    "tests/it/llama_cpp.rs",
-    "tests/it/lora_engine.rs",
+    "tests/it/fetched/llama_cpp.rs",
+    "tests/it/fetched/lora_engine.rs",
 ];
 
-/// The only files of the program that may look at a clock, and what they do with it. None decides a row, a
-/// text or a weight: a clock that jumps changes what is reported, and nothing else.
+/// The only files of the program that may read a clock, and what for. None decides a row, an output or a
+/// weight: a clock that jumps changes what is reported, and nothing else.
 const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/bench/evolution.rs", "reports how long an evolution took"),
     ("src/bench/exact.rs", "reports what `exact` costs"),
@@ -81,155 +85,28 @@ const CLOCK_FILES: [(&str, &str); 16] = [
     ("src/bench/training.rs", "reports the speed of training"),
     ("src/cli/bench.rs", "dates a record of the history"),
     ("src/cli/doctor.rs", "reports the speed of this machine"),
-    ("src/cli/evolve/reporter.rs", "shows tokens per second while a run goes on"),
-    ("src/cli/live.rs", "dates what others see of a run while it goes on"),
-    ("src/cli/output.rs", "shows progress every few seconds, with an estimate of what is left"),
+    ("src/cli/evolve/reporter.rs", "shows tokens per second during a run"),
+    ("src/cli/live.rs", "dates what others see of a run in progress"),
+    ("src/cli/output.rs", "shows progress every few seconds, with an estimate of the time left"),
     ("src/cli/run/stopwatch.rs", "sums the time of each stage for the summary"),
     ("src/cli/train.rs", "reports how long training took"),
-    ("src/evolve/times.rs", "reports the time that the model did not take"),
+    ("src/evolve/times.rs", "reports the time spent outside the model"),
     (
         "src/llm/measure.rs",
-        "measures which compute format and batch width are fastest; the answer is bound to the journal \
-         before the first row where rows depend on it, and a run goes on with it",
+        "measures the fastest compute format and batch width; where rows depend on the answer, it is \
+         bound to the journal before the first row, and a resumed run keeps it",
     ),
     (
         "src/llm/progress.rs",
-        "counts the time of each part of the engine; how far ahead tokens are guessed follows it, which \
-         tokens are drawn does not",
+        "times each part of the engine: how far ahead tokens are guessed depends on it, which tokens are \
+         drawn does not",
     ),
 ];
 
-/// Lines of a file beyond which it is two files.
+/// Lines of a Rust file, at most: beyond that it is two files.
 const MAX_LINES: usize = 500;
-
-/// One Rust file: its path from the package's root, its text, and its text without comments and strings.
-struct Source {
-    path: String,
-    text: String,
-    code: String,
-}
-
-impl Source {
-    fn new(path: String, text: String) -> Self {
-        let code = blank_comments_and_strings(&text);
-        Self { path, text, code }
-    }
-
-    /// `src/ops/linear/cpu.rs` → `ops`, `src/rng.rs` → `rng`; `None` outside `src` and for `lib`, `main`.
-    fn module(&self) -> Option<&str> {
-        let rest = self.path.strip_prefix("src/")?;
-        let name = rest.split('/').next()?.trim_end_matches(".rs");
-        MODULES.contains(&name).then_some(name)
-    }
-}
-
-/// Replaces what is inside comments, strings and character literals by spaces; line breaks stay.
-fn blank_comments_and_strings(text: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let mut out: Vec<char> = chars.iter().map(|&c| if c == '\n' { '\n' } else { ' ' }).collect();
-    let mut i = 0;
-    while i < chars.len() {
-        let end = skipped_end(&chars, i);
-        if end > i {
-            i = end;
-        } else {
-            out[i] = chars[i];
-            i += 1;
-        }
-    }
-    out.into_iter().collect()
-}
-
-/// Where the comment or literal that starts at `i` ends; `i` when none starts there.
-fn skipped_end(chars: &[char], i: usize) -> usize {
-    let at = |k: usize| chars.get(k).copied().unwrap_or('\0');
-    let word_before = i > 0 && (chars[i - 1].is_alphanumeric() || chars[i - 1] == '_');
-    match at(i) {
-        '/' if at(i + 1) == '/' => (i..chars.len()).find(|&k| at(k) == '\n').unwrap_or(chars.len()),
-        '/' if at(i + 1) == '*' => {
-            (i + 2..chars.len()).find(|&k| at(k) == '*' && at(k + 1) == '/').map_or(chars.len(), |k| k + 2)
-        }
-        'r' if !word_before && (at(i + 1) == '"' || at(i + 1) == '#') => raw_string_end(chars, i),
-        '"' => quoted_end(chars, i, '"'),
-        // A lifetime has no closing quote two characters on (or after a backslash).
-        '\'' if at(i + 1) == '\\' || at(i + 2) == '\'' => quoted_end(chars, i, '\''),
-        _ => i,
-    }
-}
-
-fn raw_string_end(chars: &[char], i: usize) -> usize {
-    let hashes = chars[i + 1..].iter().take_while(|&&c| c == '#').count();
-    if chars.get(i + 1 + hashes) != Some(&'"') {
-        return i; // A raw identifier such as `r#type`.
-    }
-    let close: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
-    (i + 2 + hashes..chars.len())
-        .find(|&k| chars[k..].starts_with(&close))
-        .map_or(chars.len(), |k| k + close.len())
-}
-
-fn quoted_end(chars: &[char], i: usize, quote: char) -> usize {
-    let mut k = i + 1;
-    while k < chars.len() && chars[k] != quote {
-        k += if chars[k] == '\\' { 2 } else { 1 };
-    }
-    (k + 1).min(chars.len())
-}
-
-/// Identifiers of `code` with what stands directly before and after them.
-fn identifiers(code: &str) -> impl Iterator<Item = (&str, &str, &str)> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let start = from + code[from..].find(is_word)?;
-        let len = code[start..].find(|c| !is_word(c)).unwrap_or(code.len() - start);
-        from = start + len;
-        Some((code[..start].trim_end(), &code[start..from], code[from..].trim_start()))
-    })
-}
-
-/// Modules that `code` names: `crate::x` and each `x` of `crate::{x, y::z}`.
-fn named_modules(code: &str) -> BTreeSet<&'static str> {
-    let mut found = BTreeSet::new();
-    let compact: String =
-        code.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ::", "::").replace(":: ", "::");
-    for root in ["crate::", "evol::"] {
-        for (at, _) in compact.match_indices(root) {
-            if compact[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
-                continue;
-            }
-            let rest = &compact[at + root.len()..];
-            let heads = rest.strip_prefix('{').map_or_else(|| vec![rest], top_level_items);
-            for head in heads {
-                let name: String =
-                    head.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                found.extend(MODULES.into_iter().find(|m| *m == name));
-            }
-        }
-    }
-    found
-}
-
-/// The items of a `{a, b::{c, d}}` list whose opening brace was taken off.
-fn top_level_items(list: &str) -> Vec<&str> {
-    let (mut items, mut depth, mut start) = (Vec::new(), 0_usize, 0);
-    for (i, c) in list.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                items.push(&list[start..i]);
-                return items;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                items.push(&list[start..i]);
-                start = i + 1;
-            }
-            _ => {}
-        }
-    }
-    items
-}
+/// Columns of a line in Rust and CUDA sources, at most; comments and strings count.
+const MAX_COLUMNS: usize = 110;
 
 fn check_direction(source: &Source) -> Vec<String> {
     let Some(own) = source.module() else { return Vec::new() };
@@ -237,9 +114,7 @@ fn check_direction(source: &Source) -> Vec<String> {
     named_modules(&source.code)
         .into_iter()
         .filter(|named| rank(named) > rank(own))
-        .map(|named| {
-            format!("`{own}` comes before `{named}` and must not name it: turn the dependency round")
-        })
+        .map(|named| format!("`{own}` comes before `{named}` and must not name it: reverse the dependency"))
         .collect()
 }
 
@@ -256,7 +131,7 @@ fn check_owners(source: &Source) -> Vec<String> {
         for (name, owners) in OWNERS {
             if names_crate && word == name && !owners.iter().any(|o| source.path.starts_with(o)) {
                 complaints
-                    .insert(format!("only {owners:?} may name the crate `{name}`: go through its owner"));
+                    .insert(format!("only {owners:?} may name the crate `{name}`: call its owner instead"));
             }
         }
     }
@@ -269,7 +144,7 @@ fn check_unsafe(source: &Source) -> Vec<String> {
     // unsafe.
     let is_simulator = source.path.starts_with("tests/cuda-sim/");
     if has_unsafe && !is_simulator && !UNSAFE_FILES.contains(&source.path.as_str()) {
-        vec!["`unsafe` stands only in the files that tests/it/layout.rs lists".to_owned()]
+        vec!["`unsafe` is allowed only in the files that tests/it/layout.rs lists".to_owned()]
     } else {
         Vec::new()
     }
@@ -277,12 +152,11 @@ fn check_unsafe(source: &Source) -> Vec<String> {
 
 fn check_clocks(source: &Source) -> Vec<String> {
     let named = identifiers(&source.code).any(|(_, word, _)| ["SystemTime", "Instant"].contains(&word));
-    let may = CLOCK_FILES.iter().any(|(path, _)| *path == source.path);
-    if named && !may && source.path.starts_with("src/") {
+    let is_listed = CLOCK_FILES.iter().any(|(path, _)| *path == source.path);
+    if named && !is_listed && source.path.starts_with("src/") {
         vec![
-            "a clock decides nothing: only the files that tests/it/layout.rs lists measure and report with \
-             one"
-            .to_owned(),
+            "a clock decides nothing: only files listed in tests/it/layout.rs read one, for reports"
+                .to_owned(),
         ]
     } else {
         Vec::new()
@@ -294,7 +168,7 @@ fn check_header(source: &Source) -> Vec<String> {
         Vec::new()
     } else {
         vec![
-            "the file must open with a `//!` header: what it is, where in the flow, its invariants"
+            "the file must open with a `//!` header: what it is, where it stands in the flow, its invariants"
                 .to_owned(),
         ]
     }
@@ -303,20 +177,67 @@ fn check_header(source: &Source) -> Vec<String> {
 fn check_length(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
     if lines > MAX_LINES {
-        vec![format!("{lines} lines, at most {MAX_LINES}: it is two files")]
+        vec![format!("{lines} lines, expected at most {MAX_LINES}: split it")]
     } else {
         Vec::new()
     }
 }
 
-/// No module without a subject.
+/// The columns of every line. This is the only rule that also reads CUDA sources.
+fn check_columns(root: &Path) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in files(root, &["src", "tests", "benches", "kernels"], &["rs", "cu", "cuh", "h"]) {
+        for (index, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > MAX_COLUMNS {
+                let number = index + 1;
+                complaints.push(format!(
+                    "{path}: line {number}: {columns} columns, expected {MAX_COLUMNS} or less"
+                ));
+            }
+        }
+    }
+    complaints
+}
+
+/// Only `cli` prints: every other module returns what there is to say, or calls its caller's callback.
+fn check_silence(source: &Source) -> Vec<String> {
+    let is_test = source.path.contains("/tests/") || source.path.ends_with("tests.rs");
+    if is_test || source.module().is_none_or(|module| module == "cli") {
+        return Vec::new();
+    }
+    let prints = |(before, word, after): (&str, &str, &str)| match word {
+        "print" | "println" | "eprint" | "eprintln" => after.starts_with('!'),
+        // `io::stdout()`, and not `command.stdout(…)` or `output.stderr`, which belong to another process.
+        "stdout" | "stderr" => after.starts_with('(') && !before.ends_with('.'),
+        _ => false,
+    };
+    if identifiers(&source.code).any(prints) {
+        vec!["only `cli` writes to stdout and stderr: return the text, or pass it to a callback".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The first line of an integration test's module says what a failure means.
+fn check_test_header(source: &Source) -> Vec<String> {
+    let is_integration = ["tests/it/", "tests/cuda-sim/tests/"].iter().any(|p| source.path.starts_with(p));
+    let has_tests = source.code.contains("#[test]");
+    if is_integration && has_tests && !source.text.starts_with("//! Catches ") {
+        vec!["the header must start with `Catches` and say what these tests would catch".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// A module is named after its subject.
 fn check_names(source: &Source) -> Vec<String> {
     source
         .path
         .split('/')
         .map(|part| part.trim_end_matches(".rs"))
         .filter(|part| ["utils", "util", "common", "helpers", "types", "prelude"].contains(part))
-        .map(|part| format!("`{part}` says nothing: name the module by its subject"))
+        .map(|part| format!("`{part}` names no subject: call the module after what it is about"))
         .collect()
 }
 
@@ -327,7 +248,7 @@ fn check_op_folders(root: &Path) -> Vec<String> {
         for file in ["mod.rs", "cpu.rs", "tests.rs"] {
             if !folder.join(file).is_file() {
                 let name = folder.file_name().expect("a listed folder has a name").display().to_string();
-                complaints.push(format!("src/ops/{name}: an op has a `{file}`"));
+                complaints.push(format!("src/ops/{name}: the op has no `{file}`"));
             }
         }
     }
@@ -336,9 +257,19 @@ fn check_op_folders(root: &Path) -> Vec<String> {
 
 /// Every complaint about the package at `root`, as `path: complaint`, sorted.
 fn complaints(root: &Path) -> Vec<String> {
-    let rules =
-        [check_direction, check_owners, check_unsafe, check_clocks, check_header, check_length, check_names];
+    let rules = [
+        check_direction,
+        check_owners,
+        check_unsafe,
+        check_clocks,
+        check_silence,
+        check_header,
+        check_test_header,
+        check_length,
+        check_names,
+    ];
     let mut found = check_op_folders(root);
+    found.extend(check_columns(root));
     for source in sources(root) {
         for rule in rules {
             found.extend(rule(&source).into_iter().map(|complaint| format!("{}: {complaint}", source.path)));
@@ -348,47 +279,24 @@ fn complaints(root: &Path) -> Vec<String> {
     found
 }
 
-/// All Rust files under `src`, `tests` and `benches`.
-fn sources(root: &Path) -> Vec<Source> {
-    let mut pending: Vec<PathBuf> = ["src", "tests", "benches"].map(|d| root.join(d)).to_vec();
-    let mut sources = Vec::new();
-    while let Some(folder) = pending.pop() {
-        pending.extend(folders(&folder));
-        for file in entries(&folder).into_iter().filter(|p| p.extension().is_some_and(|e| e == "rs")) {
-            let path = file.strip_prefix(root).expect("found under the root").to_string_lossy().into_owned();
-            let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("`{path}`: {e}"));
-            sources.push(Source::new(path, text));
-        }
-    }
-    sources
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).map_or_else(|_| Vec::new(), |dir| dir.map(|e| e.unwrap().path()).collect())
-}
-
-fn folders(folder: &Path) -> Vec<PathBuf> {
-    entries(folder).into_iter().filter(|p| p.is_dir()).collect()
-}
-
 fn package_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 #[test]
 fn the_package_keeps_its_own_rules() {
-    assert!(sources(package_root()).len() > 40, "the walk found too few files to mean anything");
+    assert!(sources(package_root()).len() > 40, "the walk found too few files: is the root wrong?");
     let found = complaints(package_root());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
-fn every_file_that_may_look_at_a_clock_does() {
+fn every_file_that_may_read_a_clock_does() {
     for (path, _) in CLOCK_FILES {
         let text = fs::read_to_string(package_root().join(path)).unwrap_or_else(|e| panic!("`{path}`: {e}"));
-        // Under a name that is in no list, so that the rule speaks if there is a clock.
+        // Under a name that is in no list, so that the rule fires if the file reads a clock.
         let source = Source::new("src/unlisted.rs".to_owned(), text);
-        assert!(!check_clocks(&source).is_empty(), "`{path}` has no clock: take it off the list");
+        assert!(!check_clocks(&source).is_empty(), "`{path}` reads no clock: take it off the list");
     }
 }
 
@@ -410,7 +318,7 @@ fn the_module_list_is_the_one_in_lib_rs() {
     assert_eq!(order, MODULES, "lib.rs lists the modules low to high");
 }
 
-/// A made-up package with one file; the complaints about that file.
+/// The complaints about a made-up package that has only this file.
 fn complaints_about(path: &str, text: &str) -> Vec<String> {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join(path);
@@ -429,20 +337,36 @@ fn each_rule_fires_on_a_tree_that_breaks_it() {
         ("src/train/mod.rs", "//! x\nuse rusqlite::Connection;\n", "may name the crate `rusqlite`"),
         ("src/evolve/mod.rs", "//! x\nfn f() -> clap::Command { g() }\n", "the crate `clap`"),
         ("src/model/mod.rs", "//! x\nfn f() { gemm::gemm(); }\n", "the crate `gemm`"),
-        ("src/dataset/mod.rs", "//! x\nfn f() { unsafe { g() } }\n", "`unsafe` stands only in"),
+        ("src/dataset/mod.rs", "//! x\nfn f() { unsafe { g() } }\n", "`unsafe` is allowed only in"),
         ("src/evolve/rounds.rs", "//! x\nuse std::time::{Duration, Instant};\n", "a clock decides nothing"),
         ("src/rng.rs", "//! x\nfn f() { std::time::SystemTime::now(); }\n", "a clock decides nothing"),
         ("src/dataset/mod.rs", "// x\nfn f() {}\n", "must open with a `//!` header"),
         ("benches/b.rs", "fn main() {}\n", "must open with a `//!` header"),
-        ("src/evolve/helpers.rs", "//! x\n", "`helpers` says nothing"),
-        ("src/ops/rope/mod.rs", "//! x\n", "an op has a `cpu.rs`"),
+        ("src/bench/mod.rs", "//! x\nfn f() { println!(\"x\"); }\n", "only `cli` writes to stdout"),
+        ("src/eval/mod.rs", "//! x\nfn f() { eprint ! (\"x\"); }\n", "only `cli` writes to stdout"),
+        ("src/train/mod.rs", "//! x\nfn f() { std::io::stdout().flush(); }\n", "only `cli` writes to stdout"),
+        (
+            "src/llm/a.rs",
+            "//! x\nuse std::io::stderr;\nfn f() { stderr(); }\n",
+            "only `cli` writes to stdout",
+        ),
+        ("tests/it/a.rs", "//! Tests.\n#[test]\nfn f() {}\n", "must start with `Catches`"),
+        ("src/evolve/helpers.rs", "//! x\n", "`helpers` names no subject"),
+        ("src/ops/rope/mod.rs", "//! x\n", "the op has no `cpu.rs`"),
     ];
     for (path, text, expected) in bad {
         let found = complaints_about(path, text);
         assert!(found.iter().any(|c| c.contains(expected)), "{path}: {text:?} gave {found:?}");
     }
     let long = "//! x\n".repeat(MAX_LINES + 1);
-    assert!(complaints_about("src/rng.rs", &long)[0].contains("it is two files"));
+    assert!(complaints_about("src/rng.rs", &long)[0].contains("split it"));
+    let wide = format!("//! x\n// {}\n", "é".repeat(MAX_COLUMNS - 2));
+    for path in ["src/rng.rs", "tests/it/a.rs", "benches/b.rs", "kernels/k.cu", "kernels/k.cuh"] {
+        assert_eq!(
+            complaints_about(path, &wide),
+            [format!("{path}: line 2: 111 columns, expected 110 or less")]
+        );
+    }
 }
 
 #[test]
@@ -463,7 +387,11 @@ fn no_rule_fires_on_what_only_looks_bad() {
             "//! x\nuse crate::ops::gemm::forward;\nuse super::gemm;\nfn f(x: M) { x.gemm() }\n",
         ),
         ("src/train/mod.rs", "//! x\n// Instant, SystemTime\nuse std::time::Duration;\nstruct Instants;\n"),
-        ("src/cli/output.rs", "//! x\nuse std::time::Instant;\n"),
+        ("src/cli/output.rs", "//! x\nuse std::time::Instant;\nfn f() { println!(); }\n"),
+        ("src/bench/a.rs", "//! x\nfn f(c: C) { c.stdout(x).stderr(y); c.stdout; }\n// println!()\n"),
+        ("src/eval/tests.rs", "//! x\nfn f() { println!(); }\n"),
+        ("tests/it/a.rs", "//! Catches x.\n#[test]\nfn f() {}\n"),
+        ("kernels/k.cu", "// No header is needed.\n"),
         ("benches/load.rs", "//! x\nuse std::time::Instant;\n"),
         ("tests/it/main.rs", "//! x\nuse clap::CommandFactory;\n"),
     ];

@@ -1,83 +1,54 @@
 //! The one integration test binary (a second one would link llama.cpp a second time).
 //!
-//! One module per subject. Tests that need the model take it from [`model_path`] and fail without it: a
-//! test that skips itself is a test that passes for nothing.
+//! Modules here are hermetic: they need no model, no network, no fetched tool and no browser. The others are
+//! in [`fetched`], so that `make check` can skip them by that name. They cannot leave it unnoticed: helpers
+//! that find the model are private to `fetched`, and `make check` hides the folder that files are fetched to.
+//!
+//! The header of each module says what it would catch.
 
 #![expect(
     clippy::unwrap_used,
     reason = "in a test, `unwrap` is a check; clippy sees that only inside test functions"
 )]
 
-mod after_run;
-mod bench;
-mod browser;
+// Commands refuse unusable files and other people's directories.
 mod cli_files;
+// Wrong command lines, and the documentation of the grammar.
 mod cli_usage;
-mod compute_format;
+// Helper: one training step on the simulated GPU, counted.
 mod counted_step;
+// From a journal to training files and back.
 mod dataset_export;
+// The built-in seeds.
 mod dataset_seeds;
-mod determinism;
+// Memory that the planner expects for models too large to test with.
 mod device_memory;
-mod eval;
-mod faults;
+// Tests that need the model, NVRTC or a browser.
+mod fetched;
+// The corpus of the fuzz target.
 mod fuzz_corpus;
+// Helper: what is done with an input of the fuzz target.
 mod fuzz_input;
+// Our block formats against ggml's.
 mod gguf_engine;
-mod gguf_model;
-mod golden;
-mod guards;
+// The pairs that calibrate the judge.
 mod judge_pairs;
+// What kernels move and compute at most.
 mod kernel_limits;
-mod kills;
+// The architecture.
 mod layout;
-mod llama_cpp;
-mod llm_engine;
+// Model and adapter files that are damaged or foreign.
 mod llm_files;
-mod llm_tokens;
-mod logits;
-mod lora_engine;
-mod measure;
-mod merge;
-mod models;
-mod report;
-mod report_sample;
-mod run_inputs;
-mod run_loop;
-mod runs;
-mod shards;
+// Helper: sizes of real models without their weights.
 mod sparse_model;
-mod train_cli;
-mod train_cuda;
-mod train_encode;
-mod train_gpus;
-mod train_model;
-mod verify;
+// Helper: a model of two layers that llama.cpp loads and runs.
+mod tiny_model;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The model that `models/fetch` puts in the cache folder, or what `EVOL_TEST_MODEL` names.
-///
-/// # Panics
-/// The file is not there.
-fn model_path() -> PathBuf {
-    let path = std::env::var_os("EVOL_TEST_MODEL").map_or_else(
-        || {
-            let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-                || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache"),
-                PathBuf::from,
-            );
-            cache.join("evol/models/SmolLM2-135M-Instruct.Q4_1.gguf")
-        },
-        PathBuf::from,
-    );
-    assert!(path.is_file(), "no model at `{}`: run models/fetch", path.display());
-    path
-}
-
-/// Whoever has it uses the device of this process alone: settings and counters of the simulated one are
-/// shared.
+/// Held by the test that uses this process's device: the simulated one has one configuration and one set of
+/// counters.
 static DEVICE: Mutex<()> = Mutex::new(());
 
 /// Waits for a turn with [`DEVICE`].
@@ -92,8 +63,8 @@ fn evol() -> assert_cmd::Command {
     command
 }
 
-/// What `evol` says on stderr when it refuses `arguments` (exit code 2, nothing on stdout), with the paths
-/// that differ from machine to machine replaced.
+/// The stderr of `evol` when it refuses `arguments` (exit code 2, nothing on stdout). Paths that differ from
+/// machine to machine are replaced.
 fn refused(folder: &Path, arguments: &[&str]) -> String {
     let output = evol().current_dir(folder).args(arguments).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -102,6 +73,5 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
     stderr
         .replace(&folder.canonicalize().unwrap().display().to_string(), "[FOLDER]")
         .replace(&folder.display().to_string(), "[FOLDER]")
-        .replace(&model_path().display().to_string(), "[MODEL]")
         .replace(env!("CARGO_BIN_EXE_evol"), "[EVOL]")
 }

@@ -1,5 +1,5 @@
-//! Model files of any size that take no room: headers as of a real file, and a hole where the weights would
-//! be. Also part of `benches/memory.rs`.
+//! Helper: model files of any size that take no room: headers as of a real file, and a hole where the
+//! weights would be. Also part of `benches/memory.rs`.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Tests of the evaluation without a model; `tests/it/eval.rs` tests it with the real one.
+//! Tests of the evaluation without a model; `tests/it/fetched/eval.rs` tests it with the real one.
 
 mod exact;
 mod judge;

@@ -1,5 +1,5 @@
-// Instructions between lanes and between warps. Each kernel writes what every lane got; tests/sim/warp.rs
-// knows what that should be.
+// Instructions between lanes and between warps. Each kernel writes what every lane received;
+// tests/sim/fetched/warp.rs knows what that should be.
 
 extern "C" __global__ void shuffles(int *out, const int *x, int delta, int width) {
     int lane = threadIdx.x;

@@ -1,4 +1,4 @@
-//! cuBLAS against sums written as loops.
+//! Catches a simulated cuBLAS product that differs from sums written as loops.
 
 use cudarc::cublas::{CudaBlas, Gemm, GemmConfig, StridedBatchedConfig, result, sys};
 use cudarc::driver::{DevicePtr, DevicePtrMut};

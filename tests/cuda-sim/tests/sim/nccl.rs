@@ -1,4 +1,5 @@
-//! NCCL over simulated devices: sums, their order in streams, and what is refused.
+//! Catches a simulated all-reduce with a wrong sum, a sum at the wrong place in its stream, and a mistaken
+//! call that is not refused.
 
 use std::ffi::c_void;
 use std::sync::Arc;

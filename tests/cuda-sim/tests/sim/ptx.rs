@@ -1,5 +1,5 @@
-//! The front end on text that is not right: an error with its line, never a panic (`scripts/fuzz ptx` looks
-//! for more).
+//! Catches a panic, or an error without its line, when the front end reads damaged PTX. `scripts/fuzz ptx`
+//! looks for more.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the tests share: the device, kernels by file, inputs.
+//! Helper: the device, kernels by file, inputs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,6 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(config: &Config) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        nvrtc().unwrap_or_else(|error| panic!("{error}"));
         let Device::Simulated(simulator) = device() else {
             panic!("these tests are of the simulator, and this machine has a driver");
         };
@@ -47,7 +46,9 @@ impl Bench {
         simulator.report()
     }
 
+    /// Needs NVRTC.
     pub(crate) fn module(&self, file: &str) -> Arc<CudaModule> {
+        nvrtc().unwrap_or_else(|error| panic!("{error}"));
         let options = CompileOptions {
             arch: Some("compute_80"),
             options: vec!["--generate-line-info".into()],
@@ -62,6 +63,7 @@ impl Bench {
         self.context.load_module(ptx).unwrap()
     }
 
+    /// Needs NVRTC.
     pub(crate) fn function(&self, file: &str, name: &str) -> CudaFunction {
         self.module(file).load_function(name).unwrap()
     }

@@ -1,0 +1,96 @@
+//! Helper: a model of two layers and 260 tokens, with weights that are noise. llama.cpp loads and runs it.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use evol::gguf::{GgmlType, NewTensor, Value, write};
+use evol::lora::BaseShape;
+use evol::rng;
+
+const HIDDEN: usize = 64;
+pub(crate) const FFN: usize = 96;
+const VOCAB: usize = 260;
+pub(crate) const BOS: u32 = 257;
+pub(crate) const TINY: BaseShape = BaseShape {
+    num_hidden_layers: 2,
+    hidden_size: HIDDEN,
+    intermediate_size: FFN,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 32,
+};
+
+/// GPT-2's printable stand-in for each byte: printable Latin-1 stays, the rest is moved up.
+fn byte_tokens() -> Vec<String> {
+    let printable = |b: u32| (33..=126).contains(&b) || (161..=172).contains(&b) || (174..=255).contains(&b);
+    let mut moved = 256;
+    let mut stand_in = |b: u32| {
+        let code = if printable(b) { b } else { moved };
+        moved += u32::from(!printable(b));
+        char::from_u32(code).unwrap().to_string()
+    };
+    (0..256).map(&mut stand_in).collect()
+}
+
+pub(crate) fn metadata() -> Vec<(String, Value)> {
+    let number = |key: &str, value: usize| (format!("llama.{key}"), Value::U32(value as u32));
+    let string = |key: &str, value: &str| (key.to_owned(), Value::String(value.to_owned()));
+    let mut tokens = byte_tokens();
+    tokens.extend(["<|end|>", "<|start|>", "th", "he"].map(str::to_owned));
+    let types = (0..VOCAB).map(|i| Value::I32(if (256..258).contains(&i) { 3 } else { 1 })).collect();
+    let merges = ["t h", "h e"].map(|merge| Value::String(merge.to_owned())).to_vec();
+    vec![
+        string("general.architecture", "llama"),
+        number("block_count", 2),
+        number("context_length", 64),
+        number("embedding_length", HIDDEN),
+        number("feed_forward_length", FFN),
+        number("attention.head_count", 2),
+        number("attention.head_count_kv", 1),
+        ("llama.attention.layer_norm_rms_epsilon".to_owned(), Value::F32(1e-5)),
+        ("llama.rope.freq_base".to_owned(), Value::F32(10_000.0)),
+        string("tokenizer.ggml.model", "gpt2"),
+        string("tokenizer.ggml.pre", "smollm"),
+        ("tokenizer.ggml.tokens".to_owned(), Value::Array(tokens.into_iter().map(Value::String).collect())),
+        ("tokenizer.ggml.token_type".to_owned(), Value::Array(types)),
+        ("tokenizer.ggml.merges".to_owned(), Value::Array(merges)),
+        ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(256)),
+        ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(BOS)),
+        string("tokenizer.chat_template", "{{ messages[0].content }}"),
+    ]
+}
+
+pub(crate) fn tensors() -> Vec<NewTensor<'static>> {
+    let mut shapes = vec![
+        ("token_embd.weight".to_owned(), vec![VOCAB, HIDDEN]),
+        ("output_norm.weight".to_owned(), vec![HIDDEN]),
+    ];
+    for layer in 0..2 {
+        let parts = [
+            ("attn_norm", vec![HIDDEN]),
+            ("attn_q", vec![HIDDEN, HIDDEN]),
+            ("attn_k", vec![32, HIDDEN]),
+            ("attn_v", vec![32, HIDDEN]),
+            ("attn_output", vec![HIDDEN, HIDDEN]),
+            ("ffn_norm", vec![HIDDEN]),
+            ("ffn_gate", vec![FFN, HIDDEN]),
+            ("ffn_up", vec![FFN, HIDDEN]),
+            ("ffn_down", vec![HIDDEN, FFN]),
+        ];
+        shapes.extend(parts.map(|(part, shape)| (format!("blk.{layer}.{part}.weight"), shape)));
+    }
+    let noise = |(key, (name, shape)): (usize, (String, Vec<usize>))| {
+        let count = shape.iter().product::<usize>() as u64;
+        let numbers = (0..count).map(|i| (rng::uniform(key as u64, i, 0) - 0.4) as f32);
+        let data = Cow::Owned(numbers.flat_map(f32::to_le_bytes).collect());
+        NewTensor { name, shape, ggml_type: GgmlType::F32, data }
+    };
+    shapes.into_iter().enumerate().map(noise).collect()
+}
+
+/// Writes `tiny.gguf` into `folder`.
+pub(crate) fn tiny(folder: &Path) -> PathBuf {
+    let path = folder.join("tiny.gguf");
+    write(&path, &metadata(), &tensors()).unwrap();
+    path
+}
