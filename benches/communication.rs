@@ -1,5 +1,5 @@
-//! The tables of docs/scale.md on training with several GPUs: what an all-reduce of the adapter's gradient
-//! takes beside the computing of a step (`cargo bench --bench communication`).
+//! The tables of docs/scale.md on training with several GPUs: the time of an all-reduce of the
+//! adapter's gradient beside that of a step (`cargo bench --bench communication`).
 //!
 //! Arithmetic, not a measurement: sizes are counted by the code that lays the adapter out, speeds are those
 //! that others have measured or published.
@@ -20,13 +20,13 @@ const TOKENS: usize = 2048;
 /// Rows that a device computes for a step.
 const ROWS: [usize; 2] = [1, 8];
 const DEVICES: [usize; 3] = [2, 4, 8];
-/// Of the peak that a device is taken to reach.
+/// Share of its peak that a device is assumed to reach.
 const SHARE_OF_PEAK: f64 = 0.4;
 
 /// Devices with what connects them.
 struct Machine {
     name: &'static str,
-    /// Of bf16 with sums in f32, dense (NVIDIA's data sheets).
+    /// Peak of dense bf16 products with sums in f32 (NVIDIA's data sheets).
     peak_flops: f64,
     /// Bytes a second that a ring moves through each device ("busbw" of nccl-tests).
     bandwidth: f64,

@@ -33,7 +33,7 @@ static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call is passed on to the system's allocator unchanged; what is counted decides only whether
-// the process goes on.
+// the process continues.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let alive = ALIVE.fetch_add(layout.size(), Ordering::Relaxed).wrapping_add(layout.size());

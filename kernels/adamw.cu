@@ -7,7 +7,7 @@ struct Factors {
     float gradient_scale, keep, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, epsilon;
 };
 
-// Multiplied and added one by one, as the CPU twin does: with fused steps the bits would be others.
+// Multiplied and added one by one, as the CPU twin does: fused steps would round differently.
 __device__ __forceinline__ void update(float g, float &p, float &m, float &v, const Factors &f) {
     g = __fmul_rn(g, f.gradient_scale);
     m = __fadd_rn(m, __fmul_rn(__fadd_rn(g, -m), f.one_minus_beta1));
@@ -29,7 +29,7 @@ extern "C" __global__ void adamw(const float *gradients, float *params, float *m
     }
 }
 
-// The code of the nearest of 256 ascending values: how many of the 255 middles are not above it.
+// The code of the nearest of 256 ascending values: the number of the 255 middles that are not above x.
 __device__ __forceinline__ u8 encode(float x, const float *middles) {
     int low = 0, high = 255;
     while (low < high) {

@@ -2,7 +2,7 @@
 // 4 up to 256 columns, and every type; heads of 64 and 128 columns of 16 bits have tensor cores
 // (attention_tiles.cuh). Statistics lie by head: (H, T).
 //
-// A warp has a query (forward, dQ) or a key (dK and dV) of one head. Scores of 32 partners are made at once,
+// A warp has a query (forward, dQ) or a key (dK and dV) of one head. It computes 32 scores at once,
 // one a lane; then the lanes share the columns of the head for what is summed over partners. No score is
 // stored, nothing is added atomically.
 
@@ -158,7 +158,7 @@ __device__ void backward_kv(const u32 *ends, const T *q, const T *k, const T *v,
         const float *deltas, T *d_k, T *d_v, Shape s) {                                         \
         backward_kv<HEAD>(ends, q, k, v, lse, d_out, deltas, d_k, d_v, s);                      \
     }
-// Registers for this many blocks to a multiprocessor.
+// Registers are limited so that BLOCKS blocks fit on a multiprocessor.
 #define TILES(T, name, D, BLOCKS)                                                                           \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_forward_tiles_##D##_##name(     \
         const u32 *starts, const T *q, const T *k, const T *v, T *out, float *lse, Shape s) {               \

@@ -33,7 +33,7 @@ template <int D> __device__ __forceinline__ int along(int lane) {
     return (lane / 16 * 8 + lane % 8) * Tiles<D>::STRIDE + lane / 8 % 2 * 8;
 }
 
-// Begins to copy COUNT rows of a head. Rows past the end are the last one again: whoever uses them masks
+// Starts to copy COUNT rows of a head. Rows past the end are the last one again: whoever uses them masks
 // them.
 template <int COUNT, int D, typename T>
 __device__ __forceinline__ void copy_rows(T *to, const T *from, u32 stride, int first, int tokens) {
@@ -129,7 +129,7 @@ __device__ void forward_tiles(const u32 *starts, const T *q, const T *k, const T
                               Shape s) {
     constexpr int ROWS = Tiles<D>::ROWS, STRIDE = Tiles<D>::STRIDE;
     __shared__ __align__(16) T tiles[2][2][Tiles<D>::SIZE];
-    // The longest rows of tiles come first, so that the last blocks to begin are the shortest.
+    // The longest rows of tiles come first, so that the last blocks to start are the shortest.
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     int tile = (gridDim.x - 1 - blockIdx.x) * TILE, h = blockIdx.y;
     u32 stride = s.heads * D, kv_stride = s.kv_heads * D;

@@ -1,5 +1,5 @@
-// What all kernels share: 16-bit types, conversions, sums over a warp and a block. No header of the toolkit:
-// NVRTC has none.
+// Shared by all kernels: 16-bit types, conversions, sums over a warp and a block. No toolkit header is
+// included: NVRTC has none.
 //
 // A kernel is a template over the type of activations, instantiated by `FOR_ACTIVATIONS` under the name
 // `<op>_<pass>_<type>`. All arithmetic is in f32. No atomics on floats: sums are made in an order that
@@ -52,14 +52,14 @@ template <typename T> __device__ __forceinline__ void store4(T *p, float4 x) {
     *reinterpret_cast<quad16 *>(p) = q;
 }
 
-// What a T holds of four numbers.
+// Four numbers rounded to T.
 template <typename T> __device__ __forceinline__ float4 round4(float4 x) {
     return make_float4(to_float(from_float<T>(x.x)), to_float(from_float<T>(x.y)),
                        to_float(from_float<T>(x.z)), to_float(from_float<T>(x.w)));
 }
 
-// Eight, to device memory, in stores of 16 bytes. In assembly, because the compiler cuts some of these stores
-// up.
+// Eight numbers to device memory, in stores of 16 bytes. In assembly, because the compiler splits some of
+// them.
 __device__ __forceinline__ void store16(void *p, u32 a, u32 b, u32 c, u32 d) {
     asm("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(a), "r"(b), "r"(c),
         "r"(d)

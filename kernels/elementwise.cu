@@ -41,13 +41,13 @@ template <typename T> __device__ void noise(u64 key, const double *bound, T *x, 
     for (int j = 0; j < 4; j++) e[j] += (float)(bound[row] * (2.0 * uniform(key, row, column + j) - 1.0));
     store4(x + i, v);
 }
-// From f32, for what products take: the count need not be a multiple of 4.
+// Casts from f32 to the type that products take; the count need not be a multiple of 4.
 template <typename T> __device__ void cast(const float *x, T *out, u64 count) {
     u64 i = first();
     if (i + 4 <= count) store4(out + i, load4(x + i));
     else for (; i < count; i++) out[i] = from_float<T>(x[i]);
 }
-// Of the input of an adapter's branch: out = x / (1 - p) where it is kept, else 0.
+// Dropout on the input of an adapter's branch: out = x / (1 - p) where it is kept, else 0.
 template <typename T>
 __device__ void dropout(u64 key, double p, float kept, const T *x, T *out, int columns, u64 count) {
     u64 i = first();

@@ -12,7 +12,7 @@
 __device__ __forceinline__ u16 short_at(const u8 *p) { return *reinterpret_cast<const u16 *>(p); }
 __device__ __forceinline__ float half_at(const u8 *p) { return to_float(f16{short_at(p)}); }
 __device__ __forceinline__ u32 word_at(const u8 *p) { return short_at(p) | (u32)short_at(p + 2) << 16; }
-// Byte i of 8, of a block of so many bytes: how it is aligned follows from that.
+// Eight neighbouring bytes of a block of BYTES bytes, on which their alignment depends.
 template <int BYTES> struct Eight {
     u32 low, high;
     __device__ __forceinline__ explicit Eight(const u8 *p) {
@@ -190,8 +190,8 @@ struct IQ4_XS {
 
 constexpr int CHUNK = 2048;
 
-// So many bytes at an even address into shared memory, and where there they are. What lies in front of them
-// up to a multiple of 16 is read too.
+// Copies `bytes` bytes from an even address into shared memory, and returns their address there. The bytes
+// before them, down to a multiple of 16, are read too.
 __device__ __forceinline__ const u8 *stage(const u8 *from, u32 bytes, uint4 *shared) {
     u32 skipped = (u32)(u64)from % 16;
     const u8 *start = from - skipped;
@@ -208,7 +208,7 @@ __device__ __forceinline__ const u8 *stage(const u8 *from, u32 bytes, uint4 *sha
     return reinterpret_cast<const u8 *>(shared) + skipped;
 }
 
-// Row i of out, of `length` weights, is row rows[i] of the matrix; without `rows` there is one, and it begins
+// Row i of out, of `length` weights, is row rows[i] of the matrix; without `rows` there is one, and it starts
 // at weight `first` of the matrix. Lengths and `first` are multiples of the weights of a block. Each row
 // takes `chunks` blocks.
 template <typename Format, typename T>

@@ -1,4 +1,4 @@
-// Tensor cores, and copies that arrive later: single instructions (PTX ISA, "mma", "ldmatrix", "cp.async"),
+// Tensor cores and asynchronous copies: single instructions (PTX ISA, "mma", "ldmatrix", "cp.async"),
 // written out, because NVRTC has no headers.
 
 #pragma once
@@ -7,8 +7,8 @@
 
 __device__ __forceinline__ u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
 
-// Copies to shared memory that pass no registers. They have arrived when `wait` says so, for the thread that
-// asked for them.
+// Asynchronous copies to shared memory, which use no registers. For the thread that issued them, they have
+// arrived when `wait` returns.
 __device__ __forceinline__ void copy16(void *to, const void *from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)),
                  "l"(__cvta_generic_to_global(from))
@@ -20,18 +20,18 @@ __device__ __forceinline__ void copy4(void *to, const void *from) {
                  : "memory");
 }
 __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Until at most OPEN groups are on their way.
+// Waits until at most OPEN groups are in flight.
 template <int OPEN> __device__ __forceinline__ void wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(OPEN) : "memory");
 }
 
-// Four matrices of 8 by 8 numbers of 16 bits; lane l names row l % 8 of matrix l / 8. A lane is given the
-// numbers 2 (l % 4) and the next of row l / 4.
+// Four matrices of 8 by 8 numbers of 16 bits; lane l names row l % 8 of matrix l / 8. A lane gets
+// numbers 2 (l % 4) and 2 (l % 4) + 1 of row l / 4.
 __device__ __forceinline__ void load_matrices(u32 (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
 }
-// The same of the transposed matrices.
+// As load_matrices, transposed.
 __device__ __forceinline__ void load_transposed(u32 (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
@@ -53,7 +53,7 @@ template <> __device__ __forceinline__ void multiply<f16>(float (&d)[4], const u
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// 2^x; what is too small to be normal is 0.
+// 2^x; subnormal results are 0.
 __device__ __forceinline__ float power_of_2(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

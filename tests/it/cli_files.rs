@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 #[test]
-fn a_model_that_is_not_there() {
+fn a_missing_model() {
     let folder = tempfile::tempdir().unwrap();
     assert_snapshot!(refused(folder.path(), &["chat", "--model", "none.gguf"]), @r#"
     error: model file `none.gguf` does not exist
@@ -133,7 +133,7 @@ fn training_data_that_cannot_be_read() {
 }
 
 #[test]
-fn directories_that_are_somebody_else_s() {
+fn foreign_directories_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let foreign = folder.path().join("photos");
     fs::create_dir(&foreign).unwrap();
@@ -169,7 +169,7 @@ fn directories_that_are_somebody_else_s() {
 }
 
 #[test]
-fn things_that_are_in_the_way_of_a_run() {
+fn a_file_or_a_damaged_journal_in_the_way_of_a_run() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "text").unwrap();
     let model = tiny(folder.path());
@@ -242,7 +242,7 @@ fn a_tree_shows_one_family_or_all() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     // A thousand families are some 400 KB: far more than a pipe holds, so the writer meets the closed end.
     journal(&folder.path().join("run"), 1000);

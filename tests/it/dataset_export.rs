@@ -187,7 +187,7 @@ fn files_of_others_are_left_alone() {
     export(collection(&kept), &options(Format::Messages), &out).unwrap();
 }
 
-/// What a kill between the list of hashes and the last file leaves: new hashes, old and new files mixed.
+/// The state after a kill between the list of hashes and the last file: new hashes, old and new files mixed.
 #[test]
 fn an_interrupted_export_can_be_repeated() {
     let dir = tempfile::tempdir().unwrap();

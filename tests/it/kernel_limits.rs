@@ -25,7 +25,7 @@ fn check_memory(name: &str, counters: &Counters) {
     let moved = ratio(traffic.block_sectors, traffic.least_sectors);
     let is_small = 32 * traffic.least_sectors < 100_000 * counters.launches;
     assert!(is_small || name.starts_with("attention") || moved <= 1.10, "{name}: {moved} of the bytes");
-    // Sectors: rows that begin within one may cost a twentieth.
+    // Sectors: rows that start within one may cost a twentieth.
     let sectors = ratio(traffic.sectors(), traffic.load_ideal_sectors + traffic.store_ideal_sectors);
     assert!(is_small || sectors <= 1.05, "{name}: {sectors} of the sectors");
     let waves = ratio(traffic.shared_waves, traffic.shared_ideal_waves);

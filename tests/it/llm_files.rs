@@ -14,9 +14,9 @@ use evol::rng;
 
 use crate::tiny_model::{BOS, FFN, TINY, metadata, tensors, tiny};
 
-/// A vocabulary that begins each text with a token, and a template that writes it too.
+/// A vocabulary that starts each text with a token, and a template that writes that token too.
 #[test]
-fn a_prompt_begins_with_one_beginning_alone_and_in_a_list() {
+fn a_prompt_has_one_bos_token_alone_and_in_a_list() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bos.gguf");
     let mut metadata = metadata();

@@ -1,4 +1,4 @@
-//! What a program did wrong, and where.
+//! Findings: mistakes of a program, with their place.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// The driver's error that a launch ends with; 0 if it goes on.
+    /// The driver's error that the launch ends with; 0 if the launch continues.
     pub fn code(self) -> i32 {
         match self {
             Self::OutOfBounds | Self::UseAfterFree => 700,
@@ -59,9 +59,9 @@ impl FindingKind {
 /// One mistake; the first of its kind at an instruction, with how often it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it is.
+    /// The kind of mistake.
     pub kind: FindingKind,
-    /// In words.
+    /// The explanation.
     pub message: String,
     /// Kernel, empty outside of one.
     pub kernel: String,

@@ -1,4 +1,4 @@
-//! A CUDA device made of this machine's processor.
+//! A CUDA device simulated on this machine's processor.
 
 #[macro_use]
 mod exports;

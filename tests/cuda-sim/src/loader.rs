@@ -102,7 +102,7 @@ impl Simulator {
         assert_eq!(code, 0, "the simulator does not know this configuration");
     }
 
-    /// What was seen since the last report. An error that every call gave is over.
+    /// Findings and counters since the last report. Clears a sticky error.
     ///
     /// # Panics
     /// If the library is another version.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 const DEVICE_TAG: u64 = 7 << 48;
 /// Bits of a device address that are the address in this process.
 pub const HOST_BITS: u64 = (1 << 48) - 1;
-/// Where the memory is asked for, so that addresses are the same from run to run. No window of generic
-/// addresses is there.
+/// The address that memory is requested at, so that addresses are the same in every run. No window of generic
+/// addresses overlaps it.
 const ARENA_HINT: usize = 1 << 44;
 /// Addresses of a device. Only what is touched takes memory.
 const ARENA_BYTES: usize = 1 << 40;
@@ -83,14 +83,14 @@ pub struct Memory {
     pub arena: Arc<Arena>,
     /// The next free address of this process.
     next: u64,
-    /// By their first address.
+    /// Allocations by their first address.
     live: BTreeMap<u64, Allocation>,
     freed: Vec<(u64, u64)>,
     /// Bytes that each device has in use.
     used: Vec<u64>,
     /// Bytes that each device has.
     pub total: u64,
-    /// By device.
+    /// Ranges by device, rebuilt after a change.
     snapshots: BTreeMap<usize, Arc<Ranges>>,
 }
 
@@ -123,8 +123,8 @@ impl Memory {
         self.take(owner, bytes, DEVICE_TAG)
     }
 
-    /// The same, at an address that the host may use too; `None` also if the system gave no address space
-    /// that allows it.
+    /// Allocates at an address that the host may use too; `None` also if the system gave no address space for
+    /// that.
     pub fn allocate_managed(&mut self, owner: Owner, bytes: u64) -> Option<u64> {
         if self.arena.base.addr() != ARENA_HINT { None } else { self.take(owner, bytes, 0) }
     }
@@ -146,7 +146,7 @@ impl Memory {
         self.used[owner.device] += bytes;
         self.live.insert(start, Allocation { bytes, owner });
         self.snapshots.clear();
-        // SAFETY: the range is inside the arena, and nobody else's.
+        // SAFETY: the range is inside the arena, and nothing else uses it.
         unsafe { self.arena.host(start).write_bytes(0xff, bytes as usize) };
         Some(start)
     }
@@ -163,7 +163,7 @@ impl Memory {
         let first = (self.arena.host(start) as usize).next_multiple_of(page);
         let end = (self.arena.host(start) as usize + bytes as usize) / page * page;
         if end > first {
-            // SAFETY: whole pages of a range that is nobody's any more.
+            // SAFETY: whole pages of a range that nothing uses any more.
             unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED) };
         }
         Some(bytes)
@@ -198,7 +198,7 @@ impl Memory {
         own.map(|(&start, allocation)| (start, allocation.bytes))
     }
 
-    /// What a launch on a device is checked against.
+    /// The ranges that a launch on a device may access.
     pub fn ranges(&mut self, device: usize) -> Arc<Ranges> {
         if let Some(ranges) = self.snapshots.get(&device) {
             return Arc::clone(ranges);

@@ -20,7 +20,7 @@ use crate::loader::tools;
 /// Devices that are reported on.
 pub const MODELS: [Model; 4] = [Model::Sm80, Model::Sm86, Model::Sm89, Model::Sm90];
 
-/// What `ptxas` gives a kernel.
+/// Resources that `ptxas` allocates to a kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Resources {
     /// Registers of a thread.
@@ -36,7 +36,7 @@ pub struct Resources {
 /// Assembles PTX for a device; what each kernel is given, by name.
 ///
 /// # Errors
-/// What `ptxas` says, or that it is not there.
+/// The output of `ptxas`, or that it is missing.
 pub fn assemble(ptx: &Path, model: Model) -> Result<BTreeMap<String, Resources>, String> {
     let ptxas = tools().join("nvidia/cuda_nvcc/bin/ptxas");
     let (major, minor) = model.capability();
@@ -80,9 +80,9 @@ fn parse(text: &str) -> BTreeMap<String, Resources> {
 /// A kernel on a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Which device.
+    /// The device.
     pub model: Model,
-    /// What it is given there.
+    /// Resources of the kernel on it.
     pub resources: Resources,
     /// Warps of a multiprocessor over how many it may have.
     pub occupancy: f64,
@@ -114,7 +114,7 @@ fn ratio(part: u64, whole: u64) -> String {
 
 /// Two tables in Markdown: what was counted, and what each device makes of it. Bytes are the least that
 /// memory has to move; what blocks fetch (from the second-level cache, if another has fetched it) and what
-/// warps ask for are told as multiples of that.
+/// warps ask for are given as multiples of that.
 pub fn table(
     counters: &BTreeMap<String, Counters>,
     resources: &[(Model, BTreeMap<String, Resources>)],

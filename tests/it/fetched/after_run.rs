@@ -16,7 +16,7 @@ fn said(arguments: &[&str], run: &Path) -> String {
 }
 
 #[test]
-fn a_run_is_looked_at_while_it_goes_on_and_after_it_was_killed() {
+fn status_shows_a_run_in_progress_and_after_a_kill() {
     let experiment = Experiment::new();
     let seen = RefCell::new(String::new());
     experiment.kill_when(|run| {

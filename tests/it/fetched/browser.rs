@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often to look.
 const POLL: Duration = Duration::from_millis(15);
-/// What fits into an empty pipe: only a longer message could block the one who writes it.
+/// Bytes that fit into an empty pipe: only a longer message could block its writer.
 const PIPE: usize = 64 << 10;
 
 /// The flags that are not about where things are.
@@ -41,14 +41,14 @@ const FLAGS: [&str; 13] = [
     "--hide-scrollbars",
     "--disable-background-networking",
     "--disable-component-update",
-    // A page that nobody sees runs at its full speed, and takes input before its first picture is drawn.
+    // A page that is not visible runs at full speed, and takes input before its first picture is drawn.
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
     "--disable-background-timer-throttling",
     "--allow-pre-commit-input",
 ];
 
-/// Where a click meets an element, as `[x, y]`, or why it does not.
+/// The point at which a click hits an element, as `[x, y]`, or why none does.
 const PLACE: &str = "((selector) => {
     const element = document.querySelector(selector);
     if (!element) return 'there is none';
@@ -121,7 +121,7 @@ impl Browser {
         browser
     }
 
-    /// The program at `path`, spoken to by nobody yet.
+    /// Starts the program at `path`, without sending it anything.
     fn run(path: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let errors = File::create(folder.path().join("stderr")).unwrap();
@@ -175,7 +175,7 @@ impl Browser {
         id
     }
 
-    /// What Chromium answers.
+    /// Chromium's answer.
     #[track_caller]
     fn call(&self, method: &str, params: &Value) -> Value {
         let id = self.send(method, params);
@@ -232,7 +232,7 @@ impl Browser {
         self.wait("document.readyState === 'complete'");
     }
 
-    /// What an expression is worth, or what it threw.
+    /// The value of an expression, or the error that it threw.
     #[track_caller]
     pub(crate) fn evaluate(&self, expression: &str) -> Result<Value, String> {
         let params = json!({ "expression": expression, "returnByValue": true });

@@ -17,7 +17,7 @@ fn source_sha256() -> String {
     Gguf::open(&model_path()).unwrap().sha256().unwrap()
 }
 
-/// The model in `format`, and whether it was told to be converted.
+/// The model in `format`, and whether a conversion was reported.
 fn get(folder: &Path, sha256: &str, format: ComputeFormat) -> (ComputeFile, bool) {
     let cache = ConversionCache { folder: folder.to_owned(), threads: 1 };
     let mut converting = false;
@@ -255,7 +255,7 @@ fn run(folder: &Path, more: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_run_goes_on_with_the_format_that_it_was_begun_with() {
+fn a_resumed_run_keeps_its_compute_format() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["--compute-format", "q8_0"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

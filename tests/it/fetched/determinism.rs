@@ -14,7 +14,7 @@ use crate::evol;
 
 /// One thread (one of the changes is a second one), because tests run side by side.
 #[test]
-fn nothing_that_must_not_matter_changes_a_bit() {
+fn batch_order_and_threads_change_no_bit() {
     let mut told = 0;
     let found =
         perturb(&model_path(), 1, Extent::Short, &Arc::default(), &mut |_, all| told += usize::from(all > 0))

@@ -94,7 +94,7 @@ fn an_adapter_that_changes_nothing_is_no_better_and_no_worse() {
     );
 }
 
-/// Killed, told to stop, half of a file lost: the same command ends with the same bytes.
+/// After a kill, a signal to stop, or the loss of half a file, the same command ends with the same bytes.
 #[test]
 fn an_evaluation_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();

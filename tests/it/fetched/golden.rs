@@ -25,7 +25,7 @@ const B_NORM_TOLERANCE: f64 = 1e-4;
 /// of its gradient's sign: elements whose gradient is all rounding move either way. Three times what was
 /// measured (1.6e-4 in one of the 14 tensors, the others are below 1e-4).
 const A_NORM_TOLERANCE: f64 = 5e-4;
-/// What the project promises at every step.
+/// The project's own limit, at every step.
 const GRAD_NORM_TOLERANCE: f64 = 1e-2;
 
 #[derive(serde::Deserialize)]

@@ -40,7 +40,7 @@ fn killed_twenty_times_at_random_instants_a_run_exports_the_same_bytes() {
         if kill_after(&mut child, whole.lasted.mul_f64(share)) {
             kills += 1;
             let after = run.committed();
-            // A chunk is there whole or not at all: what is lost is the one that was at hand.
+            // A chunk is committed whole or not at all, so only the current one can be lost.
             let units = units_done(&after);
             assert!(units >= units_done(&before), "{} chunks became {units}", units_done(&before));
             assert_kept(&before, &after);

@@ -37,7 +37,7 @@ pub(crate) fn write_f32_copy(from: &Path, to: &Path) {
 }
 
 impl Reference {
-    /// For sequences of at most `max_tokens`.
+    /// Loads the model for sequences of at most `max_tokens`.
     pub(crate) fn load(model: &Path, adapter: Option<&Path>, max_tokens: usize) -> Self {
         start();
         let path = c_path(model);

@@ -173,7 +173,7 @@ fn generation_stops_before_a_stop_string_that_tokens_cut() {
     let free = request(1, completion_prompt("The capital of France is", " the city of"), GREEDY, 40);
     let text = engine.generate(std::slice::from_ref(&free)).unwrap()[0].text.clone();
     assert!(text.len() > 40, "{text:?}");
-    // Every piece of four bytes: some begin and end inside tokens.
+    // Every piece of four bytes: some start and end inside tokens.
     let pieces: Vec<&str> = (0..30).filter_map(|at| text.get(at..at + 4)).collect();
     let requests: Vec<Request> =
         pieces.iter().map(|piece| Request { stop: vec![(*piece).to_owned()], ..free.clone() }).collect();

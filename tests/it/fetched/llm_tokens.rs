@@ -173,7 +173,7 @@ fn the_model_and_the_build_say_what_they_are() {
 
 /// However much of a prompt is said to be shared, and with whom, it has the tokens that it has alone.
 #[test]
-fn what_is_tokenised_once_for_a_list_is_what_each_prompt_alone_would_be() {
+fn tokenising_a_list_of_prompts_equals_tokenising_each() {
     let mut engine = engine();
     let parts = [
         special("<|im_start|>user\n"),
@@ -196,7 +196,7 @@ fn what_is_tokenised_once_for_a_list_is_what_each_prompt_alone_would_be() {
     for (request, completion) in requests.iter().zip(&completions) {
         let alone = engine.count_tokens(&request.prompt.parts).unwrap();
         assert_eq!(completion.prompt_tokens, alone, "{} shared", request.prompt.shared);
-        // The key of the noise is made of the prompt's tokens.
+        // The key of the noise is derived from the prompt's tokens.
         assert_eq!(
             completion.text,
             completions[request.id as usize % 2].text,

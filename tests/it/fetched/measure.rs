@@ -32,7 +32,7 @@ fn every_width_has_its_speeds() {
     assert_eq!(rates.iter().map(|rates| rates.width).collect::<Vec<_>>(), [1, 4]);
     for rates in rates {
         let (prefill, decode) = (rates.prefill_tokens_per_second, rates.decode_rows_per_second);
-        // From a machine that does ten other things to one that nobody has yet.
+        // From a machine busy with ten other things to one faster than any today.
         assert!((1.0..1e6).contains(&prefill) && (0.5..1e6).contains(&decode), "{rates:?}");
         assert!(rates.mixed() <= prefill.max(decode) && rates.mixed() >= prefill.min(decode), "{rates:?}");
     }

@@ -31,7 +31,7 @@ pub(crate) fn quick_model() -> &'static Path {
     &PATH
 }
 
-/// By what the output row of the token that ends a turn is multiplied. The last layer alone gives that token
+/// Factor of the output row of the token that ends a turn. The last layer alone gives that token
 /// a negative logit nearly everywhere; a positive one of this size ends texts after a few tokens, but not at
 /// once.
 const END_SCALE: f32 = -0.7;

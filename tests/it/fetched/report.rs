@@ -27,7 +27,7 @@ impl Page {
         Self { browser }
     }
 
-    /// What an expression is worth, as text.
+    /// The value of an expression, as text.
     #[track_caller]
     fn value(&self, expression: &str) -> String {
         let value = self.browser.evaluate(&format!("String({expression})")).unwrap();

@@ -118,7 +118,7 @@ fn an_export_splits_as_the_run_did_unless_it_is_told_otherwise() {
 }
 
 #[test]
-fn when_to_give_up_may_change_in_a_run_that_goes_on() {
+fn limits_for_giving_up_may_change_when_a_run_resumes() {
     let experiment = Experiment::new();
     let stored = |run: &Path, line: &str| {
         fs::read_to_string(run.join("config.toml")).is_ok_and(|text| text.lines().any(|l| l == line))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 // One thread each: these tests run beside others, and llama.cpp's threads wait for each other by spinning.
 
-/// As long as a machine that does other things at the same time may take for one small run.
+/// The longest that a busy machine may take for one small run.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Eight seeds, one round, short texts, a handful of training steps.
@@ -103,7 +103,7 @@ impl Experiment {
         assert!(!self.run_dir().join("summary.json").exists());
     }
 
-    /// What decides everything that comes later, byte by byte.
+    /// The bytes of every file that later stages depend on.
     fn results(&self) -> Vec<(String, Vec<u8>)> {
         [
             "export/train.jsonl",

@@ -16,9 +16,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// As long as a machine that does other things at the same time may take for one small run.
+/// The longest that a busy machine may take for one small run.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
-/// Between two looks at a run that goes on.
+/// Pause between two looks at a run in progress.
 pub(crate) const GLANCE: Duration = Duration::from_millis(5);
 /// Generations in a chunk of a [`QuickRun`].
 const CHUNK: usize = 3;
@@ -30,10 +30,10 @@ pub(crate) struct QuickRun {
     folder: tempfile::TempDir,
 }
 
-/// What a run that nothing disturbed came to.
+/// The result of an undisturbed run.
 pub(crate) struct Undisturbed {
     pub(crate) run: QuickRun,
-    /// From its start to its end.
+    /// Time from its start to its end.
     pub(crate) lasted: Duration,
     pub(crate) histories: Vec<History>,
     pub(crate) export: BTreeMap<String, String>,
@@ -67,7 +67,7 @@ impl QuickRun {
         self.folder.path().join("run")
     }
 
-    /// What `evol` is called with.
+    /// Arguments of `evol`.
     pub(crate) fn arguments() -> Vec<String> {
         let model = quick_model().display();
         let line = format!(
@@ -78,9 +78,9 @@ impl QuickRun {
         line.split(' ').map(str::to_owned).collect()
     }
 
-    /// Starts the run, or goes on with it. Stderr is kept.
+    /// Starts or resumes the run. Stderr is kept.
     pub(crate) fn start(&self) -> Child {
-        // What it is compared with is made before it starts, not while it goes on.
+        // The undisturbed run must be finished before this one starts.
         Self::undisturbed();
         Command::new(env!("CARGO_BIN_EXE_evol"))
             .current_dir(self.folder())
@@ -125,7 +125,7 @@ impl QuickRun {
         read().unwrap_or_default().concat()
     }
 
-    /// Waits until the journal of a run that goes on has `units` chunks.
+    /// Waits until the journal of a run in progress has `units` chunks.
     pub(crate) fn wait_for(&self, child: &mut Child, units: usize) {
         let started = Instant::now();
         while units_done(&self.committed()) < units {

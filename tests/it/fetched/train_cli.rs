@@ -72,7 +72,7 @@ impl Place {
         output
     }
 
-    /// What a run leaves that is used afterwards.
+    /// Files of a run that are used afterwards.
     fn adapter(&self, out: &str) -> [Vec<u8>; 2] {
         ["adapter.gguf", "peft/adapter_model.safetensors"]
             .map(|name| fs::read(self.path().join(out).join(name)).unwrap())

@@ -93,7 +93,7 @@ fn one_changed_byte_of_one_answer_is_named() {
     assert!(stderr.contains("replayed generations differ from the journal"), "{stderr}");
     let found = figures(run.path(), 1, &["--all"]);
     let differences = found["verification"]["differences"].as_array().unwrap();
-    // Nothing else was asked with this answer: children are made of instructions.
+    // No other request contains this answer: children are derived from instructions.
     assert_eq!(
         differences.iter().map(|d| d["node_id"].as_u64().unwrap()).collect::<HashSet<_>>(),
         HashSet::from([id])

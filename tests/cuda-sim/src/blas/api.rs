@@ -289,6 +289,6 @@ fn absolute_sum(handle: usize, ty: Type, n: c_int, x: u64, incx: c_int, result: 
     let sum = AbsoluteSum { ty, n, x, result, on_device: handle.on_device };
     let mut state = state();
     submit(&mut state, handle.stream, Blas::AbsoluteSum(sum))?;
-    // A result on the host is there when the call is back.
+    // A result on the host must be complete when the call returns.
     if handle.on_device { Ok(()) } else { state.drain(handle.stream).map_err(|_| EXECUTION_FAILED) }
 }

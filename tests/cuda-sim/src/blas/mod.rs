@@ -70,7 +70,7 @@ impl Blas {
     }
 }
 
-/// What a program has made of its handle.
+/// Settings of a program's handle.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Handle {
     stream: usize,

@@ -18,7 +18,7 @@ pub(crate) struct Matrix {
     pub(super) stride: i64,
 }
 
-/// What the factors are rounded to before they are multiplied.
+/// The type that factors are rounded to before they are multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operands {
     AsTheyAre,
@@ -53,7 +53,7 @@ struct Place {
 }
 
 impl Product {
-    /// What cuBLAS refuses: false.
+    /// False for products that cuBLAS refuses.
     pub(super) fn is_valid(&self) -> bool {
         let [a, b, c] = self.extents();
         let fits = |matrix: &Matrix, rows: usize| {
@@ -116,7 +116,7 @@ impl Product {
             // bytes.
             unsafe {
                 let to = c.pointer.cast::<u16>().add(column * c.ld + row);
-                // With beta 0 what was there is not read: it may be NaN.
+                // With beta 0 the old value is not read: it may be NaN.
                 let before = if beta == 0.0 { 0.0 } else { beta * widen(to.read(), self.c.ty) };
                 to.write(round(alpha * sum + before, self.c.ty));
             }
@@ -198,7 +198,7 @@ impl Place {
         Self { ..*self }
     }
 
-    /// The same matrix in memory of its own, without gaps.
+    /// A view of a copy of this matrix in `values`, without gaps.
     fn of(&self, values: &mut [f32]) -> Self {
         Self { pointer: values.as_mut_ptr().cast(), ld: self.rows.max(1), ..*self }
     }

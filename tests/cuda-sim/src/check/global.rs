@@ -2,7 +2,7 @@
 //!
 //! Two accesses of different blocks race if one of them writes and not both are atomic. A block that has done
 //! an atomic has seen what another wrote before its last `fence`: so counters that tell the last block to go
-//! on are no race, and neither are flags. (Which counter it was is not looked at: a race behind an unrelated
+//! on are no race, and neither are flags. (Which counter it was is not checked: a race behind an unrelated
 //! atomic is missed.)
 
 use std::collections::HashMap;
@@ -84,13 +84,13 @@ impl Checks {
         words(offset, bytes).all(|(at, bits)| written.get(at).is_none_or(|word| word & bits == bits))
     }
 
-    /// A kernel begins.
+    /// Starts a kernel.
     pub fn start_launch(&mut self) {
         self.cells.clear();
         self.fences.clear();
     }
 
-    /// A block begins.
+    /// Starts a block.
     pub fn start_block(&mut self, block: u64) {
         self.block = block as u32;
         self.has_done_atomic = false;

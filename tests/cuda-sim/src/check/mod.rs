@@ -1,6 +1,6 @@
 //! Mistakes that hardware does not tell: races, uninitialised bytes, wasted traffic.
 //!
-//! Where in the flow: the interpreter tells every access; what is wrong comes back as a finding.
+//! Where in the flow: the interpreter reports every access; errors come back as findings.
 //!
 //! **Invariant:** a program without findings here has none of these mistakes in the run that was checked, in
 //! any order of blocks and warps, as far as its control flow does not depend on that order.

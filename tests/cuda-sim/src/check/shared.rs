@@ -30,7 +30,7 @@ struct Cell {
     is_written: bool,
 }
 
-/// What was done to each byte of a block's shared memory.
+/// The last accesses to each byte of a block's shared memory.
 #[derive(Debug)]
 pub struct SharedShadow {
     cells: Vec<Cell>,
@@ -39,7 +39,7 @@ pub struct SharedShadow {
 }
 
 impl SharedShadow {
-    /// For so many bytes.
+    /// A shadow of `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
         let cell = Cell { write: NEVER, reads: [(0, 0); WARPS], read: NEVER, is_written: false };
         let mut shadow =
@@ -48,7 +48,7 @@ impl SharedShadow {
         shadow
     }
 
-    /// Another block begins.
+    /// Forgets the accesses of the previous block.
     pub fn clear(&mut self) {
         self.cells.fill(Cell { write: NEVER, reads: [(0, 0); WARPS], read: NEVER, is_written: false });
         for (warp, clocks) in self.clocks.iter_mut().enumerate() {

@@ -20,7 +20,7 @@ pub struct Traffic {
     pub load_ideal_sectors: u64,
     /// Bytes that lanes ask for.
     pub load_bytes: u64,
-    /// The same of writes and atomics.
+    /// Requests of writes and atomics.
     pub store_requests: u64,
     /// See `load_sectors`.
     pub store_sectors: u64,
@@ -37,7 +37,7 @@ pub struct Traffic {
     /// Sectors that blocks touch, each counted once a block and once more if it is written: what a cache that
     /// keeps all of a block's leaves.
     pub block_sectors: u64,
-    /// The same, counted once a launch: the least that memory has to move.
+    /// Sectors counted once a launch: the least that memory has to move.
     pub least_sectors: u64,
     #[serde(skip)]
     in_block: HashSet<u64>,

@@ -23,7 +23,7 @@ const ALL_FLAGS: u64 = 15;
 #[derive(Debug)]
 pub(crate) struct Graph {
     work: Vec<Work>,
-    /// The stream on which recording was begun.
+    /// The stream on which recording was started.
     origin: usize,
     is_broken: bool,
 }

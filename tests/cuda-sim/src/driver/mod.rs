@@ -51,7 +51,7 @@ thread_local! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which device.
+    /// The device's model.
     pub model: Model,
     /// How many.
     pub devices: usize,
@@ -77,9 +77,9 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// What fails.
+    /// The kind of failure.
     pub fault: Fault,
-    /// On which device; an all-reduce fails on all of them.
+    /// The device that fails; an all-reduce fails on all of them.
     pub device: usize,
     /// How many, since the simulator was configured, do not.
     pub after: u64,
@@ -96,7 +96,7 @@ pub enum Fault {
 }
 
 impl Config {
-    /// What programs begin with that find the simulator by themselves: JSON in `CUDASIM_CONFIG`.
+    /// The configuration of programs that load the simulator by themselves: JSON in `CUDASIM_CONFIG`.
     fn of_environment() -> Self {
         std::env::var("CUDASIM_CONFIG").map_or_else(
             |_| Self::default(),
@@ -147,12 +147,12 @@ pub struct Counters {
     pub traffic: Traffic,
 }
 
-/// What the simulator has seen since the last report.
+/// Findings and counters since the last report.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Mistakes.
     pub findings: Vec<Finding>,
-    /// By kernel.
+    /// Counters by kernel.
     pub counters: BTreeMap<String, Counters>,
     /// What kernels printed.
     pub printed: String,
@@ -306,7 +306,7 @@ impl State {
         1
     }
 
-    /// Who allocates: the current context and its device.
+    /// The owner of new allocations: the current context and its device.
     fn owner(&self) -> Result<Owner, i32> {
         let context = CURRENT.get();
         let device = *self.contexts.get(&context).ok_or(INVALID_CONTEXT)?;
@@ -351,7 +351,7 @@ impl State {
             ended.values().flat_map(|module| module.globals.values()).map(|global| global.0).collect();
         let left: Vec<(u64, u64)> = self.memory.live(context).collect();
         for (start, bytes) in left {
-            // A context that has failed refuses to free: what it leaves is nobody's mistake.
+            // A context that has failed refuses to free memory, so what it leaves is no leak.
             if !has_failed && !globals.contains(&start) {
                 let message =
                     format!("{bytes} bytes at {start:#x} are still allocated when their context ends");

@@ -29,7 +29,7 @@ impl Default for Pool {
 }
 
 impl State {
-    /// The pool; default ones are there without being made.
+    /// The pool; default pools exist without being created.
     pub(super) fn pool(&mut self, handle: usize) -> Result<&mut Pool, i32> {
         if (DEFAULT..DEFAULT + self.config.devices).contains(&handle) {
             return Ok(self.pools.entry(handle).or_default());

@@ -1,4 +1,4 @@
-//! What streams do.
+//! The work that is queued in streams, and how it is done.
 
 #![expect(unsafe_code, reason = "copies go to and from memory that the program names")]
 
@@ -23,11 +23,11 @@ const LAUNCH_FAILED: i32 = 719;
 pub(crate) enum Work {
     /// A kernel.
     Launch(Box<KernelLaunch>),
-    /// From memory of the host that was kept for it.
+    /// A copy from host memory that was saved when the call was made.
     Upload { to: u64, bytes: Vec<u8> },
-    /// From pinned memory of the host, which is read when the copy is made.
+    /// A copy from pinned host memory, which is read when the copy is made.
     UploadPinned { to: u64, from: usize, bytes: u64 },
-    /// To memory of the host.
+    /// A copy to host memory.
     Download { to: usize, from: u64, bytes: u64 },
     /// On the device.
     Copy { to: u64, from: u64, bytes: u64 },
@@ -154,7 +154,7 @@ impl State {
         is_written
     }
 
-    /// An instruction that is not supported is told at once: no device could take it up later.
+    /// An instruction that is not supported is reported at once, since no call could report it later.
     pub(super) fn expect_supported(&mut self, kernel: &Kernel) -> Result<(), i32> {
         if let Some((message, place)) = &kernel.unsupported {
             let mut finding = Finding::of_call(FindingKind::Unsupported, message.clone());

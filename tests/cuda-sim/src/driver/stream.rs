@@ -117,7 +117,7 @@ impl State {
         if !self.config.lazy {
             self.drain_until(stream, u64::MAX, false);
         }
-        // A kernel that has failed is told by the next call, as on a device.
+        // A kernel's failure is reported by the next call, as on a real device.
         self.failed.take().map_or(Ok(()), Err)
     }
 

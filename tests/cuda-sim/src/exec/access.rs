@@ -30,7 +30,7 @@ impl Region {
     }
 }
 
-/// What kind of access is checked.
+/// The kind of access that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
     Read,
@@ -112,7 +112,7 @@ impl Worker<'_, '_> {
         Bounds { start, len, bytes }
     }
 
-    /// The same as [`Self::region`], of addresses that were looked at.
+    /// As [`Self::region`], for addresses that were scanned already.
     #[inline]
     fn region_of(
         &mut self,
@@ -148,7 +148,7 @@ impl Worker<'_, '_> {
         Ok(region)
     }
 
-    /// What is wrong with an access; nothing if it is to another allocation than the last one was.
+    /// The error of an access; `None` if it only is to another allocation than the last one.
     #[cold]
     fn refused(
         &mut self,

@@ -11,7 +11,7 @@ use crate::lower::{Barrier, Kind};
 const SLICE: u64 = 1 << 18;
 /// Barriers of a block.
 const BARRIERS: usize = 16;
-/// What nothing has written: NaN as a number, far out of bounds as an index.
+/// Content of memory that was never written: NaN as a number, far out of bounds as an index.
 pub(super) const POISON: u8 = 0xff;
 
 /// Runs blocks, one after another, with the same memory.
@@ -121,7 +121,7 @@ impl<'l, 'c> Worker<'l, 'c> {
         }
     }
 
-    /// Lets the threads go on whose barriers are complete; false if there are none.
+    /// Releases the threads whose barriers are complete; false if there are none.
     fn release(&mut self, warps: &mut [Warp]) -> Result<bool, Fault> {
         for warp in warps.iter() {
             self.check_divergence(warp)?;

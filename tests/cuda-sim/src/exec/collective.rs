@@ -159,7 +159,7 @@ fn operands(kind: Collective) -> usize {
 }
 
 impl Reduce {
-    /// Of two words.
+    /// The operation on two 32-bit words.
     pub(super) fn of_u32(self, x: u32, y: u32) -> u32 {
         match self {
             Self::Add => x.wrapping_add(y),
@@ -173,7 +173,7 @@ impl Reduce {
         }
     }
 
-    /// Of two double words.
+    /// The operation on two 64-bit words.
     pub(super) fn of_u64(self, x: u64, y: u64) -> u64 {
         match self {
             Self::Add => x.wrapping_add(y),

@@ -179,7 +179,7 @@ fn multiply_f32(rows: *mut u8, list: &[u32], multiply: Multiply) {
     }
 }
 
-/// With `K` elements of a row in a register.
+/// [`multiply`] for a register that holds `K` elements of a row.
 #[inline(always)]
 fn multiply_by<const K: usize>(rows: *mut u8, list: &[u32], multiply: Multiply, element: Element) {
     let steps = usize::from(multiply.shape[2]) / K;
@@ -277,12 +277,12 @@ fn place_a(m: usize, i: usize, lane: usize, e: usize, per: usize) -> (usize, usi
     (8 * (i % blocks) + lane / 4, 4 * per * (i / blocks) + lane % 4 * per + e)
 }
 
-/// The same of matrix b.
+/// Row and column of an element of matrix b.
 fn place_b(i: usize, lane: usize, e: usize, per: usize) -> (usize, usize) {
     (4 * per * i + lane % 4 * per + e, lane / 4)
 }
 
-/// The same of matrices c and d: two columns a lane, in one register or two.
+/// Row and column of an element of matrices c and d: a lane has two columns, in one register or two.
 fn place_c(i: usize, lane: usize, e: usize, per: usize) -> (usize, usize) {
     let at = i * per + e;
     (8 * (at / 2) + lane / 4, lane % 4 * 2 + at % 2)

@@ -30,16 +30,16 @@ use crate::finding::{Finding, FindingKind};
 use crate::lower::Kernel;
 use block::Worker;
 
-/// In which order blocks and warps run. Right kernels give the same results in all.
+/// The order in which blocks and warps run. A correct kernel gives the same results in every order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// As they are numbered.
+    /// In the order of their numbers.
     #[default]
     Forward,
     /// The last first.
     Reverse,
-    /// By a seed.
+    /// Shuffled by this seed.
     Shuffle(u64),
 }
 
@@ -68,7 +68,7 @@ impl Order {
 /// Everything that a kernel runs with.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// What runs.
+    /// The kernel to run.
     pub kernel: &'a Kernel,
     /// Parameters as the kernel lays them out.
     pub params: &'a [u8],
@@ -111,7 +111,7 @@ impl Launch<'_> {
     }
 }
 
-/// What a launch left behind.
+/// The result of a launch.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Lanes that ran each instruction.
@@ -122,7 +122,7 @@ pub struct Outcome {
     pub traffic: Traffic,
     /// Mistakes, the fatal one last.
     pub findings: Vec<Finding>,
-    /// What the kernel printed.
+    /// Output of the kernel's `printf`.
     pub printed: String,
 }
 

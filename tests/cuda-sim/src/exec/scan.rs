@@ -21,12 +21,12 @@ pub(super) enum Shape {
     Refused,
 }
 
-/// Where accesses may be.
+/// The range that accesses must stay in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) start: u64,
     pub(super) len: u64,
-    /// Of each access: a power of two.
+    /// Bytes of each access, a power of two.
     pub(super) bytes: u64,
 }
 
@@ -43,7 +43,7 @@ impl Bounds {
     }
 }
 
-/// Looks at the addresses of the lanes of a mask.
+/// Scans the addresses of the lanes of a mask.
 pub(super) fn check(addresses: &[u64; 32], mask: u32, bounds: Bounds) -> Shape {
     if mask == FULL {
         return offset_wide(addresses, 0, bounds, &mut [0; 32]);
@@ -66,7 +66,7 @@ pub(super) fn offset_wide(row: &[u64; 32], imm: i64, bounds: Bounds, addresses: 
     plain(addresses, bounds)
 }
 
-/// The same of a row of 32 bits; sums wrap around.
+/// As [`offset_wide`] for a row of 32 bits; sums wrap around.
 #[inline]
 pub(super) fn offset_narrow(row: &[u32; 32], imm: i64, bounds: Bounds, addresses: &mut [u64; 32]) -> Shape {
     #[cfg(target_arch = "x86_64")]
@@ -88,7 +88,7 @@ fn plain(addresses: &[u64; 32], bounds: Bounds) -> Shape {
     }
 }
 
-/// Of addresses that are allowed, so that none wraps around.
+/// The shape of addresses that are in bounds, so that none wraps around.
 #[inline(always)]
 fn shape(addresses: &[u64; 32], bytes: u64) -> Shape {
     let [first, second, .., last] = *addresses;
@@ -104,7 +104,7 @@ fn shape(addresses: &[u64; 32], bytes: u64) -> Shape {
     }
 }
 
-/// The same with AVX2.
+/// AVX2 versions of the functions above.
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use std::arch::x86_64::{

@@ -22,11 +22,11 @@ pub(super) struct Group {
     pub(super) pc: u32,
     pub(super) mask: u32,
     pub(super) state: State,
-    /// Of a barrier: threads it waits for. Of a held group: lanes it waits for.
+    /// Threads that a barrier waits for, or lanes that a held group waits for.
     pub(super) threads: u32,
 }
 
-/// What a group does.
+/// State of a group of lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Ready,
@@ -41,11 +41,11 @@ pub(super) enum State {
 pub(super) enum Stop {
     /// All lanes wait or have ended.
     Waits,
-    /// It may go on.
+    /// Its time slice is over; it may continue.
     Slice,
 }
 
-/// What comes after an instruction.
+/// Where to continue after an instruction.
 pub(super) enum Next {
     /// The next one.
     Step,
@@ -63,7 +63,7 @@ pub(super) struct Warp {
     pub(super) live: u32,
     /// 64 bytes a piece, for alignment.
     rows: Vec<[u64; 8]>,
-    /// Of each lane, one after another.
+    /// Local memory of each lane, one after another.
     local: Vec<u64>,
     pub(super) local_bytes: u64,
     pub(super) open_copies: Vec<Copy>,
@@ -174,7 +174,7 @@ impl Warp {
         addresses
     }
 
-    /// The same, and how those of all lanes lie.
+    /// The lanes' addresses, and how they lie to each other.
     #[inline]
     pub(super) fn offset(
         &mut self,
@@ -404,7 +404,7 @@ impl Worker<'_, '_> {
         Ok(Next::Regroup)
     }
 
-    /// Keeps lanes at an instruction until all wanted ones are there; `None` if they are.
+    /// Keeps lanes at an instruction until all wanted lanes have arrived; `None` if they have.
     fn hold(
         &mut self,
         warp: &mut Warp,

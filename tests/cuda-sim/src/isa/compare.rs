@@ -31,7 +31,7 @@ macro_rules! ordered {
     };
 }
 
-/// The same, with those that hold for NaN too.
+/// The comparisons above, and those that also hold for NaN.
 macro_rules! unordered {
     ($name:expr, $ty:ty, $make:ident) => {
         match $name {

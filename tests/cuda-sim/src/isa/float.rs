@@ -23,7 +23,7 @@ pub fn flush(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0_f32.copysign(x) } else { x }
 }
 
-/// To [0, 1], NaN to 0.
+/// Clamps to [0, 1]; NaN becomes 0.
 pub fn saturate(x: f32) -> f32 {
     if x > 0.0 { x.min(1.0) } else { 0.0 }
 }
@@ -63,7 +63,7 @@ pub(super) fn larger(x: f32, y: f32) -> f32 {
     }
 }
 
-/// The same, but a NaN wins.
+/// `f(x, y)`, or NaN if either is NaN.
 fn or_nan(x: f32, y: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
     if x.is_nan() || y.is_nan() { f32::from_bits(0x7fff_ffff) } else { f(x, y) }
 }

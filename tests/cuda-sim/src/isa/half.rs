@@ -47,7 +47,7 @@ fn each<H: Half, const PAIR: bool>(x: [u32; 3], f: impl Fn(f64, f64, f64) -> f64
     part(0) | if PAIR { part(16) << 16 } else { 0 }
 }
 
-/// The same of what keeps its operands' bits (extremes).
+/// As [`each`], for functions that return one of their operands (minimum, maximum).
 fn pick<H: Half, const PAIR: bool>(x: [u32; 2], f: impl Fn(f32, f32) -> f32) -> u32 {
     each::<H, PAIR>([x[0], x[1], 0], |x, y, _| f64::from(f(x as f32, y as f32)))
 }

@@ -1,4 +1,4 @@
-//! Whole numbers: sums, products, quotients, extremes. All wrap around, as PTX says, unless `.sat` is there.
+//! Integers: sums, products, quotients, extremes. All wrap around, as PTX says, unless they have `.sat`.
 //!
 //! 16-bit registers are rows of 32 bits with zeros above; what is signed is extended where it is read.
 

@@ -20,11 +20,11 @@ pub type Handler = unsafe fn(rows: *mut u8, r: &[u32; 5], mask: u32);
 /// A handler and what its operands are.
 #[derive(Debug, Clone, Copy)]
 pub struct Lanes {
-    /// For any processor, and for one with [`has_wide`].
+    /// The function for any processor, and the one for processors with [`has_wide`].
     pub run: [Handler; 2],
-    /// What it writes.
+    /// Class of the register that it writes.
     pub destination: Class,
-    /// What it reads.
+    /// Classes of the registers that it reads.
     pub sources: &'static [Class],
 }
 
@@ -61,7 +61,7 @@ macro_rules! lanes {
     }};
 }
 
-/// The same for a function that gives a predicate.
+/// As `lanes!`, for a function that gives a predicate.
 macro_rules! test {
     ($map:ident<$($source:ty),*>, $f:expr) => {{
         unsafe fn plain(rows: *mut u8, r: &[u32; 5], mask: u32) {
@@ -124,7 +124,7 @@ unsafe fn write<T: Copy>(rows: *mut u8, offset: u32, chunk: usize, mask: u32, va
 /// d = f().
 ///
 /// # Safety
-/// As [`Handler`] says; so the others.
+/// As [`Handler`] says.
 #[inline(always)]
 pub unsafe fn map0<D: Copy>(rows: *mut u8, r: &[u32; 5], mask: u32, f: impl Fn() -> D) {
     let value = f();

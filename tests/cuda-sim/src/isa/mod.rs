@@ -1,4 +1,4 @@
-//! What instructions compute: for each opcode and type the function that does it for the lanes of a warp.
+//! What instructions compute: for each opcode and type, the function that computes it for a warp's lanes.
 //!
 //! Where in the flow: [`lower`](crate::lower) looks an opcode up here and keeps the handler;
 //! [`exec`](crate::exec) calls it. Instructions that touch memory, other lanes or the control flow are not
@@ -41,7 +41,7 @@ impl<'a> Opcode<'a> {
         self.modifiers.split('.')
     }
 
-    /// Whether a modifier is there.
+    /// Whether the opcode has this modifier.
     pub fn has(&self, modifier: &str) -> bool {
         self.modifiers().any(|other| other == modifier)
     }
@@ -69,7 +69,7 @@ pub fn select(op: &Opcode<'_>) -> Option<Lanes> {
 
 /// A type of lanes in a row.
 pub trait Lane: Copy {
-    /// Of the registers that hold it.
+    /// The class of the registers that hold it.
     const CLASS: Class;
 }
 

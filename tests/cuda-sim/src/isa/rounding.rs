@@ -6,7 +6,7 @@
 /// Directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// To the nearest, ties to even.
+    /// Towards the nearest value, ties to even.
     Nearest,
     /// Towards zero.
     Zero,
@@ -14,7 +14,7 @@ pub enum Mode {
     Down,
     /// Towards infinity.
     Up,
-    /// To the nearest, ties away from zero.
+    /// Towards the nearest value, ties away from zero.
     NearestAway,
 }
 
@@ -57,7 +57,7 @@ pub struct Format {
 pub const F16: Format = Format { fraction: 10, exponent: 5 };
 /// The upper half of f32.
 pub const BF16: Format = Format { fraction: 7, exponent: 8 };
-/// What tensor cores read of an f32.
+/// The part of an f32 that tensor cores read.
 pub const TF32: Format = Format { fraction: 10, exponent: 8 };
 /// IEEE single precision.
 pub const F32: Format = Format { fraction: 23, exponent: 8 };
@@ -110,7 +110,7 @@ fn to_odd(value: f64, error: f64) -> f64 {
     f64::from_bits(if (error > 0.0) == (value > 0.0) { bits | 1 } else { bits - 1 })
 }
 
-/// What is missing in `x + y`, exactly (Knuth's two-sum).
+/// The exact rounding error of `x + y` (Knuth's two-sum).
 fn sum_error(x: f64, y: f64, sum: f64) -> f64 {
     let y_part = sum - x;
     (x - (sum - y_part)) + (y - y_part)
@@ -122,8 +122,7 @@ pub fn sum(x: f64, y: f64) -> f64 {
     to_odd(sum, sum_error(x, y, sum))
 }
 
-/// The same for a result that is rounded in a direction: a sum of opposite terms is -0 downwards (IEEE 754,
-/// 6.3).
+/// As [`sum`], rounded in a direction: a sum of opposite terms is -0 when rounded down (IEEE 754, 6.3).
 pub fn sum_towards(x: f64, y: f64, mode: Mode) -> f64 {
     let sum = sum(x, y);
     let is_balance = sum == 0.0 && x.is_sign_negative() != y.is_sign_negative();
@@ -182,7 +181,7 @@ pub fn product_f64(x: f64, y: f64, mode: Mode) -> f64 {
     direct_f64(product, x.mul_add(y, -product), mode)
 }
 
-/// To a whole number.
+/// Rounds to an integer.
 pub fn integral(x: f64, mode: Mode) -> f64 {
     match mode {
         Mode::Nearest => x.round_ties_even(),

@@ -15,7 +15,7 @@ const MAX_CODE: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) inst: Inst,
-    /// What it writes, then what it reads.
+    /// Rows that are written, then rows that are read.
     pub(super) operands: Vec<u32>,
     pub(super) writes: usize,
     /// Operands go to [`Kernel::lists`].
@@ -24,7 +24,7 @@ pub(super) struct Draft {
     opcode: u32,
 }
 
-/// Where a variable of a function lives.
+/// The place of a function's variable.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum At {
     Shared(u64),

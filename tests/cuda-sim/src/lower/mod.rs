@@ -1,4 +1,4 @@
-//! From the tree to what the interpreter runs.
+//! Lowers the syntax tree to the instructions that the interpreter runs.
 //!
 //! Where in the flow: [`ptx`](crate::ptx) before, [`exec`](crate::exec) after. One kernel becomes one list of
 //! instructions: device functions are put in place of their calls, operands are resolved to rows, constants
@@ -23,9 +23,9 @@ pub use build::lower;
 
 /// Where shared memory of a block appears among generic addresses.
 pub const SHARED_WINDOW: u64 = 1 << 45;
-/// The same for local memory of a thread.
+/// Where local memory of a thread appears among generic addresses.
 pub const LOCAL_WINDOW: u64 = 2 << 45;
-/// The same for parameters of a kernel.
+/// Where a kernel's parameters appear among generic addresses.
 pub const PARAM_WINDOW: u64 = 3 << 45;
 /// Bits of an offset inside a window.
 pub const WINDOW_BITS: u32 = 45;
@@ -36,7 +36,7 @@ pub const UNGUARDED: u32 = u32::MAX;
 /// A kernel, ready to run.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    /// As in the text.
+    /// Its name in the text.
     pub name: String,
     /// (offset, bytes) of each parameter.
     pub params: Vec<(u64, u64)>,
@@ -44,7 +44,7 @@ pub struct Kernel {
     pub param_bytes: u64,
     /// Threads of a block at most, 0 for no limit.
     pub max_threads: u64,
-    /// What to do.
+    /// Its instructions.
     pub code: Vec<Inst>,
     /// Where each instruction came from: its place, and an index into `opcodes`.
     pub places: Vec<(Place, u32)>,
@@ -73,7 +73,7 @@ pub struct Kernel {
 /// One instruction. `r` holds byte offsets of rows, what is written first.
 #[derive(Debug, Clone, Copy)]
 pub struct Inst {
-    /// What it does.
+    /// The kind of instruction.
     pub kind: Kind,
     /// Rows, if there are at most five.
     pub r: [u32; 5],
@@ -87,12 +87,12 @@ pub struct Inst {
     pub imm: i64,
 }
 
-/// What an instruction does.
+/// The kinds of instruction.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// A function of the lanes.
     Lanes(Handler),
-    /// To another instruction.
+    /// A jump to another instruction.
     Branch(u32),
     /// The end of a thread.
     Exit,
@@ -215,7 +215,7 @@ pub enum Reduce {
 /// A load or store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
-    /// Of the address.
+    /// Space of the address.
     pub space: Space,
     /// Bytes of an element.
     pub size: u8,
@@ -233,7 +233,7 @@ pub struct Access {
     pub sinks: u8,
 }
 
-/// What an atomic does to memory.
+/// The operation of an atomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtomicOp {
     /// On whole numbers of 4 or 8 bytes.
@@ -265,9 +265,9 @@ pub enum Float {
 /// `atom` and `red`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Atomic {
-    /// What it does.
+    /// The operation.
     pub op: AtomicOp,
-    /// Of the address.
+    /// Space of the address.
     pub space: Space,
     /// Bytes.
     pub size: u8,
@@ -308,9 +308,9 @@ impl Element {
 pub struct Multiply {
     /// Rows, columns, inner size.
     pub shape: [u8; 3],
-    /// Of a, b, and of c and d.
+    /// Element types of a, of b, and of c and d.
     pub elements: [Element; 3],
-    /// Of d, which may differ from c for `wmma`.
+    /// Element type of d, which may differ from c's for `wmma`.
     pub result: Element,
     /// Whole numbers stay in their range instead of wrapping.
     pub saturates: bool,
@@ -321,17 +321,17 @@ pub struct Multiply {
 /// `wmma.load` and `wmma.store`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
-    /// To memory.
+    /// Whether it stores to memory instead of loading.
     pub stores: bool,
     /// Rows and columns of this matrix.
     pub shape: [u8; 2],
     /// Columns follow each other in memory, not rows.
     pub column_major: bool,
-    /// In memory and in registers.
+    /// Element type, in memory and in registers.
     pub element: Element,
     /// Registers of a lane.
     pub registers: u8,
-    /// Of the address.
+    /// Space of the address.
     pub space: Space,
     /// Whether a stride is given.
     pub has_stride: bool,
@@ -362,7 +362,7 @@ pub enum Special {
     TotalSharedSize,
 }
 
-/// Where a name of the module lives.
+/// The address of a name of the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Symbol {
     /// An address of device memory.

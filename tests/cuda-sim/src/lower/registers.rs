@@ -1,4 +1,4 @@
-//! Which row each register gets.
+//! Allocates a row to each register.
 //!
 //! NVRTC writes a new register for nearly every value; a warp's rows would not fit a cache. Registers whose
 //! lives do not overlap share a row: lives by data flow over basic blocks, rows by linear scan (Poletto and
@@ -62,7 +62,7 @@ fn row_bytes(class: Class) -> u32 {
     }
 }
 
-/// What an instruction reads, its guard included.
+/// Registers that an instruction reads, its guard included.
 fn reads(draft: &Draft) -> impl Iterator<Item = u32> + '_ {
     let guard = Some(draft.inst.guard).filter(|&guard| guard != UNGUARDED);
     draft.operands[draft.writes..].iter().copied().chain(guard)
@@ -168,7 +168,7 @@ fn blocks(code: &[Draft], registers: usize) -> Vec<Block> {
     firsts.iter().zip(ends).map(make).collect()
 }
 
-/// What is alive where blocks begin and end: backwards until nothing changes.
+/// Registers that are alive where blocks start and end: computed backwards until nothing changes.
 fn flow(blocks: &mut [Block]) {
     let mut changed = true;
     while changed {

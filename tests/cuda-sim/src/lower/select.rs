@@ -1,4 +1,4 @@
-//! Which kind an opcode is, and its operands.
+//! Selects the kind of instruction for an opcode, and its operands.
 
 use super::build::Builder;
 use super::{

@@ -27,7 +27,7 @@ const FLOAT64: c_int = 8;
 const SUM: c_int = 0;
 
 thread_local! {
-    /// Groups of this thread that have begun, and what was called in them.
+    /// Groups that this thread has opened, and the calls made in them.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static CALLS: RefCell<Vec<Part>> = const { RefCell::new(Vec::new()) };
 }
@@ -133,7 +133,7 @@ fn refuse(state: &mut State, message: String) -> i32 {
     INVALID_ARGUMENT
 }
 
-/// What a call must be whatever the other ranks call. Gives the stream that it means.
+/// Checks a call without regard to the other ranks. Returns its stream.
 fn check(state: &mut State, part: &Part, operation: c_int) -> Result<usize, i32> {
     let Some(communicator) = state.communicators.get(&part.communicator) else {
         let handle = part.communicator;

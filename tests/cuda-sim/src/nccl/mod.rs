@@ -48,7 +48,7 @@ impl Part {
 #[derive(Debug)]
 pub(crate) struct AllReduce {
     clique: usize,
-    /// In the order of ranks, all of the same length and type.
+    /// The parts in the order of ranks, all of the same length and type.
     parts: Vec<Part>,
 }
 

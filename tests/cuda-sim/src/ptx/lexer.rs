@@ -61,7 +61,7 @@ impl<'a> Lexer<'a> {
         &rest[..len]
     }
 
-    /// White space, comments, and the zero byte that ends texts of C.
+    /// Skips white space, comments, and the zero byte that ends a C string.
     fn skip_blank(&mut self) -> Result<(), Error> {
         loop {
             let blank = self.take(|byte| byte.is_ascii_whitespace() || byte == 0);

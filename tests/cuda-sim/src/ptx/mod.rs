@@ -1,6 +1,6 @@
 //! PTX text to a tree: lexer and parser, without any meaning of instructions.
 //!
-//! Where in the flow: first step of loading a module; [`lower`](crate::lower) goes on from here.
+//! Where in the flow: first step of loading a module; [`lower`](crate::lower) is the next.
 //! Source: NVIDIA, "PTX ISA" 8.8, chapters 4 to 7 and 11; and what NVRTC writes.
 //!
 //! **Invariant:** any text gives a module or an error with its line; nothing here panics
@@ -32,9 +32,9 @@ pub enum Space {
     Generic,
     /// Device memory; constants too.
     Global,
-    /// Of a block.
+    /// Shared memory of a block.
     Shared,
-    /// Of a thread.
+    /// Local memory of a thread.
     Local,
     /// A kernel's parameters; those of calls are in local memory.
     Param,
@@ -45,7 +45,7 @@ pub enum Space {
 pub struct Variable {
     /// Name in the text.
     pub name: String,
-    /// Where it lives.
+    /// The space that it is in.
     pub space: Space,
     /// Bytes, a power of two.
     pub align: u64,
@@ -66,7 +66,7 @@ pub struct Function {
     pub is_entry: bool,
     /// Indices into `variables` of the formal parameters.
     pub params: Vec<usize>,
-    /// The same of what it returns.
+    /// Indices into `variables` of the return values.
     pub returns: Vec<usize>,
     /// Class of every register.
     pub registers: Vec<Class>,
@@ -92,11 +92,11 @@ pub enum Statement {
 pub struct Instruction {
     /// Predicate register and whether it is negated.
     pub guard: Option<(u32, bool)>,
-    /// With all its dots: `ld.global.f32`.
+    /// The full opcode, as in `ld.global.f32`.
     pub opcode: String,
-    /// In the order of the text.
+    /// Operands in the order of the text.
     pub operands: Vec<Operand>,
-    /// Where it stands.
+    /// Its place in the source.
     pub at: Place,
 }
 

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 4;
 /// Reads a whole text.
 ///
 /// # Errors
-/// With the line of what was not expected.
+/// Names the line of the first token that was not expected.
 pub fn parse(text: &str) -> Result<Module, Error> {
     let mut parser = Parser { tokens: tokens(text)?, at: 0 };
     let mut module = Module::default();

@@ -149,7 +149,7 @@ unsafe fn upload(to: u64, from: *const u8, bytes: usize, stream: usize) -> Resul
     } else if bytes == 0 {
         Work::Upload { to, bytes: Vec::new() }
     } else {
-        // SAFETY: the caller says that so many bytes are there.
+        // SAFETY: the caller promises that the memory has so many bytes.
         Work::Upload { to, bytes: unsafe { std::slice::from_raw_parts(from, bytes) }.to_vec() }
     };
     state.submit(stream, work)

@@ -25,6 +25,6 @@ unsafe fn text<'a>(pointer: *const c_char) -> Result<&'a str, i32> {
     if pointer.is_null() {
         return Err(INVALID_VALUE);
     }
-    // SAFETY: a text of C, as promised by the caller.
+    // SAFETY: a C string, as promised by the caller.
     unsafe { CStr::from_ptr(pointer) }.to_str().map_err(|_| INVALID_VALUE)
 }

@@ -31,12 +31,12 @@ fn from_floats_to_whole_numbers() {
     for (name, round) in INTEGRAL {
         macro_rules! of {
             ($($ty_name:literal $ty:ty;)*) => {$(
-                let name = format!("cvt.{name}.{}.f32", $ty_name);
-                cases.push(one(name, move |x: f32| whole!(round(x.into()), $ty, false)));
-                let name = format!("cvt.{name}.{}.f64", $ty_name);
-                cases.push(one(name, move |x: f64| whole!(round(x), $ty, true)));
-                let name = format!("cvt.{name}.{}.f16", $ty_name);
-                cases.push(one(name, move |x: F16| whole!(round(x.value()), $ty, false)));
+                let opcode = format!("cvt.{name}.{}.f32", $ty_name);
+                cases.push(one(opcode, move |x: f32| whole!(round(x.into()), $ty, false)));
+                let opcode = format!("cvt.{name}.{}.f64", $ty_name);
+                cases.push(one(opcode, move |x: f64| whole!(round(x), $ty, true)));
+                let opcode = format!("cvt.{name}.{}.f16", $ty_name);
+                cases.push(one(opcode, move |x: F16| whole!(round(x.value()), $ty, false)));
             )*};
         }
         of!("s32" i32; "u32" u32; "s64" i64; "u64" u64; "s16" i16; "u16" u16;);
