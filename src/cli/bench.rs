@@ -139,8 +139,8 @@ fn table(record: &Record) -> String {
     if let Some(exact) = &figures.exact {
         let _ = writeln!(
             text,
-            "\nexact         {:.1} tokens/s\nscheduled     {:.1} tokens/s\ncost of exact {:.2} times scheduled \
-             ({} requests, medians of {})",
+            "\nexact         {:.1} tokens/s\nscheduled     {:.1} tokens/s\n\
+             cost of exact {:.2} times scheduled ({} requests, medians of {})",
             exact.exact_tokens_per_second,
             exact.scheduled_tokens_per_second,
             exact.cost,

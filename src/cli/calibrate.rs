@@ -37,9 +37,10 @@ fn report(calibration: &Calibration, pairs: &[JudgedPair]) -> String {
         calibration;
     let verdict = if *trusted { "runs use this judge" } else { "runs do not use this judge: words decide" };
     let mut text = format!(
-        "{count} labelled pairs, both orders\narea under the curve  {auc:.3}  ({verdict})\ncalibration error     {ece:.3}\n\
-         threshold             {threshold:.3} nats: finds {:.0} % of the same, takes {:.0} % of the different for the \
-         same\n\n{:<18}{:>6}{:>14}{:>14}\n",
+        "{count} labelled pairs, both orders\narea under the curve  {auc:.3}  ({verdict})\n\
+         calibration error     {ece:.3}\n\
+         threshold             {threshold:.3} nats: finds {:.0} % of the same, takes {:.0} % of the \
+         different for the same\n\n{:<18}{:>6}{:>14}{:>14}\n",
         100.0 * true_elimination,
         100.0 * false_elimination,
         "kind",

@@ -81,7 +81,8 @@ impl Chat<'_> {
         match completion.finish_reason {
             FinishReason::PromptTooLong => {
                 self.session.output.warn(&format!(
-                    "the message and an answer of {} tokens do not fit into {} tokens (`--context`): not answered",
+                    "the message and an answer of {} tokens do not fit into {} tokens (`--context`): not \
+                     answered",
                     self.plan.max_tokens, self.plan.context
                 ));
                 self.history.pop();

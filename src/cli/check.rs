@@ -33,8 +33,8 @@ pub(crate) fn run(args: &CheckArgs, session: &Session) -> Result<()> {
 fn report(found: &Recheck) -> String {
     let Recheck { rows, with_constraints, constraints, with_parent, without_parent, findings } = found;
     let mut text = format!(
-        "{rows} rows: {constraints} constraints of {with_constraints} rows checked, {with_parent} rows compared with \
-         their parents\n"
+        "{rows} rows: {constraints} constraints of {with_constraints} rows checked, {with_parent} rows \
+         compared with their parents\n"
     );
     if *without_parent > 0 {
         let _ = writeln!(text, "{without_parent} rows have no parent here, and were not compared");

@@ -224,7 +224,8 @@ fn template_check(path: &Path) -> Check {
         Ok(None) => Check::new(
             name,
             Verdict::Failed,
-            "none: the file is a base model; evolving works by completion prompts, answering and training do not",
+            "none: the file is a base model; evolving works by completion prompts, answering and training do \
+             not",
         ),
         Err(error) => Check::failed(name, error),
     }

@@ -56,8 +56,8 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
     }
     if !exported.contaminated.is_empty() || exported.near_duplicates > 0 || exported.left_out > 0 {
         session.output.note(&format!(
-            "left out: {} that repeat a test, {} that nearly repeat another lineage, {} beyond the limits of the mix; all \
-             are in `rejected.jsonl` or the run",
+            "left out: {} that repeat a test, {} that nearly repeat another lineage, {} beyond the limits of \
+             the mix; all are in `rejected.jsonl` or the run",
             exported.contaminated.len(),
             exported.near_duplicates,
             exported.left_out

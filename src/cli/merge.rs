@@ -162,8 +162,8 @@ fn describe(merged: &Merged<'_>) -> String {
     if let Some(Perplexity { tokens, base, base_with_adapter, merged }) = &merged.perplexity {
         let _ = writeln!(
             text,
-            "perplexity on {tokens} tokens\n  base            {base:.4}\n  with adapter    {base_with_adapter:.4}\n  \
-             merged          {merged:.4} ({:+.2} %)",
+            "perplexity on {tokens} tokens\n  base            {base:.4}\n  with adapter    \
+             {base_with_adapter:.4}\n  merged          {merged:.4} ({:+.2} %)",
             (merged / base_with_adapter - 1.0) * 100.0
         );
     }

@@ -233,7 +233,8 @@ fn map(
     session.output.note(&format!("reading {} instructions for the map", shown.len()));
     let points = dataset::pca_2d(&stats::vectors(&model, &shown, session)?);
     let method = format!(
-        "The first two principal components of the model's last hidden states, averaged over each instruction{}.",
+        "The first two principal components of the model's last hidden states, averaged over each \
+         instruction{}.",
         if shown.len() < records.len() {
             format!("; {} of {} are shown", shown.len(), records.len())
         } else {

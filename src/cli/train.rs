@@ -324,7 +324,8 @@ pub(crate) fn describe(summary: &TrainSummary) -> String {
         _ => String::new(),
     };
     format!(
-        "steps            {}{}\n{on}tokens           {} ({:.0} per second, {})\nleft out         {dropped} examples{cut}\n\
+        "steps            {}{}\n{on}tokens           {} ({:.0} per second, {})\n\
+         left out         {dropped} examples{cut}\n\
          validation loss  {} before, {} after\nadapter          {}\n                 {} (PEFT)\n",
         summary.steps,
         stopped,

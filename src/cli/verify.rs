@@ -133,7 +133,8 @@ fn report(found: &Verification, level: &str, elsewhere: &[String], session: &Ses
         let evolve::Difference { node_id, stage, field, byte, recorded, replayed } = difference;
         let _ = write!(
             text,
-            "\nnode {node_id}, stage {}, {} from byte {byte} on\n  recorded: {recorded:?}\n  replayed: {replayed:?}\n",
+            "\nnode {node_id}, stage {}, {} from byte {byte} on\n  recorded: {recorded:?}\n  replayed: \
+             {replayed:?}\n",
             word(stage),
             word(field),
         );

@@ -42,7 +42,8 @@ pub(crate) enum BenchCommand {
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "The journal of the run is made in the folder for temporary files ($TMPDIR): if that is in memory, \
+    after_help = "The journal of the run is made in the folder for temporary files ($TMPDIR): if that is in \
+    memory, \
 the share of the store is smaller than on a disk.
 
 Examples:

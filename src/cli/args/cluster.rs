@@ -31,11 +31,13 @@ pub(crate) struct MergeRunsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol slurm my.toml --shards 64 --time 4:00:00 --cpus-per-task 16
-  evol slurm my.toml --shards 64 --device cuda --train-sbatch=--partition=gpu --train-sbatch=--gres=gpu:1 --submit
+  evol slurm my.toml --shards 64 --device cuda --train-sbatch=--partition=gpu --train-sbatch=--gres=gpu:1 \
+    --submit
   evol slurm my.toml --shards 64 --scratch /tmp --submit    # journals on each node's own disk meanwhile
   evol status runs/my                                       # all shards at a glance
 
-A program that is given to `--evol` must be the same file on every node, and so must be the model, seeds and configuration.")]
+A program that is given to `--evol` must be the same file on every node, and so must be the model, seeds and \
+    configuration.")]
 pub(crate) struct SlurmArgs {
     /// The experiment, a TOML file as for `evol run`
     #[arg(value_name = "CONFIG")]

@@ -24,7 +24,8 @@ use std::path::PathBuf;
     allow_negative_numbers = true,
     after_help = "Examples:
   evol eval --base base.gguf --adapter adapter/adapter.gguf --out eval
-  evol eval --base base.gguf --adapter tuned=a.gguf --adapter seeds=b.gguf --validation data/validation.jsonl --out eval
+  evol eval --base base.gguf --adapter tuned=a.gguf --adapter seeds=b.gguf --validation \
+    data/validation.jsonl --out eval
   evol eval --base base.gguf --suite ifeval.jsonl --out eval-ifeval --no-judge --json > ifeval.json"
 )]
 pub(crate) struct EvalArgs {

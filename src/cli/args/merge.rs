@@ -14,8 +14,10 @@ use std::path::PathBuf;
     allow_negative_numbers = true,
     after_help = "Examples:
   evol merge --base base.gguf --adapter adapter/adapter.gguf --out merged.gguf
-  evol merge --base base.gguf --adapter adapter/peft --out merged.Q4_K_M.gguf --type q4_k_m --data held-out.jsonl
-  evol merge --base base.gguf --adapter adapter/adapter.gguf --out merged.gguf --type f16 --perplexity-tokens 0"
+  evol merge --base base.gguf --adapter adapter/peft --out merged.Q4_K_M.gguf --type q4_k_m --data \
+    held-out.jsonl
+  evol merge --base base.gguf --adapter adapter/adapter.gguf --out merged.gguf --type f16 \
+    --perplexity-tokens 0"
 )]
 pub(crate) struct MergeArgs {
     /// Base model: a GGUF file, or the name of a fetched model

@@ -185,8 +185,8 @@ fn over_trainings(pooled: &Pooled) -> String {
     let each: Vec<String> = pooled.by_training.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
     let Estimate { value, low, high, .. } = pooled.difference;
     format!(
-        "\n{} against {}, mean of these {} trainings ({} %); the interval is over items\n  {:<24}{:+.1} points [{:+.1}, {:+.1}]; better in {} items, worse \
-         in {}; p = {}\n",
+        "\n{} against {}, mean of these {} trainings ({} %); the interval is over items\n  {:<24}{:+.1} \
+         points [{:+.1}, {:+.1}]; better in {} items, worse in {}; p = {}\n",
         pooled.name,
         pooled.against,
         pooled.by_training.len(),
@@ -206,7 +206,8 @@ fn judge_line(judge: &Judge) -> String {
     let verdict =
         if judge.trusted { "asked" } else { "not asked: it cannot tell a better response from a worse one" };
     format!(
-        "\njudge: {verdict}. Of {} pairs with a known better response it got {} right in both orders; the order decided {}{family}\n",
+        "\njudge: {verdict}. Of {} pairs with a known better response it got {} right in both orders; the \
+         order decided {}{family}\n",
         judge.calibration_pairs,
         percent(judge.calibration_accuracy),
         percent(judge.calibration_flip_rate),

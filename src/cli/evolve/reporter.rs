@@ -44,8 +44,8 @@ impl<'a> Reporter<'a> {
                 state.progress.say(&format!("evolving {seeds} seeds{part}, prompt style {}", style.name()));
             }
             Event::Calibrated(calibration) if !calibration.trusted => state.progress.say(&format!(
-                "the judge cannot tell the same from different on this model (area under the curve {:.2}): words \
-                 decide what brings something new, and difficulty is not rated",
+                "the judge cannot tell the same from different on this model (area under the curve {:.2}): \
+                 words decide what brings something new, and difficulty is not rated",
                 calibration.auc
             )),
             Event::Calibrated(calibration) => state.progress.say(&format!(

@@ -205,7 +205,9 @@ const KEEP: &str = r#"[ ! -s "$work/run.db-wal" ] || EVOL status "$work" >/dev/n
 copied=
 if [ -e "$work/run.db" ] && [ ! -s "$work/run.db-wal" ]; then
     copied=1
-    for file in "$work"/*; do cp -p "$file" "$kept/.${file##*/}.partial" && sync "$kept/.${file##*/}.partial" || copied=; done
+    for file in "$work"/*; do
+        cp -p "$file" "$kept/.${file##*/}.partial" && sync "$kept/.${file##*/}.partial" || copied=
+    done
     if [ -n "$copied" ]; then
         rm -f "$kept/run.db-wal" "$kept/run.db-shm"
         for file in "$work"/*; do mv -f "$kept/.${file##*/}.partial" "$kept/${file##*/}" || copied=; done
@@ -260,7 +262,8 @@ mod tests {
             "#SBATCH --requeue",
             "kept='/data/my run/shards'/$shard",
             "work=$kept",
-            "/opt/evol evolve --config '/data/my run/slurm/config.toml' --shard \"$shard/4\" --out \"$work\" --threads 8 &",
+            "/opt/evol evolve --config '/data/my run/slurm/config.toml' --shard \"$shard/4\" --out \"$work\" \
+             --threads 8 &",
         ] {
             assert!(evolve.lines().any(|found| found == line), "{line}\n{evolve}");
         }

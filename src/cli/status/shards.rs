@@ -104,7 +104,8 @@ pub(super) fn screen(all: &ShardsStatus) -> String {
     let there = all.shards.len();
     let of = all.count.map(|count| format!(" of {count}")).unwrap_or_default();
     let mut text = format!(
-        "{}: {there}{of} shards begun: {finished} finished, {running} running, {stopped} with nobody working on them\n",
+        "{}: {there}{of} shards begun: {finished} finished, {running} running, {stopped} with nobody working \
+         on them\n",
         run.display()
     );
     let unfinished: Vec<&RunStatus> =
