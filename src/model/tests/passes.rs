@@ -220,7 +220,7 @@ fn a_row_without_targets_has_no_loss_and_no_gradient() {
 }
 
 #[test]
-#[should_panic(expected = "segment 4..9 does not begin at 3")]
+#[should_panic(expected = "segment 4..9 does not start at 3")]
 fn refuses_segments_with_gaps() {
     let model = TinyFile::new().load();
     let mut row = packed(&[3, 6], 1);
