@@ -6,6 +6,7 @@
 //!
 //! - [`explain`]: what an error means for the user: who has to act, and what may help.
 //! - [`process`]: memory and processor time of this process.
+//! - [`identity`]: what makes two runs the same run, and what differs between two.
 //! - [`rng`]: the only randomness; a stream per (run seed, purpose, id).
 //! - [`constraint`]: requirements on an answer that code can check.
 //! - [`tensor`]: number types, matrix views and the matrix product that ops are built on.
@@ -23,7 +24,8 @@
 //! - [`eval`]: suites, responses, verdicts, comparisons with intervals and tests.
 //! - [`report`]: a run as one HTML page.
 //! - [`mod@bench`]: throughput of a model in a real evolution and in training.
-//! - [`cli`]: arguments, validated plans, one file per command.
+//! - [`run`]: a run directory, its files, its identity and its stages.
+//! - [`cli`]: arguments → plan → call → print, one file per command.
 
 pub mod bench;
 pub mod cli;
@@ -34,6 +36,7 @@ pub mod eval;
 pub mod evolve;
 pub mod explain;
 pub mod gguf;
+pub mod identity;
 pub mod llm;
 pub mod lora;
 pub mod merge;
@@ -42,6 +45,7 @@ pub mod ops;
 pub mod process;
 pub mod report;
 pub mod rng;
+pub mod run;
 pub mod store;
 pub mod tensor;
 pub mod train;

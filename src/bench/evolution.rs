@@ -11,6 +11,7 @@ use super::timed_engine::{EngineTimes, TimedEngine};
 use super::{Error, Progress, Workload, ratio};
 use crate::dataset::{Seed, builtin_seeds};
 use crate::evolve::{self, Event, EvolveConfig, JudgeConfig, Profile, Roots, Summary, Times};
+use crate::identity::Identity;
 use crate::llm::{Determinism, Engine, EngineStats, Request};
 use crate::process;
 use crate::store::Store;
@@ -134,7 +135,7 @@ pub(super) fn measure(
     let mut engine = Engine::load(workload.options(determinism))?;
     let n_params = Some(engine.info().n_params);
     let mut timed = TimedEngine::new(&mut engine);
-    let (sha256, recipe) = (workload.sha256.clone(), Vec::new());
+    let (sha256, recipe) = (workload.sha256.clone(), Identity::default());
     let model = evolve::Model { generate: &mut timed, sha256, recipe, n_params, judge: None };
     let mut on_event = |event: &Event| {
         if let Event::Chunk(chunk) = event {

@@ -3,11 +3,7 @@
 //! **Invariant:** what the table shows is what the record holds; the clock is read for the record only.
 
 use super::args::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
-use super::compute::{Compute, EngineSettings};
-use super::error::{Error, Result};
-use super::machine::Machine;
-use super::output::Output;
-use super::plan::{self, Session};
+use super::session::Session;
 use crate::bench::{
     self, Comparison, Evolution, Figures, History, Line, MachineEntry, ModelEntry, Progress, Record,
     Settings, Workload,
@@ -15,6 +11,7 @@ use crate::bench::{
 use crate::evolve::MaxTokens;
 use crate::gguf::Gguf;
 use crate::llm;
+use crate::run::{Compute, EngineSettings, Error, Host as _, Machine, Result, resolve_model};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +30,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<()> {
 }
 
 fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
-    let model = plan::model(&args.model)?;
+    let model = resolve_model(&args.model)?;
     let gguf = Gguf::open(&model)?;
     gguf.check_for_llama_cpp()?;
     let sha256 = gguf.sha256()?;
@@ -54,14 +51,14 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     settings.check()?;
     let path = history_path(args.history.as_deref());
     let mut history = History::open(&path)?;
-    let compute = Compute::prepare(&engine, &model, &sha256, &[], session)?;
+    let compute = Compute::prepare(&engine, &model, &sha256, None, session.context())?;
     compute.entry().format.name().clone_into(&mut settings.compute_format);
     settings.batch_width = compute.entry().batch_width;
     let interrupt = Arc::clone(session.interrupt.flag());
     let determinism = compute.entry().determinism;
     let workload = Workload { model: &compute.entry().path, sha256, determinism, settings, interrupt };
     let scratch = tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the run"))?;
-    let figures = measure(&workload, scratch.path(), session.output)?;
+    let figures = measure(&workload, scratch.path(), session)?;
     let record = record(&model, &workload, figures);
     history.append(&record)?;
     if session.output.is_json() {
@@ -73,18 +70,17 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
-fn measure(workload: &Workload<'_>, scratch: &Path, output: Output) -> Result<Figures> {
-    let mut progress = output.progress("evolution");
+fn measure(workload: &Workload<'_>, scratch: &Path, session: &Session) -> Result<Figures> {
     let result = bench::run(workload, scratch, &mut |step| match step {
         Progress::Evolution { round, done, total } => {
-            progress.update(done as u64, total as u64, &format!("round {round}"));
+            session.report_progress("evolution", done as u64, total as u64, &format!("round {round}"));
         }
-        Progress::Rates { width } => progress.say(&format!("rates at batch width {width}")),
+        Progress::Rates { width } => session.note(&format!("rates at batch width {width}")),
         Progress::Exact { done, total } => {
-            progress.say(&format!("cost of exact: pass {} of {total}", done + 1));
+            session.note(&format!("cost of exact: pass {} of {total}", done + 1));
         }
     });
-    progress.finish();
+    session.progress_done();
     match result {
         Err(bench::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted),
         Err(bench::Error::Evolve(crate::evolve::Error::Llm(llm::Error::Interrupted))) => {

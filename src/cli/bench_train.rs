@@ -1,14 +1,14 @@
 //! `evol bench train`: the trainer's speed and memory, beside their limits.
 
 use super::args::BenchTrainArgs;
-use super::error::{Error, Result};
-use super::plan::{self, Session};
+use super::session::Session;
 use crate::bench::{self, TrainFigures, TrainSettings};
 use crate::device::CpuPool;
 use crate::device::cuda::CudaDevice;
 use crate::gguf::Gguf;
 use crate::llm;
 use crate::model::Llama;
+use crate::run::{Error, Host as _, Result, resolve_model};
 use crate::train::{Backend, TrainConfig};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// # Errors
 /// Model or settings are unusable, or the measurement was interrupted.
 pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
-    let path = plan::model(&args.model)?;
+    let path = resolve_model(&args.model)?;
     let model = Llama::load(Arc::new(Gguf::open(&path)?))?;
     let settings = TrainSettings {
         tokens: args.tokens,
@@ -51,11 +51,10 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
         None => Backend::Cpu(&pool),
     };
     let scratch = tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the run"))?;
-    let mut progress = session.output.progress("steps");
-    let interrupt = session.interrupt.flag();
-    let step = &mut |step| progress.update(step, settings.steps + 1, "");
+    let interrupt = session.interrupt();
+    let step = &mut |step| session.report_progress("steps", step, settings.steps + 1, "");
     let figures = bench::measure_training(&model, backend, &settings, scratch.path(), interrupt, step);
-    progress.finish();
+    session.progress_done();
     let figures = match figures {
         Err(bench::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted),
         other => other?,

@@ -1,24 +1,22 @@
 //! `evol calibrate`: how well a model judges.
 
 use super::args::CalibrateArgs;
-use super::error::Result;
-use super::plan::{self, Session};
+use super::session::Session;
 use crate::evolve::{self, Calibration, JudgeConfig, JudgedPair};
-use crate::llm::{self, Determinism, Engine, EngineOptions};
+use crate::llm::{self, Determinism, Engine};
+use crate::run::{Result, resolve_model};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 /// Runs the command.
 ///
 /// # Errors
 /// The model is unusable, or the command was interrupted.
 pub(crate) fn run(args: &CalibrateArgs, session: &Session) -> Result<()> {
-    let path = plan::model(&args.model)?;
-    let mut options = EngineOptions::new(&path, session.threads);
+    let path = resolve_model(&args.model)?;
+    let mut options = session.context().engine_options(&path);
     options.determinism = Determinism::Exact.resolve(&path, 0)?.0;
-    options.interrupt = Arc::clone(session.interrupt.flag());
     let mut engine = Engine::load(options)?;
     let n_params = Some(engine.info().n_params);
     let judged = evolve::calibrate(&mut engine, n_params, args.style.into(), JudgeConfig::default());

@@ -3,16 +3,67 @@
 //! **Invariant:** stdout gets answers and nothing else.
 
 use super::args::ChatArgs;
-use super::error::{Error, Result};
-use super::plan::{ChatPlan, Session};
+use super::session::Session;
 use crate::explain::{Blame, Explain as _};
-use crate::llm::{
-    Completion, Conversation, Engine, EngineOptions, FinishReason, Message, Request, Restriction,
-};
+use crate::llm::{Completion, Conversation, Engine, FinishReason, Message, Request, Restriction, Sampling};
+use crate::run::{Error, Result, resolve_model};
 use crate::{rng, train};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
-use std::sync::Arc;
+use std::path::PathBuf;
+
+/// A conversation.
+#[derive(Debug)]
+struct ChatPlan {
+    /// The base.
+    model: PathBuf,
+    /// The adapter on it.
+    adapter: Option<PathBuf>,
+    /// What the system says.
+    system: Option<String>,
+    /// How answers are drawn.
+    sampling: Sampling,
+    /// Longest answer.
+    max_tokens: usize,
+    /// Longest conversation, the answer at hand included.
+    context: usize,
+}
+
+impl ChatPlan {
+    /// Checks `evol chat`.
+    ///
+    /// # Errors
+    /// A number is out of range, or the model is not there.
+    fn new(args: &ChatArgs) -> Result<Self> {
+        let temperature = args.temperature;
+        let out_of_range = |flag, found: String, expected| Err(Error::Flag { flag, found, expected });
+        if !(temperature.is_finite() && temperature >= 0.0) {
+            return out_of_range("--temperature", temperature.to_string(), "a finite number, 0 or more");
+        }
+        if args.max_tokens == 0 {
+            return out_of_range("--max-tokens", args.max_tokens.to_string(), "at least 1");
+        }
+        if args.context <= args.max_tokens {
+            return out_of_range("--context", args.context.to_string(), "more than `--max-tokens`");
+        }
+        Ok(Self {
+            model: resolve_model(&args.model)?,
+            adapter: args.adapter.clone(),
+            system: args.system.clone(),
+            // The tail of a small model's distribution is noise; both cuts only take it off.
+            sampling: Sampling {
+                temperature,
+                top_k: 0,
+                top_p: 0.95,
+                min_p: 0.05,
+                repetition_penalty: 1.1,
+                ..Sampling::default()
+            },
+            max_tokens: args.max_tokens,
+            context: args.context,
+        })
+    }
+}
 
 /// Runs the command.
 ///
@@ -20,9 +71,8 @@ use std::sync::Arc;
 /// The model or the adapter is unusable, the model has no chat template, or llama.cpp fails.
 pub(crate) fn run(args: &ChatArgs, session: &Session) -> Result<()> {
     let plan = ChatPlan::new(args)?;
-    let mut options = EngineOptions::new(&plan.model, session.threads);
+    let mut options = session.context().engine_options(&plan.model);
     options.adapter = plan.adapter.as_deref().map(|path| (path, 1.0));
-    options.interrupt = Arc::clone(session.interrupt.flag());
     let mut engine = Engine::load(options)?;
     let conversation = engine.conversation(plan.context)?;
     let history = plan.system.iter().map(|text| message("system", text)).collect();

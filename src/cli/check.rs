@@ -1,10 +1,10 @@
 //! `evol check`: asks an export again whatever needs no model.
 
 use super::args::CheckArgs;
-use super::error::{Error, Result};
-use super::plan::Session;
+use super::session::Session;
 use crate::dataset;
 use crate::evolve::{self, Recheck};
+use crate::run::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

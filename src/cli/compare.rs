@@ -4,21 +4,17 @@
 //! suite.
 
 use super::args::CompareArgs;
-use super::config;
-use super::error::Result;
-use super::eval::{self, comparison_table, estimates_table, read_generations};
-use super::output::duration;
-use super::plan::Session;
-use super::run::{self, DIR as EVAL_DIR, funnel};
+use super::session::Session;
+use super::table::{comparison_table, estimates_table};
 use crate::eval::result::{Comparison, Contestant};
 use crate::eval::{self as evaluation, Evaluation, Side};
+use crate::report::FunnelCell;
+use crate::run::eval::{self, read_generations};
+use crate::run::{EVOLVED, Result, Summary, config_of_run, duration, files, funnel_cells};
 use crate::store::Store;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-/// The contestant that a run is about.
-const EVOLVED: &str = "evolved";
 
 #[derive(Debug, Serialize)]
 struct Compared {
@@ -35,23 +31,23 @@ struct Run {
     dir: PathBuf,
     attempts: u64,
     kept: u64,
-    funnel: Vec<funnel::FunnelCell>,
-    summary: Option<run::Summary>,
+    funnel: Vec<FunnelCell>,
+    summary: Option<Summary>,
     evaluation: Option<Evaluation>,
 }
 
 impl Run {
     fn read(dir: &Path) -> Result<Self> {
-        let funnel = funnel::cells(&Store::open(dir)?.funnel()?);
+        let funnel = funnel_cells(&Store::open(dir)?.funnel()?);
         let evolved = || funnel.iter().filter(|cell| cell.round > 0);
         Ok(Self {
             dir: dir.to_owned(),
             attempts: evolved().map(|cell| cell.attempts).sum(),
             kept: evolved().map(|cell| cell.kept).sum(),
-            summary: std::fs::read(dir.join(run::SUMMARY))
+            summary: std::fs::read(dir.join(files::SUMMARY))
                 .ok()
                 .and_then(|text| serde_json::from_slice(&text).ok()),
-            evaluation: eval::read(&dir.join(EVAL_DIR)),
+            evaluation: eval::read(&dir.join(files::EVAL)),
             funnel,
         })
     }
@@ -67,8 +63,8 @@ impl Run {
 /// One of them is no run.
 pub(crate) fn run(args: &CompareArgs, session: &Session) -> Result<()> {
     let (a, b) = (Run::read(&args.a)?, Run::read(&args.b)?);
-    let settings = match (config::of_run(&args.a)?, config::of_run(&args.b)?) {
-        (Some(a), Some(b)) => b.changes(&a.to_toml()),
+    let settings = match (config_of_run(&args.a)?, config_of_run(&args.b)?) {
+        (Some(a), Some(b)) => b.differences(&a.to_toml()).iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     };
     let responses = responses(&a, &b)?;
@@ -88,7 +84,7 @@ fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
     if asked(of_a) != asked(of_b) || a.contestant().is_none() || b.contestant().is_none() {
         return Ok(None);
     }
-    let said = |run: &Run| read_generations(&run.dir.join(EVAL_DIR), EVOLVED);
+    let said = |run: &Run| read_generations(&run.dir.join(files::EVAL), EVOLVED);
     let (of_a, of_b) = (said(a)?, said(b)?);
     let same = !of_a.is_empty()
         && of_a.len() == of_b.len()

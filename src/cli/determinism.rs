@@ -5,9 +5,9 @@
 //! **Invariant:** a level that is promised and not kept is a failed check; one that is not promised is none.
 
 use super::doctor::{Check, Verdict};
-use super::error::{Error, Result};
-use super::plan::Session;
+use super::session::Session;
 use crate::llm::{self, Determinism, Extent, Perturbed};
+use crate::run::{Error, Host as _, Result};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -17,14 +17,13 @@ use std::path::Path;
 /// The model fails, or the user interrupts.
 pub(super) fn matrix(model: &Path, session: &Session) -> Result<(Vec<Perturbed>, Check)> {
     let (promised, reason) = Determinism::Exact.resolve(model, 0)?;
-    let mut progress = session.output.progress("determinism");
     let mut done = 0;
-    let mut tell = |perturbed: &Perturbed, all: usize| {
+    let mut on_change = |perturbed: &Perturbed, all: usize| {
         done += 1;
-        progress.update(done, all as u64, &perturbed.change);
+        session.report_progress("determinism", done, all as u64, &perturbed.change);
     };
-    let found = llm::perturb(model, session.threads, Extent::Full, session.interrupt.flag(), &mut tell);
-    progress.finish();
+    let found = llm::perturb(model, session.threads, Extent::Full, session.interrupt(), &mut on_change);
+    session.progress_done();
     let found = match found {
         Err(llm::Error::Interrupted) => return Err(Error::Interrupted),
         other => other?,

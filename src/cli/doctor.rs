@@ -7,10 +7,7 @@
 use super::args::{DeviceArg, DoctorArgs};
 use super::determinism;
 use super::ending::one_line;
-use super::error::{Error, Result};
-use super::machine::Machine;
-use super::manifest::ModelEntry;
-use super::plan::{self, Session};
+use super::session::Session;
 use crate::device::CpuPool;
 use crate::device::cuda::{self, CudaDevice, CudaInfo};
 use crate::gguf::Gguf;
@@ -19,6 +16,7 @@ use crate::llm::{
     Tokenizer,
 };
 use crate::model::Llama;
+use crate::run::{Error, Machine, ModelEntry, Result, resolve_model};
 use crate::train::{self, Backend, TrainConfig};
 use serde::Serialize;
 use std::path::Path;
@@ -84,7 +82,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     checks.extend(nccl_check(&session.device));
     let (mut model, mut matrix) = (None, None);
     if let Some(typed) = &args.model {
-        let path = plan::model(typed)?;
+        let path = resolve_model(typed)?;
         model = model_checks(&path, &machine, session, &mut checks);
         if args.determinism && generates(&checks) {
             let (found, check) = determinism::matrix(&path, session)?;
@@ -143,10 +141,11 @@ fn nccl_check(device: &DeviceArg) -> Option<Check> {
 }
 
 fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {
-    let missing: Vec<&str> =
-        machine.compiled_for.iter().filter(|set| !machine.instruction_sets.contains(set)).copied().collect();
-    let unused: Vec<&str> =
-        machine.instruction_sets.iter().filter(|set| !machine.compiled_for.contains(set)).copied().collect();
+    let beyond = |sets: &[String], others: &[String]| -> Vec<String> {
+        sets.iter().filter(|set| !others.contains(set)).cloned().collect()
+    };
+    let missing = beyond(&machine.compiled_for, &machine.instruction_sets);
+    let unused = beyond(&machine.instruction_sets, &machine.compiled_for);
     let sets = if !missing.is_empty() {
         let found = format!(
             "this binary needs {}, which the processor does not have: build it here",

@@ -3,9 +3,9 @@
 //! **Invariant:** exit 2 means that the same command fails again until the user changes something; exit 1
 //! that it may succeed next time; exit 130 that it was interrupted and resumes.
 
-use super::error::Error;
 use super::interrupt::EXIT_INTERRUPTED;
 use crate::explain::{Blame, Explain as _};
+use crate::run::Error;
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 

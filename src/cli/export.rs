@@ -1,45 +1,48 @@
 //! `evol export`: a run directory makes training files.
 
 use super::args::ExportArgs;
-use super::config;
-use super::error::{Context as _, Result};
-use super::manifest;
-use super::plan::{ExportPlan, Session};
-use crate::dataset::{self, Collection, Contamination, ExportOptions, Exported, Mix, TestSet};
-use crate::eval::{self, Suite};
+use super::session::Session;
+use crate::dataset::{Contamination, ExportOptions, Mix};
+use crate::run::export::{self, TestTexts};
+use crate::run::{Error, Result, config_of_run};
 use crate::store::Store;
 use serde_json::json;
-use std::path::{Path, PathBuf};
 
 /// Contaminated rows that are shown.
 const SHOWN: usize = 5;
 
-/// Where the journal keeps the run's seed.
-const SEED_KEY: &str = "config.seed";
-
-/// Runs the command.
+/// Runs the command. What is not given is as in the run, so that the split is the one that its adapter was
+/// trained and measured on.
 ///
 /// # Errors
-/// There is no run, nothing was kept, or the folder is somebody else's.
+/// A share is out of range, there is no run, nothing was kept, or the folder is somebody else's.
 pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
-    let plan = ExportPlan::new(args, session)?;
-    let store = Store::open(&plan.run)?;
-    // The run's own settings, so that the split is the one that its adapter was trained and measured on.
-    let config = config::of_run(&plan.run)?;
+    if let Some(share) = args.validation_fraction
+        && !(0.0..1.0).contains(&share)
+    {
+        let (flag, expected) = ("--validation-fraction", "at least 0 and below 1");
+        return Err(Error::Flag { flag, found: share.to_string(), expected });
+    }
+    let shares = args.shares.iter().cloned().collect();
+    let asked = Mix { sample: args.sample, max_per_root: args.max_per_root, shares };
+    asked.validate()?;
+    let store = Store::open(&args.run)?;
+    let config = config_of_run(&args.run)?;
     let suite = config.as_ref().map_or(Ok(None), |config| config.eval.suite())?;
     let section = config.map(|config| config.export).unwrap_or_default();
-    let seed = plan.seed.map_or_else(|| run_seed(&store), Ok)?;
-    let Mix { sample, max_per_root, shares } = plan.mix;
-    let mix = Mix {
-        sample: sample.or(section.mix.sample),
-        max_per_root: max_per_root.or(section.mix.max_per_root),
-        shares: if shares.is_empty() { section.mix.shares } else { shares },
+    let options = ExportOptions {
+        format: args.format.into(),
+        validation_fraction: args.validation_fraction.unwrap_or(section.validation_fraction),
+        seed: session.seed.map_or_else(|| export::run_seed(&store), Ok)?,
+        mix: Mix {
+            sample: asked.sample.or(section.mix.sample),
+            max_per_root: asked.max_per_root.or(section.mix.max_per_root),
+            shares: if asked.shares.is_empty() { section.mix.shares } else { asked.shares },
+        },
     };
-    let validation_fraction = plan.validation_fraction.unwrap_or(section.validation_fraction);
-    let options = ExportOptions { format: plan.format, validation_fraction, seed, mix };
-    let files = if plan.decontaminate.is_empty() { section.decontaminate } else { plan.decontaminate };
-    let tests = Tests { files: &files, suite: suite.as_ref() };
-    let exported = stage(&store, &plan.run, tests, &options, &plan.out)?;
+    let files = if args.decontaminate.is_empty() { &section.decontaminate } else { &args.decontaminate };
+    let tests = TestTexts { files, suite: suite.as_ref() };
+    let exported = export::run(&store, &args.run, tests, &options, &args.out)?.exported;
     if session.output.is_json() {
         return session.output.document(&json!({
             "train": exported.train,
@@ -70,60 +73,4 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// The seed that the run was evolved with, 0 if its journal does not say.
-fn run_seed(store: &Store) -> Result<u64> {
-    let fingerprint = store.fingerprint()?;
-    let seed = fingerprint.iter().find(|(key, _)| key == SEED_KEY);
-    Ok(seed.and_then(|(_, value)| value.parse().ok()).unwrap_or(0))
-}
-
-/// What nothing in an export may repeat.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tests<'a> {
-    /// Test sets in any form.
-    pub(crate) files: &'a [PathBuf],
-    /// What the run is evaluated on.
-    pub(crate) suite: Option<&'a Suite>,
-}
-
-/// Exports what the run in `dir` kept into `out`, without what repeats one of the `tests`. The same bytes
-/// every time.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn stage(
-    store: &Store,
-    dir: &Path,
-    tests: Tests<'_>,
-    options: &ExportOptions,
-    out: &Path,
-) -> Result<Exported> {
-    let collection = collection(store, dir, tests)?;
-    dataset::export(collection, options, out).context(|| format!("cannot export to `{}`", out.display()))
-}
-
-/// Everything that the run in `dir` has for an export.
-///
-/// # Errors
-/// The journal or a test set cannot be read.
-pub(crate) fn collection(store: &Store, dir: &Path, tests: Tests<'_>) -> Result<Collection> {
-    let mut items = Vec::new();
-    for file in tests.files {
-        items.extend(dataset::read_test_items(file)?);
-    }
-    if let Some(suite) = tests.suite {
-        let item = |item: &eval::Item| {
-            let (source, text) = (format!("the suite {}", suite.name), item.instruction.clone());
-            dataset::TestItem { source, line: item.line, text }
-        };
-        items.extend(suite.items.iter().map(item));
-    }
-    Ok(Collection {
-        records: dataset::records(store)?,
-        rejected: dataset::rejected(store)?,
-        tests: TestSet::new(items),
-        card: manifest::card(dir)?,
-    })
 }

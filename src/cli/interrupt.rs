@@ -6,8 +6,8 @@
 //! **Invariant:** nothing that is on disk needs this to be consistent: `kill -9` is as good, only less
 //! polite.
 
-use super::error::{Error, Result};
 use super::output::Output;
+use crate::run::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

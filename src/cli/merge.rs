@@ -1,10 +1,8 @@
 //! `evol merge`: a base and its adapter become one model file, and what that costs is measured.
 
 use super::args::MergeArgs;
-use super::error::{Context as _, Error, Result};
 use super::output::Output;
-use super::plan::{self, Session};
-use super::shell;
+use super::session::Session;
 use crate::dataset;
 use crate::device::CpuPool;
 use crate::gguf::Gguf;
@@ -12,6 +10,7 @@ use crate::llm::{self, FileType, Part, Tokenizer};
 use crate::lora::LoraWeights;
 use crate::merge;
 use crate::model::Llama;
+use crate::run::{Error, ErrorContext as _, Result, resolve_model, shell};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs;
@@ -46,7 +45,7 @@ struct Perplexity {
 /// # Errors
 /// A file is unusable, the output exists or cannot be written, or llama.cpp refuses.
 pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
-    let path = plan::model(&args.base)?;
+    let path = resolve_model(&args.base)?;
     let gguf = Arc::new(Gguf::open(&path)?);
     let file_type = file_type(args, &gguf)?;
     if args.out.exists() && !args.force {
@@ -61,7 +60,7 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
         .context(|| format!("cannot merge `{}`", args.adapter.display()))?;
     // Read before the work, so that a mistake in it costs nothing.
     let text = pieces(args, &path)?;
-    session.check_interrupt()?;
+    session.context().check_interrupt()?;
     session.output.note(&format!("merging into {} as {}", args.out.display(), file_type.name()));
     merge::merge(&gguf, &weights, &CpuPool::new(session.threads)?, file_type, &args.out)?;
     // The model is there: being told to stop now is no failure.
@@ -85,7 +84,7 @@ fn file_type(args: &MergeArgs, base: &Gguf) -> Result<FileType, Error> {
     let known = || FileType::ALL.iter().map(|file_type| file_type.name()).collect::<Vec<_>>().join(", ");
     match &args.file_type {
         Some(typed) => FileType::parse(typed)
-            .ok_or_else(|| Error::FileType { found: format!("file type `{typed}`"), known: known() }),
+            .ok_or_else(|| Error::FileType { found: format!("`--type {typed}`"), known: known() }),
         None => merge::file_type(base).ok_or_else(|| Error::FileType {
             found: format!("the format of `{}`", base.path().display()),
             known: known(),

@@ -7,17 +7,15 @@
 //! one that is done is not.
 
 use super::args::MergeRunsArgs;
-use super::error::{Context as _, Result};
-use super::evolve::SHARDS;
-use super::manifest;
-use super::plan::Session;
-use super::run::funnel;
-use super::run_dir::{RunDir, runs_in};
-use super::shell;
+use super::session::Session;
+use super::table::funnel_table;
 use crate::evolve;
+use crate::run::{
+    ErrorContext as _, Host as _, Manifest, Result, RunDir, files, funnel_cells, runs_in, shell,
+};
 use crate::store::{self, Store};
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use serde_json::json;
+use std::path::PathBuf;
 
 /// Runs the command.
 ///
@@ -26,19 +24,18 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     let parts = parts(&args.runs)?;
     let dir = RunDir::claim(&args.out)?;
-    let mut progress = session.output.progress("merge");
-    let merged =
-        evolve::merge(dir.path(), &parts, &mut |rows| progress.update(rows, 0, &format!("{rows} rows")))
-            .context(|| format!("cannot merge into `{}`", dir.path().display()))?;
-    progress.finish();
+    let mut on_rows = |rows| session.report_progress("merge", rows, 0, &format!("{rows} rows"));
+    let merged = evolve::merge(dir.path(), &parts, &mut on_rows)
+        .context(|| format!("cannot merge into `{}`", dir.path().display()))?;
+    session.progress_done();
     let store = Store::open(dir.path())?;
-    if dir.read(manifest::FILE_NAME)?.is_none()
-        && let Some(of_a_shard) = parts.iter().find_map(|part| read_manifest(part))
+    if Manifest::read(dir.path())?.is_none()
+        && let Some(of_a_shard) = parts.iter().find_map(|part| Manifest::read(part).ok().flatten())
     {
-        dir.write_json(manifest::FILE_NAME, &of_a_shard)?;
+        of_a_shard.write(&dir)?;
     }
-    manifest::complete(&dir, &store)?;
-    let cells = funnel::cells(&store.funnel()?);
+    Manifest::complete(&dir, &store)?;
+    let cells = funnel_cells(&store.funnel()?);
     if session.output.is_json() {
         let document = json!({ "shards": parts.len(), "rows": merged, "funnel": cells });
         return session.output.document(&document);
@@ -51,7 +48,7 @@ pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     };
     session.output.data(&format!(
         "{}\n{}: {} shards, {what}\n",
-        funnel::table(&cells),
+        funnel_table(&cells),
         dir.path().display(),
         parts.len()
     ))?;
@@ -71,7 +68,7 @@ fn parts(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let mut found = runs_in(path)?;
         if found.is_empty() {
             // OUT itself may be named: its shards are meant.
-            found = runs_in(&path.join(SHARDS))?;
+            found = runs_in(&path.join(files::SHARDS))?;
         }
         if found.is_empty() {
             return Err(store::Error::Missing { dir: path.clone() }.into());
@@ -82,9 +79,4 @@ fn parts(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
         drop(RunDir::claim(part)?);
     }
     Ok(parts)
-}
-
-/// The manifest of a shard; `None`: there is none that can be read.
-fn read_manifest(part: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(part.join(manifest::FILE_NAME)).ok()?).ok()
 }

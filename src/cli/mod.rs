@@ -1,16 +1,13 @@
-//! The command line: args (as typed) → plan (validated) → one file per command.
+//! The command line: arguments → plan → call → print, one file per command.
 //!
-//! Where in the flow: the top. It reads flags and files, hands them to the modules, and says what came of it.
+//! Where in the flow: the top. A command turns its arguments into a plan of [`crate::run`] or of another
+//! module, calls it, and prints what comes back.
 //!
-//! - `args`, `config`: what can be typed, on the command line and in an experiment file
-//! - `plan`: what it means; `compute`: which model file runs, and at which level of determinism
-//! - `evolve`, `export`, `train`, `run`, `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `eval`,
-//!   `report`, `status`, `compare`, `merge_runs`, `slurm`, `doctor`, `bench`: the commands
-//! - `run_dir`, `manifest`, `live`: the files of a run beside its journal
-//! - `known_models`, `machine`: what is there to work with
-//! - `error`: why a command failed; `ending`: exit codes and hints
-//! - `output`, `interrupt`: stdout and stderr, Ctrl-C; `shell`: commands to
-//!   paste
+//! - `args`: what can be typed; `session`: the global flags, checked, and the way to report
+//! - `evolve`, `export`, `train`, `eval`, `report`, `run`: one stage of [`crate::run`] each, or all of them
+//! - `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `status`, `compare`, `merge`, `merge_runs`,
+//!   `slurm`, `doctor` (with `determinism`), `bench` (with `bench_train`): the other commands
+//! - `output`, `table`: stdout and stderr; `ending`: exit codes and hints; `interrupt`: Ctrl-C
 //!
 //! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `clap`.
 
@@ -21,39 +18,32 @@ mod calibrate;
 mod chat;
 mod check;
 mod compare;
-mod compute;
-mod config;
 mod determinism;
 mod doctor;
 mod ending;
-mod error;
 mod eval;
 mod evolve;
 mod export;
 mod interrupt;
-mod known_models;
-mod live;
-mod machine;
-mod manifest;
 mod merge;
 mod merge_runs;
 mod output;
-mod plan;
 mod report;
 mod run;
-mod run_dir;
-mod shell;
+mod session;
 mod slurm;
 mod stats;
 mod status;
+mod table;
 mod train;
 mod tree;
 mod verify;
 
+use crate::run::Result;
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
 use output::Output;
-use plan::Session;
+use session::Session;
 use std::process::ExitCode;
 
 /// Runs the command that was typed and returns the process's exit code.
@@ -76,7 +66,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-fn dispatch(command: &Command, session: &Session) -> error::Result<()> {
+fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Run(args) => run::run(args, session),
         Command::Evolve(args) => evolve::run(args, session),

@@ -1,16 +1,17 @@
 //! The only owner of stdout and stderr: results, notes, progress, errors.
 //!
-//! Results go to stdout, everything else to stderr, so that `evol … > file` and `evol … | jq` hold nothing
+//! Where in the flow: commands print their results here, and [`super::session::Session`] passes on what the
+//! stages of a run report. Results go to stdout, everything else to stderr, so that `evol … > file` and `evol … | jq` hold nothing
 //! but data. With `--json` progress and notes are JSON lines on stderr.
 //!
 //! **Invariant:** no other module prints; a closed stdout ends the program quietly and with success.
 
 use super::ending::one_line;
-use super::error::{Error, Result};
-use super::live::Live;
+use crate::run::{Error, Estimate, Progress, Result, duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
 
@@ -18,11 +19,11 @@ use tracing_subscriber::EnvFilter;
 /// a log file.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How to speak, decided once from the flags and the terminal.
+/// How to print, decided once from the flags and the terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
-    /// One for the whole process, which every copy of this writes to.
-    live: &'static Live,
+    /// The progress at hand, one for the whole process: every copy of this writes above its bar.
+    shown: &'static Mutex<Option<Shown>>,
     json: bool,
     verbose: u8,
     terminal: bool,
@@ -35,7 +36,7 @@ impl Output {
         let terminal = io::stderr().is_terminal();
         // https://no-color.org: present and not empty.
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { live: Box::leak(Box::default()), json, verbose, terminal, colour }
+        Self { shown: Box::leak(Box::default()), json, verbose, terminal, colour }
     }
 
     /// Shows llama.cpp's log on stderr: its warnings with `-v`, all of it with `-vv`, and whatever the
@@ -56,11 +57,6 @@ impl Output {
             .init();
     }
 
-    /// What others can see of the run at hand.
-    pub(crate) fn live(self) -> &'static Live {
-        self.live
-    }
-
     /// Whether results are to be JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
@@ -70,7 +66,7 @@ impl Output {
     ///
     /// # Errors
     /// [`Error::OutputClosed`] if nobody reads stdout, or why stdout cannot be written.
-    #[expect(clippy::unused_self, reason = "who has no `Output` does not speak")]
+    #[expect(clippy::unused_self, reason = "callers need an `Output` to print")]
     pub(crate) fn data(self, text: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -89,7 +85,7 @@ impl Output {
         self.data(&(text + "\n"))
     }
 
-    /// Says something on stderr.
+    /// Prints a message on stderr.
     pub(crate) fn note(self, message: &str) {
         if self.json {
             self.line(&json!({"event": "note", "message": message}).to_string());
@@ -98,14 +94,14 @@ impl Output {
         }
     }
 
-    /// Says something on stderr if `-v` was given.
+    /// Prints a message on stderr if `-v` was given.
     pub(crate) fn detail(self, message: &str) {
         if self.verbose > 0 {
             self.note(message);
         }
     }
 
-    /// Says on stderr that something is not as it should be, but that the work goes on.
+    /// Warns on stderr that something is not as it should be, although the work continues.
     pub(crate) fn warn(self, message: &str) {
         if self.json {
             self.line(&json!({"event": "warning", "message": message}).to_string());
@@ -114,7 +110,7 @@ impl Output {
         }
     }
 
-    /// Says why the program ends: the chain of causes on one line, then a blank line and the hint.
+    /// Prints why the program ends: the chain of causes on one line, then a blank line and the hint.
     pub(crate) fn error(self, error: &Error, hint: Option<&str>) {
         let message = one_line(error);
         if self.json {
@@ -127,15 +123,54 @@ impl Output {
         }
     }
 
-    /// Starts to report the progress of `label`.
-    pub(crate) fn progress(self, label: &str) -> Progress {
-        Progress::new(self, label)
+    /// Shows how far a stage is; another stage than the last one starts a new bar.
+    pub(crate) fn progress(self, progress: &Progress<'_>) {
+        let &Progress { stage, done, total, detail, .. } = progress;
+        let mut shown = self.shown();
+        if shown.as_ref().is_none_or(|shown| shown.stage != stage) {
+            let next = Shown::new(stage, self.terminal && !self.json);
+            if let Some(last) = shown.replace(next) {
+                last.finish();
+            }
+        }
+        let Some(shown) = shown.as_mut() else { return };
+        let eta = shown.estimate.seconds_left(done, total);
+        if shown.bar.is_none() && shown.last_line.elapsed() < PLAIN_INTERVAL {
+            return;
+        }
+        shown.last_line = Instant::now();
+        let message = describe(done, total, detail, eta);
+        if self.json {
+            write_line(&json!({
+                "event": "progress", "stage": stage, "done": done, "total": total,
+                "detail": detail, "eta_seconds": eta.map_or(Value::Null, Value::from),
+            }));
+        } else if let Some(bar) = &shown.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(message);
+        } else {
+            write_line(&format!("{stage}: {message}"));
+        }
     }
 
-    #[expect(clippy::unused_self, reason = "who has no `Output` does not speak")]
-    /// A line on stderr. There is nobody to tell that stderr is closed.
+    /// Takes the bar of the last stage away.
+    pub(crate) fn progress_done(self) {
+        if let Some(last) = self.shown().take() {
+            last.finish();
+        }
+    }
+
+    fn shown(self) -> MutexGuard<'static, Option<Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line on stderr, above the bar if there is one.
     fn line(self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        match self.shown().as_ref().and_then(|shown| shown.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| write_line(&text)),
+            None => write_line(&text),
+        }
     }
 
     fn paint(self, text: &str, code: &str) -> String {
@@ -143,68 +178,31 @@ impl Output {
     }
 }
 
-/// A running stage: a bar with an estimate on a terminal, a plain line every few seconds otherwise.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    output: Output,
-    label: String,
-    bar: Option<ProgressBar>,
-    started: Instant,
-    last_line: Instant,
-    /// What was done when this process began, so that a resumed stage does not count it as its own speed.
-    first_done: Option<u64>,
+/// A closed stderr leaves nobody to report that to.
+fn write_line(text: &impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-impl Progress {
-    fn new(output: Output, label: &str) -> Self {
-        let bar = (output.terminal && !output.json).then(|| {
+/// The stage whose progress is shown: as a bar on a terminal, otherwise as a plain line every few seconds.
+#[derive(Debug)]
+struct Shown {
+    stage: String,
+    bar: Option<ProgressBar>,
+    estimate: Estimate,
+    last_line: Instant,
+}
+
+impl Shown {
+    fn new(stage: &str, has_bar: bool) -> Self {
+        let bar = has_bar.then(|| {
             let style = ProgressStyle::with_template("{prefix} {bar:20} {wide_msg}")
                 .expect("the template is a constant");
-            ProgressBar::new(0).with_style(style).with_prefix(label.to_owned())
+            ProgressBar::new(0).with_style(style).with_prefix(stage.to_owned())
         });
-        let now = Instant::now();
-        Self { output, label: label.to_owned(), bar, started: now, last_line: now, first_done: None }
+        Self { stage: stage.to_owned(), bar, estimate: Estimate::start(), last_line: Instant::now() }
     }
 
-    /// `done` of `total` units (0: not known yet); `detail` is a short text such as `412 tokens/s`.
-    pub(crate) fn update(&mut self, done: u64, total: u64, detail: &str) {
-        let first = *self.first_done.get_or_insert(done);
-        let now = Instant::now();
-        let left = total.saturating_sub(done);
-        let eta = remaining_seconds(done.saturating_sub(first), left, self.started.elapsed());
-        self.output.live.progress(&self.label, (done, total), detail, eta);
-        if self.bar.is_none() && now.duration_since(self.last_line) < PLAIN_INTERVAL {
-            return;
-        }
-        self.last_line = now;
-        if self.output.json {
-            let line = json!({
-                "event": "progress", "stage": self.label, "done": done, "total": total,
-                "detail": detail, "eta_seconds": eta.map_or(Value::Null, Value::from),
-            });
-            self.output.line(&line.to_string());
-            return;
-        }
-        let message = describe(done, total, detail, eta);
-        if let Some(bar) = &self.bar {
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(message);
-        } else {
-            self.output.line(&format!("{}: {message}", self.label));
-        }
-    }
-
-    /// Says something without breaking the bar.
-    pub(crate) fn say(&self, message: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.output.note(message)),
-            None => self.output.note(message),
-        }
-    }
-
-    /// Takes the bar away.
-    pub(crate) fn finish(self) {
+    fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -219,42 +217,9 @@ fn describe(done: u64, total: u64, detail: &str, eta: Option<u64>) -> String {
     [count, detail, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Seconds that `left` units take at the speed of the `done` ones; `None` before there is a speed, and at the
-/// end.
-fn remaining_seconds(done: u64, left: u64, elapsed: Duration) -> Option<u64> {
-    (done > 0 && left > 0).then(|| (elapsed.as_secs_f64() / done as f64 * left as f64).round() as u64)
-}
-
-/// `47 s`, `3 min 5 s`, `2 h 10 min`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let s = seconds.max(0.0).round() as u64;
-    match s {
-        0..60 => format!("{s} s"),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        _ => format!("{} h {} min", s / 3600, s % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_short_and_in_the_right_unit() {
-        for (seconds, text) in
-            [(0.0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (185.0, "3 min 5 s"), (7800.0, "2 h 10 min")]
-        {
-            assert_eq!(duration(seconds), text);
-        }
-    }
-
-    #[test]
-    fn an_estimate_needs_a_speed_and_counts_only_this_process() {
-        let elapsed = Duration::from_secs(10);
-        assert_eq!(remaining_seconds(0, 50, elapsed), None);
-        assert_eq!(remaining_seconds(5, 50, elapsed), Some(100));
-        assert_eq!(remaining_seconds(5, 0, elapsed), None);
-    }
 
     #[test]
     fn progress_says_only_what_is_known() {

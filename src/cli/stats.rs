@@ -1,26 +1,24 @@
 //! `evol stats`: figures on a run, round by round.
 
 use super::args::StatsArgs;
-use super::error::Result;
-use super::plan::{self, Session};
+use super::session::Session;
 use crate::dataset::{self, RoundStats};
-use crate::llm::{Engine, EngineOptions, Part, Prompt};
+use crate::run::{Result, resolve_model, vectors};
 use crate::store::Store;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 /// Runs the command.
 ///
 /// # Errors
 /// There is no run, or the model for the clusters is unusable.
 pub(crate) fn run(args: &StatsArgs, session: &Session) -> Result<()> {
-    let model = args.clusters.as_deref().map(plan::model).transpose()?;
+    let model = args.clusters.as_deref().map(resolve_model).transpose()?;
     let store = Store::open(&args.run)?;
     let (records, rejected) = (dataset::records(&store)?, dataset::rejected(&store)?);
     let vectors = match model {
-        Some(model) => vectors(&model, &records, session)?,
+        Some(model) => vectors(&model, &records, session.context())?,
         None => BTreeMap::new(),
     };
     let stats = dataset::round_stats(&records, &rejected, &vectors, session.seed.unwrap_or(0));
@@ -28,28 +26,6 @@ pub(crate) fn run(args: &StatsArgs, session: &Session) -> Result<()> {
         return session.output.document(&json!({ "rounds": stats }));
     }
     session.output.data(&table(&stats))
-}
-
-/// The vectors of kept instructions; those that do not fit the model's context have none.
-///
-/// # Errors
-/// The model is unusable, or the command was interrupted.
-pub(crate) fn vectors(
-    model: &std::path::Path,
-    records: &[dataset::Record],
-    session: &Session,
-) -> Result<BTreeMap<u64, Vec<f32>>> {
-    let mut options = EngineOptions::new(model, session.threads);
-    options.interrupt = Arc::clone(session.interrupt.flag());
-    let mut engine = Engine::load(options)?;
-    let prompt = |record: &dataset::Record| {
-        let text = dataset::user_turn(&record.instruction, &record.input);
-        Prompt { parts: vec![Part { text, special: false }], shared: 0 }
-    };
-    let prompts: Vec<Prompt> = records.iter().map(prompt).collect();
-    let vectors = engine.embed(&prompts)?;
-    let ids = records.iter().map(|record| record.id);
-    Ok(ids.zip(vectors).filter_map(|(id, vector)| Some((id, vector?))).collect())
 }
 
 /// A name, and how the figure is written.

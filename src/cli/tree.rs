@@ -1,8 +1,8 @@
 //! `evol tree`: what became of one instruction, from its seed to its leaves.
 
 use super::args::TreeArgs;
-use super::error::{Error, Result};
-use super::plan::Session;
+use super::session::Session;
+use crate::run::{Error, Result};
 use crate::store::{Generation, History, Store, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write as _;

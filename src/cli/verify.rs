@@ -1,25 +1,27 @@
 //! `evol verify`: a run's generations, made again and compared with its journal.
 //!
-//! Where in the flow: after a run, or in the middle of one that was stopped. What was asked and how is in the
-//! journal; the manifest says where the model lay and what machine and build generated.
+//! Where in the flow: after a run, or in the middle of one that was stopped. The journal has the requests and
+//! the recipe; the manifest names the model's file, and the machine and build that generated.
 //!
 //! **Invariant:** nothing in the run directory is changed.
 
 use super::args::VerifyArgs;
-use super::compute::{BUILD, Compute, EngineSettings, RECIPE};
-use super::error::{Context as _, Error, Result};
-use super::manifest::{self, Begun};
-use super::plan::{self, Session};
+use super::session::Session;
 use crate::evolve::{self, Selection, Verification};
 use crate::gguf::Gguf;
+use crate::identity::{Difference, Identity};
 use crate::llm::{self, Determinism, Engine};
-use crate::store::{self, Change, Store};
+use crate::run::{
+    Compute, Context, Error, ErrorContext as _, Host as _, Manifest, Recipe, Result, files, resolve_model,
+    take_build,
+};
+use crate::store::{self, Store};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The journal's hash of the model.
+/// Name of the model's hash in a run's identity.
 const MODEL_SHA256: &str = "model.sha256";
 
 /// Differences that are shown; `--json` has all.
@@ -34,40 +36,40 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
         return Err(Error::Flag { flag: "--sample", found: "0".to_owned(), expected: "at least 1 node" });
     }
     let store = Store::open(&args.run)?;
-    let journal = store.fingerprint()?;
-    if journal.is_empty() {
-        let replay = || format!("cannot replay `{}`", args.run.display());
-        return Err(evolve::Error::NothingToVerify).context(replay);
-    }
-    let begun = Begun::read(&args.run)?;
-    let (model, sha256) = model(args, begun.as_ref(), &journal)?;
-    let (settings, threads) = EngineSettings::of_journal(&journal);
+    let identity = store.identity()?;
+    let cannot_replay = || format!("cannot replay `{}`", args.run.display());
+    let Some(recorded) = Recipe::recorded(&identity, &args.run)? else {
+        return Err(evolve::Error::NothingToVerify).context(cannot_replay);
+    };
+    let manifest = Manifest::read(&args.run)?;
+    let (model, sha256) = model(args, manifest.as_ref(), &identity)?;
+    let settings = recorded.settings();
     settings.validate()?;
-    let session_then = Session { threads: threads.unwrap_or(session.threads), ..session.clone() };
-    let compute = Compute::prepare(&settings, &model, &sha256, &journal, &session_then)?;
-    let build = check_recipe(&compute, &journal, &args.run)?;
+    let threads = recorded.engine.threads.unwrap_or(session.threads);
+    let context = Context { threads, ..session.context() };
+    let compute = Compute::prepare(&settings, &model, &sha256, Some(&recorded), context)?;
+    let build = check_recipe(&compute, &recorded, &args.run)?;
     // The manifest says the same of the build, and more of the machine, but may be missing.
-    let elsewhere = begun.as_ref().map_or(build, Begun::differences);
+    let elsewhere = manifest.as_ref().map_or(build, Manifest::build_differences);
+    let elsewhere: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
     for difference in &elsewhere {
-        session
-            .output
-            .warn(&format!("not where the run was made, so that other bytes can be expected: {difference}"));
+        session.warn(&format!("not where the run was made, so other bytes can be expected: {difference}"));
     }
     let mut options = compute.options();
-    options.interrupt = Arc::clone(session.interrupt.flag());
+    options.interrupt = Arc::clone(session.interrupt());
     let whole_lists = options.determinism == Determinism::Scheduled;
     let level = options.determinism.name();
     let mut engine = Engine::load(options)?;
     let sample = Selection::Sample { nodes: args.sample, seed: session.seed.unwrap_or(0) };
     let selection = if args.all { Selection::All } else { sample };
-    let mut progress = session.output.progress("verify");
-    let result = evolve::verify(&mut engine, &store, selection, whole_lists, &mut |done, total| {
-        progress.update(done as u64, total as u64, "generations");
-    });
-    progress.finish();
+    let mut on_progress = |done, total| {
+        session.report_progress("verify", done as u64, total as u64, "generations");
+    };
+    let result = evolve::verify(&mut engine, &store, selection, whole_lists, &mut on_progress);
+    session.progress_done();
     let found = match result {
         Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(llm::Error::Interrupted.into()),
-        other => other.context(|| format!("cannot replay `{}`", args.run.display()))?,
+        other => other.context(cannot_replay)?,
     };
     report(&found, level, &elsewhere, session)?;
     let Verification { differing, compared, .. } = found;
@@ -78,44 +80,35 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
 }
 
 /// The run's model, with its hash.
-fn model(
-    args: &VerifyArgs,
-    begun: Option<&Begun>,
-    journal: &[(String, String)],
-) -> Result<(PathBuf, String)> {
-    let path = match (&args.model, begun) {
-        (Some(typed), _) => plan::model(typed)?,
-        (None, Some(begun)) if begun.model().is_file() => begun.model().to_owned(),
-        (None, Some(begun)) => return Err(Error::ModelMoved { path: begun.model().to_owned() }),
-        (None, None) => return Err(Error::NoManifest { path: args.run.join(manifest::FILE_NAME) }),
+fn model(args: &VerifyArgs, manifest: Option<&Manifest>, identity: &Identity) -> Result<(PathBuf, String)> {
+    let recorded = manifest.map(|manifest| &manifest.model.path);
+    let path = match (&args.model, recorded) {
+        (Some(typed), _) => resolve_model(typed)?,
+        (None, Some(path)) if path.is_file() => path.clone(),
+        (None, Some(path)) => return Err(Error::ModelMoved { path: path.clone() }),
+        (None, None) => return Err(Error::NoManifest { path: args.run.join(files::MANIFEST) }),
     };
     let gguf = Gguf::open(&path)?;
     gguf.check_for_llama_cpp()?;
     let found = gguf.sha256()?;
-    let expected = journal.iter().find(|(name, _)| name == MODEL_SHA256).map(|(_, value)| value.clone());
-    match expected {
-        Some(expected) if expected != found => Err(Error::OtherModel { path, found, expected }),
+    match identity.get(MODEL_SHA256) {
+        Some(expected) if expected != found => {
+            Err(Error::OtherModel { path, found, expected: expected.to_owned() })
+        }
         _ => Ok((path, found)),
     }
 }
 
-/// What would be generated with must be what the journal names, apart from the build of llama.cpp and how it
-/// is used, of which the differences are returned: whether it makes the same bytes is the question.
-fn check_recipe(
-    compute: &Compute,
-    journal: &[(String, String)],
-    run: &Path,
-) -> Result<Vec<String>, store::Error> {
-    let bound = |name: &str| journal.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let changes = compute
-        .recipe()
-        .into_iter()
-        .map(|(name, value)| Change { old: bound(&name), new: Some(value), name })
-        .filter(|change| change.old != change.new);
-    let (build, changes): (Vec<Change>, Vec<Change>) =
-        changes.partition(|change| BUILD.contains(&change.name.as_str()) || change.name == RECIPE);
-    let build = build.iter().map(ToString::to_string).collect();
-    if changes.is_empty() { Ok(build) } else { Err(store::Error::Changed { path: run.to_owned(), changes }) }
+/// Refuses to generate with anything but what the journal recorded, apart from the build of llama.cpp and how
+/// it is used: whether that gives the same bytes is the question. Returns the differences of the build.
+fn check_recipe(compute: &Compute, recorded: &Recipe, run: &Path) -> Result<Vec<Difference>> {
+    let mut differences = recorded.identity().diff(&compute.recipe(recorded.judge.clone()).identity());
+    let build = take_build(&mut differences);
+    if differences.is_empty() {
+        Ok(build)
+    } else {
+        Err(store::Error::Changed { path: run.to_owned(), differences }.into())
+    }
 }
 
 fn report(found: &Verification, level: &str, elsewhere: &[String], session: &Session) -> Result<()> {

@@ -56,7 +56,7 @@ pub struct Contamination {
 }
 
 /// The items of a test set, indexed by their n-grams. Items are identified by their position.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct TestSet {
     items: Vec<TestItem>,
     /// The first item with each [`LONG`] n-gram, by the n-gram's hash.

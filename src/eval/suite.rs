@@ -286,7 +286,9 @@ fn parse_choice(fields: &Map<String, Value>) -> Result<Item, String> {
         .iter()
         .map(|text| match text {
             Value::String(text) if !text.trim().is_empty() => Ok(text.clone()),
-            found => Err(format!("has {} among `choices`, expected non-blank strings", describe(Some(found)))),
+            found => {
+                Err(format!("has {} among `choices`, expected non-blank strings", describe(Some(found))))
+            }
         })
         .collect::<Result<_, _>>()?;
     let name = if fields.contains_key("answerKey") { "answerKey" } else { "answer" };

@@ -6,6 +6,7 @@
 use super::constrain;
 use super::weights;
 use super::{Error, Operator, OperatorWeights};
+use crate::identity::Identity;
 use crate::llm::Sampling;
 use crate::store;
 
@@ -259,40 +260,18 @@ impl EvolveConfig {
         Ok(())
     }
 
-    /// The configuration as flat (name, value) pairs: `config.operators.mutation` = `1.0`.
-    pub(super) fn fingerprint(&self) -> Vec<(String, String)> {
-        let mut value = serde_json::to_value(self).expect("plain data serialises");
-        // These decide when a run gives up, but change no row.
-        for name in ["min_yield", "max_errors"] {
-            value.as_object_mut().expect("a struct is an object").remove(name);
-        }
-        let mut flat = Vec::new();
-        flatten(FINGERPRINT, &value, &mut flat);
-        flat
+    /// The configuration's part of a run's identity: `config.operators.mutation` = `1.0`.
+    pub(super) fn identity(&self) -> Identity {
+        // These give up earlier or later, but change no row.
+        let decides_nothing = ["min_yield", "max_errors"].map(|name| format!("{SECTION}.{name}"));
+        let decides_nothing: Vec<&str> = decides_nothing.iter().map(String::as_str).collect();
+        Identity::of_section(SECTION, self).without(&decides_nothing)
     }
 
-    /// The configuration whose fingerprint is in `fingerprint`; other entries are ignored. A field that is
-    /// missing has its default.
-    pub(super) fn from_fingerprint(fingerprint: &[(String, String)]) -> Result<Self, Error> {
-        let mut root = serde_json::Map::new();
-        for (name, value) in fingerprint {
-            let mut path = name.split('.');
-            if path.next() != Some(FINGERPRINT) {
-                continue;
-            }
-            let mut keys: Vec<&str> = path.collect();
-            let Some(last) = keys.pop() else { continue };
-            let object = keys.into_iter().try_fold(&mut root, |object, key| {
-                let empty = || serde_json::Value::Object(serde_json::Map::new());
-                object.entry(key).or_insert_with(empty).as_object_mut()
-            });
-            // `flatten` writes numbers as JSON does, and strings without quotes.
-            let value = serde_json::from_str(value).unwrap_or_else(|_| value.clone().into());
-            let twice = || Error::BadFingerprint { reason: format!("`{name}` is a part of a value") };
-            object.ok_or_else(twice)?.insert(last.to_owned(), value);
-        }
-        let config: Self = serde_json::from_value(root.into())
-            .map_err(|error| Error::BadFingerprint { reason: error.to_string() })?;
+    /// The configuration in an identity; a value that is not recorded has its default.
+    pub(super) fn from_identity(identity: &Identity) -> Result<Self, Error> {
+        let config: Self =
+            identity.section(SECTION).map_err(|error| Error::BadFingerprint { reason: error.to_string() })?;
         config.validate()?;
         Ok(config)
     }
@@ -315,41 +294,29 @@ fn check_sampling(sampling: &Sampling, names: [&'static str; 3]) -> Result<(), E
     }
 }
 
-/// First part of the names of the configuration's entries.
-const FINGERPRINT: &str = "config";
-
-fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (field, value) in fields {
-                flatten(&format!("{name}.{field}"), value, out);
-            }
-        }
-        serde_json::Value::String(text) => out.push((name.to_owned(), text.clone())),
-        other => out.push((name.to_owned(), other.to_string())),
-    }
-}
+/// The configuration's section in a run's identity.
+const SECTION: &str = "config";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_gives_the_configuration_back() {
+    fn an_identity_gives_the_configuration_back() {
         let mut config =
             EvolveConfig { seed: u64::MAX, rounds: Some(7), style: Style::Chat, ..EvolveConfig::default() };
         config.sampling.temperature = 0.1;
         config.judge.min_auc = 1.0 / 3.0;
         config.max_tokens.answer = 33;
         config.operators = Some(OperatorWeights::new([(Operator::Mutation, 0.25)]));
-        let mut fingerprint = config.fingerprint();
-        fingerprint.push(("model.sha256".to_owned(), "aa".to_owned()));
-        assert_eq!(EvolveConfig::from_fingerprint(&fingerprint).unwrap(), config);
+        let mut identity = config.identity();
+        identity.insert("model.sha256", "aa");
+        assert_eq!(EvolveConfig::from_identity(&identity).unwrap(), config);
 
         let other = |name: &str, value: &str| {
-            let mut fingerprint = fingerprint.clone();
-            fingerprint.push((name.to_owned(), value.to_owned()));
-            EvolveConfig::from_fingerprint(&fingerprint)
+            let mut identity = identity.clone();
+            identity.insert(name, value);
+            EvolveConfig::from_identity(&identity)
         };
         for (name, value) in [("config.rounds", "many"), ("config.color", "1"), ("config.style.x", "1")] {
             assert!(matches!(other(name, value), Err(Error::BadFingerprint { .. })), "{name} = {value}");

@@ -111,7 +111,7 @@ fn another_model_can_judge_and_its_recipe_is_bound() {
     let model = Model {
         generate: &mut evolver,
         sha256: "aa".to_owned(),
-        recipe: vec![("judge.sha256".to_owned(), "bb".to_owned())],
+        recipe: [("judge.sha256", "bb")].into_iter().collect(),
         n_params: None,
         judge: Some(JudgeModel { generate: &mut judge, n_params: None }),
     };

@@ -7,7 +7,8 @@
 //! **Invariant:** nothing is written before it is known that every shard is given once, is finished, and
 //! belongs to the same run.
 
-use super::{Error, Shard, fingerprint, journal};
+use super::{Error, Shard, identity, journal};
+use crate::identity::Difference;
 use crate::store::{self, Heading, Merged, Store};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,14 +28,14 @@ impl<'a> Part<'a> {
     /// Opens the journal, which also takes in the `-wal` file that a killed process may have left.
     fn read(dir: &'a PathBuf) -> Result<Self, Error> {
         let store = Store::open(dir)?;
-        let mut fingerprint = store.fingerprint()?;
-        let shard = fingerprint::take_shard(&mut fingerprint)?;
+        let mut recorded = store.identity()?;
+        let shard = identity::take_shard(&mut recorded)?;
         let mut meta = Vec::new();
         for key in SHARED {
             meta.extend(store.meta(key)?.map(|value| (key.to_owned(), value)));
         }
         let is_finished = journal::is_finished(&store)?;
-        Ok(Self { dir, shard, heading: Heading { fingerprint, meta }, is_finished })
+        Ok(Self { dir, shard, heading: Heading { identity: recorded, meta }, is_finished })
     }
 }
 
@@ -55,7 +56,7 @@ pub fn merge(dir: &Path, parts: &[PathBuf], progress: &mut dyn FnMut(u64)) -> Re
     if dir.join(store::FILE_NAME).exists() {
         // A merged journal gets its name when it is complete, so one with this fingerprint is the result.
         let store = Store::open(dir)?;
-        store.compare(&first.heading.fingerprint)?;
+        store.compare(&first.heading.identity)?;
         if journal::is_finished(&store)? {
             return Ok(None);
         }
@@ -106,20 +107,17 @@ fn ranges(numbers: &[u32]) -> String {
 
 /// How a shard's run differs from that of the first.
 fn differences<'a>(first: &'a Part<'_>, part: &'a Part<'_>) -> impl Iterator<Item = String> + 'a {
-    let entries = |heading: &'a Heading| -> BTreeMap<&'a str, &'a str> {
-        let all = heading.fingerprint.iter().chain(&heading.meta);
-        all.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    // Whether a shard is finished is said elsewhere.
+    let whole = |heading: &Heading| {
+        heading.identity.clone().and(heading.meta.iter().cloned().collect()).without(&[journal::FINISHED])
     };
-    let (ours, theirs) = (entries(&first.heading), entries(&part.heading));
-    // An unfinished shard is reported by `problems` itself.
-    let names = ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))).copied();
-    let names: Vec<&str> = names.filter(|name| *name != journal::FINISHED).collect();
-    names.into_iter().filter_map(move |name| {
-        let (mine, other) = (ours.get(name), theirs.get(name));
-        let show = |value: Option<&&str>| value.map_or("absent".to_owned(), |value| format!("`{value}`"));
-        // These follow from the settings, and a run that has not come that far lacks them.
-        let not_yet = SHARED.contains(&name) && (mine.is_none() || other.is_none());
-        (mine != other && !not_yet)
-            .then(|| format!("`{name}` is {}, in `{}` {}", show(other), first.dir.display(), show(mine)))
+    // What follows from the settings is recorded once a run has come that far.
+    let not_yet = |found: &Difference| {
+        SHARED.contains(&found.name.as_str()) && (found.was.is_none() || found.is.is_none())
+    };
+    let show = |value: Option<String>| value.map_or("absent".to_owned(), |value| format!("`{value}`"));
+    let found = whole(&first.heading).diff(&whole(&part.heading)).into_iter();
+    found.filter(move |found| !not_yet(found)).map(move |Difference { name, was, is }| {
+        format!("`{name}` is {}, in `{}` {}", show(is), first.dir.display(), show(was))
     })
 }

@@ -27,7 +27,7 @@
 //! - `requests`: the requests to the model; `verify`: replaying them, and comparing
 //! - `shard`, `merge`: parts of a run, and joining them
 //! - `rounds`: the order of a run; `evolving`, `judging`, `answering`: its stages, which work on `state`
-//! - `tally`: counts of a round; `journal`: what a run notes about itself; `fingerprint`: what decides its
+//! - `tally`: counts of a round; `journal`: what a run notes about itself; `identity`: what decides its
 //!   rows; `times`: how long it took
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
@@ -42,10 +42,10 @@ mod constrain;
 mod eliminate;
 mod error;
 mod evolving;
-mod fingerprint;
 mod guard;
 #[cfg(test)]
 mod guarded_tests;
+mod identity;
 mod journal;
 mod judge;
 mod judging;
@@ -75,7 +75,7 @@ mod weights;
 
 pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Profile, Style};
 pub use error::Error;
-pub use fingerprint::check;
+pub use identity::check;
 pub use journal::{calibration, is_finished, policy};
 pub use judge::{Calibration, JudgedPair};
 pub use merge::merge;
@@ -88,6 +88,7 @@ pub use times::Times;
 pub use verify::{Difference, Field, Selection, Verification, verify};
 pub use weights::OperatorWeights;
 
+use crate::identity::Identity;
 use crate::llm::Generate;
 use crate::store::{Status, Store, TokenTotals};
 use std::collections::BTreeMap;
@@ -96,10 +97,10 @@ use std::collections::BTreeMap;
 pub struct Model<'a> {
     /// What generates.
     pub generate: &'a mut dyn Generate,
-    /// SHA-256 of the model file, in lower-case hexadecimal: part of the run's fingerprint.
+    /// SHA-256 of the model file, in lower-case hexadecimal: part of the run's identity.
     pub sha256: String,
-    /// What else about generating decides the bytes, as (name, value): part of the fingerprint as well.
-    pub recipe: Vec<(String, String)>,
+    /// What else about generating decides the bytes: part of the identity as well.
+    pub recipe: Identity,
     /// Its number of parameters, which decides what [`Style::Auto`] means; `None` if unknown.
     pub n_params: Option<u64>,
     /// Another model that judges; its hash and its recipe belong into `recipe`.
@@ -209,7 +210,7 @@ impl Summary {
 /// # Errors
 /// [`Error::BadFingerprint`], [`Error::Store`].
 pub fn shard_of(store: &Store) -> Result<Shard, Error> {
-    fingerprint::take_shard(&mut store.fingerprint()?)
+    identity::take_shard(&mut store.identity()?)
 }
 
 /// How well a model judges: its calibration, and what it says about each labelled pair.

@@ -16,7 +16,7 @@ use super::state::Run;
 use super::tally::Tally;
 use super::times::{Stopwatch, Times};
 use super::trial::{self, seed_node};
-use super::{Calibration, Error, Event, EvolveConfig, Model, Policy, Profile, Roots, Style, fingerprint};
+use super::{Calibration, Error, Event, EvolveConfig, Model, Policy, Profile, Roots, Style, identity};
 use crate::store::Store;
 
 pub(super) fn run(
@@ -37,7 +37,7 @@ pub(super) fn run(
         None => style,
         Some(judge) => Style::Auto.resolve(judge.n_params, judge.generate.chat_prompt(&[], 0).is_some())?,
     };
-    let bound = fingerprint::new(&sha256, style.name(), &recipe, roots, config);
+    let bound = identity::new(&sha256, style.name(), &recipe, roots, config);
     store.bind(&bound)?;
     progress(&Event::Started { style, seeds: roots.own().count(), shard: roots.shard });
     let requests = Requests::new(config, style, has_chat_template);

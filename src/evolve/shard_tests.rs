@@ -3,6 +3,7 @@
 use super::scripted::Scripted;
 use super::tests::{config, families, seeds};
 use super::*;
+use crate::identity::Identity;
 use crate::llm;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -26,7 +27,7 @@ fn evolve(
     let model = Model {
         generate: &mut scripted,
         sha256: "aa".to_owned(),
-        recipe: Vec::new(),
+        recipe: Identity::default(),
         n_params: Some(135_000_000),
         judge: None,
     };
@@ -67,7 +68,7 @@ fn merged_shards_are_the_run_that_was_never_divided() {
     assert_eq!(rows, merged.nodes + merged.answers + merged.verdicts);
     let (whole, store) = (Store::open(whole.path()).unwrap(), Store::open(&out).unwrap());
     assert_eq!(families(&store, SEEDS), families(&whole, SEEDS));
-    assert_eq!(store.fingerprint().unwrap(), whole.fingerprint().unwrap());
+    assert_eq!(store.identity().unwrap(), whole.identity().unwrap());
     assert_eq!(policy(&store).unwrap(), policy(&whole).unwrap());
     assert_eq!(calibration(&store).unwrap(), calibration(&whole).unwrap());
     assert!(is_finished(&store).unwrap());
@@ -127,7 +128,7 @@ fn more_shards_than_seeds_make_a_run_too() {
         let model = Model {
             generate: &mut scripted,
             sha256: "aa".to_owned(),
-            recipe: Vec::new(),
+            recipe: Identity::default(),
             n_params: None,
             judge: None,
         };

@@ -4,6 +4,7 @@ use super::scripted::{NOTHING, Scripted};
 use super::*;
 use crate::dataset::Seed;
 use crate::explain::Explain as _;
+use crate::identity::Identity;
 use crate::llm;
 use crate::store::{self, History, Node};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -48,7 +49,7 @@ pub(super) fn go(
     let model = Model {
         generate: scripted,
         sha256: "aa".to_owned(),
-        recipe: Vec::new(),
+        recipe: Identity::default(),
         n_params: Some(135_000_000),
         judge: None,
     };
@@ -461,10 +462,10 @@ fn a_journal_that_cannot_be_replayed_is_refused() {
     let go = |store: &Store| replay(&mut Scripted::new(1, 0.0), store, Selection::All, true);
     let (_dir, mut store) = new_store();
     assert!(matches!(go(&store), Err(Error::NothingToVerify)));
-    let entry = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    store.bind(&[entry("prompts.blake3", "others"), entry("prompts.style", "chat")]).unwrap();
+    let identity = |values: &[(&str, &str)]| values.iter().copied().collect::<Identity>();
+    store.bind(&identity(&[("prompts.blake3", "others"), ("prompts.style", "chat")])).unwrap();
     assert!(matches!(go(&store), Err(Error::OtherPrompts { .. })));
     let (_dir, mut store) = new_store();
-    store.bind(&[entry("config.rounds", "2")]).unwrap();
+    store.bind(&identity(&[("config.rounds", "2")])).unwrap();
     assert!(matches!(go(&store), Err(Error::BadFingerprint { .. })));
 }

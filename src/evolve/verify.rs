@@ -18,6 +18,7 @@ use super::operator::Method;
 use super::prompt;
 use super::requests::{self, Plan, Requests};
 use super::{Error, EvolveConfig, Operator, Policy, Stage, Style};
+use crate::identity::Identity;
 use crate::llm::{Completion, Generate, Request};
 use crate::rng;
 use crate::store::{Generation, Node, Store};
@@ -136,14 +137,14 @@ pub fn verify(
     whole_lists: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Verification, Error> {
-    let fingerprint = store.fingerprint()?;
-    if fingerprint.is_empty() {
+    let identity = store.identity()?;
+    if identity.is_empty() {
         return Err(Error::NothingToVerify);
     }
     if whole_lists && let Some(shards) = store.meta(SHARDS)? {
         return Err(Error::OfShards { shards });
     }
-    let (config, style) = settings(&fingerprint)?;
+    let (config, style) = settings(&identity)?;
     let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
     let Some(policy) = policy(store)? else { return Err(Error::NothingToVerify) };
     let words = Words::load();
@@ -188,20 +189,19 @@ pub fn verify(
 }
 
 /// Configuration and style from the journal, if this program still has the prompts.
-fn settings(fingerprint: &[(String, String)]) -> Result<(EvolveConfig, Style), Error> {
-    let entry = |name: &str| {
-        let found = fingerprint.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        found.ok_or_else(|| Error::BadFingerprint { reason: format!("`{name}` is missing") })
+fn settings(identity: &Identity) -> Result<(EvolveConfig, Style), Error> {
+    let value = |name: &str| {
+        identity.get(name).ok_or_else(|| Error::BadFingerprint { reason: format!("`{name}` is missing") })
     };
-    let (recorded, own) = (entry("prompts.blake3")?, library::hash());
+    let (recorded, own) = (value("prompts.blake3")?.to_owned(), library::hash());
     if recorded != own {
         return Err(Error::OtherPrompts { recorded, own });
     }
-    let name = entry("prompts.style")?;
+    let name = value("prompts.style")?;
     let style = [Style::Chat, Style::Completion].into_iter().find(|style| style.name() == name);
     let style =
         style.ok_or_else(|| Error::BadFingerprint { reason: format!("`prompts.style` is `{name}`") })?;
-    Ok((EvolveConfig::from_fingerprint(fingerprint)?, style))
+    Ok((EvolveConfig::from_identity(identity)?, style))
 }
 
 /// All generations as the run made them: a list for each call, in the order of the calls.

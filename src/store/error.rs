@@ -1,25 +1,8 @@
 //! What can be wrong with a run directory or its journal.
 
 use crate::explain::{Blame, Explain, Explanation};
+use crate::identity::Difference;
 use std::path::{Path, PathBuf};
-
-/// One entry of the fingerprint that differs; `None`: it was or is absent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Name of the entry, such as `model.sha256` or `config.rounds`.
-    pub name: String,
-    /// What the journal was begun with.
-    pub old: Option<String>,
-    /// What it is now.
-    pub new: Option<String>,
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let show = |value: &Option<String>| value.clone().map_or("absent".to_owned(), |v| format!("`{v}`"));
-        write!(f, "`{}` was {}, is {}", self.name, show(&self.old), show(&self.new))
-    }
-}
 
 /// A journal that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +51,12 @@ pub enum Error {
     },
     /// The run was begun with something else.
     #[error("the run in `{}` was started differently: {}", .path.display(),
-        .changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+        .differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Changed {
         /// The file.
         path: PathBuf,
         /// Every difference, by name.
-        changes: Vec<Change>,
+        differences: Vec<Difference>,
     },
     /// A cell holds what this program never writes.
     #[error("`{}` has the invalid value `{value}` in column `{column}` of node {id}", .path.display())]

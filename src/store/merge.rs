@@ -11,6 +11,7 @@
 //! parts.
 
 use super::{Error, FILE_NAME, NodeId, schema};
+use crate::identity::Identity;
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, Rows, Statement};
@@ -46,8 +47,8 @@ pub struct Merged {
 /// What a merged journal is bound to, and its other entries of `meta`: (name, value) each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heading {
-    /// As [`super::Store::fingerprint`].
-    pub fingerprint: Vec<(String, String)>,
+    /// The identity of the run.
+    pub identity: Identity,
     /// As [`super::Unit::set_meta`].
     pub meta: Vec<(String, String)>,
 }
@@ -89,9 +90,8 @@ fn fill(
     let mut target = create(partial).map_err(fail)?;
     let connections = parts.iter().map(|part| open_part(part)).collect::<Result<Vec<_>, _>>()?;
     let transaction = target.transaction().map_err(fail)?;
-    let bound =
-        heading.fingerprint.iter().map(|(name, value)| (format!("{}{name}", schema::FINGERPRINT), value));
-    for (key, value) in bound.chain(heading.meta.iter().map(|(key, value)| (key.clone(), value))) {
+    let bound = heading.identity.iter().map(|(name, value)| (format!("{}{name}", schema::IDENTITY), value));
+    for (key, value) in bound.chain(heading.meta.iter().map(|(key, value)| (key.clone(), value.as_str()))) {
         transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [&key, value]).map_err(fail)?;
     }
     let mut counts = [0; TABLES.len()];

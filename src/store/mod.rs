@@ -26,7 +26,8 @@ mod schema;
 mod tests;
 mod write;
 
-pub use error::{Change, Error};
+use crate::identity::Identity;
+pub use error::Error;
 pub use id::{MAX_ATTEMPTS, MAX_ROUNDS, NodeId, node_id};
 pub use merge::{Heading, Merged, merge};
 pub use pages::{KnownText, RoundCount};
@@ -164,42 +165,35 @@ impl Store {
         Ok(Unit::new(transaction, &self.path))
     }
 
-    /// Ties the journal to what decides its rows. The first call writes `fingerprint` (name, value); later
-    /// calls compare.
+    /// Ties the journal to what decides its rows: the first call records `identity`, later calls compare.
     ///
     /// # Errors
-    /// [`Error::Changed`] names every entry that differs from what the journal was started with.
-    pub fn bind(&mut self, fingerprint: &[(String, String)]) -> Result<(), Error> {
-        if self.fingerprint()?.is_empty() {
+    /// [`Error::Changed`] names every value that is not what the journal recorded.
+    pub fn bind(&mut self, identity: &Identity) -> Result<(), Error> {
+        if self.identity()?.is_empty() {
             let unit = self.begin()?;
-            for (name, value) in fingerprint {
-                unit.set_meta(&format!("{}{name}", schema::FINGERPRINT), value)?;
+            for (name, value) in identity.iter() {
+                unit.set_meta(&format!("{}{name}", schema::IDENTITY), value)?;
             }
             return unit.commit();
         }
-        self.compare(fingerprint)
+        self.compare(identity)
     }
 
-    /// As [`Self::bind`], but writes nothing. A journal that is not bound yet fits.
+    /// As [`Self::bind`], but writes nothing. A journal that recorded no identity yet fits.
     ///
     /// # Errors
     /// As [`Self::bind`].
-    pub fn compare(&self, fingerprint: &[(String, String)]) -> Result<(), Error> {
-        let bound = self.fingerprint()?;
-        if bound.is_empty() {
+    pub fn compare(&self, identity: &Identity) -> Result<(), Error> {
+        let recorded = self.identity()?;
+        if recorded.is_empty() {
             return Ok(());
         }
-        let find = |list: &[(String, String)], name: &str| {
-            list.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
-        };
-        let mut names: Vec<&String> = bound.iter().chain(fingerprint).map(|(name, _)| name).collect();
-        names.sort_unstable();
-        names.dedup();
-        let changes: Vec<Change> = names
-            .into_iter()
-            .map(|name| Change { name: name.clone(), old: find(&bound, name), new: find(fingerprint, name) })
-            .filter(|change| change.old != change.new)
-            .collect();
-        if changes.is_empty() { Ok(()) } else { Err(Error::Changed { path: self.path.clone(), changes }) }
+        let differences = recorded.diff(identity);
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Changed { path: self.path.clone(), differences })
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::write::finish_reason_name;
 use super::{Answer, Error, Generation, Node, Status, Store, Verdict, schema};
+use crate::identity::Identity;
 use crate::llm::FinishReason;
 use rusqlite::{OptionalExtension, Params, Row};
 
@@ -77,13 +78,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Sqlite`].
-    pub fn fingerprint(&self) -> Result<Vec<(String, String)>, Error> {
-        self.rows(
+    pub fn identity(&self) -> Result<Identity, Error> {
+        let values: Vec<(String, String)> = self.rows(
             "SELECT substr(key, length(?1) + 1), value FROM meta
              WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key",
-            [schema::FINGERPRINT],
+            [schema::IDENTITY],
             |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+        )?;
+        Ok(values.into_iter().collect())
     }
 
     /// One node.

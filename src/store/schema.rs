@@ -14,8 +14,8 @@ const APPLICATION_ID: i64 = 0x4556_4F4C;
 pub(super) const SCHEMA_VERSION: i64 = 2;
 /// How long to wait for a process that is just ending, or for a short reader such as `evol status`.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// Prefix of the entries in `meta` that [`Store::bind`] compares.
-pub(super) const FINGERPRINT: &str = "fingerprint.";
+/// Prefix of the identity's names in `meta` (its first name, which journals keep).
+pub(super) const IDENTITY: &str = "fingerprint.";
 
 /// Ids are given by the caller, so `INTEGER PRIMARY KEY` here never counts by itself. `key` is hexadecimal
 /// text because it uses all 64 bits and an `SQLite` integer is signed.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::explain::Explain as _;
+use crate::identity::Identity;
 use serde_json::json;
 
 fn generation(key: u64) -> Generation {
@@ -163,16 +164,19 @@ fn rows_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn a_changed_fingerprint_is_refused_by_name_with_old_and_new() {
+fn a_changed_identity_is_refused_by_name_with_old_and_new() {
     let (_dir, mut store) = store();
-    let print = |rounds: &str| vec![("config.rounds".to_owned(), rounds.to_owned())];
-    store.bind(&print("2")).unwrap();
-    store.bind(&print("2")).unwrap();
-    let error = store.bind(&print("3")).unwrap_err();
-    assert!(error.to_string().ends_with("started differently: `config.rounds` was `2`, is `3`"), "{error}");
+    let identity = |rounds: &str| -> Identity { [("config.rounds", rounds)].into_iter().collect() };
+    store.bind(&identity("2")).unwrap();
+    store.bind(&identity("2")).unwrap();
+    let error = store.bind(&identity("3")).unwrap_err();
+    assert!(
+        error.to_string().ends_with("started differently: `config.rounds` was `2`, is now `3`"),
+        "{error}"
+    );
     assert!(error.hint().is_some());
-    assert_eq!(store.compare(&print("3")).unwrap_err().to_string(), error.to_string());
-    let error = store.bind(&[]).unwrap_err();
+    assert_eq!(store.compare(&identity("3")).unwrap_err().to_string(), error.to_string());
+    let error = store.bind(&Identity::default()).unwrap_err();
     assert!(error.to_string().ends_with("`config.rounds` was `2`, is absent"), "{error}");
 }
 
@@ -239,7 +243,7 @@ fn a_second_process_is_told_that_the_run_is_in_use() {
 fn a_creation_that_was_cut_short_is_done_again() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(FILE_NAME), "").unwrap();
-    assert!(Store::open_or_create(dir.path()).unwrap().fingerprint().unwrap().is_empty());
+    assert!(Store::open_or_create(dir.path()).unwrap().identity().unwrap().is_empty());
     assert!(matches!(Store::create(dir.path()), Err(Error::Exists { .. })));
 }
 
@@ -260,7 +264,7 @@ fn parts_are_merged_in_order_and_overlaps_and_gaps_are_refused() {
     let out = tempfile::tempdir().unwrap();
     let dir = out.path().join("merged");
     let heading = Heading {
-        fingerprint: vec![("a".to_owned(), "1".to_owned())],
+        identity: [("a", "1")].into_iter().collect(),
         meta: vec![("b".to_owned(), "2".to_owned())],
     };
     // What an earlier merge has left is overwritten, and the shards may lie there.
@@ -270,7 +274,7 @@ fn parts_are_merged_in_order_and_overlaps_and_gaps_are_refused() {
     assert_eq!(merged, Merged { nodes: 5, answers: 0, verdicts: 0 });
     let store = Store::open(&dir).unwrap();
     assert_eq!(store.attempts(0, 0).unwrap(), (0..5).map(seed).collect::<Vec<_>>());
-    assert_eq!(store.fingerprint().unwrap(), heading.fingerprint);
+    assert_eq!(store.identity().unwrap(), heading.identity);
     assert_eq!(store.meta("b").unwrap().as_deref(), Some("2"));
     drop(store);
     let again = merge(&dir, &paths(&[&odd, &even]), &heading, &mut |_| ());

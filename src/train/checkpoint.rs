@@ -5,7 +5,7 @@
 //!
 //! The file holds flat tensors, `adapter`, `exp_avg` and `exp_avg_sq` (the layout of `LoraWeights::data`;
 //! 8-bit moments also have scales), and under the metadata key `evol.checkpoint` a JSON object with the
-//! progress and the fingerprint of the run. The position in the data needs no entry: which rows a step trains
+//! progress and the identity of the run. The position in the data needs no entry: which rows a step trains
 //! is a function of the step (see [`super::pack`]).
 //!
 //! **Invariant:** the file is a complete checkpoint at every instant (temporary file, fsync, rename, fsync of
@@ -18,6 +18,7 @@ use super::loss_scale::LossScale;
 use super::moments::Moments;
 use super::{Backend, Encoded, Error, Job, TrainConfig};
 use crate::gguf::replace_file;
+use crate::identity::Identity;
 use safetensors::tensor::SafeTensors;
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -25,8 +26,8 @@ use std::path::Path;
 
 const METADATA_KEY: &str = "evol.checkpoint";
 const BEST_STEP_KEY: &str = "evol.step";
-/// Version of the file's layout; part of the fingerprint.
-const FORMAT: u64 = 2;
+/// Version of the file's layout; part of the identity.
+const FORMAT: u64 = 3;
 
 /// Settings that do not affect the result, so that they may differ on resume.
 const NOT_BINDING: [&str; 3] = ["save_steps", "gradient_checkpointing", "max_loss_z_score"];
@@ -84,55 +85,32 @@ pub(super) struct Progress {
     pub(super) loss_scale: LossScale,
 }
 
-/// Everything that decides the result of a run, as a flat JSON object; settings have the user's names.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub(super) struct Fingerprint(serde_json::Map<String, serde_json::Value>);
-
-impl Fingerprint {
-    /// The fingerprint of a job: model file, samples, every setting but [`NOT_BINDING`], kind and number of
-    /// devices.
-    pub(super) fn new(job: &Job<'_>) -> Self {
-        let Job { model_sha256, train, validation, config, init_adapter, backend, .. } = *job;
-        let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
-        let config = serde_json::to_string(&config).expect("a validated configuration has finite numbers");
-        // Through text, as the stored one was: if the parser is one ulp off, it is so for both.
-        let config = serde_json::from_str(&config).expect("what was just written is JSON");
-        let serde_json::Value::Object(mut map) = config else { unreachable!("a struct is an object") };
-        for setting in NOT_BINDING {
-            map.remove(setting);
+/// What decides the result of a run: model file, samples, every setting but [`NOT_BINDING`], the kind of
+/// device and how many there are.
+pub(super) fn identity(job: &Job<'_>) -> Identity {
+    let Job { model_sha256, train, validation, config, init_adapter, backend, .. } = *job;
+    let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
+    let mut identity = Identity::of(&config).without(&NOT_BINDING);
+    match backend {
+        // A GPU adds up in another order than the CPU. Several have other rows in a step than one.
+        Backend::Cuda { .. } => {
+            let ranks = backend.ranks();
+            identity.insert("device", if ranks > 1 { format!("cuda x {ranks}") } else { "cuda".into() });
         }
-        match backend {
-            // A GPU adds up in another order than the CPU. Several have other rows in a step than one.
-            Backend::Cuda { .. } => {
-                let ranks = backend.ranks();
-                let device = if ranks > 1 { format!("cuda x {ranks}") } else { "cuda".into() };
-                map.insert("device".into(), device.into());
-            }
-            Backend::Cpu(_) => {
-                map.remove("mixed_precision");
-            }
+        Backend::Cpu(_) => {
+            identity.remove("mixed_precision");
         }
-        if let Some(weights) = init_adapter {
-            let numbers = blake3::hash(bytemuck::cast_slice(&weights.data)).to_hex().to_string();
-            let config = serde_json::to_string(&weights.config).expect("a checked configuration is finite");
-            map.insert("init_adapter".into(), format!("{config} {numbers}").into());
-        }
-        map.insert("format".into(), FORMAT.into());
-        map.insert("model_sha256".into(), model_sha256.into());
-        map.insert("train_data".into(), data_hash(train).into());
-        map.insert("validation_data".into(), data_hash(validation).into());
-        Self(map)
     }
-
-    /// The first entry that differs: its name, its value in the checkpoint, and its value in this run.
-    fn difference(&self, current: &Self) -> Option<(String, String, String)> {
-        let text = |value: Option<&serde_json::Value>| value.map_or("absent".into(), ToString::to_string);
-        let keys = current.0.keys().chain(self.0.keys());
-        keys.map(|key| (key, self.0.get(key), current.0.get(key)))
-            .find(|(_, stored, current)| stored != current)
-            .map(|(key, stored, current)| (format!("`{key}`"), text(stored), text(current)))
+    if let Some(weights) = init_adapter {
+        let numbers = blake3::hash(bytemuck::cast_slice(&weights.data)).to_hex().to_string();
+        let config = serde_json::to_string(&weights.config).expect("a checked configuration is finite");
+        identity.insert("init_adapter", format!("{config} {numbers}"));
     }
+    identity.insert("format", FORMAT.to_string());
+    identity.insert("model_sha256", model_sha256);
+    identity.insert("train_data", data_hash(train));
+    identity.insert("validation_data", data_hash(validation));
+    identity
 }
 
 fn data_hash(encoded: &Encoded) -> String {
@@ -143,7 +121,7 @@ fn data_hash(encoded: &Encoded) -> String {
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Header {
-    fingerprint: Fingerprint,
+    identity: Identity,
     progress: Progress,
 }
 
@@ -172,12 +150,12 @@ pub(super) fn read_best(path: &Path, step: u64, len: usize) -> Result<Vec<f32>, 
 /// Replaces the checkpoint at `path`.
 pub(super) fn write(
     path: &Path,
-    fingerprint: &Fingerprint,
+    identity: &Identity,
     progress: &Progress,
     adapter: &[f32],
     moments: &Moments,
 ) -> Result<(), Error> {
-    let header = Header { fingerprint: fingerprint.clone(), progress: progress.clone() };
+    let header = Header { identity: identity.clone(), progress: progress.clone() };
     let header = serde_json::to_string(&header).expect("strings, integers and finite seconds serialise");
     let tensors = std::iter::once(FlatTensor::of_numbers("adapter", adapter)).chain(moments.tensors());
     let tensors = tensors.map(|tensor| (tensor.name, tensor.view()));
@@ -186,11 +164,11 @@ pub(super) fn write(
     replace_file(path, |file| file.write_all(&bytes)).map_err(Error::io("write", path))
 }
 
-/// Reads the checkpoint at `path` of the run with `fingerprint` into adapter and moments. Returns `None` and
+/// Reads the checkpoint at `path` of the run with this identity into adapter and moments. Returns `None` and
 /// leaves both unchanged if there is no file.
 pub(super) fn read(
     path: &Path,
-    fingerprint: &Fingerprint,
+    identity: &Identity,
     adapter: &mut Vec<f32>,
     moments: &mut Moments,
 ) -> Result<Option<Progress>, Error> {
@@ -204,8 +182,9 @@ pub(super) fn read(
     let header = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
     let header = header.ok_or_else(|| bad(format!("no metadata key `{METADATA_KEY}`")))?;
     let header: Header = serde_json::from_str(header).map_err(|error| bad(error.to_string()))?;
-    if let Some((what, found, expected)) = header.fingerprint.difference(fingerprint) {
-        return Err(Error::OtherRun { path: path.to_path_buf(), what, found, expected });
+    let differences = header.identity.diff(identity);
+    if !differences.is_empty() {
+        return Err(Error::OtherRun { path: path.to_path_buf(), differences });
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
     *adapter = numbers(&tensors, "adapter", adapter.len()).map_err(bad)?;

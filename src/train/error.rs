@@ -4,6 +4,7 @@
 
 use crate::device::cuda::CudaError;
 use crate::explain::{Blame, Explain, Explanation};
+use crate::identity::Difference;
 use std::path::{Path, PathBuf};
 
 /// A training run that cannot start or go on.
@@ -200,16 +201,13 @@ pub enum Error {
         path: PathBuf,
     },
     /// The checkpoint belongs to another run.
-    #[error("`{}` belongs to a different run: {what} is {found} there and {expected} now", path.display())]
+    #[error("`{}` belongs to a different run: {}", path.display(),
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     OtherRun {
         /// The checkpoint.
         path: PathBuf,
-        /// What differs: a setting, the model or the data.
-        what: String,
-        /// In the checkpoint.
-        found: String,
-        /// In this run.
-        expected: String,
+        /// Every setting that differs, the model and the data included.
+        differences: Vec<Difference>,
     },
     /// The checkpoint cannot be used.
     #[error("`{}` is not a usable checkpoint: {reason}", path.display())]
@@ -328,10 +326,12 @@ impl Explain for Error {
             Self::HeadSize { .. } => Blame::Usage.hint("train on the CPU: leave out `--device`"),
             Self::InitAdapter { .. } => Blame::Usage
                 .hint("leave out the option to use the adapter's value, or start without `--init-adapter`"),
-            Self::OtherRun { what, .. } if what == "`format`" => Blame::Usage.hint(
-                "another version of evol wrote the checkpoint: finish the run with that version, or use \
-                 another `--out` to start over",
-            ),
+            Self::OtherRun { differences, .. } if differences.iter().any(|found| found.name == "format") => {
+                Blame::Usage.hint(
+                    "another version of evol wrote the checkpoint: finish the run with that version, or use \
+                     another `--out` to start over",
+                )
+            }
             Self::WouldOverwrite { .. } | Self::OtherRun { .. } => {
                 Blame::Usage.hint("use another `--out`, or move the old folder away to start over")
             }

@@ -10,7 +10,7 @@
 //! **Invariant:** buffers are allocated in [`Trainer::start`]; only the rows of a step grow, up to those of
 //! the fullest step.
 
-use super::checkpoint::{self, Exact, Fingerprint, Progress};
+use super::checkpoint::{self, Exact, Progress};
 use super::engine::Engine;
 use super::metrics::MetricsFile;
 use super::moments::{Moments, Update};
@@ -22,6 +22,7 @@ use super::{
     spike,
 };
 use crate::device::cuda::MixedPrecision;
+use crate::identity::Identity;
 use crate::lora::LoraWeights;
 use crate::model::{LossSum, Noise, PackedRow};
 use crate::ops::adamw::AdamW;
@@ -50,7 +51,7 @@ pub fn train(job: &Job<'_>, host: &mut Host<'_>) -> Result<Outcome, Error> {
 struct Trainer<'a, 'h> {
     job: &'a Job<'a>,
     host: &'a mut Host<'h>,
-    fingerprint: Fingerprint,
+    identity: Identity,
     timeline: Timeline,
     validation_rows: Vec<Vec<usize>>,
     /// Adapter and moments as of the last [`Engine::collect`].
@@ -84,9 +85,8 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let mut metrics = MetricsFile::open(&out.join("metrics.jsonl"))?;
         let mut adapter = starting_adapter(job);
         let mut moments = Moments::new(config, &adapter);
-        let fingerprint = Fingerprint::new(job);
-        let progress =
-            checkpoint::read(&checkpoint_path(out), &fingerprint, &mut adapter.data, &mut moments)?;
+        let identity = checkpoint::identity(job);
+        let progress = checkpoint::read(&checkpoint_path(out), &identity, &mut adapter.data, &mut moments)?;
         if progress.is_none() {
             for path in [gguf_path(out), peft_path(out)] {
                 if path.exists() {
@@ -105,7 +105,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         let engine = Engine::new(job, &adapter, &moments, longest, &mut on_upload)?;
         let order: Vec<usize> = (0..validation.samples.len()).collect();
         Ok(Self {
-            fingerprint,
+            identity,
             timeline: Timeline::new(config, job.backend.ranks(), train.lengths()),
             validation_rows: first_fit(&order, &validation.lengths(), config.max_seq_len),
             engine,
@@ -373,7 +373,7 @@ impl<'a, 'h> Trainer<'a, 'h> {
         if self.saved.as_ref() != Some(&self.progress) {
             self.engine.collect(&mut self.adapter, &mut self.moments)?;
             let (path, adapter) = (checkpoint_path(self.job.out), &self.adapter.data);
-            checkpoint::write(&path, &self.fingerprint, &self.progress, adapter, &self.moments)?;
+            checkpoint::write(&path, &self.identity, &self.progress, adapter, &self.moments)?;
             self.saved = Some(self.progress.clone());
             (self.host.on_event)(&Event::Checkpoint { step: self.progress.step });
         }

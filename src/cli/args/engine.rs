@@ -1,8 +1,8 @@
 //! How the engine runs, as typed: in flags of `evol evolve` and in the same words in an experiment file.
 
 use crate::llm::Determinism;
+use crate::run::{EngineSettings, FormatChoice};
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
 
 /// How the engine runs.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -28,28 +28,23 @@ pub(crate) struct EngineArgs {
 }
 
 /// A compute format as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ComputeFormatArg {
     /// Measures the others for some seconds, the first time on a machine, and takes the fastest; which one
     /// that is, and with it the result, depends on the machine
-    #[serde(rename = "auto")]
     Auto,
     /// The file's own
     #[default]
-    #[serde(rename = "as-is")]
     AsIs,
     /// 8 bits per weight
     #[value(name = "q8_0")]
-    #[serde(rename = "q8_0")]
     Q8_0,
     /// 16 bits per weight
-    #[serde(rename = "f16")]
     F16,
 }
 
 /// A level of determinism as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum DeterminismArg {
     /// Model, prompt and seed decide a result, and nothing else; where the model's format does not allow it,
     /// says so and is `scheduled`
@@ -64,6 +59,29 @@ impl From<DeterminismArg> for Determinism {
         match typed {
             DeterminismArg::Exact => Self::Exact,
             DeterminismArg::Scheduled => Self::Scheduled,
+        }
+    }
+}
+
+impl From<ComputeFormatArg> for FormatChoice {
+    fn from(typed: ComputeFormatArg) -> Self {
+        match typed {
+            ComputeFormatArg::Auto => Self::Auto,
+            ComputeFormatArg::AsIs => Self::AsIs,
+            ComputeFormatArg::Q8_0 => Self::Q8_0,
+            ComputeFormatArg::F16 => Self::F16,
+        }
+    }
+}
+
+impl From<&EngineArgs> for EngineSettings {
+    fn from(typed: &EngineArgs) -> Self {
+        let &EngineArgs { batch_width, compute_format, gpu_layers, determinism } = typed;
+        Self {
+            batch_width,
+            compute_format: compute_format.into(),
+            gpu_layers,
+            determinism: determinism.into(),
         }
     }
 }

@@ -77,7 +77,7 @@ fn parse_adapter(text: &str) -> Result<(String, PathBuf), String> {
             "the name `{name}` is not made of letters, digits, `-`, `_` and `.`: give another as NAME=FILE"
         ));
     }
-    if name == super::super::eval::BASE {
+    if name == crate::run::eval::BASE {
         return Err("the name `base` stands for the base model: give another as NAME=FILE".to_owned());
     }
     Ok((name, PathBuf::from(file)))

@@ -17,16 +17,17 @@ mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
 pub(crate) use cluster::{MergeRunsArgs, SlurmArgs};
-pub(crate) use engine::{ComputeFormatArg, DeterminismArg, EngineArgs};
+pub(crate) use engine::EngineArgs;
 pub(crate) use eval::EvalArgs;
 pub(crate) use evolve::{EvolveArgs, StyleArg};
 pub(crate) use merge::MergeArgs;
 pub(crate) use report::{CompareArgs, ReportArgs, StatusArgs};
-pub(crate) use train::{TrainArgs, TrainSettings};
+pub(crate) use train::TrainArgs;
 pub(crate) use verify::VerifyArgs;
 
 use crate::dataset::Format;
 use crate::evolve::Operator;
+use crate::run::Stage;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -56,10 +57,6 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-/// Sequences that evolve decodes in one batch unless another number is asked for: where a CPU stops getting
-/// faster.
-pub(crate) const BATCH_WIDTH: usize = 32;
 
 /// TOML's integers end here, and a run's seed is kept in TOML.
 const SEED_MAX: u64 = i64::MAX as u64;
@@ -267,6 +264,18 @@ fn parse_share(text: &str) -> Result<(String, f64), String> {
     }
     let share: f64 = share.parse().map_err(|_| format!("the share `{share}` is not a number"))?;
     Ok((group.to_owned(), share))
+}
+
+impl From<UntilArg> for Stage {
+    fn from(typed: UntilArg) -> Self {
+        match typed {
+            UntilArg::Evolve => Self::Evolve,
+            UntilArg::Export => Self::Export,
+            UntilArg::Train => Self::Train,
+            UntilArg::Baselines => Self::Baselines,
+            UntilArg::Eval => Self::Eval,
+        }
+    }
 }
 
 /// An export format as typed.

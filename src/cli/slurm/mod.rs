@@ -10,12 +10,11 @@
 
 mod script;
 
-use super::args::{ComputeFormatArg, DeterminismArg, DeviceArg, SlurmArgs};
-use super::config::{self, Overrides, RunConfig};
-use super::error::{Error, Result};
-use super::plan::Session;
-use super::run_dir::RunDir;
-use super::shell;
+use super::args::{DeviceArg, SlurmArgs};
+use super::session::Session;
+use crate::identity::Difference;
+use crate::llm::Determinism;
+use crate::run::{self, Error, FormatChoice, Overrides, Result, RunConfig, RunDir, files, shell};
 use script::{Cluster, Jobs};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -49,18 +48,19 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
     let config = read(args, session)?;
     let run = RunDir::claim(&config.out)?;
     let dir = RunDir::claim(&run.path().join(DIR))?;
-    if let Some(earlier) = dir.read(config::FILE_NAME)? {
-        let changes = config.changes(&earlier);
-        if !changes.is_empty() {
-            return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes });
+    if let Some(earlier) = dir.read(files::CONFIG)? {
+        let differences = config.differences(&earlier);
+        if !differences.is_empty() {
+            return Err(Error::OtherConfig { dir: dir.path().to_owned(), differences });
         }
     }
     let before: Option<Submitted> = dir.read_json(JOBS)?;
     if let Some(Submitted { shards, .. }) = before.as_ref().filter(|before| before.shards != args.shards) {
-        let changes = vec![format!("`--shards` was {shards}, is {}", args.shards)];
-        return Err(Error::OtherConfig { dir: dir.path().to_owned(), changes });
+        let (was, is) = (Some(shards.to_string()), Some(args.shards.to_string()));
+        let differences = vec![Difference { name: "--shards".to_owned(), was, is }];
+        return Err(Error::OtherConfig { dir: dir.path().to_owned(), differences });
     }
-    dir.write(config::FILE_NAME, &config.to_toml())?;
+    dir.write(files::CONFIG, &config.to_toml())?;
     let jobs =
         Jobs { out: run.path().to_owned(), dir: dir.path().to_owned(), cluster: cluster(args, session)? };
     let scripts = jobs.scripts();
@@ -105,8 +105,8 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
     let path = &args.config;
     // Here, so that a model that is not there is no news from 64 jobs.
     let out = args.out.as_deref();
-    let config = config::load(path, Overrides { seed: session.seed, out, ..Overrides::default() })?;
-    if config.compute_format == ComputeFormatArg::Auto {
+    let config = run::load_config(path, Overrides { seed: session.seed, out, ..Overrides::default() })?;
+    if config.compute_format == FormatChoice::Auto {
         return Err(Error::ConfigValue {
             path: path.clone(),
             key: "compute_format".to_owned(),
@@ -114,7 +114,7 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
                 .to_owned(),
         });
     }
-    let is_scheduled = config.determinism == DeterminismArg::Scheduled || config.gpu_layers > 0;
+    let is_scheduled = config.determinism == Determinism::Scheduled || config.gpu_layers > 0;
     if is_scheduled && (config.batch_width.is_none() || args.cpus_per_task.is_none()) {
         return Err(Error::ConfigValue {
             path: path.clone(),

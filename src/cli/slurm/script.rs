@@ -3,8 +3,8 @@
 //! **Invariant:** every path is quoted for the shell; nothing in a script depends on where it is submitted
 //! from.
 
-use crate::cli::evolve::SHARDS;
-use crate::cli::shell::quoted;
+use crate::run::files::SHARDS;
+use crate::run::shell::quoted;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -126,7 +126,7 @@ impl Jobs {
     }
 
     fn config(&self) -> String {
-        word(&self.dir.join(crate::cli::config::FILE_NAME))
+        word(&self.dir.join(crate::run::files::CONFIG))
     }
 
     /// What Slurm reads of a script.

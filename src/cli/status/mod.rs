@@ -10,16 +10,14 @@
 mod shards;
 
 use crate::cli::args::StatusArgs;
-use crate::cli::config;
-use crate::cli::error::{Error, Result};
-use crate::cli::eval;
-use crate::cli::live::{self, LastProgress};
-use crate::cli::output::duration;
-use crate::cli::plan::Session;
-use crate::cli::run::{self, DIR as EVAL_DIR, funnel};
-use crate::cli::run_dir::RunDir;
+use crate::cli::session::Session;
+use crate::cli::table::{evaluation_table, funnel_table};
 use crate::eval::Evaluation;
 use crate::evolve::{self, Shard};
+use crate::report::FunnelCell;
+use crate::run::{
+    Error, LastProgress, Result, RunDir, duration, eval, files, funnel_cells, read_seconds, unix_seconds,
+};
 use crate::store::{self, Store};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -48,7 +46,7 @@ struct RunStatus {
     /// By stage, in their order.
     seconds: Vec<(String, f64)>,
     /// While somebody works on it the journal cannot be read.
-    funnel: Option<Vec<funnel::FunnelCell>>,
+    funnel: Option<Vec<FunnelCell>>,
     evaluation: Option<Evaluation>,
     report: Option<PathBuf>,
 }
@@ -75,32 +73,32 @@ fn look(dir: &Path) -> Result<RunStatus> {
     if !dir.join(store::FILE_NAME).is_file() {
         return Err(store::Error::Missing { dir: dir.to_owned() }.into());
     }
-    let progress = live::read_status(dir);
+    let progress = LastProgress::read(dir);
     let is_at_work_elsewhere = progress.as_ref().is_some_and(LastProgress::is_at_work_elsewhere);
     let is_locked = match RunDir::claim(dir) {
         Err(Error::InUse { .. }) => true,
-        Err(other) => return Err(other),
+        Err(other) => return Err(other.into()),
         Ok(_) => false,
     };
     // A journal that somebody writes is not to be opened, whether its lock is seen or not.
     let journal = if is_locked || is_at_work_elsewhere { None } else { read_journal(dir)? };
     // What `evol evolve` made has no stages after the journal's.
-    let is_all = !dir.join(config::FILE_NAME).is_file();
+    let is_all = !dir.join(files::CONFIG).is_file();
     let state = match &journal {
         None => State::Running,
         Some(journal) if is_all && journal.is_finished => State::Finished,
-        Some(_) if dir.join(run::SUMMARY).is_file() => State::Finished,
+        Some(_) if dir.join(files::SUMMARY).is_file() => State::Finished,
         Some(_) => State::Stopped,
     };
-    let report = dir.join(crate::cli::report::FILE_NAME);
+    let report = dir.join(files::REPORT);
     Ok(RunStatus {
         run: dir.to_owned(),
         state,
         shard: journal.as_ref().and_then(|journal| journal.shard.clone()),
         progress,
-        seconds: run::seconds(dir),
+        seconds: read_seconds(dir),
         funnel: journal.map(|journal| journal.funnel),
-        evaluation: eval::read(&dir.join(EVAL_DIR)),
+        evaluation: eval::read(&dir.join(files::EVAL)),
         report: report.is_file().then_some(report),
     })
 }
@@ -109,7 +107,7 @@ fn look(dir: &Path) -> Result<RunStatus> {
 struct Journal {
     shard: Option<String>,
     is_finished: bool,
-    funnel: Vec<funnel::FunnelCell>,
+    funnel: Vec<FunnelCell>,
 }
 
 /// `None`: somebody else reads it just now.
@@ -122,7 +120,7 @@ fn read_journal(dir: &Path) -> Result<Option<Journal>> {
     Ok(Some(Journal {
         shard: (shard != Shard::WHOLE).then(|| shard.to_string()),
         is_finished: evolve::is_finished(&store)?,
-        funnel: funnel::cells(&store.funnel()?),
+        funnel: funnel_cells(&store.funnel()?),
     }))
 }
 
@@ -136,13 +134,13 @@ fn screen(status: &RunStatus) -> String {
     };
     text.push('\n');
     if let Some(progress) = status.progress.as_ref().filter(|_| status.state != State::Finished) {
-        let _ = writeln!(text, "{}", progress_line(progress, live::now()));
+        let _ = writeln!(text, "{}", progress_line(progress, unix_seconds()));
     }
     if let Some(cells) = &status.funnel {
-        let _ = write!(text, "\n{}", funnel::table(cells));
+        let _ = write!(text, "\n{}", funnel_table(cells));
     }
     if let Some(evaluation) = &status.evaluation {
-        let _ = write!(text, "\n{}", eval::table(evaluation));
+        let _ = write!(text, "\n{}", evaluation_table(evaluation));
     }
     let seconds: Vec<String> =
         status.seconds.iter().map(|(stage, seconds)| format!("{stage} {}", duration(*seconds))).collect();
@@ -195,7 +193,7 @@ mod tests {
         let far = LastProgress { host: "node3".to_owned(), ..little };
         assert_eq!(progress_line(&far, 101), "round 1 answer:  (process 7 of node3, 1 s ago)");
         assert!(!far.is_at_work_elsewhere(), "that was in 1970");
-        assert!(LastProgress { unix_seconds: live::now(), ..far }.is_at_work_elsewhere());
+        assert!(LastProgress { unix_seconds: unix_seconds(), ..far }.is_at_work_elsewhere());
     }
 
     #[test]

@@ -4,13 +4,11 @@
 //! last, and its journal is left alone. One that cannot be read is shown and stops nothing.
 
 use super::{RunStatus, State, look as look_at, progress_line};
-use crate::cli::error::Result;
-use crate::cli::evolve::SHARDS;
-use crate::cli::live;
-use crate::cli::run::funnel::{self, FunnelCell};
-use crate::cli::run_dir::runs_in;
 use crate::cli::slurm;
+use crate::cli::table::funnel_table;
 use crate::evolve::Shard;
+use crate::report::FunnelCell;
+use crate::run::{LastProgress, Result, files, runs_in, unix_seconds};
 use crate::store;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -46,7 +44,7 @@ pub(super) fn look(dir: &Path) -> Result<Option<ShardsStatus>> {
     let planned = slurm::shards_of(dir);
     let own = runs_in(dir)?;
     let is_own = !own.is_empty();
-    let runs = if is_own { own } else { runs_in(&dir.join(SHARDS))? };
+    let runs = if is_own { own } else { runs_in(&dir.join(files::SHARDS))? };
     if runs.is_empty() && planned.is_none() {
         return Ok(None);
     }
@@ -75,7 +73,7 @@ fn unreadable(run: &Path) -> RunStatus {
         run: run.to_owned(),
         state: State::Stopped,
         shard: None,
-        progress: live::read_status(run),
+        progress: LastProgress::read(run),
         seconds: Vec::new(),
         funnel: None,
         evaluation: None,
@@ -113,14 +111,14 @@ pub(super) fn screen(all: &ShardsStatus) -> String {
     for shard in unfinished.iter().take(SHOWN) {
         let name = shard.run.file_name().unwrap_or_default().to_string_lossy();
         let state = if shard.state == State::Running { "running" } else { "stopped" };
-        let progress = shard.progress.as_ref().map(|progress| progress_line(progress, live::now()));
+        let progress = shard.progress.as_ref().map(|progress| progress_line(progress, unix_seconds()));
         let _ = writeln!(text, "  {name:<6}{state:<9}{}", progress.unwrap_or_default());
     }
     if unfinished.len() > SHOWN {
         let _ = writeln!(text, "  and {} more; `--json` has them all", unfinished.len() - SHOWN);
     }
     if !all.funnel.is_empty() {
-        let _ = write!(text, "\n{}", funnel::table(&all.funnel));
+        let _ = write!(text, "\n{}", funnel_table(&all.funnel));
     }
     if all.count.is_some_and(|count| count as usize == *finished) {
         text.push_str("\nall shards are finished; `evol merge-runs` joins them\n");

@@ -112,19 +112,19 @@ fn a_checkpoint_of_another_run_is_refused_by_the_difference() {
     let mut fixture = Fixture::new();
     out_of(&fixture);
     fixture.config.learning_rate = 0.25;
-    assert_eq!(refused(&fixture), "`learning_rate` is 0.005 there and 0.25 now");
+    assert_eq!(refused(&fixture), "`learning_rate` was `0.005`, is now `0.25`");
     let mut fixture = Fixture::new();
     out_of(&fixture);
     fixture.config.eval_steps = None;
-    assert_eq!(refused(&fixture), "`eval_steps` is 3 there and null now");
+    assert_eq!(refused(&fixture), "`eval_steps` was `3`, is now `null`");
     let mut fixture = Fixture::new();
     out_of(&fixture);
     fixture.train.samples.push(sample(99, 3, 3));
-    assert!(refused(&fixture).starts_with("`train_data` is "));
+    assert!(refused(&fixture).starts_with("`train_data` was "));
     let mut fixture = Fixture::new();
     out_of(&fixture);
     fixture.validation.samples.pop();
-    assert!(refused(&fixture).starts_with("`validation_data` is "));
+    assert!(refused(&fixture).starts_with("`validation_data` was "));
 }
 
 #[test]

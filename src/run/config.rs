@@ -1,0 +1,445 @@
+//! The experiment file of `evol run`: TOML, read strictly.
+//!
+//! Sections are the modules' own configurations, so that a key means here what it means there. Every key but
+//! `model` and `out` has a default; an unknown key is an error, because a misspelt one would silently be the
+//! default.
+//!
+//! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment
+//! works from wherever it is started; after [`read`] they are absolute.
+
+use super::dir::check_recordable;
+use super::error::{Error, ErrorContext as _, Result};
+use super::settings::{EngineSettings, FormatChoice};
+use super::{files, known_models};
+use crate::dataset::{ExportOptions, Format, Mix, OnBadInput, VALIDATION_FRACTION};
+use crate::eval::Suite;
+use crate::evolve::EvolveConfig;
+use crate::identity::{Difference, Identity};
+use crate::llm::Determinism;
+use crate::train::TrainConfig;
+use serde::{Deserialize, Serialize, Serializer};
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+/// An experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// A GGUF file, or the name of a known model.
+    pub model: String,
+    /// Another model that judges, as `model`; without it the model itself does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge_model: Option<String>,
+    /// The run directory.
+    pub out: PathBuf,
+    /// Decides everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Sequences that evolve decodes in one batch; without it, what is fastest here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_width: Option<usize>,
+    /// Format of the weights that evolve computes with.
+    #[serde(default)]
+    pub compute_format: FormatChoice,
+    /// Layers that a GPU computes.
+    #[serde(default)]
+    pub gpu_layers: u32,
+    /// What is promised about the bytes of results.
+    #[serde(default)]
+    pub determinism: Determinism,
+    /// What is evolved.
+    #[serde(default)]
+    pub seeds: SeedsSection,
+    /// How.
+    #[serde(default, serialize_with = "without_seed")]
+    pub evolve: EvolveConfig,
+    /// What the training data looks like.
+    #[serde(default)]
+    pub export: ExportSection,
+    /// How the adapter is trained.
+    #[serde(default, serialize_with = "without_seed")]
+    pub train: TrainConfig,
+    /// What the adapter is measured on, and against what.
+    #[serde(default)]
+    pub eval: EvalSection,
+}
+
+/// A section as it may be typed: the seed of all stages stands at the top of the file.
+fn without_seed<S: Serializer>(section: &impl Serialize, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut table = Table::try_from(section).map_err(serde::ser::Error::custom)?;
+    table.remove("seed");
+    table.serialize(serializer)
+}
+
+/// `[seeds]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeedsSection {
+    /// A seed file; without it the built-in seeds.
+    pub file: Option<PathBuf>,
+    /// Licence of that file, for the manifest and the card of the export.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// What to do about a line that cannot be used.
+    pub on_bad_input: OnBadInput,
+    /// Use that many seeds, drawn by the run's seed; without it all.
+    pub limit: Option<usize>,
+}
+
+/// `[export]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExportSection {
+    /// How a line looks.
+    pub format: Format,
+    /// Share of the seeds that go to validation with all their descendants.
+    pub validation_fraction: f64,
+    /// Test sets that nothing in it may repeat.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decontaminate: Vec<PathBuf>,
+    /// How much of what goes in.
+    pub mix: Mix,
+}
+
+impl Default for ExportSection {
+    fn default() -> Self {
+        Self {
+            format: Format::default(),
+            validation_fraction: VALIDATION_FRACTION,
+            decontaminate: Vec::new(),
+            mix: Mix::default(),
+        }
+    }
+}
+
+/// `[eval]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalSection {
+    /// Whether there is an evaluation at all.
+    pub enabled: bool,
+    /// A suite; without it the built-in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suite: Option<PathBuf>,
+    /// Ask that many of its items, spread evenly; without it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Most tokens of a response.
+    pub max_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Whether a judge compares responses, if it can be trusted.
+    pub judge: bool,
+    /// Whether an adapter is trained on the seeds alone, with as many tokens, to be compared with.
+    pub baselines: bool,
+    /// Trainings of each adapter, which differ by their seed.
+    pub repeats: u64,
+}
+
+impl Default for EvalSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            suite: None,
+            limit: None,
+            max_tokens: 256,
+            temperature: 0.0,
+            judge: true,
+            baselines: true,
+            repeats: 1,
+        }
+    }
+}
+
+impl EvalSection {
+    /// What is asked; nothing of it may be trained on. `None`: there is no evaluation.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn suite(&self) -> Result<Option<Suite>> {
+        match &self.suite {
+            _ if !self.enabled => Ok(None),
+            Some(path) => Ok(Some(Suite::read(path)?)),
+            None => Ok(Some(Suite::builtin())),
+        }
+    }
+}
+
+/// Reads an experiment and makes its paths absolute.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Config`] names line and column; [`Error::ConfigValue`] the key.
+fn read(path: &Path) -> Result<RunConfig> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    parse(path, &text, &folder)
+}
+
+/// What a command line says instead of the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides<'a> {
+    /// Seed of the run.
+    pub seed: Option<u64>,
+    /// Run directory, relative to the working directory, unlike the path in the file.
+    pub out: Option<&'a Path>,
+    /// The model, as a file or a name.
+    pub model: Option<&'a str>,
+    /// Trainings of each adapter.
+    pub repeats: Option<u64>,
+}
+
+/// Reads an experiment for a run, checks it, and finds its model, which becomes an absolute path.
+///
+/// # Errors
+/// As [`read`] and [`RunConfig::validate`]; there is no such model; a path cannot be recorded.
+pub fn load(path: &Path, overrides: Overrides<'_>) -> Result<RunConfig> {
+    let mut config = read(path)?;
+    config.eval.repeats = overrides.repeats.unwrap_or(config.eval.repeats);
+    config.set_seed(overrides.seed.unwrap_or(config.seed));
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(Error::io(format!("cannot use `{}`", path.display())))
+    };
+    if let Some(out) = overrides.out {
+        config.out = absolute(out)?;
+    }
+    config.validate(path)?;
+    let model = overrides.model.unwrap_or(&config.model);
+    let model = absolute(&known_models::resolve(model)?)?;
+    [&model, &config.out]
+        .into_iter()
+        .chain(&config.seeds.file)
+        .try_for_each(|path| check_recordable(path))?;
+    config.model = model.display().to_string();
+    Ok(config)
+}
+
+/// What the run in `dir` was configured with; `None`: it was made by `evol evolve`, which needs no such file.
+///
+/// # Errors
+/// As [`read`].
+pub fn of_run(dir: &Path) -> Result<Option<RunConfig>> {
+    let path = dir.join(files::CONFIG);
+    if path.exists() { read(&path).map(Some) } else { Ok(None) }
+}
+
+/// As [`read`], from `text`; relative paths are in `folder`.
+fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig> {
+    let fail = |e: toml::de::Error| {
+        let (line, column) = position(text, e.span().map_or(0, |s| s.start));
+        Error::Config { path: path.to_owned(), line, column, message: e.message().replace('\n', " ") }
+    };
+    let table: Table = toml::from_str(text).map_err(fail)?;
+    for section in ["evolve", "train"] {
+        if table.get(section).is_some_and(|section| section.get("seed").is_some()) {
+            return Err(Error::ConfigValue {
+                path: path.to_owned(),
+                key: format!("{section}.seed"),
+                message: "is not to be set: the `seed` at the top of the file decides for all stages"
+                    .to_owned(),
+            });
+        }
+    }
+    let mut config: RunConfig = toml::from_str(text).map_err(fail)?;
+    config.set_seed(config.seed);
+    config.out = folder.join(config.out);
+    config.seeds.file = config.seeds.file.map(|file| folder.join(file));
+    config.eval.suite = config.eval.suite.map(|file| folder.join(file));
+    config.export.decontaminate.iter_mut().for_each(|file| *file = folder.join(&*file));
+    for model in [Some(&mut config.model), config.judge_model.as_mut()].into_iter().flatten() {
+        if known_models::all().iter().all(|known| known.name != *model) {
+            let path = folder.join(&*model);
+            check_recordable(&path)?;
+            *model = path.to_string_lossy().into_owned();
+        }
+    }
+    Ok(config)
+}
+
+/// Line and column, from 1, of a byte of `text`.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+impl RunConfig {
+    /// One seed for all stages.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.evolve.seed = seed;
+        self.train.seed = seed;
+    }
+
+    /// How the training files are made.
+    pub fn export_options(&self) -> ExportOptions {
+        ExportOptions {
+            format: self.export.format,
+            validation_fraction: self.export.validation_fraction,
+            seed: self.seed,
+            mix: self.export.mix.clone(),
+        }
+    }
+
+    /// How the engine runs.
+    pub fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            batch_width: self.batch_width,
+            compute_format: self.compute_format,
+            gpu_layers: self.gpu_layers,
+            determinism: self.determinism,
+        }
+    }
+
+    /// Checks what only shows when the sections are taken by their own meaning; `path` names the file.
+    ///
+    /// # Errors
+    /// A setting is out of range.
+    pub fn validate(&self, path: &Path) -> Result<()> {
+        let in_section = |section: &str| format!("section `{section}` of `{}`", path.display());
+        self.evolve.validate().context(|| in_section("[evolve]"))?;
+        self.train.validate().context(|| in_section("[train]"))?;
+        self.export.mix.validate().context(|| in_section("[export.mix]"))?;
+        check_eval_options(self.eval.max_tokens, self.eval.temperature, self.eval.limit)
+            .context(|| in_section("[eval]"))?;
+        if self.eval.repeats == 0 {
+            return Err(Error::ConfigValue {
+                path: path.to_owned(),
+                key: "eval.repeats".to_owned(),
+                message: "is 0, expected at least 1".to_owned(),
+            });
+        }
+        let share = self.export.validation_fraction;
+        if !(0.0..1.0).contains(&share) {
+            return Err(Error::ConfigValue {
+                path: path.to_owned(),
+                key: "export.validation_fraction".to_owned(),
+                message: format!("is {share}, expected at least 0 and below 1"),
+            });
+        }
+        Ok(())
+    }
+
+    /// As the file in the run directory: every key, defaults written out. [`read`] takes it back, so that the
+    /// run can be made again from it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("numbers in TOML's range and text keys")
+    }
+
+    /// What differs from `recorded`, the text of an earlier [`Self::to_toml`], in keys that decide a result.
+    pub fn differences(&self, recorded: &str) -> Vec<Difference> {
+        // Both through a file's text, so that a number is written by the same hand. What cannot be parsed is
+        // another configuration.
+        let identity = |text: &str| {
+            let table: Table = toml::from_str(text).unwrap_or_default();
+            Identity::of(&table).without(&DECIDES_NOTHING)
+        };
+        identity(recorded).diff(&identity(&self.to_toml()))
+    }
+}
+
+/// Checks the ranges of what `evol eval` and the section `[eval]` have in common.
+///
+/// # Errors
+/// [`Error::Flag`].
+pub fn check_eval_options(max_tokens: usize, temperature: f32, limit: Option<usize>) -> Result<()> {
+    let refuse = |flag, found: String, expected| Err(Error::Flag { flag, found, expected });
+    if max_tokens == 0 {
+        return refuse("--max-tokens", max_tokens.to_string(), "at least 1");
+    }
+    if !(temperature.is_finite() && temperature >= 0.0) {
+        return refuse("--temperature", temperature.to_string(), "a finite number, 0 or more");
+    }
+    if limit == Some(0) {
+        return refuse("--limit", "0".to_owned(), "at least 1 item");
+    }
+    Ok(())
+}
+
+/// Keys that decide no result: where files are, when to give up, how often to save. Model and seeds are
+/// compared by their hashes, and how the engine runs by its [`super::identity::Recipe`].
+const DECIDES_NOTHING: [&str; 15] = [
+    "model",
+    "judge_model",
+    "out",
+    "seeds.file",
+    "seeds.licence",
+    "seeds.on_bad_input",
+    "batch_width",
+    "compute_format",
+    "gpu_layers",
+    "determinism",
+    "evolve.min_yield",
+    "evolve.max_errors",
+    "train.save_steps",
+    "train.gradient_checkpointing",
+    "train.max_loss_z_score",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "model = 'm.gguf'\nout = 'run'\n";
+
+    fn parsed(text: &str) -> Result<RunConfig> {
+        parse(Path::new("x.toml"), text, Path::new("/folder"))
+    }
+
+    #[test]
+    fn a_minimal_file_has_absolute_paths_and_defaults() {
+        let config = parsed(&format!("seed = 7\n{MINIMAL}")).unwrap();
+        assert_eq!(
+            (config.model.as_str(), config.out.as_path()),
+            ("/folder/m.gguf", Path::new("/folder/run"))
+        );
+        assert_eq!((config.seed, config.train.seed), (7, 7));
+        assert_eq!(config.evolve, EvolveConfig { seed: 7, ..EvolveConfig::default() });
+    }
+
+    #[test]
+    fn a_known_model_stays_a_name() {
+        let config = parsed("model = 'smollm2-135m-instruct'\nout = 'run'\n").unwrap();
+        assert_eq!(config.model, "smollm2-135m-instruct");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_at_its_line_and_column() {
+        for section in ["", "[seeds]\n", "[evolve]\n", "[export]\n", "[train]\n", "[eval]\n"] {
+            let text = format!("{MINIMAL}{section}  lerning_rate = 1\n");
+            let Err(Error::Config { line, column, message, .. }) = parsed(&text) else { panic!("{text}") };
+            assert_eq!((line, column), (text.lines().count(), 3), "{message}");
+            assert!(message.contains("lerning_rate"), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_seed_decides_for_all_stages() {
+        for section in ["train", "evolve"] {
+            let found = parsed(&format!("{MINIMAL}[{section}]\nseed = 3\n"));
+            let Err(Error::ConfigValue { key, .. }) = found else { panic!("{found:?}") };
+            assert_eq!(key, format!("{section}.seed"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_shows_changes_but_not_moves() {
+        let config = parsed(&format!("seed = 3\n{MINIMAL}[train]\nlora_alpha = 0.1\n")).unwrap();
+        let text = config.to_toml();
+        assert_eq!(parsed(&text).unwrap(), config);
+        assert_eq!(config.differences(&text), []);
+        let mut other = config.clone();
+        other.out = "/elsewhere".into();
+        assert_eq!(other.differences(&text), []);
+        other.evolve.min_yield = 0.0;
+        other.train.save_steps = 9;
+        other.seeds.on_bad_input = OnBadInput::Skip;
+        assert_eq!(other.differences(&text), []);
+        other.export.validation_fraction = 0.5;
+        let shown: Vec<String> = other.differences(&text).iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["`export.validation_fraction` was `0.1`, is now `0.5`"]);
+        assert!(!config.differences("{ cut").is_empty());
+    }
+}

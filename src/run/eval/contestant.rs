@@ -1,0 +1,155 @@
+//! One contestant: its responses, and how likely it finds held-out answers.
+//!
+//! Where in the flow: [`super::stage`] asks one contestant after the other.
+//!
+//! **Invariant:** responses are kept after every wave of items, whole files at a time. A response that is
+//! kept is never asked for again.
+
+use super::plan::EvalPlan;
+use crate::eval::result::Generation;
+use crate::eval::{self, RecordLikelihood};
+use crate::llm::{self, Engine, ScoredTokens};
+use crate::run::dir::RunDir;
+use crate::run::error::{Error, Result};
+use crate::run::host::{Context, Progress};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+/// A contestant with its results.
+pub(super) struct Answered {
+    pub(super) name: String,
+    pub(super) adapter_sha256: Option<String>,
+    pub(super) responses: Vec<Generation>,
+    pub(super) held_out: Vec<RecordLikelihood>,
+}
+
+/// Ctrl-C is no failure of the model.
+pub(super) fn interruptible<T>(result: Result<T, eval::Error>) -> Result<T> {
+    match result {
+        Err(eval::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted),
+        other => Ok(other?),
+    }
+}
+
+/// Items that are asked at a time: the batch stays full for most of it, and a killed process loses less than
+/// that.
+const WAVE: usize = 96;
+
+/// How often progress is shown while a wave is generated.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Name of the file with a contestant's responses.
+fn generations(name: &str) -> String {
+    format!("generations-{name}.jsonl")
+}
+
+/// Reads the responses of contestant `name`; lines that were cut are left out.
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn read_generations(dir: &Path, name: &str) -> Result<Vec<Generation>> {
+    let path = dir.join(generations(name));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(Error::Read { path, source }),
+    }
+}
+
+/// One contestant at work.
+pub(super) struct Contestant<'a> {
+    pub(super) plan: &'a EvalPlan,
+    pub(super) dir: &'a RunDir,
+    pub(super) context: Context<'a>,
+    pub(super) engine: &'a mut Engine,
+    pub(super) name: &'a str,
+    pub(super) adapter: Option<&'a Path>,
+    /// Whether the engine has the adapter already: the adapter of a contestant with nothing left to answer is
+    /// not loaded.
+    pub(super) has_adapter: bool,
+}
+
+impl Contestant<'_> {
+    /// Its responses and likelihoods; what is not kept yet is asked for.
+    pub(super) fn answer(
+        &mut self,
+        held_out: &[ScoredTokens],
+    ) -> Result<(Vec<Generation>, Vec<RecordLikelihood>)> {
+        let responses = self.responses()?;
+        let file = format!("held-out-{}.json", self.name);
+        let kept =
+            self.dir.read_json::<Vec<(f64, usize)>>(&file)?.filter(|kept| kept.len() <= held_out.len());
+        let likelihoods = match kept {
+            Some(kept) => kept,
+            None if held_out.is_empty() => Vec::new(),
+            None => {
+                self.use_adapter()?;
+                let found = interruptible(eval::likelihoods(self.engine, held_out))?;
+                let pairs: Vec<_> =
+                    found.iter().map(|record| (record.log_likelihood, record.tokens)).collect();
+                self.dir.write_json(&file, &pairs)?;
+                pairs
+            }
+        };
+        let record = |(log_likelihood, tokens)| RecordLikelihood { log_likelihood, tokens };
+        Ok((responses, likelihoods.into_iter().map(record).collect()))
+    }
+
+    fn responses(&mut self) -> Result<Vec<Generation>> {
+        let mut kept: HashMap<usize, Generation> = HashMap::new();
+        for mut response in read_generations(self.dir.path(), self.name)? {
+            // Verdicts are this version's, whichever version asked.
+            let Some(item) = self.plan.suite.items.get(response.item) else { continue };
+            response.checks = eval::checks(&item.task, &response.response);
+            response.right = eval::is_right(&item.task, &response.response);
+            kept.insert(response.item, response);
+        }
+        let total = self.plan.items.len();
+        for wave in self.plan.items.chunks(WAVE) {
+            if wave.iter().all(|item| kept.contains_key(item)) {
+                continue;
+            }
+            self.use_adapter()?;
+            // As a whole: under `scheduled` a response depends on what is asked beside it.
+            let responses = self.wave(wave, kept.len(), total)?;
+            kept.extend(responses.into_iter().map(|response| (response.item, response)));
+            let lines: Vec<String> = (self.plan.items.iter().filter_map(|item| kept.get(item)))
+                .map(|response| serde_json::to_string(response).expect("text keys") + "\n")
+                .collect();
+            self.dir.write(&generations(self.name), &lines.concat())?;
+        }
+        self.context.host.progress_done();
+        Ok(self.plan.items.iter().filter_map(|item| kept.remove(item)).collect())
+    }
+
+    fn wave(&mut self, wave: &[usize], done: usize, total: usize) -> Result<Vec<Generation>> {
+        let counters = self.engine.progress();
+        let before = counters.stats().finished;
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (engine, host) = (&mut *self.engine, self.context.host);
+        let stage = format!("eval {}", self.name);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    let done = done as u64 + counters.stats().finished - before;
+                    let (total, stage) = (total as u64, stage.as_str());
+                    host.progress(&Progress { stage, done, total, ..Progress::default() });
+                }
+            });
+            let responses = interruptible(eval::respond(engine, &self.plan.suite, wave, &self.plan.options));
+            drop(stop);
+            responses
+        })
+    }
+
+    fn use_adapter(&mut self) -> Result<()> {
+        self.context.check_interrupt()?;
+        if let Some(adapter) = self.adapter.filter(|_| !self.has_adapter) {
+            self.engine.set_adapter(Some((adapter, 1.0)))?;
+            self.has_adapter = true;
+        }
+        Ok(())
+    }
+}

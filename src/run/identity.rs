@@ -1,0 +1,308 @@
+//! What decides whether a run may be resumed.
+//!
+//! Where in the flow: a stage records an [`Identity`] before its first result and compares it before it
+//! resumes. The parts are typed by whoever owns them; the part of this module is [`Recipe`]: how the engine
+//! computes, and who judges.
+//!
+//! | recorded in | of | compared by |
+//! |---|---|---|
+//! | `run.db` | model, seeds, prompts, guards, `[evolve]`, [`Recipe`] | [`super::evolve`], before anything is loaded |
+//! | `config.toml` | every key that decides a result | [`check_config`] |
+//! | `eval/settings.json` | suite, models, sampling | [`super::eval`] |
+//! | `adapter/checkpoint.safetensors` | base, data, `[train]` | [`crate::train`] |
+//!
+//! **Invariant:** what is refused is refused before anything is measured, converted, loaded or written.
+
+use super::config::RunConfig;
+use super::dir::RunDir;
+use super::error::{Error, Result};
+use super::files;
+use super::settings::{EngineSettings, FormatChoice};
+use crate::identity::{Difference, Identity};
+use crate::llm::{self, ComputeFormat, Determinism};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// How the bytes of a run are generated, beside the model itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The file that is computed with.
+    pub compute: ComputeRecipe,
+    /// How it is run.
+    pub engine: EngineRecipe,
+    /// The model that judges, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeRecipe>,
+}
+
+/// The file that the engine computes with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComputeRecipe {
+    /// Format of its weights.
+    pub format: ComputeFormat,
+    /// Lowercase hex SHA-256 of it.
+    pub sha256: String,
+}
+
+/// How the engine runs. Threads, batch width and GPU layers are recorded only where they have a part in the
+/// results: under [`Determinism::Scheduled`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineRecipe {
+    /// What is promised.
+    pub determinism: Determinism,
+    /// Attention, cache and schedule, in words.
+    pub recipe: String,
+    /// Versions of the bindings, which carry llama.cpp.
+    pub llama_cpp: String,
+    /// What llama.cpp was compiled for: another build computes other numbers from the same file.
+    pub instruction_sets: String,
+    /// Worker threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Sequences in a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_width: Option<usize>,
+    /// Layers on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+}
+
+/// A model that judges only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JudgeRecipe {
+    /// Lowercase hex SHA-256 of its file.
+    pub sha256: String,
+    /// What is promised of its verdicts.
+    pub determinism: Determinism,
+    /// As in [`EngineRecipe`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// As in [`EngineRecipe`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+}
+
+/// What the order of a list's requests depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// Worker threads.
+    pub threads: usize,
+    /// Sequences in a batch; `None`: to be measured.
+    pub batch_width: Option<usize>,
+    /// Layers on a GPU.
+    pub gpu_layers: u32,
+}
+
+impl EngineRecipe {
+    /// How this build runs an engine.
+    pub fn new(determinism: Determinism, schedule: Schedule) -> Self {
+        let is_scheduled = determinism == Determinism::Scheduled;
+        Self {
+            determinism,
+            recipe: determinism.recipe(schedule.gpu_layers).to_owned(),
+            llama_cpp: format!("llama-cpp-2 {}, llama-cpp-sys-2 {}", llm::BINDINGS.0, llm::BINDINGS.1),
+            instruction_sets: llm::system_info().join(" "),
+            threads: is_scheduled.then_some(schedule.threads),
+            batch_width: schedule.batch_width.filter(|_| is_scheduled),
+            gpu_layers: is_scheduled.then_some(schedule.gpu_layers),
+        }
+    }
+
+    /// Names of the entries that another build changes.
+    const BUILD: [&str; 3] = ["engine.llama_cpp", "engine.instruction_sets", "engine.recipe"];
+}
+
+/// Whether another build of llama.cpp alone explains these differences.
+pub(super) fn is_other_build(differences: &[Difference]) -> bool {
+    differences.iter().all(|difference| EngineRecipe::BUILD.contains(&difference.name.as_str()))
+}
+
+/// Takes the differences that another build explains out of `differences`.
+pub fn take_build(differences: &mut Vec<Difference>) -> Vec<Difference> {
+    differences.extract_if(.., |found| EngineRecipe::BUILD.contains(&found.name.as_str())).collect()
+}
+
+impl Recipe {
+    /// The recipe that the run in `dir` recorded; `None`: nothing was recorded yet.
+    ///
+    /// # Errors
+    /// [`Error::OtherVersion`] if another version of this program recorded it.
+    pub fn recorded(identity: &Identity, dir: &Path) -> Result<Option<Self>> {
+        if identity.is_empty() {
+            return Ok(None);
+        }
+        let other_version = |error: crate::identity::BadSection| Error::OtherVersion {
+            path: dir.to_owned(),
+            reason: error.to_string(),
+        };
+        identity.section("").map(Some).map_err(other_version)
+    }
+
+    /// The recipe that a run will have, as far as that is known before anything is measured, converted or
+    /// loaded: the recorded one, except where the settings or this build say something else.
+    ///
+    /// # Errors
+    /// The model is not a readable GGUF.
+    pub fn expected(
+        recorded: &Self,
+        settings: &EngineSettings,
+        model: &Path,
+        judge: Option<JudgeRecipe>,
+        threads: usize,
+    ) -> Result<Self> {
+        let ComputeRecipe { format: recorded_format, sha256 } = &recorded.compute;
+        let format = settings.compute_format.fixed().unwrap_or(*recorded_format);
+        let determinism = if settings.gpu_layers > 0 {
+            Determinism::Scheduled
+        } else if format == ComputeFormat::AsIs {
+            settings.determinism.resolve(model, settings.gpu_layers)?.0
+        } else if recorded.engine.determinism == Determinism::Scheduled {
+            // What a converted file allows is known when the file exists.
+            Determinism::Scheduled
+        } else {
+            settings.determinism
+        };
+        let schedule = Schedule {
+            threads,
+            batch_width: settings.batch_width.or(recorded.engine.batch_width),
+            gpu_layers: settings.gpu_layers,
+        };
+        Ok(Self {
+            compute: ComputeRecipe { format, sha256: sha256.clone() },
+            engine: EngineRecipe::new(determinism, schedule),
+            judge,
+        })
+    }
+
+    /// Takes build and schedule from `recorded`, whatever they are here: for a run that generates nothing
+    /// any more.
+    pub fn take_over_build(&mut self, recorded: &Self) {
+        let EngineRecipe { recipe, llama_cpp, instruction_sets, threads, batch_width, .. } = &recorded.engine;
+        self.engine.recipe.clone_from(recipe);
+        self.engine.llama_cpp.clone_from(llama_cpp);
+        self.engine.instruction_sets.clone_from(instruction_sets);
+        if self.engine.determinism == Determinism::Scheduled {
+            self.engine.threads = *threads;
+            self.engine.batch_width = *batch_width;
+        }
+        if let (Some(judge), Some(recorded)) = (&mut self.judge, &recorded.judge)
+            && judge.threads.is_some()
+        {
+            judge.threads = recorded.threads;
+        }
+    }
+
+    /// The settings under which an engine makes what this recipe says.
+    pub fn settings(&self) -> EngineSettings {
+        let EngineRecipe { determinism, batch_width, gpu_layers, .. } = self.engine;
+        // The format is recorded too, and `Compute::prepare` follows the record.
+        let compute_format = FormatChoice::Auto;
+        EngineSettings { batch_width, compute_format, gpu_layers: gpu_layers.unwrap_or(0), determinism }
+    }
+
+    /// As a part of a run's identity.
+    pub fn identity(&self) -> Identity {
+        Identity::of(self)
+    }
+}
+
+/// Compares the configuration with the one that the run in `dir` was started with, if it was.
+///
+/// # Errors
+/// [`Error::OtherConfig`] names every key that differs.
+pub(super) fn check_config(config: &RunConfig, dir: &RunDir) -> Result<()> {
+    let Some(recorded) = dir.read(files::CONFIG)? else { return Ok(()) };
+    let differences = config.differences(&recorded);
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::OtherConfig { dir: dir.path().to_owned(), differences })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Determinism::{Exact, Scheduled};
+
+    const NO_FILE: &str = "absent.gguf";
+
+    /// The recipe of a run that computed with `f16` weights, whose file is gone.
+    fn recorded(level: Determinism) -> Recipe {
+        let schedule = Schedule { threads: 2, batch_width: Some(8), gpu_layers: 0 };
+        Recipe {
+            compute: ComputeRecipe { format: ComputeFormat::F16, sha256: "2".to_owned() },
+            engine: EngineRecipe::new(level, schedule),
+            judge: None,
+        }
+    }
+
+    /// The names of what `settings` say differently than a run at `level`.
+    fn changed(settings: &EngineSettings, level: Determinism) -> Vec<String> {
+        let recorded = recorded(level);
+        let expected = Recipe::expected(&recorded, settings, Path::new(NO_FILE), None, 2).unwrap();
+        recorded.identity().diff(&expected.identity()).into_iter().map(|found| found.name).collect()
+    }
+
+    fn auto() -> EngineSettings {
+        EngineSettings { compute_format: FormatChoice::Auto, ..EngineSettings::default() }
+    }
+
+    #[test]
+    fn a_recipe_comes_back_from_the_journal_with_its_types() {
+        for level in [Exact, Scheduled] {
+            let identity = recorded(level).identity().and([("config.seed", "1")].into_iter().collect());
+            let found = Recipe::recorded(&identity, Path::new("run")).unwrap();
+            assert_eq!(found, Some(recorded(level)));
+        }
+        let identity = recorded(Exact).identity();
+        assert_eq!(
+            (identity.get("compute.format"), identity.get("engine.determinism")),
+            (Some("f16"), Some("exact"))
+        );
+        assert_eq!(identity.iter().count(), 6, "threads and batch width have no part in exact results");
+        assert!(Recipe::recorded(&Identity::default(), Path::new("run")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_recipe_of_another_version_is_refused_in_one_sentence() {
+        let mut identity = recorded(Exact).identity();
+        identity.remove("engine.recipe");
+        let found = Recipe::recorded(&identity, Path::new("run"));
+        assert!(matches!(found, Err(Error::OtherVersion { .. })), "{found:?}");
+    }
+
+    #[test]
+    fn settings_that_are_left_open_stay_as_recorded() {
+        for level in [Exact, Scheduled] {
+            assert_eq!(changed(&auto(), level), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_the_record_are_named_without_the_file() {
+        let q8_0 = EngineSettings { compute_format: FormatChoice::Q8_0, ..EngineSettings::default() };
+        assert_eq!(changed(&q8_0, Exact), ["compute.format"]);
+        let wider = EngineSettings { batch_width: Some(4), ..auto() };
+        assert_eq!(changed(&wider, Scheduled), ["engine.batch_width"]);
+        assert_eq!(changed(&wider, Exact), Vec::<String>::new(), "it has no part in the results");
+        let less = EngineSettings { determinism: Scheduled, ..auto() };
+        assert!(changed(&less, Exact).contains(&"engine.determinism".to_owned()));
+        let gpu = EngineSettings { gpu_layers: 9, ..auto() };
+        assert!(changed(&gpu, Exact).contains(&"engine.determinism".to_owned()));
+        assert_eq!(changed(&gpu, Scheduled), ["engine.gpu_layers", "engine.recipe"]);
+    }
+
+    #[test]
+    fn a_finished_run_takes_any_build_and_schedule() {
+        for level in [Exact, Scheduled] {
+            let mut elsewhere = recorded(level);
+            elsewhere.engine.llama_cpp = "another".to_owned();
+            elsewhere.engine.instruction_sets = "others".to_owned();
+            let differences = recorded(level).identity().diff(&elsewhere.identity());
+            assert!(differences.len() == 2 && is_other_build(&differences), "{differences:?}");
+            elsewhere.take_over_build(&recorded(level));
+            assert_eq!(elsewhere, recorded(level));
+        }
+    }
+}
