@@ -18,7 +18,7 @@ pub enum CudaError {
     #[error("cuBLAS is not installed (libcublas.so was not found)")]
     NoBlas,
     /// `libnccl` is not installed.
-    #[error("NCCL, which training on several GPUs needs, is not installed (libnccl.so was not found)")]
+    #[error("NCCL is not installed (libnccl.so was not found), and training on several GPUs needs it")]
     NoNccl,
     /// `libnccl` lacks calls.
     #[error("NCCL has version {found}, expected at least 2.13")]

@@ -103,7 +103,7 @@ fn two_gpus_make_the_adapter_of_one_and_survive_a_loss() {
 fn devices_that_cannot_train_together_are_refused() {
     let place = Place::new();
     for (device, words) in [
-        ("cuda:0,0", "GPU 0 is there twice"),
+        ("cuda:0,0", "GPU 0 is listed twice"),
         ("cuda:0,9", "device `cuda:9` does not exist: this machine has 2"),
         ("cuda:0,", "expected `auto`, `cpu`, `cuda`, `cuda:N`, or several: `cuda:0,1`"),
         ("cuda:0,cuda:1", "expected `auto`"),
