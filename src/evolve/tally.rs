@@ -9,7 +9,7 @@
 
 use super::eliminate::Outcome;
 use super::{Error, EvolveConfig, Reason, Stage};
-use crate::store::{Status, Store};
+use crate::store::{KnownText, Status, Store};
 use std::collections::BTreeMap;
 
 /// Attempts of a round before its yield is judged.
@@ -109,7 +109,8 @@ impl Tally {
         let failed: u64 = errors().map(|(_, count)| count).sum();
         let limit = config.max_errors;
         if failed as f64 > limit * attempts as f64 {
-            let Example { reason, example_id, example } = most_frequent(store, round, errors())?;
+            let Frequent { reason, first } = most_frequent(store, round, errors())?;
+            let (example_id, example) = (first.id, first.instruction);
             let failed = failed as usize;
             return Err(Error::Failing {
                 round,
@@ -129,28 +130,28 @@ impl Tally {
         if alive as f64 >= limit * roots as f64 {
             return Ok(());
         }
-        let Example { reason, example_id, example } = most_frequent(store, round, eliminated.iter())?;
+        let Frequent { reason, first } = most_frequent(store, round, eliminated.iter())?;
+        let (example_id, example) = (first.id, first.instruction);
         let alive = alive as usize;
         Err(Error::Hopeless { round, attempts: shown, alive, limit, reason, example_id, example })
     }
 }
 
 /// The most frequent reason, and the first node that was eliminated for it.
-struct Example {
+struct Frequent {
     reason: String,
-    example_id: u64,
-    example: String,
+    first: KnownText,
 }
 
 fn most_frequent<'a>(
     store: &Store,
     round: u32,
     counts: impl Iterator<Item = (&'a Reason, &'a u64)>,
-) -> Result<Example, Error> {
+) -> Result<Frequent, Error> {
     // By name, so that of equal counts the one whose name comes last is reported.
     let by_name: BTreeMap<&str, u64> = counts.map(|(reason, &count)| (reason.name(), count)).collect();
     let most = by_name.into_iter().max_by_key(|(_, count)| *count);
     let (reason, _) = most.expect("some attempt was eliminated");
     let first = store.first_eliminated(round, reason)?.expect("the tally equals the journal");
-    Ok(Example { reason: reason.to_owned(), example_id: first.id, example: first.instruction })
+    Ok(Frequent { reason: reason.to_owned(), first })
 }

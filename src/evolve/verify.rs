@@ -99,7 +99,7 @@ struct Generated {
 /// What a generation was for.
 enum Purpose {
     /// A child: its instruction, or the answer to its parent that decides its constraints.
-    Child(Plan),
+    Child(Box<Plan>),
     /// An answer, after `sample` others had failed.
     Answer { sample: u32 },
 }
@@ -296,7 +296,7 @@ impl Generated {
             }
         };
         let plan = Plan { id: node.id, attempt: node.attempt, operator, parent };
-        Ok(Some(Self { node: node.clone(), purpose: Purpose::Child(plan), recorded }))
+        Ok(Some(Self { node: node.clone(), purpose: Purpose::Child(Box::new(plan)), recorded }))
     }
 
     /// What the stage of answering generated for `node` in the wave `sample`; `None`: nothing.

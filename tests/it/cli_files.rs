@@ -69,8 +69,8 @@ fn model_files_that_are_broken() {
     let chat = ["chat", "--model", "m.gguf"];
     assert_snapshot!(
         refused(folder.path(), &chat),
-        @"error: `m.gguf` is not a usable GGUF file: it ends after 98361432 of 98362432 bytes: 1000 bytes \
-          are missing, tensor `output_norm.weight` is the first that is incomplete\n\n\
+        @"error: `m.gguf` is not a usable GGUF file: it ends after 318264 of 319264 bytes: 1000 bytes are \
+          missing, tensor `blk.1.ffn_down.weight` is the first that is incomplete\n\n\
           hint: the download was probably cut short: fetch the file again and compare its SHA-256"
     );
     write(b"\x89PNG\r\n\x1a\n0000");
@@ -120,7 +120,9 @@ fn training_data_that_cannot_be_read() {
     let model = tiny(folder.path());
     let train = ["train", "--model", model.to_str().unwrap(), "--data", "d.jsonl", "--out", "adapter"];
     fs::write(folder.path().join("one.jsonl"), "{\"instruction\": \"Hi\", \"output\": \"Ho\"}\n").unwrap();
-    let wide = [&train[..3], &["--data", "one.jsonl", "--out", "adapter", "--r", "2000000"]].concat();
+    let wide =
+        [&train[..3], &["--data", "one.jsonl", "--out", "adapter", "--r", "2000000", "--max-seq-len", "64"]]
+            .concat();
     assert_snapshot!(
         refused(folder.path(), &wide),
         @"error: `r` is 2000000, expected no more than the model's hidden size"

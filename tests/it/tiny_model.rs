@@ -56,7 +56,11 @@ pub(crate) fn metadata() -> Vec<(String, Value)> {
         ("tokenizer.ggml.merges".to_owned(), Value::Array(merges)),
         ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(256)),
         ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(BOS)),
-        string("tokenizer.chat_template", "{{ messages[0].content }}"),
+        string(
+            "tokenizer.chat_template",
+            "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}\
+             {% if add_generation_prompt %}<|start|>assistant\n{% endif %}",
+        ),
     ]
 }
 

@@ -143,10 +143,9 @@ pub(crate) struct EvolveSettings {
     /// Constraints that one step adds, at most [default: 2, or 3 for a large model]
     #[arg(long, value_name = "N")]
     pub(crate) max_constraints: Option<usize>,
-    /// Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that is not named has weight 0
-    /// [default: the profile's]
+    // What it says comes from the operators' table.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_weight)]
-    #[arg(long_help = operators_help())]
+    #[arg(help = OPERATORS_HELP, long_help = operators_help())]
     pub(crate) operators: Vec<(Operator, f64)>,
     /// Which prompts
     #[arg(long, value_enum, default_value_t = StyleArg::Auto)]
@@ -209,16 +208,13 @@ impl EvolveSettings {
     }
 }
 
-/// What `--help` says about `--operators`: the list of them comes from their table.
+const OPERATORS_HELP: &str = "Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that is \
+                              not named has weight 0 [default: the profile's]";
+
+/// The long help of `--operators`, with the operators from their table.
 fn operators_help() -> String {
-    let mut help =
-        "Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that is not named has \
-                    weight 0 [default: the profile's]\n\nOperators:"
-            .to_owned();
-    for operator in Operator::ALL {
-        help += &format!("\n- {}: {}", operator.name(), operator.about());
-    }
-    help
+    let line = |operator: Operator| format!("\n- {}: {}", operator.name(), operator.about());
+    format!("{OPERATORS_HELP}\n\nOperators:{}", Operator::ALL.map(line).concat())
 }
 
 /// `deepening` or `deepening=2`.

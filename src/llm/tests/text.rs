@@ -86,13 +86,12 @@ proptest! {
         prop_assert_eq!(&streamed, &found);
         let first = stop.iter().filter_map(|s| text.find(s.as_str())).min();
         prop_assert_eq!(stopped_at.is_some(), first.is_some());
-        match first {
-            None => prop_assert_eq!(found, text),
+        if first.is_none() {
+            prop_assert_eq!(found, text);
+        } else {
             // The stop string that is complete first ends the text; another may start before it.
-            Some(_) => {
-                let ends_here = |s: &String| text[found.len()..].starts_with(s.as_str());
-                prop_assert!(text.starts_with(&found) && stop.iter().any(ends_here));
-            }
+            let ends_here = |s: &String| text[found.len()..].starts_with(s.as_str());
+            prop_assert!(text.starts_with(&found) && stop.iter().any(ends_here));
         }
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct CudaSaved {
 
 /// As [`Gradients`](super::Gradients).
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "`d_x` is the gradient of `x`, as everywhere in ops")]
 pub(crate) struct CudaGradients {
     pub(crate) d_q: Tensor,
     pub(crate) d_k: Tensor,

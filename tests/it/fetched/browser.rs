@@ -1,5 +1,5 @@
-//! Helper: a client of the Chrome `DevTools` protocol, as much as the test of the report needs: one Chromium
-//! with one page.
+//! Catches a browser that fails or hangs without saying why. Mostly a helper, though: a client of the Chrome
+//! `DevTools` protocol, as much as the test of the report needs, for one Chromium with one page.
 //!
 //! With `--remote-debugging-pipe`, Chromium reads messages (JSON that ends in a NUL) from file descriptor 3
 //! and writes them to 4. They are the standard input and output of a shell that gives them these numbers and
