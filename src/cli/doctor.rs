@@ -230,8 +230,8 @@ fn template_check(path: &Path) -> Check {
     }
 }
 
-/// Whether training on the CPU with the default settings fits into memory: the figure of `evol train --dry-run`
-/// for data that fills a row.
+/// Whether training on the CPU with the default settings fits into memory: the figure of
+/// `evol train --dry-run` for data that fills a row.
 fn training_check(llama: &Llama, machine: &Machine, threads: usize) -> Result<Check> {
     let settings = TrainConfig::default();
     let tokens = settings.max_seq_len.min(llama.config().max_position_embeddings);

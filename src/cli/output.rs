@@ -1,8 +1,8 @@
 //! The only owner of stdout and stderr: results, notes, progress, errors.
 //!
 //! Where in the flow: commands print their results here, and [`super::session::Session`] passes on what the
-//! stages of a run report. Results go to stdout, everything else to stderr, so that `evol … > file` and `evol … | jq` hold nothing
-//! but data. With `--json` progress and notes are JSON lines on stderr.
+//! stages of a run report. Results go to stdout, everything else to stderr, so that `evol … > file` and
+//! `evol … | jq` hold nothing but data. With `--json` progress and notes are JSON lines on stderr.
 //!
 //! **Invariant:** no other module prints; a closed stdout ends the program quietly and with success.
 

@@ -66,7 +66,10 @@ fn plain_text_has_comments_and_jsonl_has_none() {
     assert_eq!(texts(&found), ["Name a river.", "Name a lake."]);
     assert_eq!(found.duplicates, [Duplicate { line: 4, first_line: 3 }]);
     let found = seeds("a.jsonl", b"# mine\n{\"prompt\": \"Name a river.\"}\n").unwrap();
-    insta::assert_snapshot!(reasons(&found.skipped), @"1: it is not valid JSON: expected value at column 1");
+    insta::assert_snapshot!(
+        reasons(&found.skipped),
+        @"1: it is not valid JSON: expected value at column 1"
+    );
 }
 
 #[test]
@@ -125,8 +128,15 @@ not json
 fn the_caller_chooses_to_fail_and_the_error_lists_every_line() {
     let text = b"{\"prompt\": \"a\"}\nx\n{\"prompt\": 1}\n";
     let error = parse_seeds(Path::new("my.jsonl"), &text[..], OnBadInput::Fail).unwrap_err();
-    insta::assert_snapshot!(error, @"line 2 of `my.jsonl` cannot be used: it is not valid JSON: expected value at column 1 (and 1 more line)");
-    insta::assert_snapshot!(error.hint().unwrap(), @"expected one JSON object per line; to convert a file with one array: `jq -c '.[]' my.jsonl`");
+    insta::assert_snapshot!(
+        error,
+        @"line 2 of `my.jsonl` cannot be used: it is not valid JSON: expected value at column 1 (and 1 more \
+          line)"
+    );
+    insta::assert_snapshot!(
+        error.hint().unwrap(),
+        @"expected one JSON object per line; to convert a file with one array: `jq -c '.[]' my.jsonl`"
+    );
     let error = seeds("my.jsonl", b"\n\nx\n").unwrap_err();
     insta::assert_snapshot!(error, @"`my.jsonl` has no usable line (1 skipped)");
 }
@@ -143,20 +153,73 @@ fn a_line_of_exactly_the_limit_is_read() {
 #[test]
 fn rows_of_each_format() {
     let record = record(11, 10);
-    insta::assert_snapshot!(Format::Alpaca.row(&record), @r#"{"instruction":"Sort list 11.","input":"3\n1\t\"2\"","output":"1, 2, 3","id":11,"parent_id":10,"root_id":10,"round":1,"attempt":0,"operator":"deepening","skill":"Reasoning","difficulty":null,"harder":null,"constraints":"[]"}"#);
-    insta::assert_snapshot!(Format::Sharegpt.row(&record), @r#"{"conversations":[{"from":"human","value":"Sort list 11.\n\n3\n1\t\"2\""},{"from":"gpt","value":"1, 2, 3"}],"input":"3\n1\t\"2\"","id":11,"parent_id":10,"root_id":10,"round":1,"attempt":0,"operator":"deepening","skill":"Reasoning","difficulty":null,"harder":null,"constraints":"[]"}"#);
-    insta::assert_snapshot!(Format::Messages.row(&record), @r#"{"messages":[{"role":"user","content":"Sort list 11.\n\n3\n1\t\"2\""},{"role":"assistant","content":"1, 2, 3"}],"input":"3\n1\t\"2\"","id":11,"parent_id":10,"root_id":10,"round":1,"attempt":0,"operator":"deepening","skill":"Reasoning","difficulty":null,"harder":null,"constraints":"[]"}"#);
+    // A line for each key: a row itself has no line break.
+    let shown = |format: Format| format.row(&record).replace(",\"", ",\n\"");
+    insta::assert_snapshot!(shown(Format::Alpaca), @r#"
+    {"instruction":"Sort list 11.",
+    "input":"3\n1\t\"2\"",
+    "output":"1, 2, 3",
+    "id":11,
+    "parent_id":10,
+    "root_id":10,
+    "round":1,
+    "attempt":0,
+    "operator":"deepening",
+    "skill":"Reasoning",
+    "difficulty":null,
+    "harder":null,
+    "constraints":"[]"}
+    "#);
+    insta::assert_snapshot!(shown(Format::Sharegpt), @r#"
+    {"conversations":[{"from":"human",
+    "value":"Sort list 11.\n\n3\n1\t\"2\""},{"from":"gpt",
+    "value":"1, 2, 3"}],
+    "input":"3\n1\t\"2\"",
+    "id":11,
+    "parent_id":10,
+    "root_id":10,
+    "round":1,
+    "attempt":0,
+    "operator":"deepening",
+    "skill":"Reasoning",
+    "difficulty":null,
+    "harder":null,
+    "constraints":"[]"}
+    "#);
+    insta::assert_snapshot!(shown(Format::Messages), @r#"
+    {"messages":[{"role":"user",
+    "content":"Sort list 11.\n\n3\n1\t\"2\""},{"role":"assistant",
+    "content":"1, 2, 3"}],
+    "input":"3\n1\t\"2\"",
+    "id":11,
+    "parent_id":10,
+    "root_id":10,
+    "round":1,
+    "attempt":0,
+    "operator":"deepening",
+    "skill":"Reasoning",
+    "difficulty":null,
+    "harder":null,
+    "constraints":"[]"}
+    "#);
 }
 
 #[test]
 fn training_data_is_read_from_every_shape() {
     let found = parse_examples(
         Path::new("a.jsonl"),
-        &br#"{"instruction": "Add.", "input": "1 2", "output": "3"}
-
-{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]}
-{"conversations": [{"from": "human", "value": "U"}, {"from": "gpt", "value": "A"}, {"from": "user", "value": "V"}, {"from": "assistant", "value": "B"}]}
-{"prompt": "P", "completion": " C"}"#[..],
+        &concat!(
+            r#"{"instruction": "Add.", "input": "1 2", "output": "3"}"#,
+            "\n\n",
+            r#"{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}, "#,
+            r#"{"role": "assistant", "content": "A"}]}"#,
+            "\n",
+            r#"{"conversations": [{"from": "human", "value": "U"}, {"from": "gpt", "value": "A"}, "#,
+            r#"{"from": "user", "value": "V"}, {"from": "assistant", "value": "B"}]}"#,
+            "\n",
+            r#"{"prompt": "P", "completion": " C"}"#,
+        )
+        .as_bytes()[..],
     )
     .unwrap();
     assert_eq!(found.lines, [1, 3, 4, 5]);
@@ -173,7 +236,7 @@ fn training_data_is_read_from_every_shape() {
 fn training_data_that_cannot_be_rendered_is_refused_with_its_place() {
     let refuse = |line: &str| {
         let error = parse_examples(Path::new("t.jsonl"), line.as_bytes()).unwrap_err();
-        format!("{error}\n")
+        format!("{error}\n").replace(", expected", ",\n  expected")
     };
     let cases = [
         r#"{"instruction": "Add."}"#,
@@ -189,16 +252,26 @@ fn training_data_that_cannot_be_rendered_is_refused_with_its_place() {
         "",
     ];
     insta::assert_snapshot!(cases.map(refuse).concat(), @r"
-    line 1 of `t.jsonl` cannot be used: `output` is missing, expected a string
-    line 1 of `t.jsonl` cannot be used: `output` is empty, expected a string
-    line 1 of `t.jsonl` cannot be used: `completion` is null, expected a string
-    line 1 of `t.jsonl` cannot be used: `messages` is an empty array, expected one that ends with an assistant turn
-    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the system, expected one that ends with an assistant turn
-    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the user, expected one that ends with an assistant turn
-    line 1 of `t.jsonl` cannot be used: `messages[0]` is a turn by the assistant, expected one by the user
-    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn by the user, expected one by the assistant
-    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn by the system, expected one by the assistant
-    line 1 of `t.jsonl` cannot be used: it has the key `text`, expected `instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`
+    line 1 of `t.jsonl` cannot be used: `output` is missing,
+      expected a string
+    line 1 of `t.jsonl` cannot be used: `output` is empty,
+      expected a string
+    line 1 of `t.jsonl` cannot be used: `completion` is null,
+      expected a string
+    line 1 of `t.jsonl` cannot be used: `messages` is an empty array,
+      expected one that ends with an assistant turn
+    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the system,
+      expected one that ends with an assistant turn
+    line 1 of `t.jsonl` cannot be used: `messages` is a conversation that ends with the user,
+      expected one that ends with an assistant turn
+    line 1 of `t.jsonl` cannot be used: `messages[0]` is a turn by the assistant,
+      expected one by the user
+    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn by the user,
+      expected one by the assistant
+    line 1 of `t.jsonl` cannot be used: `messages[1]` is a turn by the system,
+      expected one by the assistant
+    line 1 of `t.jsonl` cannot be used: it has the key `text`,
+      expected `instruction` and `output`, `messages`, `conversations`, or `prompt` and `completion`
     `t.jsonl` has no usable line (0 skipped)
     ");
 }
@@ -257,7 +330,10 @@ proptest! {
             r#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]}"#,
             r#"{"prompt":"a","completion":"b"}"#,
         ]),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:0n\\ \n\xff".to_vec())), 0..4)
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:0n\\ \n\xff".to_vec())),
+            0..4,
+        )
     ) {
         let mut bytes = row.as_bytes().to_vec();
         for (at, byte) in edits {
@@ -272,14 +348,17 @@ proptest! {
     fn a_split_keeps_lineages_together_whatever_the_order(
         roots in prop::collection::vec(0_u64..40, 1..80), fraction in 0.0..1.0, seed in any::<u64>()
     ) {
-        let records: Vec<Record> = roots.iter().enumerate().map(|(i, &root)| record(i as u64, root)).collect();
+        let records: Vec<Record> =
+            roots.iter().enumerate().map(|(i, &root)| record(i as u64, root)).collect();
         let result = split(records.clone(), fraction, seed).unwrap();
         let side = |records: &[Record]| -> BTreeSet<u64> { records.iter().map(|r| r.root_id).collect() };
         let (train, validation) = (side(&result.train), side(&result.validation));
         prop_assert!(train.is_disjoint(&validation));
         prop_assert!(!train.is_empty());
         prop_assert_eq!(!validation.is_empty(), fraction > 0.0 && train.len() + validation.len() > 1);
-        let by_id = |records: &[Record]| -> BTreeMap<u64, Record> { records.iter().map(|r| (r.id, r.clone())).collect() };
+        let by_id = |records: &[Record]| -> BTreeMap<u64, Record> {
+            records.iter().map(|r| (r.id, r.clone())).collect()
+        };
         let mut union = by_id(&result.train);
         union.extend(by_id(&result.validation));
         prop_assert_eq!(result.train.len() + result.validation.len(), records.len());
@@ -295,14 +374,18 @@ proptest! {
     fn added_records_do_not_move_earlier_ones(extra in 20_u64..60, seed in 0_u64..1000) {
         let upto = |n: u64| split((0..n).map(|id| record(id, id)).collect(), 0.5, seed).unwrap();
         let (few, many) = (upto(20), upto(extra));
-        let early = |records: &[Record]| -> Vec<u64> { records.iter().map(|r| r.id).filter(|&id| id < 20).collect() };
+        let early = |records: &[Record]| -> Vec<u64> {
+            records.iter().map(|r| r.id).filter(|&id| id < 20).collect()
+        };
         prop_assert_eq!(early(&few.train), early(&many.train));
         prop_assert_eq!(early(&few.validation), early(&many.validation));
     }
 
     #[test]
     fn exported_rows_are_read_back_as_training_data(
-        instruction in "[^\u{0}]{0,20}[a-z]", input in "([^\u{0}]{0,20}[a-z])?", output in "[^\u{0}]{0,20}[a-z]"
+        instruction in "[^\u{0}]{0,20}[a-z]",
+        input in "([^\u{0}]{0,20}[a-z])?",
+        output in "[^\u{0}]{0,20}[a-z]",
     ) {
         let record = Record { instruction, input, output, ..record(3, 1) };
         for format in Format::ALL {

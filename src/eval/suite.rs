@@ -7,7 +7,7 @@
 //!
 //! | format | fields | scored by |
 //! |---|---|---|
-//! | evol | `instruction`, `skill`, `difficulty`, optionally `constraints` or `answer` | constraints, exact match, judge |
+//! | evol | `instruction`, `skill`, `difficulty`, maybe `constraints` or `answer` | constraints, match, judge |
 //! | `WizardLM`'s test set | `Instruction`, `Skill`, `Difficulty` | judge |
 //! | `IFEval` | `prompt`, `instruction_id_list`, `kwargs` | the checks of `IFEval` |
 //! | `GSM8k` | `question`, `answer` with `#### 42` | exact match |
@@ -154,8 +154,8 @@ fn parse_evol(fields: &Map<String, Value>) -> Result<Item, String> {
         Some(Value::String(text)) if !text.trim().is_empty() => text.clone(),
         found => {
             return Err(format!(
-                "has {} as `instruction`, expected a non-blank string \
-                 (or the fields of another form: `prompt` and `instruction_id_list`, `question` and `answer`)",
+                "has {} as `instruction`, expected a non-blank string (or the fields of another form: \
+                 `prompt` and `instruction_id_list`, `question` and `answer`)",
                 describe(found)
             ));
         }

@@ -264,7 +264,8 @@ fn adapter_of_another_base_names_tensor_found_and_expected() {
         (deeper, "`a.gguf` has no tensor `blk.2.attn_v.weight.lora_a`, expected shape [3, 12]"),
         (
             flatter,
-            "tensor `blk.1.attn_v.weight.lora_a` in `a.gguf` does not match any projection of a base with 1 layers",
+            "tensor `blk.1.attn_v.weight.lora_a` in `a.gguf` does not match any projection of a base with 1 \
+             layers",
         ),
     ];
     for (base, expected) in cases {

@@ -60,7 +60,8 @@ fn filters(prefix: &str, choices: &[&str], search: &str) -> String {
         .map(|name| {
             let label = name[..1].to_uppercase() + &name[1..];
             format!(
-                "<label>{label}<select id=\"{prefix}-{name}\"><option value=\"\">all</option></select></label>\n"
+                "<label>{label}<select id=\"{prefix}-{name}\"><option value=\"\">all</option></select>\
+                 </label>\n"
             )
         })
         .collect();

@@ -153,7 +153,11 @@ pub enum Error {
         differences: Vec<Difference>,
     },
     /// A run was started with another build of llama.cpp, and is the same otherwise.
-    #[error("the run in `{}` was started with another build of llama.cpp: {}", path.display(), join(differences))]
+    #[error(
+        "the run in `{}` was started with another build of llama.cpp: {}",
+        path.display(),
+        join(differences)
+    )]
     OtherBuild {
         /// The journal.
         path: PathBuf,

@@ -4,9 +4,9 @@
 //! resumes. The parts are typed by whoever owns them; the part of this module is [`Recipe`]: how the engine
 //! computes, and who judges.
 //!
-//! | recorded in | of | compared by |
+//! | recorded in | what | compared by |
 //! |---|---|---|
-//! | `run.db` | model, seeds, prompts, guards, `[evolve]`, [`Recipe`] | [`super::evolve`], before anything is loaded |
+//! | `run.db` | model, seeds, prompts, guards, `[evolve]`, [`Recipe`] | [`super::evolve`] |
 //! | `config.toml` | every key that decides a result | [`check_config`] |
 //! | `eval/settings.json` | suite, models, sampling | [`super::eval`] |
 //! | `adapter/checkpoint.safetensors` | base, data, `[train]` | [`crate::train`] |

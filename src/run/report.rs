@@ -228,7 +228,8 @@ fn map(records: &[Record], dir: &Path, context: Context<'_>) -> Result<(Vec<MapP
     context.host.note(&format!("reading {} instructions for the map", shown.len()));
     let points = dataset::pca_2d(&vectors(&model, &shown, context)?);
     let method = format!(
-        "The first two principal components of the model's last hidden states, averaged over each instruction{}.",
+        "The first two principal components of the model's last hidden states, averaged over each \
+         instruction{}.",
         if shown.len() < records.len() {
             format!("; {} of {} are shown", shown.len(), records.len())
         } else {

@@ -149,7 +149,8 @@ impl<'a, T: Real> MatrixMut<'a, T> {
     /// If `at` exceeds the number of rows.
     pub fn split_rows(self, at: usize) -> (Self, Self) {
         assert!(at <= self.rows, "split at row {at} of {}", self.rows);
-        // `wrapping_add`, because the start of an empty second part may lie outside the buffer; it is never read.
+        // `wrapping_add`, because the start of an empty second part may lie outside the buffer; it is never
+        // read.
         let data = self.data.wrapping_add(at * self.row_stride);
         (Self { rows: at, ..self }, Self { rows: self.rows - at, data, ..self })
     }

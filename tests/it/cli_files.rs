@@ -88,11 +88,12 @@ fn model_files_that_are_broken() {
     let mut corrupt = whole;
     corrupt[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
     write(&corrupt);
-    assert_snapshot!(refused(folder.path(), &chat), @r#"
-    error: `m.gguf` is not a usable GGUF file: it declares 18446744073709551615 tensors, expected at most 65536
-
-    hint: the file is damaged or written by an unknown converter: fetch it again or convert the model again
-    "#);
+    assert_snapshot!(
+        refused(folder.path(), &chat),
+        @"error: `m.gguf` is not a usable GGUF file: it declares 18446744073709551615 tensors, expected at \
+          most 65536\n\nhint: the file is damaged or written by an unknown converter: fetch it again or \
+          convert the model again"
+    );
 }
 
 #[test]

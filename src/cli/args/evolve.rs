@@ -208,8 +208,8 @@ impl EvolveSettings {
     }
 }
 
-const OPERATORS_HELP: &str = "Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that is \
-                              not named has weight 0 [default: the profile's]";
+const OPERATORS_HELP: &str = "Operators to draw from, as NAME or NAME=WEIGHT, separated by commas; one that \
+                              is not named has weight 0 [default: the profile's]";
 
 /// The long help of `--operators`, with the operators from their table.
 fn operators_help() -> String {

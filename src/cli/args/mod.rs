@@ -1,6 +1,6 @@
 //! The command line as typed: what can be said, and the help that says it.
 //!
-//! First of three steps: args (as typed) → [`super::plan`] (what it means, checked) → one file per command.
+//! Where in the flow: first. A command makes a plan of its arguments, calls it and prints the result.
 //!
 //! **Invariant:** no file is touched and nothing is decided here; defaults are the modules' own, never a
 //! second copy of a number.

@@ -63,7 +63,13 @@ pub(crate) struct TrainSettings {
     #[arg(long, value_name = "N", help_heading = ADAPTER)]
     pub(crate) r: Option<usize>,
     /// Ranks of projections that have another, such as `q_proj=8,down_proj=32`
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_rank, help_heading = ADAPTER)]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_parser = parse_rank,
+        help_heading = ADAPTER
+    )]
     pub(crate) rank_pattern: Vec<(TargetModule, usize)>,
     /// The adapter's output is scaled by `lora_alpha / r` [default: 32, or the initial adapter's]
     #[arg(long, value_name = "X", help_heading = ADAPTER)]
@@ -73,70 +79,159 @@ pub(crate) struct TrainSettings {
     #[arg(long, help_heading = ADAPTER)]
     pub(crate) use_rslora: bool,
     /// Dropout on the input of the adapter, 0 or more and below 1
-    #[arg(long, value_name = "P", default_value_t = TrainConfig::default().lora_dropout, help_heading = ADAPTER)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = TrainConfig::default().lora_dropout,
+        help_heading = ADAPTER
+    )]
     pub(crate) lora_dropout: f32,
     /// Projections that get an adapter, separated by commas, or `all-linear` [default: all seven]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_target_modules, help_heading = ADAPTER)]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_parser = parse_target_modules,
+        help_heading = ADAPTER
+    )]
     pub(crate) target_modules: Vec<Targets>,
     /// Go on from this adapter: a GGUF file, or a PEFT folder
     #[arg(long, value_name = "PATH", help_heading = ADAPTER)]
     pub(crate) init_adapter: Option<PathBuf>,
     /// `adamw`, or `adamw_8bit`, whose moments take a quarter of the memory
-    #[arg(long, value_name = "NAME", default_value = "adamw", value_parser = parse_optim, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "adamw",
+        value_parser = parse_optim,
+        help_heading = OPTIMISER
+    )]
     pub(crate) optim: Optim,
     /// Peak learning rate
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().learning_rate, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().learning_rate,
+        help_heading = OPTIMISER
+    )]
     pub(crate) learning_rate: f64,
     /// Learning rate of B in times of A's (LoRA+)
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().loraplus_lr_ratio, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().loraplus_lr_ratio,
+        help_heading = OPTIMISER
+    )]
     pub(crate) loraplus_lr_ratio: f64,
     /// What follows the warm-up: cosine, linear, or constant
-    #[arg(long, alias = "lr-scheduler-type", value_name = "NAME", default_value = "cosine", value_parser = parse_schedule,
-          help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        alias = "lr-scheduler-type",
+        value_name = "NAME",
+        default_value = "cosine",
+        value_parser = parse_schedule,
+        help_heading = OPTIMISER
+    )]
     pub(crate) lr_scheduler: Schedule,
     /// Share of all steps spent warming up, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = TrainConfig::default().warmup_ratio, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = TrainConfig::default().warmup_ratio,
+        help_heading = OPTIMISER
+    )]
     pub(crate) warmup_ratio: f64,
     /// Steps spent warming up, instead of a share
     #[arg(long, value_name = "N", conflicts_with = "warmup_ratio", help_heading = OPTIMISER)]
     pub(crate) warmup_steps: Option<u64>,
     /// Decoupled weight decay
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().weight_decay, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().weight_decay,
+        help_heading = OPTIMISER
+    )]
     pub(crate) weight_decay: f64,
     /// Decay of `AdamW`'s first moment
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_beta1, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().adam_beta1,
+        help_heading = OPTIMISER
+    )]
     pub(crate) adam_beta1: f64,
     /// Decay of `AdamW`'s second moment
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_beta2, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().adam_beta2,
+        help_heading = OPTIMISER
+    )]
     pub(crate) adam_beta2: f64,
     /// Added to the root of the second moment
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().adam_epsilon, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().adam_epsilon,
+        help_heading = OPTIMISER
+    )]
     pub(crate) adam_epsilon: f64,
     /// Gradients with a larger global norm are scaled down to it; 0 turns clipping off
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().max_grad_norm, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().max_grad_norm,
+        help_heading = OPTIMISER
+    )]
     pub(crate) max_grad_norm: f64,
     /// Noise on embeddings (`NEFTune`), such as 5; 0 is none
-    #[arg(long, value_name = "X", default_value_t = TrainConfig::default().neftune_noise_alpha, help_heading = OPTIMISER)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = TrainConfig::default().neftune_noise_alpha,
+        help_heading = OPTIMISER
+    )]
     pub(crate) neftune_noise_alpha: f64,
     /// Passes over the data
-    #[arg(long, alias = "num-train-epochs", value_name = "N", default_value_t = TrainConfig::default().num_train_epochs,
-          help_heading = BATCHES)]
+    #[arg(
+        long,
+        alias = "num-train-epochs",
+        value_name = "N",
+        default_value_t = TrainConfig::default().num_train_epochs,
+        help_heading = BATCHES
+    )]
     pub(crate) epochs: u64,
     /// Exact number of optimiser steps, instead of passes
     #[arg(long, value_name = "N", help_heading = BATCHES)]
     pub(crate) max_steps: Option<u64>,
     /// Rows per forward pass
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().micro_batch_size, help_heading = BATCHES)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = TrainConfig::default().micro_batch_size,
+        help_heading = BATCHES
+    )]
     pub(crate) micro_batch_size: usize,
     /// Forward passes per optimiser step, on each device
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().gradient_accumulation_steps,
           help_heading = BATCHES)]
     pub(crate) gradient_accumulation_steps: usize,
     /// Tokens in a row
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().max_seq_len, help_heading = BATCHES)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = TrainConfig::default().max_seq_len,
+        help_heading = BATCHES
+    )]
     pub(crate) max_seq_len: usize,
     /// What becomes of a longer sample: `drop` (counted), or `truncate`
-    #[arg(long, value_name = "WHAT", default_value = "drop", value_parser = parse_overlong, help_heading = BATCHES)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "drop",
+        value_parser = parse_overlong,
+        help_heading = BATCHES
+    )]
     pub(crate) overlong: Overlong,
     /// Keep the order of the data in every pass
     #[arg(long, help_heading = BATCHES)]
@@ -151,10 +246,21 @@ pub(crate) struct TrainSettings {
     pub(crate) gradient_checkpointing: GradientCheckpointing,
     /// Type of activations with `--device cuda`: `bf16`, `fp16` (with a factor on the loss; for devices
     /// before 8.0), or `no` for f32; on the CPU it is f32
-    #[arg(long, value_name = "WHAT", default_value = "bf16", value_parser = parse_precision, help_heading = BATCHES)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "bf16",
+        value_parser = parse_precision,
+        help_heading = BATCHES
+    )]
     pub(crate) mixed_precision: MixedPrecision,
     /// A checkpoint after every so many steps
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().save_steps, help_heading = VALIDATION)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = TrainConfig::default().save_steps,
+        help_heading = VALIDATION
+    )]
     pub(crate) save_steps: u64,
     /// A validation pass after every so many steps, besides those at the start and the end
     #[arg(long, value_name = "N", help_heading = VALIDATION)]
@@ -245,8 +351,8 @@ fn parse_target_modules(text: &str) -> Result<Targets, String> {
     // What PEFT could adapt as well, and why it is not here.
     if ["lm_head", "embed_tokens"].contains(&text) {
         return Err(format!(
-            "`{text}` cannot be adapted: where the head and the embedding share one matrix, llama.cpp rejects such \
-             an adapter, and for other models evol does not support it"
+            "`{text}` cannot be adapted: where the head and the embedding share one matrix, llama.cpp \
+             rejects such an adapter, and for other models evol does not support it"
         ));
     }
     by_name(text).map(Targets::Module)

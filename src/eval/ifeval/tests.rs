@@ -66,9 +66,10 @@ fn verdicts_agree_with_the_reference() {
 }
 
 /// The fragments of awkward responses, separated by tildes.
-const PIECES: &str = "~ ~\n~\r\n~\u{1c}~*~**~***~******~\"~'~``~«~”~.~...~. . .~!~?!~[~]~<<~>>~{~}~```~```json~P.S.~-~--~,~:~;~3.~A.~\
-     e.g.~Dr.~the~CAN'T~İ~ß~Σ~ǅ~ﬅ~e\u{301}~कर~朝~👩‍👩‍👧~\u{200d}~\u{feff}~\0~𝔘.~\u{85}~\u{2028}~a~\\~1e~null~\"\\ud800\"~Section 1~\
-     \u{a0}~''~n't~$~&~cannot~'tis";
+const PIECES: &str = "\
+    ~ ~\n~\r\n~\u{1c}~*~**~***~******~\"~'~``~«~”~.~...~. . .~!~?!~[~]~<<~>>~{~}~```~```json~P.S.~-~--~,~\
+    :~;~3.~A.~e.g.~Dr.~the~CAN'T~İ~ß~Σ~ǅ~ﬅ~e\u{301}~कर~朝~👩‍👩‍👧~\u{200d}~\u{feff}~\0~𝔘.~\u{85}~\u{2028}~a~\
+    \\~1e~null~\"\\ud800\"~Section 1~\u{a0}~''~n't~$~&~cannot~'tis";
 
 #[test]
 fn awkward_responses_do_not_panic() {

@@ -1,7 +1,7 @@
 //! Charts as inline SVG, drawn by plotters into our own backend.
 //!
-//! Where in the flow: sections describe a chart as [`RowChart`] (a list of labels with bars or intervals) or as a
-//! [`XyChart`] (lines and points over two axes) and get a complete `figure` element.
+//! Where in the flow: sections describe a chart as [`RowChart`] (a list of labels with bars or intervals) or
+//! as a [`XyChart`] (lines and points over two axes) and get a complete `figure` element.
 //!
 //! Drawings are [`WIDTH`] units wide, about the width of a phone, and are hardly scaled up, so that text in
 //! them is as readable as the text around them.
@@ -289,7 +289,8 @@ mod tests {
             let dot = Mark::Dot { value: a, ends: (b, c), inner: Some((c, b)), series: 1 };
             let bar = Mark::Bar { from: b, to: a, series: 2, outlined: true };
             let row = Row { label: "row".to_owned(), marks: vec![dot, bar], value: String::new() };
-            let rows = RowChart { rows: vec![row], axis_includes: vec![c], ..RowChart::default() }.html("nothing");
+            let chart = RowChart { rows: vec![row], axis_includes: vec![c], ..RowChart::default() };
+            let rows = chart.html("nothing");
             for html in [xy, rows] {
                 prop_assert!(!html.contains("NaN") && !html.contains("inf\""), "{}", html);
             }
