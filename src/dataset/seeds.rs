@@ -184,7 +184,7 @@ fn first_user_turn(object: &Object, shape: Shape) -> Result<String, Reason> {
                 return Err(Reason::Field {
                     field: shape.key().to_owned(),
                     found: "a conversation with a system message".to_owned(),
-                    expected: "a conversation without one: seeds have no system message",
+                    expected: "one without: seeds have no system message",
                 });
             }
             _ => {}

@@ -114,7 +114,7 @@ not json
     12: `instances[0]` is the number 5, expected an object
     13: `messages` is the text `hello`, expected an array of turns
     14: `messages` is a conversation without a user turn, expected at least one
-    15: `messages` is a conversation with a system message, expected a conversation without one: seeds have no system message
+    15: `messages` is a conversation with a system message, expected one without: seeds have no system message
     16: `messages[0].role` is the text `tool`, expected `system`, `user` or `assistant`
     17: `messages[0].content` is an array, expected a string
     18: `conversations[0].from` is the text `bard`, expected `system`, `human` or `gpt`

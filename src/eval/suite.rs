@@ -7,7 +7,7 @@
 //!
 //! | format | fields | scored by |
 //! |---|---|---|
-//! | evol | `instruction`, `skill`, `difficulty`, maybe `constraints` or `answer` | constraints, match, judge |
+//! | evol | `instruction`, `skill`, `difficulty`, `constraints` or `answer` | constraints, match, judge |
 //! | `WizardLM`'s test set | `Instruction`, `Skill`, `Difficulty` | judge |
 //! | `IFEval` | `prompt`, `instruction_id_list`, `kwargs` | the checks of `IFEval` |
 //! | `GSM8k` | `question`, `answer` with `#### 42` | exact match |

@@ -272,10 +272,10 @@ fn a_run_resumes_only_with_what_it_was_started_with() {
         assert!(error.hint().is_some());
     };
     refused(&seeds[1..], &config(2), "`seeds.blake3` was");
-    refused(&seeds, &config(3), "`config.seed` was `2`, is `3`");
+    refused(&seeds, &config(3), "`config.seed` was `2`, is now `3`");
     let mut other = config(2);
     other.operators = Some(OperatorWeights::new([(Operator::Mutation, 0.5)]));
-    refused(&seeds, &other, "`config.operators.mutation` was absent, is `0.5`");
+    refused(&seeds, &other, "`config.operators.mutation` was absent, is now `0.5`");
     let lenient = EvolveConfig { min_yield: 0.05, ..config(2) };
     assert_eq!(go(&mut scripted, &mut store, &seeds, &lenient, &mut |_| ()).unwrap(), summary);
     assert!(scripted.requested.is_empty());

@@ -203,22 +203,22 @@ fn getters_accept_every_width_and_explain_other_types() {
             file.u32("negative").unwrap_err(),
             format!("key `negative` in `{shown}` is `-1`, expected 0 to 4294967295"),
         ),
-        (file.u32("f64").unwrap_err(), format!("key `f64` in `{shown}` is of type f64, expected an integer")),
+        (file.u32("f64").unwrap_err(), format!("key `f64` in `{shown}` has type f64, expected an integer")),
         (
             file.f32("u8").unwrap_err(),
-            format!("key `u8` in `{shown}` is of type u8, expected a floating-point number"),
+            format!("key `u8` in `{shown}` has type u8, expected a floating-point number"),
         ),
         (
             file.string("bool").unwrap_err(),
-            format!("key `bool` in `{shown}` is of type bool, expected a string"),
+            format!("key `bool` in `{shown}` has type bool, expected a string"),
         ),
         (
             file.optional_bool("u8").unwrap_err(),
-            format!("key `u8` in `{shown}` is of type u8, expected a bool"),
+            format!("key `u8` in `{shown}` has type u8, expected a bool"),
         ),
         (
             file.strings("text").unwrap_err(),
-            format!("key `text` in `{shown}` is of type string, expected an array of strings"),
+            format!("key `text` in `{shown}` has type string, expected an array of strings"),
         ),
         (
             file.strings("mixed").unwrap_err(),

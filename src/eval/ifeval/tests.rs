@@ -158,8 +158,8 @@ fn errors_say_what_was_found_and_expected() {
     );
     assert_eq!(
         error("keywords:existence", json!({"keywords": ["(a"]})),
-        "argument `keywords` of instruction `keywords:existence` is [\"(a\"], expected only regular \
-         expressions, and \"(a\" is none (or has look-around or back-references)"
+        "argument `keywords` of instruction `keywords:existence` is [\"(a\"], expected a regular \
+         expression without look-around and back-references, which \"(a\" is not"
     );
     let unknown = error("keywords:rhyme", json!({}));
     assert!(

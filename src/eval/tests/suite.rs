@@ -110,8 +110,8 @@ fn other_suites_are_read_in_their_own_formats() {
 fn a_line_that_cannot_be_used_is_named_with_its_field() {
     let good = r#"{"instruction": "Good."}"#;
     for (line, expected) in [
-        ("{", "is no JSON object"),
-        ("[]", "is no JSON object"),
+        ("{", "is not a JSON object"),
+        ("[]", "is not a JSON object"),
         ("{}", "has nothing as `instruction`"),
         (r#"{"instruction": " "}"#, "has a blank text as `instruction`"),
         (

@@ -172,7 +172,7 @@ fn names_the_tensor_that_does_not_fit() {
         let tensor = file.tensor("blk.0.attn_v.weight");
         (tensor.ggml_type, tensor.data) = (GgmlType::MXFP4, vec![0; 16 * 17].into());
     });
-    assert!(format.contains("`blk.0.attn_v.weight` in `FILE` is of type mxfp4"), "{format}");
+    assert!(format.contains("`blk.0.attn_v.weight` in `FILE` has type mxfp4"), "{format}");
     let vector = refusal(|file| file.tensor("token_embd.weight").shape = vec![VOCAB * HIDDEN]);
     assert_eq!(vector, "tensor `token_embd.weight` in `FILE` has shape [3104], expected [3104, 32]");
 }

@@ -145,7 +145,7 @@ fn early_stopping_takes_the_best_adapter() {
 
 /// Two runs, the second from the adapter of the first: it starts where that ended.
 #[test]
-fn an_adapter_can_be_gone_on_from() {
+fn training_starts_from_an_adapter() {
     let mut fixture = Fixture::new();
     let first = finished(fixture.run(&fixture.out("first")));
     let base = fixture.model.config().base_shape();
@@ -157,7 +157,7 @@ fn an_adapter_can_be_gone_on_from() {
     // A checkpoint of another start is refused.
     fixture.init_adapter.as_mut().unwrap().data[0] += 1.0;
     let error = fixture.run(&out).unwrap_err().to_string();
-    assert!(error.contains("`init_adapter` is "), "{error}");
+    assert!(error.contains("`init_adapter` was "), "{error}");
 }
 
 /// One sample of nonsense among samples that were learned: its step is reported with its number, or ends the

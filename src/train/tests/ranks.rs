@@ -105,8 +105,8 @@ fn the_order_of_data_does_not_depend_on_the_devices() {
     assert!(files(&fixture.out("two")) == files(&fixture.out("again")));
 }
 
-/// A kernel that fails on one device, and a sum that fails on all, end the run for all; the same command goes
-/// on to the bytes of a run without.
+/// A kernel that fails on one device, and a sum that fails on all, end the run for all; the same command resumes
+/// to the bytes of a run without.
 #[test]
 fn a_device_that_is_lost_ends_the_others_and_leaves_the_checkpoint() {
     let loader::Device::Simulated(simulator) = loader::device() else {
@@ -132,7 +132,7 @@ fn a_device_that_is_lost_ends_the_others_and_leaves_the_checkpoint() {
             matches!(error, Error::Rank { ordinal, ranks: 2, .. } if ordinal == device),
             "{name}: {error:?}"
         );
-        assert!(error.to_string().contains("and with it the run on 2 GPUs: "), "{error}");
+        assert!(error.to_string().contains("which stopped training on 2 GPUs: "), "{error}");
         assert!(error.hint().unwrap().contains("resumes from the last checkpoint"), "{:?}", error.hint());
         // The same devices or others, as long as their number is the same.
         run(&fixture, &Config::default(), &[1, 0], &name);
@@ -199,7 +199,7 @@ fn ranks_that_panic_or_differ_end_the_run() {
 }
 
 #[test]
-fn a_run_that_is_stopped_goes_on_to_the_same_bytes_with_as_many_devices() {
+fn a_stopped_run_resumes_to_the_same_bytes_with_as_many_devices() {
     let fixture = fixture(1);
     run(&fixture, &Config::default(), &[0, 1], "whole");
     let out = fixture.out("stopped");
@@ -215,7 +215,7 @@ fn a_run_that_is_stopped_goes_on_to_the_same_bytes_with_as_many_devices() {
         Fixture::run_job(&job(&fixture, &out, devices), |_, _| ())
     });
     let error = other.unwrap_err();
-    assert!(error.to_string().contains("`device` is \"cuda x 2\" there and \"cuda\" now"), "{error}");
+    assert!(error.to_string().contains("`device` was `cuda x 2`, is now `cuda`"), "{error}");
     run(&fixture, &Config::default(), &[0, 1], "stopped");
     assert!(files(&out) == files(&fixture.out("whole")));
 }
