@@ -43,7 +43,7 @@ impl Rule {
             "P.P.S" => Regex::new(r"p\.[\s\x1c-\x1f]?p\.[\s\x1c-\x1f]?s"),
             _ => Regex::new(&marker.to_lowercase()),
         };
-        let regex = regex.map_err(|_| arguments.wrong("postscript_marker", pattern::not_a_regex(marker)));
+        let regex = regex.map_err(|_| arguments.wrong("postscript_marker", pattern::SUPPORTED_REGEX));
         regex.map(Self::Postscript)
     }
 

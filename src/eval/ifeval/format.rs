@@ -40,8 +40,7 @@ impl Rule {
     pub(super) fn sections(arguments: &Arguments<'_>) -> Result<Self, Error> {
         let mark = python::strip(arguments.text("section_spliter")?);
         let numbered = Regex::new(&format!(r"[\s\x1c-\x1f]?{mark}[\s\x1c-\x1f]?\d+[\s\x1c-\x1f]?"));
-        let numbered =
-            numbered.map_err(|_| arguments.wrong("section_spliter", pattern::not_a_regex(mark)))?;
+        let numbered = numbered.map_err(|_| arguments.wrong("section_spliter", pattern::SUPPORTED_REGEX))?;
         Ok(Self::Sections(numbered, arguments.number("num_sections")?))
     }
 

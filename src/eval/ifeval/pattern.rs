@@ -17,6 +17,9 @@ use super::python::{fold, is_word};
 /// The characters with a special meaning in a regular expression.
 const METACHARACTERS: [char; 14] = ['\\', '.', '^', '$', '*', '+', '?', '{', '}', '[', ']', '|', '(', ')'];
 
+/// The kind of regular expression that a keyword may be, for errors.
+pub(super) const SUPPORTED_REGEX: &str = "a regular expression without look-around and back-references";
+
 /// A compiled keyword.
 #[derive(Debug, Clone)]
 pub(super) enum Pattern {
@@ -61,7 +64,7 @@ impl Pattern {
             return Ok(Self::Literal { folded: keyword.chars().map(fold).collect(), is_whole_word });
         }
         let regex = RegexBuilder::new(regex).case_insensitive(true).build();
-        regex.map(Self::Regex).map_err(|_| arguments.wrong(name, not_a_regex(keyword)))
+        regex.map(Self::Regex).map_err(|_| arguments.wrong(name, SUPPORTED_REGEX))
     }
 
     /// The number of matches without overlaps, from left to right.
@@ -87,11 +90,6 @@ impl Pattern {
             Self::Literal { folded, is_whole_word } => text.find(folded, *is_whole_word, 0).is_some(),
         }
     }
-}
-
-/// The expectation that a keyword fails which is not a supported regular expression.
-pub(super) fn not_a_regex(keyword: &str) -> String {
-    format!("a regular expression without look-around and back-references, which {keyword:?} is not")
 }
 
 /// A response, prepared for searches.

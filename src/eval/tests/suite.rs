@@ -121,7 +121,7 @@ fn a_line_that_cannot_be_used_is_named_with_its_field() {
         (r#"{"instruction": "x", "skill": 1}"#, "has a number as `skill`"),
         (
             r#"{"instruction": "x", "constraints": [{"kind": "word_count"}]}"#,
-            "`constraints` whose number 1 is wrong",
+            "has an invalid entry 1 in `constraints`",
         ),
         (r#"{"instruction": "x", "constraints": [{"kind": "json"}], "answer": "1"}"#, "has both"),
         (r#"{"prompt": "x", "instruction_id_list": ["no:such"], "kwargs": [{}]}"#, "no:such"),
@@ -131,8 +131,8 @@ fn a_line_that_cannot_be_used_is_named_with_its_field() {
         ),
         (r#"{"question": "x"}"#, "has nothing as `answer`"),
         (r#"{"question": "x", "answer": "Two. #### "}"#, "nothing after"),
-        (r#"{"question": "x", "choices": ["a"], "answer": 1}"#, "which of the 1 choices is right"),
-        (r#"{"question": "x", "choices": [], "answer": 0}"#, "which of the 0 choices is right"),
+        (r#"{"question": "x", "choices": ["a"], "answer": 1}"#, "the right one of 1 choices"),
+        (r#"{"question": "x", "choices": [], "answer": 0}"#, "the right one of 0 choices"),
         (r#"{"question": "x", "choices": [1], "answer": 0}"#, "has a number among `choices`"),
     ] {
         let message = read(&format!("{good}\n\n{line}\n")).unwrap_err().to_string();

@@ -122,15 +122,18 @@ impl RowChart {
             let note = format!(" {} marks without a finite number are left out.", all - drawn);
             self.caption.note.push_str(&note);
         }
-        let solid = self.rows.iter().flat_map(|row| &row.marks).filter_map(|mark| match mark {
-            Mark::Bar { series, outlined, .. } => Some((*series, *outlined)),
-            Mark::Dot { .. } => None,
-        });
-        let outlined: Vec<(usize, bool)> = solid.collect();
-        let look = |series: usize| match outlined.iter().find(|(of, _)| *of == series) {
-            Some((_, true)) => KeyLook::Outlined,
-            Some((_, false)) => KeyLook::Solid,
-            None => KeyLook::Marker,
+        // The legend shows a series as its first bar, or as a marker if it has no bars.
+        let marks = || self.rows.iter().flat_map(|row| &row.marks);
+        let look = |wanted: usize| {
+            let first_bar = marks().find_map(|mark| match mark {
+                Mark::Bar { series, outlined, .. } if *series == wanted => Some(*outlined),
+                _ => None,
+            });
+            match first_bar {
+                Some(true) => KeyLook::Outlined,
+                Some(false) => KeyLook::Solid,
+                None => KeyLook::Marker,
+            }
         };
         let keys: Vec<Key<'_>> = self
             .legend
