@@ -8,7 +8,7 @@ use super::bound::Bound;
 use super::request::{Request, Shape, content_words};
 use super::{sentence, text};
 
-/// The most parts that a response is cut into: nobody wants to read more.
+/// The most parts that a response is cut into: nobody would read more.
 const MOST_PARTS: usize = 8;
 
 /// The steps in which a form is given, in a writer's order.
@@ -107,7 +107,7 @@ impl<'a> Body<'a> {
         self.lay_out(self.list(mark))
     }
 
-    /// Takes `text` as the new layout of the parts, if there are any.
+    /// Uses `text` as the new layout of the parts, if there are any.
     pub(super) fn lay_out(&mut self, text: String) -> Option<()> {
         self.text = text;
         (!self.parts.is_empty()).then_some(())
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// Marks as many words as the bound asks for, from those that say what the text is about.
+    /// Marks as many words as the bound asks for, among those that say what the text is about.
     pub(super) fn mark_words(&mut self, bound: Bound, mark: impl Fn(&str) -> String) -> Option<()> {
         self.text = mark_words(&self.text, bound.least().max(1), mark)?;
         Some(())

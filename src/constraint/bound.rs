@@ -1,7 +1,7 @@
 //! Limits on a count: at least, at most, exactly, between.
 //!
-//! **Invariant:** a valid bound allows at least one and does not allow every count. That something must not
-//! occur is the business of other kinds.
+//! **Invariant:** a valid bound allows a count of at least one, and does not allow every count. Other kinds
+//! say that something must not occur.
 
 use super::error::Error;
 

@@ -20,8 +20,8 @@ pub fn draw(seed: u64, ids: &[u64], request: &str, have: &[Constraint], count: u
     draw_from(suitable, (seed, ids), request, have, count, |_, _| true)
 }
 
-/// Draws as [`draw`] does, from `kinds` (a kind that is listed twice is twice as likely), and keeps what
-/// `accept` takes, which sees a candidate and what was drawn before it.
+/// Draws as [`draw`] does, but from `kinds` (a kind that is listed twice is twice as likely). Keeps a
+/// candidate if `accept` is true of it and of what was drawn before it.
 pub(super) fn draw_from(
     kinds: impl Fn(&Request<'_>) -> Vec<Kind>,
     (seed, ids): (u64, &[u64]),

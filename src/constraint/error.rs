@@ -8,7 +8,7 @@ pub enum Error {
     /// No kind, or an unknown one.
     #[error("`kind` of a constraint is {found}, expected one of: {expected}")]
     Kind {
-        /// What is there instead.
+        /// What was found instead.
         found: String,
         /// The names of all kinds.
         expected: String,

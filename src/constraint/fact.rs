@@ -10,7 +10,7 @@ pub(super) enum Fact {
     Json,
     /// A JSON response can meet it.
     FitsJson,
-    /// It is the whole response: nothing else has room.
+    /// It is the whole response and leaves no room for anything else.
     WholeReply,
     /// The response is two answers.
     TwoAnswers,
@@ -42,7 +42,7 @@ pub(super) enum Fact {
     CaseMatters,
     /// It brings capital letters that no parameter shows.
     HasCapitals,
-    /// Its texts stand in the response in the case that they are written in.
+    /// The texts in its parameters must be in the response with the same case.
     Verbatim,
     /// It brings code into the response.
     Code,

@@ -1,6 +1,6 @@
 //! Giving a response the form that constraints ask for.
 //!
-//! A small model never writes a table because it was asked to, so sampling finds no answer with one, and
+//! A small model never writes a table just because it is asked to. Sampling finds no answer with one, so
 //! there is nothing to learn from. Code can still put what the model says into a table: the words stay the
 //! model's. [`impose()`] chooses constraints whose form code can give, gives it, and keeps those that hold
 //! afterwards.

@@ -13,10 +13,10 @@
 //!   again.
 //! - [`conflict()`] says why two cannot be asked together.
 //!
-//! A kind of constraint stands in one file of [`kinds`], which also has the list of all; every function above
-//! walks that list. From low to high: how texts are read (`text`, `sentence`, `language`), what a kind can be
-//! (`rule`, `fact`), requests and responses as kinds see them (`request`, `response`, `body`), the kinds, and
-//! what is done with all of them.
+//! Each kind of constraint has one home, a file of [`kinds`], which also has the list of all; every function
+//! above goes through that list. From low to high: how texts are read (`text`, `sentence`, `language`), what
+//! a kind can be (`rule`, `fact`), requests and responses as kinds see them (`request`, `response`, `body`),
+//! the kinds, and what is done with all of them.
 //!
 //! Source of the idea and of 26 of the kinds: `IFEval` (Zhou et al. 2023, arXiv:2311.07911).
 //! `docs/constraints.md` lists where our reading differs from its code, and why.

@@ -8,12 +8,12 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use std::ops::RangeInclusive;
 
-/// At least so many as a number from the range.
+/// A bound of at least a number from the range.
 pub(super) fn at_least(range: RangeInclusive<u32>, rng: &mut dyn Rng) -> Bound {
     Bound::AtLeast { n: rng.random_range(range) }
 }
 
-/// Exactly a number from the range.
+/// A bound of exactly a number from the range.
 pub(super) fn exactly(range: RangeInclusive<u32>, rng: &mut dyn Rng) -> Bound {
     Bound::Exactly { n: rng.random_range(range) }
 }

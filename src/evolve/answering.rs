@@ -1,4 +1,4 @@
-//! The stage in which instructions are answered, and answers meet the rules.
+//! The stage in which instructions are answered, and the answers are checked by the rules.
 //!
 //! In the flow: called by `rounds`, for the seeds and as the last stage of each attempt.
 //!
@@ -12,7 +12,7 @@ use super::{Error, Stage};
 use crate::llm::FinishReason;
 use crate::store::{Answer, Node, Status};
 
-/// Answers what came through the judge (of round 0: all seeds), and asks the rules on answers.
+/// Answers what the judge kept (in round 0, all seeds), and applies the rules to the answers.
 pub(super) fn answer(run: &mut Run<'_, '_>, round: u32, attempt: u32) -> Result<(), Error> {
     let id = StageId { round, attempt, stage: Stage::Answer };
     run.in_chunks(
@@ -46,8 +46,8 @@ struct Answered {
     is_new: bool,
 }
 
-/// For each node the first answer that passes, or else the last: in waves, one for each sample, of those
-/// that have none yet.
+/// For each node the first answer that passes, or else the last. A wave makes one sample for every node that
+/// has no answer which passes yet.
 fn answers(run: &mut Run<'_, '_>, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
     let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
     for node in nodes {

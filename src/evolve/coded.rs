@@ -16,14 +16,14 @@ use crate::store::Node;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Coding<'a> {
     seed: u64,
-    /// New constraints, at most.
+    /// The most constraints to add.
     most: usize,
     words: &'a Words,
-    /// Whether all guards are asked.
+    /// Whether all guards apply.
     guards: bool,
 }
 
-/// A new child, before the rules have seen it.
+/// A new child, before any rule has checked it.
 #[derive(Debug)]
 pub(super) struct NewChild {
     pub(super) child: Child,

@@ -14,8 +14,7 @@ use crate::store::Node;
 use rand::RngExt;
 use serde_json::Value;
 
-/// Constraints that an instruction has in the end, at most: more than four at once are hardly ever met, by
-/// anyone.
+/// The most constraints that one instruction may have: hardly anyone ever meets more than four at once.
 pub(super) const MOST: usize = 4;
 
 /// The constraints that the answer to a node has to meet.
@@ -49,7 +48,7 @@ pub(super) struct Step<'t> {
     pub(super) have: &'t [Constraint],
     /// The answer to the parent, for a method that answers first.
     pub(super) answer: &'t str,
-    /// New constraints, at most.
+    /// The most constraints to add.
     pub(super) most: usize,
 }
 

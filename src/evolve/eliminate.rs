@@ -1,14 +1,14 @@
 //! The rules that need no model: on children (rule 4, copies, broken output) and on answers (rules 2 and 3),
 //! and then the guards.
 //!
-//! In the flow: `evolving` asks the rules on children, `answering` those on answers; `trial`, `recheck` and
-//! `coded` ask them too.
+//! In the flow: `evolving` applies the rules on children, `answering` those on answers; `trial`, `recheck`
+//! and `coded` use them too.
 //!
 //! Source: `WizardLM` (arXiv:2304.12244), section 3, "elimination evolving"; rule 1 is in `judge.rs`. The
 //! rules beyond the four catch what local models do in addition: output that is cut off, broken or repeated;
 //! `guard` catches the rest.
 //!
-//! **Invariant:** rules are asked in a fixed order, and the first that fails is the node's reason and its
+//! **Invariant:** rules apply in a fixed order, and the first that fails is the node's reason and its
 //! verdict. Rules that pass leave no verdict: with thirty rules and a million nodes the journal would be
 //! mostly verdicts.
 
@@ -41,7 +41,7 @@ impl Outcome {
         Self { verdicts: Vec::new(), reason: None }
     }
 
-    /// Asks a rule unless one has failed. `look` returns what the rule objects to.
+    /// Applies a rule unless one has failed. `look` returns what the rule objects to.
     fn ask(&mut self, rule: Reason, look: impl FnOnce() -> Option<Value>) {
         if self.reason.is_none()
             && let Some(objection) = look()
@@ -50,7 +50,7 @@ impl Outcome {
         }
     }
 
-    /// Asks the guards on children, or on answers, unless a rule has failed.
+    /// Applies the guards on children, or those on answers, unless a rule has failed.
     fn ask_guards(&mut self, case: &Case<'_>, on_answers: bool) {
         if self.reason.is_none()
             && let Some((rule, objection)) = guard::first_objection(case, on_answers)
@@ -127,13 +127,13 @@ pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output
 #[derive(Debug)]
 pub(super) struct ChildRules {
     scaffold: Vec<String>,
-    /// For each operator that rewrites: rows of words of its prompt.
+    /// For each operator that rewrites, the rows of words in its prompt.
     phrases: Vec<(Operator, Phrases)>,
-    /// (root, instruction): what lineages have already, normalised. The export compares lineages with each
-    /// other: here one must not depend on the others, or shards of a run would have to communicate.
+    /// (root, instruction): the normalised instructions that lineages already have. Only the export compares
+    /// lineages with each other. Here none may depend on another, or shards would have to communicate.
     known: HashSet<(u64, String)>,
     pub(super) words: Words,
-    /// Whether the guards are asked.
+    /// Whether the guards apply.
     guards: bool,
 }
 
@@ -162,7 +162,7 @@ impl ChildRules {
         self.known.insert((root_id, identity(instruction, input)));
     }
 
-    /// Asks every rule on a child.
+    /// Checks a child against every rule.
     pub(super) fn check(
         &self,
         operator: Operator,
@@ -224,7 +224,7 @@ fn identity(instruction: &str, input: &str) -> String {
     format!("{}\n{}", text::normalise(instruction), text::normalise(input))
 }
 
-/// Asks every rule on an answer to `node`.
+/// Checks an answer to `node` against every rule.
 ///
 /// # Errors
 /// [`Error::BadConstraint`].

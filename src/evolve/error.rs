@@ -1,4 +1,4 @@
-//! What stops an evolution run. What goes wrong with one instruction is no error, but a [`super::Reason`].
+//! What stops an evolution. What goes wrong with one instruction is a [`super::Reason`], not an error.
 
 use crate::explain::{Blame, Explain, Explanation};
 use crate::{llm, store};
@@ -23,30 +23,30 @@ pub enum Error {
         /// What it may be.
         expected: String,
     },
-    /// Parts that do not make a run.
+    /// The shards do not make up one run.
     #[error("the shards do not form one run: {}", .problems.join("; "))]
     Shards {
         /// Everything that is wrong with them.
         problems: Vec<String>,
     },
-    /// Nothing to evolve.
+    /// There is nothing to evolve.
     #[error("there are no seeds")]
     NoSeeds,
-    /// Chat style was asked for.
+    /// Chat style was chosen for a model without a chat template.
     #[error("style `chat` needs a chat template, and the model has none")]
     NoChatTemplate,
-    /// A name in the journal that this program does not know.
+    /// The journal has the name of a reason that this program does not know.
     #[error("node {id} of the journal was eliminated for the unknown reason `{reason}`")]
     UnknownReason {
         /// The node.
         id: u64,
-        /// The word.
+        /// The unknown name.
         reason: String,
     },
     /// The stored calibration of the judge cannot be read.
     #[error("the judge's calibration in the journal cannot be read: `{found}`")]
     BadCalibration {
-        /// The text.
+        /// The text in the journal.
         found: String,
     },
     /// The journal does not say what a replay needs to know.
@@ -58,29 +58,29 @@ pub enum Error {
     /// The journal has no generations.
     #[error("the journal has no generations")]
     NothingToVerify,
-    /// A run whose texts depend on what was generated together, and whose shards were merged.
+    /// The run was merged from shards, and its texts depend on what was generated together.
     #[error(
         "the run was merged from {shards} shards, and with `scheduled` their output depends on what was \
          generated together"
     )]
     OfShards {
-        /// How many.
+        /// Number of shards.
         shards: String,
     },
-    /// The run was made with other prompt files than this program has.
+    /// The run used other prompt files than those of this program.
     #[error("the run was made with prompts of BLAKE3 `{recorded}`, this evol has `{own}`")]
     OtherPrompts {
-        /// The run's.
+        /// Hash of the run's prompts.
         recorded: String,
-        /// Those embedded here.
+        /// Hash of the prompts in this program.
         own: String,
     },
-    /// An evolved node whose parent or operator is not there.
+    /// An evolved node has no parent in the journal, or no known operator.
     #[error("node {id} of the journal has no parent in it, or an unknown operator ({operator:?})")]
     NoOrigin {
         /// The node.
         id: u64,
-        /// What is said to have made it.
+        /// The name of its operator in the journal.
         operator: Option<String>,
     },
     /// A node has constraints that this program does not know.
@@ -91,13 +91,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The policy in the journal is none.
+    /// The stored policy cannot be read.
     #[error("the policy in the journal cannot be read: {reason}")]
     BadPolicy {
         /// What is wrong with it.
         reason: String,
     },
-    /// Generation itself fails: going on would take hours and give nothing.
+    /// Generation itself fails: to continue would take hours and give nothing.
     #[error(
         "in round {round}, {failed} of {attempts} attempts are empty, cut off or broken (limit {limit}); \
          most common reason: `{reason}`, for example node {example_id}: {example:?}"
@@ -107,7 +107,7 @@ pub enum Error {
         round: u32,
         /// Attempts so far.
         attempts: usize,
-        /// Of these empty, cut or broken.
+        /// Attempts that are empty, cut or broken.
         failed: usize,
         /// `max_errors`.
         limit: f64,
@@ -118,7 +118,7 @@ pub enum Error {
         /// Its instruction.
         example: String,
     },
-    /// Nearly everything is eliminated: going on would take hours and give nothing.
+    /// Nearly everything is eliminated: to continue would take hours and give nothing.
     #[error(
         "in round {round}, only {alive} of {attempts} attempts are alive (limit {limit}); most common \
          reason: `{reason}`, for example node {example_id}: {example:?}"
@@ -128,7 +128,7 @@ pub enum Error {
         round: u32,
         /// Attempts so far.
         attempts: usize,
-        /// Of these not eliminated.
+        /// Attempts that are not eliminated.
         alive: usize,
         /// `min_yield`.
         limit: f64,

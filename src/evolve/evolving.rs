@@ -1,4 +1,4 @@
-//! The stage in which parents get children, and children meet the rules that need no model.
+//! The stage in which parents get children, and the children are checked by the rules that need no model.
 //!
 //! In the flow: called by `rounds`, as the first stage of each attempt.
 //!
@@ -13,7 +13,7 @@ use super::{Error, Stage, constrain};
 use crate::llm::{Completion, FinishReason, Request};
 use crate::store::{Node, NodeId, Status};
 
-/// Generates the children of one attempt of one round, and asks the rules that need no model.
+/// Generates the children of one attempt of one round, and applies the rules that need no model.
 pub(super) fn evolve(run: &mut Run<'_, '_>, round: u32, attempt: u32) -> Result<(), Error> {
     let id = StageId { round, attempt, stage: Stage::Evolve };
     // Every root that no earlier attempt of the round gave a kept child.
@@ -46,7 +46,7 @@ fn plan_chunk(run: &Run<'_, '_>, id: StageId, after: Option<&Plan>) -> Result<Ve
     Ok(parents.into_iter().map(plan).collect())
 }
 
-/// Tells the rules every instruction of these lineages that came through this stage. What other lineages have
+/// Shows the rules every instruction of these lineages that passed this stage. What other lineages have
 /// decides nothing about a child.
 fn learn_lineages(run: &mut Run<'_, '_>, plans: &[Plan]) -> Result<(), Error> {
     run.rules.clear();
@@ -84,7 +84,7 @@ fn evolve_chunk(run: &mut Run<'_, '_>, id: StageId, plans: &[Plan]) -> Result<()
     commit(run, id, plans, children)
 }
 
-/// Reads the child that a plan and what was generated for it make, and asks the rules about it.
+/// Reads the child from a plan and what was generated for it, and checks it against the rules.
 fn check_child(
     run: &Run<'_, '_>,
     plan: &Plan,

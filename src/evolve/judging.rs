@@ -24,8 +24,8 @@ pub(super) fn judging_model<'r>(
     }
 }
 
-/// Asks rule 1 of the children that came through the first stage: the judge where it can be trusted, else
-/// words. What code added is new by construction.
+/// Applies rule 1 to the children that passed the first stage: by the judge where it can be trusted, else by
+/// their words. What code added is new by construction.
 pub(super) fn judge(
     run: &mut Run<'_, '_>,
     round: u32,

@@ -5,8 +5,8 @@
 //!
 //! - `wizardlm`: the paper (Xu et al. 2023, arXiv:2304.12244).
 //! - `verified`: recommended where a model can rewrite: two rounds, all guards, constraints that code checks.
-//! - `auto`: as `verified`, with operators, attempts, samples and caps by the model's size and by a trial of
-//!   it.
+//! - `auto`: as `verified`, with operators, attempts, samples and limits that follow from the model's size
+//!   and from a trial of it.
 //!
 //! **Invariant:** a policy is a function of the configuration, the model and its replies; what the user set
 //! stays as it was set.
@@ -27,13 +27,13 @@ pub struct Policy {
     pub rounds: u32,
     /// Attempts at an instruction within a round.
     pub attempts: u32,
-    /// Answers to an instruction, at most: the first that passes is kept.
+    /// The most answers to an instruction: the first that passes is kept.
     pub answer_samples: u32,
-    /// Constraints that one step adds, at most.
+    /// The most constraints that one step adds.
     pub max_constraints: usize,
     /// Relative frequencies of the operators.
     pub operators: OperatorWeights,
-    /// Whether all guards are asked, or the paper's four rules only.
+    /// Whether all guards apply, or only the paper's four rules.
     pub guards: bool,
     /// The reasons for what was chosen, a sentence each.
     pub why: Vec<String>,
@@ -140,7 +140,7 @@ impl Policy {
         for tried in &trial.operators {
             let share = tried.passed as f64 / tried.asked.max(1) as f64;
             let (passed, asked, name) = (tried.passed, tried.asked, tried.operator.name());
-            // `share <` is written so that nothing asked, which is no reason, drops the operator too.
+            // A trial that asked nothing has share 0, which drops the operator too.
             if share >= WORTH_TRYING {
                 self.operators.set(tried.operator, share);
                 self.why.push(format!("{name}: {passed} of {asked} children of a trial passed the guards"));
@@ -173,8 +173,8 @@ impl Policy {
     }
 }
 
-/// Samples after which [`ANSWERED`] of instructions have a good one, if a sample is good with probability
-/// `share`.
+/// How many samples it takes until a share of [`ANSWERED`] of all instructions has a good one, if a sample is
+/// good with probability `share`.
 fn samples(share: f64) -> u32 {
     if share >= ANSWERED {
         return 2;

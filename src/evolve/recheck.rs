@@ -1,10 +1,10 @@
-//! Every rule that needs no model, asked again about exported data.
+//! Every rule that needs no model, applied again to exported data.
 //!
 //! In the flow: `evol check` reads an export, calls [`recheck`] and prints the findings. The run itself is
 //! not needed.
 //!
 //! **Invariant:** what a run with all guards kept has no finding. Rules about how a text was generated (cut
-//! off, prompt too long) leave no trace in a text, and are not asked.
+//! off, prompt too long) leave no trace in a text, and do not apply.
 
 use super::eliminate::{self, Child, ChildRules, Outcome};
 use super::library::Prompts;
@@ -39,7 +39,7 @@ pub struct Recheck {
     pub constraints: usize,
     /// Rows that were compared with their parents.
     pub with_parent: usize,
-    /// Evolved rows whose parent is missing, so that the guards which compare with it were not asked.
+    /// Evolved rows whose parent is missing, so that the guards which compare with it were left out.
     pub without_parent: usize,
     /// In the order of the rows; at most three for each: on the instruction, on the answer, and on other
     /// lineages.

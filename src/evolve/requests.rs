@@ -1,4 +1,4 @@
-//! The requests to the model, made from what the journal holds, and how completions are read.
+//! The requests to the model, made from what the journal holds, and reading their completions.
 //!
 //! In the flow: `evolving` and `answering` make requests and write what comes back into the journal; `verify`
 //! makes the same requests again.
@@ -23,7 +23,7 @@ const HOTTER_ATTEMPT: f32 = 0.15;
 /// By how much the temperature of a further answer is higher.
 const HOTTER_SAMPLE: f32 = 0.1;
 
-/// An operator on a parent.
+/// An operator to be applied to a parent.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     /// The id of the child.
@@ -57,7 +57,7 @@ impl Requests {
         })
     }
 
-    /// For the instruction that an operator makes by having the model rewrite the parent.
+    /// The request for an instruction, by an operator that has the model rewrite the parent.
     fn instruction(&self, model: &dyn Generate, plan: &Plan) -> Result<Request, Error> {
         let Plan { id, attempt, operator, parent } = plan;
         let file = self.prompts.operator(*operator).expect("the operator has the model rewrite");
@@ -82,7 +82,7 @@ impl Requests {
         })
     }
 
-    /// For the answer to the parent that decides the constraints of its child.
+    /// The request for the answer to the parent that decides the constraints of its child.
     fn draft(&self, model: &dyn Generate, plan: &Plan) -> Result<Request, Error> {
         let mut request = self.reply(model, plan.id, &plan.parent)?;
         // The parent was answered already: this is to be another answer.
@@ -90,7 +90,7 @@ impl Requests {
         Ok(request)
     }
 
-    /// For an answer to `node`: the first, or one more because those before it failed.
+    /// The request for an answer to `node`: the first, or one more because those before it failed.
     pub(super) fn answer(&self, model: &dyn Generate, node: &Node, sample: u32) -> Result<Request, Error> {
         let mut request = self.reply(model, node.id, node)?;
         request.sampling.temperature += HOTTER_SAMPLE * sample as f32;

@@ -1,8 +1,8 @@
 //! Counts of the current round, and whether it is worth continuing.
 //!
 //! In the flow: `rounds` loads the tally at the start of a round, the stages add what they commit, and
-//! `evolving` asks it after every chunk. So that a chunk costs the same however long the run is, nothing is
-//! counted in the journal but once per round.
+//! `evolving` checks it after every chunk. Rows are counted in the journal only once per round, so that a
+//! chunk costs the same however long the run is.
 //!
 //! **Invariant:** a tally equals the counts of the round's rows in the journal, whether they were written by
 //! this process or before it.
@@ -31,7 +31,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// What the journal has of `round`.
+    /// Counts what the journal has of `round`.
     ///
     /// # Errors
     /// [`Error::UnknownReason`], [`Error::Store`].

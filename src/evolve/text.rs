@@ -48,7 +48,7 @@ impl Phrases {
         Self(text.lines().flat_map(|line| rows(&words(line))).map(|(key, _)| key).collect())
     }
 
-    /// The first row of `child` that this text has and `parent` lacks.
+    /// The first row of words of `child` that this text has and `parent` lacks.
     pub(super) fn leaked(&self, child: &str, parent: &str) -> Option<String> {
         let parents_own: HashSet<String> = rows(&words(parent)).into_iter().map(|(key, _)| key).collect();
         let leaks = |key: &String| self.0.contains(key) && !parents_own.contains(key);

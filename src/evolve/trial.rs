@@ -63,7 +63,8 @@ pub(super) fn run(
     for &operator in &rewriting {
         for parent in &parents {
             let id = requested.len() as u64;
-            // Requests of a trial get hotter as further attempts do. What `auto` settles on depends on it.
+            // Each request is hotter than the one before, as if it were a further attempt: docs/decisions.md.
+            // What `auto` settles on depends on it.
             let attempt = (id % u64::from(MAX_ATTEMPTS)) as u32;
             let plan = Plan { id, attempt, operator, parent: parent.clone() };
             requested.extend(requests.child(model, &plan)?);

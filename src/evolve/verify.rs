@@ -24,21 +24,21 @@ use crate::rng;
 use crate::store::{Generation, Node, Store};
 use std::collections::HashSet;
 
-/// Which generations are replayed.
+/// Which generations to replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
     /// All.
     All,
-    /// Those of that many nodes, drawn by a seed.
+    /// Those of some nodes, drawn by a seed.
     Sample {
-        /// How many.
+        /// Number of nodes.
         nodes: usize,
-        /// Which.
+        /// The seed that draws them.
         seed: u64,
     },
 }
 
-/// What of a generation is not as recorded.
+/// The part of a generation that is not as recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
@@ -64,11 +64,11 @@ pub struct Difference {
     pub stage: Stage,
     /// What differs first.
     pub field: Field,
-    /// Where in it, in bytes.
+    /// Position of the difference, in bytes.
     pub byte: usize,
-    /// What the journal has around there.
+    /// The text around that position in the journal.
     pub recorded: String,
-    /// What came now.
+    /// The text around it in the replay.
     pub replayed: String,
 }
 
@@ -91,8 +91,8 @@ pub struct Verification {
 struct Generated {
     node: Node,
     purpose: Purpose,
-    /// What came of it; `None` where the journal does not keep it: an answer that failed while another was
-    /// tried.
+    /// The recorded result; `None` where the journal does not keep it: an answer that failed before another
+    /// was tried.
     recorded: Option<Recorded>,
 }
 

@@ -1,7 +1,7 @@
 //! Texts as vectors: the mean of the model's last hidden states over a text's tokens, scaled to length 1.
 //!
-//! Where in the flow: `evolve` compares the subjects of texts with them; cosine similarity is the dot
-//! product.
+//! Where in the flow: `run::vectors` makes them of instructions, for the clusters of `evol stats` and the map
+//! of the report. Cosine similarity is the dot product.
 //!
 //! Embeddings have contexts of their own, because the others do not compute hidden states.
 //!

@@ -86,7 +86,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// For people.
+    /// The reason in words, for messages.
     pub fn words(self) -> &'static str {
         match self {
             Self::NoAnswer => "without an answer",
@@ -176,7 +176,7 @@ pub fn encode(
     Ok(encoded)
 }
 
-/// Encodes one conversation. The outer error ends the run, as it would happen for every example; the inner
+/// Encodes one conversation. The outer error ends the run, because every example would cause it; the inner
 /// one drops this example.
 fn encode_one(
     tokenizer: &Tokenizer,

@@ -7,7 +7,7 @@ use crate::explain::{Blame, Explain, Explanation};
 use crate::identity::Difference;
 use std::path::{Path, PathBuf};
 
-/// A training run that cannot start or go on.
+/// Why a training run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,27 +21,27 @@ pub enum Error {
         /// The range.
         expected: &'static str,
     },
-    /// The GPU.
+    /// The GPU failed.
     #[error(transparent)]
     Cuda(#[from] CudaError),
-    /// One of several GPUs.
+    /// One of several GPUs failed.
     #[error("`cuda:{ordinal}` failed, which stopped training on {ranks} GPUs: {cause}")]
     Rank {
-        /// Which.
+        /// Ordinal of the GPU.
         ordinal: usize,
-        /// How many train.
+        /// Number of GPUs that train.
         ranks: usize,
         /// Why. Not a source, whose own hint would stand before that of the run.
         cause: CudaError,
     },
-    /// The thread that drives one of several GPUs.
+    /// The thread that drives one of several GPUs failed.
     #[error("the thread of `cuda:{ordinal}` failed, which stopped training on {ranks} GPUs: {reason}")]
     RankThread {
-        /// Which.
+        /// Ordinal of the GPU.
         ordinal: usize,
-        /// How many train.
+        /// Number of GPUs that train.
         ranks: usize,
-        /// What it said.
+        /// The message of its panic, or why it could not be started.
         reason: String,
     },
     /// A sum that should be the same on all GPUs is not.
@@ -50,21 +50,21 @@ pub enum Error {
          expected the same on both"
     )]
     RanksDiffer {
-        /// Which has another.
+        /// Ordinal of the GPU whose norm differs.
         ordinal: usize,
         /// Its norm.
         norm: f64,
-        /// The first.
+        /// Ordinal of the first GPU.
         first_ordinal: usize,
-        /// The norm there.
+        /// The norm on the first GPU.
         first: f64,
     },
     /// Rows would be longer than what the model was made for.
     #[error("`max_seq_len` is {found}, but the model's context is {limit} tokens")]
     ContextTooShort {
-        /// Asked for.
+        /// The value of `max_seq_len`.
         found: usize,
-        /// `max_position_embeddings`.
+        /// Longest context of the model, in tokens.
         limit: usize,
     },
     /// The model file has no chat template.
@@ -95,11 +95,11 @@ pub enum Error {
     NoSamples {
         /// `train` or `validate`.
         purpose: &'static str,
-        /// Examples before dropping.
+        /// Examples before any was dropped.
         given: usize,
-        /// Dropped.
+        /// Examples that were dropped because they have no answer.
         no_answer: usize,
-        /// Dropped.
+        /// Examples that were dropped because they are too long.
         too_long: usize,
     },
     /// A loss or gradient norm that is not a number, or infinite.
@@ -116,10 +116,10 @@ pub enum Error {
         step: u64,
         /// What a resume starts from.
         checkpoint_step: u64,
-        /// The examples of the step, counted from 1; none of a validation pass.
+        /// The examples of the step, counted from 1; empty for a validation pass.
         examples: Vec<usize>,
     },
-    /// A loss so far above the last ones that the user wants to know.
+    /// A loss is so far above the last ones that the user asked to stop.
     #[error(
         "the loss is {loss:.4} at step {step}{}, {z_score:.1} standard deviations above recent losses \
          (limit {limit}); the checkpoint at step {checkpoint_step} is kept",
@@ -139,16 +139,16 @@ pub enum Error {
         /// The examples of the step, counted from 1.
         examples: Vec<usize>,
     },
-    /// A run would need more memory than there is.
+    /// A run would need more memory than is available.
     #[error("the run needs {} MiB of memory, but only {} MiB are available", needed >> 20, available >> 20)]
     Memory {
-        /// Bytes.
+        /// Bytes that it needs.
         needed: u64,
-        /// Bytes.
+        /// Bytes that are available.
         available: u64,
-        /// What with checkpointing by layer it would need.
+        /// Bytes that it would need with checkpointing by layer.
         with_checkpointing: u64,
-        /// Longest row.
+        /// Tokens of the longest row.
         longest_row: usize,
     },
     /// A run would need more memory than a GPU has free.
@@ -158,16 +158,16 @@ pub enum Error {
         available >> 20
     )]
     DeviceMemory {
-        /// Which.
+        /// Ordinal of the GPU.
         ordinal: usize,
-        /// Bytes.
+        /// Bytes that the run needs on it.
         needed: u64,
-        /// Bytes.
+        /// Bytes that are free.
         available: u64,
-        /// Longest row.
+        /// Tokens of the longest row.
         longest_row: usize,
     },
-    /// Sizes that the kernels are not made for.
+    /// The model has sizes that the kernels do not support.
     #[error(
         "the model has heads of {heads} columns and rows of {rows} weights; on a GPU, expected heads of at \
          most 256 columns, a multiple of 4, and rows of a multiple of 8"
@@ -178,14 +178,14 @@ pub enum Error {
         /// Hidden or intermediate size.
         rows: usize,
     },
-    /// The adapter to start from is not the one that is asked for.
+    /// The initial adapter has another shape than the settings ask for.
     #[error("the initial adapter has `{field}` {found}, expected {expected}")]
     InitAdapter {
-        /// PEFT's word.
+        /// PEFT's name of the setting.
         field: &'static str,
-        /// Of the file.
+        /// Its value in the adapter's file.
         found: String,
-        /// Of the settings.
+        /// Its value in the settings.
         expected: String,
     },
     /// The folder holds an adapter, but no checkpoint that says how it was made.
@@ -230,10 +230,10 @@ pub enum Error {
         /// Its size when the checkpoint was written.
         expected: u64,
     },
-    /// The disk refuses.
+    /// A file cannot be read or written.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// A verb.
+        /// What was tried, as a verb: `read`, `write`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -241,7 +241,7 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The template does not parse, or its tokens cannot be had.
+    /// The template does not parse, or the tokenizer cannot be loaded.
     #[error(transparent)]
     Llm(#[from] crate::llm::Error),
     /// The template or the tokenizer refuses a conversation.
@@ -253,12 +253,12 @@ pub enum Error {
         #[source]
         source: crate::llm::Error,
     },
-    /// The adapter cannot be made as asked, or cannot be written.
+    /// The adapter cannot be made with these settings, or cannot be written.
     #[error(transparent)]
     Lora(#[from] crate::lora::Error),
 }
 
-/// ` (examples 3, 8 and 5 more)`; nothing for none.
+/// The examples in words, as ` (examples 3, 8 and 5 more)`; empty if there are none.
 pub fn of_examples(examples: &[usize]) -> String {
     const SHOWN: usize = 8;
     if examples.is_empty() {

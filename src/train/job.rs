@@ -160,7 +160,7 @@ pub enum Event<'a> {
     Eval(&'a EvalMetrics),
     /// The checkpoint was written.
     Checkpoint {
-        /// Steps it holds.
+        /// Steps done when it was written.
         step: u64,
     },
 }

@@ -41,9 +41,9 @@ pub struct Plan {
     pub packing_efficiency: f64,
     /// Bytes of activations with checkpointing by layer, for the hint of an error.
     pub activations_with_checkpointing: u64,
-    /// Memory of the machine that the run takes.
+    /// Memory of the machine that the run needs.
     pub memory: MemoryPlan,
-    /// Memory that it takes of each GPU.
+    /// Memory that it needs on each GPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_memory: Option<DeviceMemory>,
 }
@@ -184,7 +184,7 @@ pub fn plan(job: &Job<'_>) -> Result<Plan, Error> {
     })
 }
 
-/// The memory of the machine that a run takes, with rows of at most `longest_row` tokens, if it does not
+/// The memory of the machine that a run needs, with rows of at most `longest_row` tokens, if it does not
 /// start from an existing adapter.
 pub fn memory(model: &Llama, config: &TrainConfig, longest_row: usize, backend: Backend<'_>) -> MemoryPlan {
     let layout = LoraWeights::layout(&config.lora(), &model.config().base_shape());
@@ -217,7 +217,7 @@ fn activations(
     Workspace::<f32>::bytes(model.config(), longest_row, Some(layout), purpose) as u64
 }
 
-/// The memory that a run takes of a single GPU, with rows of at most `longest_row` tokens; `available` is the
+/// The memory that a run needs on a single GPU, with rows of at most `longest_row` tokens; `available` is the
 /// free memory of that GPU.
 pub fn device_memory(
     model: &Llama,

@@ -219,8 +219,8 @@ enum Cause {
     Thread(String),
 }
 
-/// Has a thread for each rank compute its rows; `done` is told on this thread, as rows are finished. Of
-/// several ranks that fail the first is told.
+/// Computes the rows of each rank in a thread of its own. `done` is called on this thread as rows finish. If
+/// several ranks fail, the first is reported.
 fn deal_out<'a, R: Sync>(
     ranks: &mut [Rank<'a>],
     rows: &[R],

@@ -13,7 +13,8 @@
 //!
 //! Source: `record_writer.cc` and `event.proto` of TensorFlow.
 //!
-//! **Invariant:** a function of the metrics: wall time counts the seconds of the run from 0, it is no clock.
+//! **Invariant:** a function of the metrics: wall time counts the seconds of the run from 0 and reads no
+//! clock.
 
 use super::{Error, Metrics};
 use std::fs::File;

@@ -101,7 +101,7 @@ impl Origin for NumberedCount {
     }
 }
 
-/// There are bullet points, and none has more than `n` words.
+/// The response has bullet points, and none has more than `n` words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct BulletWords {
     /// The most words.

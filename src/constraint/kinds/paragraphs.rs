@@ -1,5 +1,5 @@
-//! `paragraph_count`, `divided_paragraphs` and `paragraph_start`: how many paragraphs, kept apart by what,
-//! and how one of them begins.
+//! `paragraph_count`, `divided_paragraphs` and `paragraph_start`: how many paragraphs there are, what divides
+//! them, and how one of them begins.
 
 use super::prelude::*;
 use crate::constraint::bound::MAX_COUNT;
@@ -16,7 +16,7 @@ const PARAGRAPHS: Noun = Noun::new("paragraph", "paragraphs");
 const DECIDED: &str = "paragraph, paragraphs, essay, stanza, stanzas, letter, email, e-mail";
 
 plain_count! {
-    /// Paragraphs, which blank lines separate.
+    /// Paragraphs that are divided by blank lines.
     ParagraphCount counts |response| text::paragraphs(response).len(), needs |n| n * 8, and {
         fn impose(&self, _: Stage, body: &mut Body<'_>) -> Option<()> {
             body.lay_out(body.groups(self.bound)?.join("\n\n"))
@@ -59,7 +59,7 @@ impl Origin for ParagraphCount {
 const FEW: std::ops::RangeInclusive<u32> = 2..=8;
 
 plain_count! {
-    /// Paragraphs, which lines of `***` separate. `IFEval`: `length_constraints:number_paragraphs`.
+    /// Paragraphs that are divided by lines of `***`. `IFEval`: `length_constraints:number_paragraphs`.
     DividedParagraphs counts divided_paragraphs, needs |n| n * 8, and {
         fn impose(&self, _: Stage, body: &mut Body<'_>) -> Option<()> {
             body.lay_out(body.groups(self.bound)?.join("\n\n***\n\n"))

@@ -1,7 +1,7 @@
 //! Counts whose bound is their only parameter.
 
 /// Declares such a kind: its struct and its [`Rule`](crate::constraint::rule::Rule). `counts` is followed by
-/// the function that counts, `needs` by the least number of words that so many take; other methods of the
+/// the function that counts, `needs` by the least number of words that a count takes; other methods of the
 /// rule may follow in braces.
 macro_rules! plain_count {
     (

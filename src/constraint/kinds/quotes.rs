@@ -7,7 +7,7 @@ use crate::constraint::response::bound_around;
 /// Phrases about quotations and people who speak.
 const DECIDED: &str = "quote, quotes, quotation, quotations, dialogue, conversation";
 
-/// All of it between double quotation marks. `IFEval`: `startend:quotation`.
+/// The whole response is between double quotation marks. `IFEval`: `startend:quotation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Quoted;
 

@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 
-/// Two different answers, which `******` separates. `IFEval`: `combination:two_responses`.
+/// Two different answers that are divided by `******`. `IFEval`: `combination:two_responses`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct TwoAnswers;
 

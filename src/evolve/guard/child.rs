@@ -55,7 +55,7 @@ pub(super) fn looping(case: &Case<'_>, limit: f64) -> Option<Value> {
     often.filter(|_| list.len() <= SHORT).map(|word| json!({ "often": word }))
 }
 
-/// Words in a row that nobody writes twice.
+/// A row of this many words is one that nobody writes twice.
 const REPEATED_ROW: usize = 5;
 /// Uses of one word in a text of so many that nobody writes.
 const OFTEN: usize = 3;
@@ -183,7 +183,7 @@ const MOST_CONSTRAINTS: usize = 4;
 pub(super) fn over_escalated(case: &Case<'_>, limit: f64) -> Option<Value> {
     let length = |task: Task<'_>| words(task.instruction).len();
     let (before, after) = (length(case.parent), length(case.child));
-    // Constraints are limited by their number: some quote the whole task.
+    // Constraints are limited by their number, not by their length: some quote the whole task.
     let counts = case.operator.is_some_and(|by| !by.is_by_code() && !by.is_in_breadth());
     let too_long = after as f64 > before as f64 + limit
         || (before >= FACTOR_FROM && after as f64 > LONGEST_FACTOR * before as f64);

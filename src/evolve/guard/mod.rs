@@ -1,6 +1,6 @@
 //! Guards: what must not be in the data, each with a name, a limit and the evidence for the limit.
 //!
-//! In the flow: `eliminate` asks them about children and answers; `evol check` asks them again about an
+//! In the flow: `eliminate` applies them to children and answers; `evol check` applies them again to an
 //! export. [`GUARDS`] is the table, a row for each guard; `child`, `answer` and `request` hold the functions
 //! of the rows, `measure` what these count.
 //!
@@ -89,7 +89,7 @@ impl On {
 
 /// One guard.
 pub(super) struct Guard {
-    /// The reason for which it eliminates; its name is the guard's.
+    /// The reason that it gives; its name is the guard's.
     pub(super) reason: Reason,
     pub(super) on: On,
     /// What it objects to, where `{}` is the limit.
@@ -101,7 +101,7 @@ pub(super) struct Guard {
     pub(super) look: fn(&Case<'_>, f64) -> Option<Value>,
 }
 
-/// All guards, in the order in which they are asked.
+/// All guards, in the order in which they apply.
 pub(super) const GUARDS: &[Guard] = &[
     Guard {
         reason: Reason::Boilerplate,
@@ -307,7 +307,8 @@ pub(super) fn lexical_gain(case: &Case<'_>) -> Option<Value> {
     GUARDS.iter().find(|guard| guard.reason == Reason::CosmeticEdit).and_then(|guard| guard.ask(case))
 }
 
-/// BLAKE3 over names and limits, 32 hexadecimal digits: other guards keep other rows.
+/// BLAKE3 over names and limits, 32 hexadecimal digits. It is part of a run's identity, because other guards
+/// keep other rows.
 pub(super) fn hash() -> String {
     let mut hasher = blake3::Hasher::new();
     for guard in GUARDS {
