@@ -46,8 +46,8 @@ struct Answered {
     is_new: bool,
 }
 
-/// For each node the first answer that passes, or else the last. A wave makes one sample for every node that
-/// has no answer which passes yet.
+/// For each node, the first answer that passes, or else the last one. Each wave makes one sample for every
+/// node whose answers have all failed so far.
 fn answers(run: &mut Run<'_, '_>, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
     let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
     for node in nodes {

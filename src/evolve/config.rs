@@ -72,7 +72,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// All.
+    /// All profiles.
     pub const ALL: [Self; 3] = [Self::Wizardlm, Self::Verified, Self::Auto];
 
     /// Its name on the command line and in configurations.
@@ -111,9 +111,9 @@ pub struct JudgeConfig {
     pub max_false_elimination: f64,
     /// Area under the ROC curve on the labelled pairs below which the judge is not trusted.
     pub min_auc: f64,
-    /// Labelled pairs that it is asked about, half of them the same, at most all there are. Fewer take less
-    /// time, which matters for a large model on a few cores, and say less: with 40 the area is known to about
-    /// ± 0.1.
+    /// Labelled pairs that it is calibrated on, half of them the same; at most all of them. Fewer take less
+    /// time, which matters for a large model on a few cores, but are less certain: with 40 the area is known
+    /// to about ± 0.1.
     pub pairs: usize,
 }
 
@@ -137,10 +137,10 @@ pub struct EvolveConfig {
     /// paper has 1: what failed waits for the next round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// Answers to an instruction, at most: the first that passes every rule is kept.
+    /// The most answers to an instruction: the first that passes every rule is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_samples: Option<u32>,
-    /// Constraints that code adds in one step, at most.
+    /// The most constraints that code adds in one step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_constraints: Option<usize>,
     /// Seed of every random choice of the run.

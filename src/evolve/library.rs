@@ -71,7 +71,7 @@ fn source(operator: Operator, style: Style) -> Option<&'static str> {
 #[derive(Debug, Clone)]
 pub(super) struct Prompts {
     rewriting: Vec<(Operator, PromptFile)>,
-    /// Answers.
+    /// The prompt for answers.
     pub(super) answer: PromptFile,
 }
 

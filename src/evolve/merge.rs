@@ -107,7 +107,7 @@ fn ranges(numbers: &[u32]) -> String {
 
 /// How a shard's run differs from that of the first.
 fn differences<'a>(first: &'a Part<'_>, part: &'a Part<'_>) -> impl Iterator<Item = String> + 'a {
-    // Whether a shard is finished is said elsewhere.
+    // Whether a shard is finished is reported elsewhere.
     let whole = |heading: &Heading| {
         heading.identity.clone().and(heading.meta.iter().cloned().collect()).without(&[journal::FINISHED])
     };

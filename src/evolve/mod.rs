@@ -103,7 +103,7 @@ pub struct Model<'a> {
     pub recipe: Identity,
     /// Its number of parameters, which decides what [`Style::Auto`] means; `None` if unknown.
     pub n_params: Option<u64>,
-    /// Another model that judges; its hash and its recipe belong into `recipe`.
+    /// Another model that judges; its hash and its recipe belong in `recipe`.
     pub judge: Option<JudgeModel<'a>>,
 }
 
@@ -233,12 +233,12 @@ pub fn guard_table() -> Vec<[String; 4]> {
     guard::table().collect()
 }
 
-/// Runs all rounds, or what the journal lacks of them.
+/// Runs all rounds, or as much of them as the journal lacks.
 ///
 /// # Errors
 /// [`Error::Llm`] with [`crate::llm::Error::Interrupted`] after Ctrl-C: the journal holds every finished
 /// chunk, and the same call resumes from there. [`Error::Store`] with [`crate::store::Error::Changed`] if the
-/// journal was started with another model, configuration, prompts or seeds. The others as they say.
+/// journal was started with another model, configuration, prompts or seeds. The others as their variants say.
 pub fn run(
     model: Model<'_>,
     store: &mut Store,
@@ -249,7 +249,7 @@ pub fn run(
     run_timed(model, store, roots, config, progress).map(|(summary, _)| summary)
 }
 
-/// As [`run`], and says where the time went that the model did not take.
+/// As [`run`], and returns how much time was spent outside the model.
 ///
 /// # Errors
 /// As [`run`].

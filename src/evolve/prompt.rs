@@ -126,7 +126,7 @@ impl PromptFile {
             Piece::Text(text) => Some(text.as_str()),
             Piece::Slot(_) => None,
         });
-        // The break keeps words of two pieces from forming a phrase that stands nowhere.
+        // The break keeps words of two pieces from forming a phrase that is not in the file.
         texts.collect::<Vec<_>>().join("\n\n")
     }
 }

@@ -20,7 +20,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// All of a run that is not divided.
+    /// The whole of a run that is not divided.
     pub const WHOLE: Self = Self { index: 1, count: 1 };
 
     /// `None` unless `1 <= index <= count`.

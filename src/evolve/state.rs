@@ -15,7 +15,7 @@ use super::{Chunk, Error, Event, EvolveConfig, Policy, Stage};
 use crate::llm::Generate;
 use crate::store::{Node, Status, Store, Unit};
 
-/// A run at work.
+/// A run while it works.
 pub(super) struct Run<'a, 'm> {
     pub(super) model: &'m mut dyn Generate,
     /// The model that judges, if it is another one.

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 /// Which generations to replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
-    /// All.
+    /// All generations.
     All,
     /// Those of some nodes, drawn by a seed.
     Sample {
@@ -116,7 +116,7 @@ struct RecordedText {
     text: String,
 }
 
-/// What turns a completion into texts as the run did.
+/// Turns a completion into texts, as the run did.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     requests: &'a Requests,
@@ -125,7 +125,7 @@ struct Reader<'a> {
 
 /// Replays generations of the journal. `whole_lists`: the bytes depend on the list that a request stands in
 /// ([`crate::llm::Determinism::Scheduled`]), so the run's own lists are replayed, as many as hold the sample.
-/// `progress` gets how many of how many are done.
+/// `progress` gets how many are done, and of how many.
 ///
 /// # Errors
 /// [`Error::NothingToVerify`], [`Error::OtherPrompts`], [`Error::BadFingerprint`] where the journal cannot be

@@ -27,12 +27,13 @@ impl OperatorWeights {
         weights
     }
 
-    /// The paper's: its six operators in equal shares.
+    /// The paper's weights: its six operators in equal shares.
     pub fn wizardlm() -> Self {
         Self(Operator::ALL.map(|operator| (operator, operator.wizardlm_weight())))
     }
 
-    /// All in equal shares but for those that add constraints by code, which have double weight.
+    /// The weights of the profile `verified`: rewriting operators in equal shares, and two of those that add
+    /// constraints by code at double weight.
     pub fn verified() -> Self {
         Self(Operator::ALL.map(|operator| (operator, operator.verified_weight())))
     }

@@ -57,7 +57,7 @@ pub(super) fn looping(case: &Case<'_>, limit: f64) -> Option<Value> {
 
 /// A row of this many words is one that nobody writes twice.
 const REPEATED_ROW: usize = 5;
-/// Uses of one word in a text of so many that nobody writes.
+/// Nobody uses a word this often in a text of at most [`SHORT`] words.
 const OFTEN: usize = 3;
 const SHORT: usize = 30;
 
