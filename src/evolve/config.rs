@@ -205,6 +205,10 @@ impl Default for EvolveConfig {
 }
 
 impl EvolveConfig {
+    /// Names of the settings that do not affect a row, so that they may differ when a run resumes: they give
+    /// up earlier or later.
+    pub const DECIDES_NOTHING: [&str; 2] = ["min_yield", "max_errors"];
+
     /// Checks every range.
     ///
     /// # Errors
@@ -262,10 +266,7 @@ impl EvolveConfig {
 
     /// The configuration's part of a run's identity: `config.operators.mutation` = `1.0`.
     pub(super) fn identity(&self) -> Identity {
-        // These give up earlier or later, but change no row.
-        let decides_nothing = ["min_yield", "max_errors"].map(|name| format!("{SECTION}.{name}"));
-        let decides_nothing: Vec<&str> = decides_nothing.iter().map(String::as_str).collect();
-        Identity::of_section(SECTION, self).without(&decides_nothing)
+        Identity::of(self).without(&Self::DECIDES_NOTHING).below(SECTION)
     }
 
     /// The configuration in an identity; a value that is not recorded has its default.

@@ -57,16 +57,6 @@ impl Identity {
         identity
     }
 
-    /// As [`Self::of`], with `section.` before every name.
-    ///
-    /// # Panics
-    /// As [`Self::of`].
-    pub fn of_section(section: &str, value: &impl Serialize) -> Self {
-        let mut identity = Self::default();
-        identity.flatten(section, &serde_json::to_value(value).expect("keys are text"));
-        identity
-    }
-
     fn flatten(&mut self, name: &str, value: &serde_json::Value) {
         match value {
             serde_json::Value::Object(fields) => {
@@ -97,13 +87,19 @@ impl Identity {
         self
     }
 
-    /// This identity without the values of these names, and without what lies below them.
+    /// This identity as a section of a larger one: `section.` stands before every name.
     #[must_use]
-    pub fn without(mut self, names: &[&str]) -> Self {
-        let is_below = |name: &str, above: &&str| {
-            name.strip_prefix(*above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    pub fn below(self, section: &str) -> Self {
+        self.0.into_iter().map(|(name, value)| (format!("{section}.{name}"), value)).collect()
+    }
+
+    /// This identity without the values of these names, and without those of sections of these names.
+    #[must_use]
+    pub fn without(mut self, names: &[impl AsRef<str>]) -> Self {
+        let is_of = |name: &str, hidden: &str| {
+            name.strip_prefix(hidden).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.0.retain(|name, _| !names.iter().any(|above| is_below(name, above)));
+        self.0.retain(|name, _| !names.iter().any(|hidden| is_of(name, hidden.as_ref())));
         self
     }
 
@@ -122,8 +118,7 @@ impl Identity {
         self.0.is_empty()
     }
 
-    /// The values below `section`, as the struct that [`Self::of_section`] made them of. With `""` all of
-    /// them.
+    /// The values of `section`, as the struct that they were made of. With `""` all values.
     ///
     /// # Errors
     /// [`BadSection`] if a value is missing, unknown or of another type.
@@ -197,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_struct_comes_back_with_its_types() {
-        let whole = Identity::of_section("run", &outer()).and(Identity::of_section("other", &outer().inner));
+        let whole = Identity::of(&outer()).below("run").and(Identity::of(&outer().inner).below("other"));
         assert_eq!(whole.section::<Outer>("run").unwrap(), outer());
         assert_eq!(whole.get("run.inner.threads"), Some("2"));
         assert_eq!(whole.get("run.level"), Some("as_scheduled"));

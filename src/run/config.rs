@@ -334,7 +334,7 @@ impl RunConfig {
         // another configuration.
         let identity = |text: &str| {
             let table: Table = toml::from_str(text).unwrap_or_default();
-            Identity::of(&table).without(&DECIDES_NOTHING)
+            Identity::of(&table).without(&decides_nothing())
         };
         identity(recorded).diff(&identity(&self.to_toml()))
     }
@@ -358,9 +358,10 @@ pub fn check_eval_options(max_tokens: usize, temperature: f32, limit: Option<usi
     Ok(())
 }
 
-/// Keys that decide no result: where files are, when to give up, how often to save. Model and seeds are
-/// compared by their hashes, and how the engine runs by its [`super::identity::Recipe`].
-const DECIDES_NOTHING: [&str; 15] = [
+/// Keys outside of `[evolve]` and `[train]` that decide no result: where files are, and what to do about a bad
+/// line. Model and seeds are compared by their hashes, and how the engine runs by its
+/// [`super::identity::Recipe`].
+const DECIDES_NOTHING: [&str; 10] = [
     "model",
     "judge_model",
     "out",
@@ -371,12 +372,21 @@ const DECIDES_NOTHING: [&str; 15] = [
     "compute_format",
     "gpu_layers",
     "determinism",
-    "evolve.min_yield",
-    "evolve.max_errors",
-    "train.save_steps",
-    "train.gradient_checkpointing",
-    "train.max_loss_z_score",
 ];
+
+/// Every key that decides no result.
+fn decides_nothing() -> Vec<String> {
+    let in_section = |section: &str, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("{section}.{name}")).collect()
+    };
+    let own = DECIDES_NOTHING.iter().map(|&name| name.to_owned()).collect();
+    [
+        own,
+        in_section("evolve", &EvolveConfig::DECIDES_NOTHING),
+        in_section("train", &TrainConfig::DECIDES_NOTHING),
+    ]
+    .concat()
+}
 
 #[cfg(test)]
 mod tests {

@@ -29,9 +29,6 @@ const BEST_STEP_KEY: &str = "evol.step";
 /// Version of the file's layout; part of the identity.
 const FORMAT: u64 = 3;
 
-/// Settings that do not affect the result, so that they may differ on resume.
-const NOT_BINDING: [&str; 3] = ["save_steps", "gradient_checkpointing", "max_loss_z_score"];
-
 /// An f64 that survives JSON.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -85,12 +82,12 @@ pub(super) struct Progress {
     pub(super) loss_scale: LossScale,
 }
 
-/// What decides the result of a run: model file, samples, every setting but [`NOT_BINDING`], the kind of
+/// What decides the result of a run: model file, samples, every setting that decides it, the kind of
 /// device and how many there are.
 pub(super) fn identity(job: &Job<'_>) -> Identity {
     let Job { model_sha256, train, validation, config, init_adapter, backend, .. } = *job;
     let config = TrainConfig { target_modules: config.lora().target_modules, ..config.clone() };
-    let mut identity = Identity::of(&config).without(&NOT_BINDING);
+    let mut identity = Identity::of(&config).without(&TrainConfig::DECIDES_NOTHING);
     match backend {
         // A GPU adds up in another order than the CPU. Several have other rows in a step than one.
         Backend::Cuda { .. } => {

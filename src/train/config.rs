@@ -172,6 +172,9 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Names of the settings that do not affect the result, so that they may differ when a run resumes.
+    pub const DECIDES_NOTHING: [&str; 3] = ["save_steps", "gradient_checkpointing", "max_loss_z_score"];
+
     /// The adapter's configuration, with target modules in their order, each once.
     pub fn lora(&self) -> LoraConfig {
         let mut target_modules = self.target_modules.clone();

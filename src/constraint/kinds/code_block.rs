@@ -1,6 +1,6 @@
 //! `code_block`: a fenced code block.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::fields::{Phrase, bad};
 
 /// A fenced code block marked as `language`.

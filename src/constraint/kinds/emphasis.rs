@@ -1,6 +1,6 @@
 //! `highlight_count` and `capital_word_count`: passages that stand out.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::pick::at_least;
 use crate::constraint::request::LETTER_CASE;
 use crate::constraint::response::bound_around;

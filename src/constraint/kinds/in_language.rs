@@ -1,6 +1,6 @@
 //! `language`: a response in a given language.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::language::{Language, detect};
 use rand::seq::IndexedRandom;
 

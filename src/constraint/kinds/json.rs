@@ -1,6 +1,6 @@
 //! `json` and `json_keys`: the whole response as JSON.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::fields::check_phrases;
 use crate::constraint::pick::some_of;
 use crate::constraint::request::{FORMAT, content_words};

@@ -1,6 +1,6 @@
 //! `lower_case` and `upper_case`: English in letters of one case.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::language::{Language, detect};
 use crate::constraint::request::{FORMAT, LETTER_CASE};
 

@@ -1,6 +1,6 @@
 //! `letter_count`: uses of a letter.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::fields::bad;
 use crate::constraint::pick::at_least;
 use crate::constraint::request::LETTERS;

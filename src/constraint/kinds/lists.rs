@@ -2,7 +2,7 @@
 //!
 //! What looks like an item within code is not one.
 
-use super::prelude::*;
+use super::interface::*;
 use super::sentences::check_words;
 use crate::constraint::body::{BULLET, NUMBER};
 use crate::constraint::bound::WORDS;

@@ -9,6 +9,7 @@
 mod code_block;
 mod emphasis;
 mod in_language;
+mod interface;
 mod json;
 mod letter_case;
 mod letter_count;
@@ -20,7 +21,6 @@ mod phrases;
 mod placeholder_count;
 mod plain_count;
 mod postscript;
-mod prelude;
 mod quotes;
 mod repeat_request;
 mod sections;

@@ -1,6 +1,6 @@
 //! `numeral_count`, `unit_count` and `no_digits`: numbers in digits.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::named::named;
 use crate::constraint::pick::at_least;
 use crate::constraint::response::MIN_WORDS;

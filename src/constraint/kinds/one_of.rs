@@ -1,7 +1,7 @@
 //! `one_of`: one of a few fixed replies.
 
+use super::interface::*;
 use super::phrases::is_wrapping;
-use super::prelude::*;
 use crate::constraint::fields::check_phrases;
 use crate::constraint::wording::list;
 

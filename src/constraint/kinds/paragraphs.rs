@@ -1,7 +1,7 @@
 //! `paragraph_count`, `divided_paragraphs` and `paragraph_start`: how many paragraphs there are, what divides
 //! them, and how one of them begins.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::bound::MAX_COUNT;
 use crate::constraint::fields::bad;
 use crate::constraint::pick::{exactly, one_of};

@@ -1,6 +1,6 @@
 //! `start_phrase` and `end_phrase`: the first and the last words of a response.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::body::starts_in_prose;
 use crate::constraint::fields::Phrase;
 use crate::constraint::pick::one_of;

@@ -1,6 +1,6 @@
 //! `placeholder_count`: blanks to be filled in.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::pick::at_least;
 use crate::constraint::response::bound_around;
 

@@ -1,6 +1,6 @@
 //! `postscript`: an afterthought at the end.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::named::named;
 use crate::constraint::request::CLOSING;
 

@@ -1,6 +1,6 @@
 //! `quoted` and `quote_count`: all of a response, or passages of it, between double quotation marks.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::pick::at_least;
 use crate::constraint::response::bound_around;
 

@@ -1,6 +1,6 @@
 //! `repeat_request`: the request, word for word, before the answer.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::fields::Phrase;
 use crate::constraint::wording::quote;
 

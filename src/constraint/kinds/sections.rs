@@ -2,7 +2,7 @@
 //!
 //! What looks like one within code is not one.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::body::heading;
 use crate::constraint::fields::Phrase;
 use crate::constraint::pick::{any_bound, exactly, one_of};

@@ -1,6 +1,6 @@
 //! `sentence_count` and `longest_sentence`: how many sentences, and how long.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::bound::{MAX_COUNT, WORDS};
 use crate::constraint::fields::bad;
 use crate::constraint::pick::{any_bound, around};

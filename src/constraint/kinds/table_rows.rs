@@ -1,6 +1,6 @@
 //! `table_rows`: rows of a markdown table.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::pick::any_bound;
 use crate::constraint::request::{FORMAT, LAYOUT};
 use crate::constraint::response::bound_around;

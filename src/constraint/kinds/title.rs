@@ -1,6 +1,6 @@
 //! `title`: a title between double angle brackets.
 
-use super::prelude::*;
+use super::interface::*;
 
 /// A title between double angle brackets. `IFEval`: `detectable_format:title`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

@@ -1,6 +1,6 @@
 //! `two_answers`: one response with two different answers in it.
 
-use super::prelude::*;
+use super::interface::*;
 
 /// Two different answers that are divided by `******`. `IFEval`: `combination:two_responses`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

@@ -1,6 +1,6 @@
 //! `without_mark`: a text without a punctuation mark.
 
-use super::prelude::*;
+use super::interface::*;
 use super::table_rows::TableRows;
 use crate::constraint::named::named;
 use rand::seq::IndexedRandom;

@@ -1,6 +1,6 @@
 //! `word_count`: the length of a response in words.
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::bound::WORDS;
 use crate::constraint::request::{LENGTH, VERSE};
 use rand::RngExt;

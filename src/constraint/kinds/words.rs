@@ -2,7 +2,7 @@
 //!
 //! They are looked for as whole words, in any case: "art" is not in "party".
 
-use super::prelude::*;
+use super::interface::*;
 use crate::constraint::fields::{Phrase, check_phrases};
 use crate::constraint::pick::{at_least, one_of, some_of};
 use crate::constraint::request::{LENGTH, LETTERS};

@@ -1,4 +1,8 @@
-//! The names that nearly every file of a kind needs.
+//! What a kind is written against: the types and traits that nearly every file of a kind names.
+//!
+//! Where in the flow: imported by each file of this folder.
+//!
+//! **Invariant:** names only; nothing is defined here.
 
 pub(super) use super::plain_count::plain_count;
 pub(super) use crate::constraint::body::{Body, Stage};
