@@ -6,7 +6,7 @@
 //! **Invariant:** two runs with equal fingerprints have equal rows.
 
 use super::{Error, EvolveConfig, Roots, Shard, guard, library};
-use crate::identity::Identity;
+use crate::identity::{Difference, Identity};
 use crate::store::Store;
 
 /// Entry with the style in use, which is never `auto`.
@@ -62,6 +62,12 @@ pub fn check(
     let recorded = store.identity()?;
     let style = recorded.get(STYLE).unwrap_or_default();
     Ok(store.compare(&new(sha256, style, recipe, roots, config))?)
+}
+
+/// Whether some of these differences come from another version of this program: its prompts, guards or rules.
+pub fn is_other_version(differences: &[Difference]) -> bool {
+    let of_version = ["prompts.blake3", "guards.blake3", "rules.version"];
+    differences.iter().any(|found| of_version.contains(&found.name.as_str()))
 }
 
 /// Takes the shard out of an identity. The rest is the identity of the whole run.

@@ -75,7 +75,7 @@ mod weights;
 
 pub use config::{EvolveConfig, JudgeConfig, MaxTokens, Profile, Style};
 pub use error::Error;
-pub use identity::check;
+pub use identity::{check, is_other_version};
 pub use journal::{calibration, is_finished, policy};
 pub use judge::{Calibration, JudgedPair};
 pub use merge::merge;

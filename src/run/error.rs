@@ -355,7 +355,7 @@ impl<T, E: Into<Error>> ErrorContext<T> for Result<T, E> {
 }
 
 /// Differences on one line.
-fn join(differences: &[Difference]) -> String {
+pub(super) fn join(differences: &[Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
@@ -421,11 +421,11 @@ impl Explain for Error {
                 Blame::Usage.hint("undo the change to resume it, or start a new one with `--out`")
             }
             Self::OtherBuild { .. } => Blame::Usage.hint(
-                "another build generates other bytes: resume with the build that started the run, or start \
-                 another run with `--out`",
+                "another build of llama.cpp computes other bytes, so the rest of the run would not match its \
+                 start: resume it with the build that started it, or start a new run with `--out`",
             ),
             Self::OtherVersion { .. } => {
-                Blame::Usage.hint("use that version for this run, or start a new one with `--out`")
+                Blame::Usage.hint("resume it with that version, or start a new run with `--out`")
             }
             Self::NoSuchNode { run, .. } => Blame::Usage
                 .hint(format!("`{}` lists every node", shell::evol(&["tree", &shell::word(run), "--json"]))),

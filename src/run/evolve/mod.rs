@@ -15,16 +15,17 @@ pub use plan::{EvolveInputs, EvolvePlan};
 
 use super::compute::Compute;
 use super::dir::RunDir;
-use super::error::{Error, ErrorContext as _, Result};
+use super::error::{Error, ErrorContext as _, Result, join};
 use super::host::Context;
 use super::identity::{Recipe, is_other_build};
 use super::manifest::{Manifest, Origin};
 use crate::evolve::{self, JudgeModel, Summary};
+use crate::identity::Difference;
 use crate::llm::{self, Engine};
 use crate::store::{self, Store};
 use plan::JudgePlan;
 use progress::EvolveProgress;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -50,12 +51,21 @@ pub fn check_same_run(plan: &EvolvePlan, dir: &RunDir, store: &Store, context: C
 fn compare(plan: &EvolvePlan, dir: &RunDir, store: &Store, recipe: &Recipe) -> Result<()> {
     let identity = recipe.identity();
     match evolve::check(store, plan.model_sha256(), &identity, plan.roots(), &plan.config) {
-        Err(evolve::Error::Store(store::Error::Changed { path, differences }))
-            if is_other_build(&differences) =>
-        {
-            Err(Error::OtherBuild { path, differences })
+        Err(evolve::Error::Store(store::Error::Changed { path, differences })) => {
+            Err(other_run(path, differences))
         }
         other => other.context(|| cannot_evolve(dir.path())),
+    }
+}
+
+/// Says who has to change: another program started the run, or the plan is another one.
+fn other_run(path: PathBuf, differences: Vec<Difference>) -> Error {
+    if evolve::is_other_version(&differences) {
+        Error::OtherVersion { path, reason: join(&differences) }
+    } else if is_other_build(&differences) {
+        Error::OtherBuild { path, differences }
+    } else {
+        store::Error::Changed { path, differences }.into()
     }
 }
 
@@ -155,4 +165,24 @@ fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &St
         judge_model: plan.judge.as_ref().map(|judge| judge.entry.clone()),
     };
     Manifest::new(origin, store)?.write(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::Explain as _;
+
+    #[test]
+    fn a_run_that_another_program_started_is_told_from_another_plan() {
+        let of = |names: &[&str]| {
+            let difference = |name: &&str| Difference { name: (*name).to_owned(), was: None, is: None };
+            other_run("run.db".into(), names.iter().map(difference).collect())
+        };
+        assert!(matches!(of(&["config.rounds", "prompts.blake3"]), Error::OtherVersion { .. }));
+        assert!(matches!(of(&["rules.version"]), Error::OtherVersion { .. }));
+        let build = of(&["engine.llama_cpp", "engine.instruction_sets"]);
+        assert!(build.hint().unwrap().starts_with("another build of llama.cpp"));
+        let plan = of(&["config.rounds", "engine.llama_cpp"]);
+        assert!(plan.hint().unwrap().starts_with("a run resumes only"), "{:?}", plan.hint());
+    }
 }

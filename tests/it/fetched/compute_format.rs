@@ -280,9 +280,9 @@ fn a_resumed_run_keeps_its_compute_format() {
     let output = run(folder.path(), &["--compute-format", "f16"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("`compute.format` was `q8_0`, is `f16`"), "{stderr}");
+    assert!(stderr.contains("`compute.format` was `q8_0`, is now `f16`"), "{stderr}");
     let output = run(folder.path(), &["--compute-format", "q8_0", "--determinism", "scheduled"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("`engine.determinism` was `exact`, is `scheduled`"), "{stderr}");
+    assert!(stderr.contains("`engine.determinism` was `exact`, is now `scheduled`"), "{stderr}");
 }

@@ -268,7 +268,7 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
     );
     eval(path, &model_path(), &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
     insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @r#"
-    error: the evaluation in `e` was started with other settings: `max_tokens` was 2, is 3
+    error: the evaluation in `e` was started with other settings: `max_tokens` was `2`, is now `3`
 
     hint: undo the change to resume it, or start a new one with `--out`
     "#);

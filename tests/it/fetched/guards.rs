@@ -51,7 +51,9 @@ fn a_guarded_run_is_checked_replayed_and_measured() {
     succeeded(&run(folder.path(), &line));
     let other = run(folder.path(), &line.replace("--profile auto", "--profile verified"));
     assert_eq!(other.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&other.stderr).contains("`config.profile` was `auto`, is `verified`"));
+    assert!(
+        String::from_utf8_lossy(&other.stderr).contains("`config.profile` was `auto`, is now `verified`")
+    );
 }
 
 /// A row of an export, as somebody may have changed it.

@@ -30,10 +30,10 @@ fn a_finished_run_takes_no_other_model_seeds_or_format() {
     assert!(message.contains("`seeds.blake3` was"), "{message}");
     fs::write(folder.join("format.toml"), format!("compute_format = 'f16'\n{config}")).unwrap();
     let message = refused(&["format.toml"]);
-    assert!(message.contains("`compute.format` was `as-is`, is `f16`"), "{message}");
+    assert!(message.contains("`compute.format` was `as-is`, is now `f16`"), "{message}");
     fs::write(folder.join("level.toml"), format!("determinism = 'scheduled'\n{config}")).unwrap();
     let message = refused(&["level.toml"]);
-    assert!(message.contains("`engine.determinism` was `exact`, is `scheduled`"), "{message}");
+    assert!(message.contains("`engine.determinism` was `exact`, is now `scheduled`"), "{message}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn another_build_of_llama_cpp_goes_on_with_a_run_only_where_nothing_is_left_to_g
     killed.kill_when(|run| run.join("status.json").exists());
     elsewhere(&killed.run_dir());
     let refused = refused(killed.folder.path(), &["run", "x.toml"]);
-    assert!(refused.contains("`engine.instruction_sets` was `NEON`, is `"), "{refused}");
+    assert!(refused.contains("`engine.instruction_sets` was `NEON`, is now `"), "{refused}");
     assert!(refused.contains("hint: another build of llama.cpp computes other bytes"), "{refused}");
 
     let (experiment, _) = &*Experiment::undisturbed();
@@ -131,6 +131,6 @@ fn limits_for_giving_up_may_change_when_a_run_resumes() {
     experiment.kill_when(|run| stored(run, "min_yield = 0.0"));
     fs::write(&path, config.replace("rounds = 1", "rounds = 2")).unwrap();
     let refused = refused(experiment.folder.path(), &["run", "x.toml"]);
-    assert!(refused.contains("`evolve.rounds` was 1, is 2"), "{refused}");
+    assert!(refused.contains("`evolve.rounds` was `1`, is now `2`"), "{refused}");
     assert!(!refused.contains("min_yield"), "{refused}");
 }

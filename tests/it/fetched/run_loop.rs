@@ -216,7 +216,7 @@ fn a_finished_run_is_not_done_again_and_takes_no_other_configuration() {
     fs::write(experiment.folder.path().join("y.toml"), config.replace("max_steps = 4", "max_steps = 5"))
         .unwrap();
     let refused = super::refused(experiment.folder.path(), &["run", "y.toml"]);
-    assert!(refused.contains("`train.max_steps` was 4, is 5"), "{refused}");
+    assert!(refused.contains("`train.max_steps` was `4`, is now `5`"), "{refused}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn merged_shards_export_the_bytes_of_a_run_that_was_never_divided() {
     let mut other = arguments(1);
     *other.last_mut().unwrap() = format!("2/{SHARDS}");
     let stderr = refused(folder, &other.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(stderr.contains("`shard` was `1/3`, is `2/3`"), "{stderr}");
+    assert!(stderr.contains("`shard` was `1/3`, is now `2/3`"), "{stderr}");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn scripts_are_written_for_slurm_and_nothing_is_submitted_unasked() {
     // The jobs use the configuration as it was.
     fs::write(folder.join("my.toml"), config("seed = 9\n")).unwrap();
     let stderr = refused(folder, &["slurm", "my.toml", "--shards", "4"]);
-    assert!(stderr.contains("`seed` was 0, is 9"), "{stderr}");
+    assert!(stderr.contains("`seed` was `0`, is now `9`"), "{stderr}");
     fs::write(folder.join("auto.toml"), config("compute_format = 'auto'\n")).unwrap();
     let stderr = refused(folder, &["slurm", "auto.toml", "--shards", "4", "--out", "other"]);
     assert!(stderr.contains("compute_format") && stderr.contains("each node"), "{stderr}");
