@@ -1,6 +1,6 @@
-//! `evol bench`: throughput measured, kept, compared.
+//! `evol bench`: measures throughput, records it, and compares records.
 //!
-//! **Invariant:** what the table shows is what the record holds; the clock is read for the record only.
+//! **Invariant:** the table shows exactly what the record contains. The clock is read only to date the record.
 
 use super::args::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
 use super::session::Session;
@@ -57,7 +57,8 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     let interrupt = Arc::clone(session.interrupt.flag());
     let determinism = compute.entry().determinism;
     let workload = Workload { model: &compute.entry().path, sha256, determinism, settings, interrupt };
-    let scratch = tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the run"))?;
+    let scratch =
+        tempfile::tempdir().map_err(Error::io("cannot create a temporary directory for the run"))?;
     let figures = measure(&workload, scratch.path(), session)?;
     let record = record(&model, &workload, figures);
     history.append(&record)?;
@@ -66,7 +67,7 @@ fn evolve(args: &BenchEvolveArgs, session: &Session) -> Result<()> {
     } else {
         session.output.data(&table(&record))?;
     }
-    session.output.note(&format!("appended to `{}`", path.display()));
+    session.output.note(&format!("appended the record to `{}`", path.display()));
     Ok(())
 }
 
@@ -158,7 +159,7 @@ fn evolution_table(evolution: &Evolution, text: &mut String) {
     line("kept", evolution.kept.to_string());
     line("wall time, s", format!("{:.1}", evolution.wall_seconds));
     line("instructions kept per hour", format!("{:.0}", evolution.kept_per_hour));
-    line("answers per hour, with seeds'", format!("{:.0}", evolution.answers_per_hour));
+    line("answers per hour, with seeds", format!("{:.0}", evolution.answers_per_hour));
     line("tokens generated per second", format!("{:.1}", evolution.tokens_per_second));
     line(
         "tokens per kept instruction",
@@ -180,15 +181,15 @@ fn percent(share: f64) -> String {
 
 fn compare(args: &BenchCompareArgs, session: &Session) -> Result<()> {
     let path = history_path(args.history.as_deref());
-    let asked = args.first.zip(args.second).map(|(first, second)| [first, second]);
-    let comparison = bench::compare(&History::read(&path)?, asked, &path)?;
+    let numbers = args.first.zip(args.second).map(|(first, second)| [first, second]);
+    let comparison = bench::compare(&History::read(&path)?, numbers, &path)?;
     if session.output.is_json() {
         session.output.document(&comparison)?;
     } else {
         session.output.data(&side_by_side(&comparison))?;
     }
     for difference in &comparison.differences {
-        session.output.warn(&format!("the two differ in more than their figures: {difference}"));
+        session.output.warn(&format!("the records also differ in {difference}"));
     }
     Ok(())
 }
@@ -205,7 +206,7 @@ fn side_by_side(comparison: &Comparison) -> String {
     text
 }
 
-/// With as many decimals as it takes to see a difference.
+/// Formats a figure with enough decimals to show a difference.
 fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         0.0..10.0 => 3,
@@ -215,7 +216,7 @@ fn figure(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// As typed, or `${XDG_STATE_HOME:-~/.local/state}/evol/bench.jsonl`.
+/// The history file: `--history`, or `${XDG_STATE_HOME:-~/.local/state}/evol/bench.jsonl`.
 fn history_path(typed: Option<&Path>) -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     typed.map_or_else(

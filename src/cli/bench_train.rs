@@ -1,4 +1,4 @@
-//! `evol bench train`: the trainer's speed and memory, beside their limits.
+//! `evol bench train`: measures the trainer's speed and memory, and compares them with their limits.
 
 use super::args::BenchTrainArgs;
 use super::session::Session;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
         [] => None,
         [ordinal] => Some(CudaDevice::new(ordinal)?),
         _ => {
-            // What is measured beside bare products is one device.
+            // The comparison with bare products is for a single device.
             let (flag, found) = ("--device", session.device.to_string());
             return Err(Error::Flag { flag, found, expected: "one device" });
         }
@@ -50,7 +50,8 @@ pub(super) fn run(args: &BenchTrainArgs, session: &Session) -> Result<()> {
         Some(gpu) => Backend::Cuda { gpus: std::slice::from_ref(gpu), precision: args.mixed_precision },
         None => Backend::Cpu(&pool),
     };
-    let scratch = tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the run"))?;
+    let scratch =
+        tempfile::tempdir().map_err(Error::io("cannot create a temporary directory for the run"))?;
     let interrupt = session.interrupt();
     let step = &mut |step| session.report_progress("steps", step, settings.steps + 1, "");
     let figures = bench::measure_training(&model, backend, &settings, scratch.path(), interrupt, step);
@@ -89,16 +90,13 @@ fn table(settings: &TrainSettings, place: &str, figures: &TrainFigures) -> Strin
     };
     let absent = || "-".to_owned();
     line("tokens per second", format!("{:.1}", figures.tokens_per_second));
-    line("  of the fastest step", format!("{:.1}", figures.best_tokens_per_second));
+    line("  fastest step", format!("{:.1}", figures.best_tokens_per_second));
     line("seconds per step", format!("{:.3}", figures.seconds_per_step));
-    line(
-        "processor seconds per step",
-        figures.cpu_seconds_per_step.map_or_else(absent, |s| format!("{s:.3}")),
-    );
+    line("CPU seconds per step", figures.cpu_seconds_per_step.map_or_else(absent, |s| format!("{s:.3}")));
     line("peak memory, MiB", figures.peak_rss_bytes.map_or_else(absent, |bytes| (bytes >> 20).to_string()));
     line("planned memory, MiB", (figures.planned_bytes >> 20).to_string());
     if let Some((planned, taken)) = figures.planned_device_bytes.zip(figures.device_bytes) {
-        line("memory of the GPU, MiB", (taken >> 20).to_string());
+        line("GPU memory, MiB", (taken >> 20).to_string());
         line("  planned", (planned >> 20).to_string());
     }
     line("products, GFLOP/s", format!("{:.1}", figures.gigaflop_per_step / figures.seconds_per_step));

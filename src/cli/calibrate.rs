@@ -1,4 +1,4 @@
-//! `evol calibrate`: how well a model judges.
+//! `evol calibrate`: measures how well a model judges whether two instructions are the same.
 
 use super::args::CalibrateArgs;
 use super::session::Session;
@@ -33,12 +33,13 @@ pub(crate) fn run(args: &CalibrateArgs, session: &Session) -> Result<()> {
 fn report(calibration: &Calibration, pairs: &[JudgedPair]) -> String {
     let Calibration { pairs: count, auc, ece, trusted, threshold, false_elimination, true_elimination } =
         calibration;
-    let verdict = if *trusted { "runs use this judge" } else { "runs do not use this judge: words decide" };
+    let verdict =
+        if *trusted { "runs use this judge" } else { "runs do not use this judge, but compare words" };
     let mut text = format!(
         "{count} labelled pairs, both orders\narea under the curve  {auc:.3}  ({verdict})\n\
          calibration error     {ece:.3}\n\
-         threshold             {threshold:.3} nats: finds {:.0} % of the same, takes {:.0} % of the \
-         different for the same\n\n{:<18}{:>6}{:>14}{:>14}\n",
+         threshold             {threshold:.3} nats: {:.0} % of the same and {:.0} % of the different pairs \
+         are called same\n\n{:<18}{:>6}{:>14}{:>14}\n",
         100.0 * true_elimination,
         100.0 * false_elimination,
         "kind",
@@ -48,7 +49,7 @@ fn report(calibration: &Calibration, pairs: &[JudgedPair]) -> String {
     );
     let mut kinds: BTreeMap<(bool, &str), Vec<f64>> = BTreeMap::new();
     for pair in pairs {
-        // Those that are the same come first.
+        // Kinds of same pairs first.
         kinds.entry((!pair.same, pair.kind.as_str())).or_default().extend(pair.margin);
     }
     for ((_, kind), margins) in kinds {

@@ -1,6 +1,6 @@
 //! `evol chat`: a conversation with a model, in the terminal or through a pipe.
 //!
-//! **Invariant:** stdout gets answers and nothing else.
+//! **Invariant:** only answers go to stdout.
 
 use super::args::ChatArgs;
 use super::session::Session;
@@ -12,28 +12,25 @@ use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
-/// A conversation.
+/// The checked settings of a conversation.
 #[derive(Debug)]
 struct ChatPlan {
-    /// The base.
     model: PathBuf,
-    /// The adapter on it.
     adapter: Option<PathBuf>,
-    /// What the system says.
+    /// The system message.
     system: Option<String>,
-    /// How answers are drawn.
     sampling: Sampling,
-    /// Longest answer.
+    /// Maximum length of an answer, in tokens.
     max_tokens: usize,
-    /// Longest conversation, the answer at hand included.
+    /// Maximum length of the conversation including the current answer, in tokens.
     context: usize,
 }
 
 impl ChatPlan {
-    /// Checks `evol chat`.
+    /// Checks the arguments and resolves the model.
     ///
     /// # Errors
-    /// A number is out of range, or the model is not there.
+    /// A number is out of range, or the model does not exist.
     fn new(args: &ChatArgs) -> Result<Self> {
         let temperature = args.temperature;
         let out_of_range = |flag, found: String, expected| Err(Error::Flag { flag, found, expected });
@@ -50,7 +47,7 @@ impl ChatPlan {
             model: resolve_model(&args.model)?,
             adapter: args.adapter.clone(),
             system: args.system.clone(),
-            // The tail of a small model's distribution is noise; both cuts only take it off.
+            // The tail of a small model's distribution is noise; `top_p` and `min_p` cut it off.
             sampling: Sampling {
                 temperature,
                 top_k: 0,
@@ -83,7 +80,7 @@ struct Chat<'a> {
     plan: &'a ChatPlan,
     session: &'a Session,
     conversation: Conversation<'a>,
-    /// All turns so far, the system message first.
+    /// All turns so far, after the system message if there is one.
     history: Vec<Message>,
     turns: u64,
 }
@@ -93,7 +90,7 @@ impl Chat<'_> {
         let mut stdin = std::io::stdin().lock();
         let terminal = stdin.is_terminal();
         if terminal {
-            self.session.output.note("Ctrl-C ends an answer, Ctrl-D the conversation");
+            self.session.output.note("Press Ctrl-C to stop an answer, Ctrl-D to end the conversation");
         }
         loop {
             if terminal {
@@ -118,21 +115,21 @@ impl Chat<'_> {
         }
     }
 
-    /// Answers one message. One that does not fit with what was said before starts the conversation anew.
+    /// Answers one message. If the context is too small for the history, earlier turns are forgotten.
     fn turn(&mut self, text: &str) -> Result<()> {
         self.history.push(message("user", text));
         let mut completion = self.complete()?;
         let first = usize::from(self.plan.system.is_some());
         if completion.finish_reason == FinishReason::PromptTooLong && self.history.len() > first + 1 {
-            self.session.output.note("the conversation is full: what was said before is forgotten");
+            self.session.output.note("the context is full: earlier turns are forgotten");
             self.history.drain(first..self.history.len() - 1);
             completion = self.complete()?;
         }
         match completion.finish_reason {
             FinishReason::PromptTooLong => {
                 self.session.output.warn(&format!(
-                    "the message and an answer of {} tokens do not fit into {} tokens (`--context`): not \
-                     answered",
+                    "not answered: the message and an answer of {} tokens do not fit into the context of {} \
+                     tokens (`--context`)",
                     self.plan.max_tokens, self.plan.context
                 ));
                 self.history.pop();
@@ -141,7 +138,7 @@ impl Chat<'_> {
             FinishReason::Length => {
                 self.session
                     .output
-                    .note(&format!("(cut after {} tokens: `--max-tokens`)", self.plan.max_tokens));
+                    .note(&format!("(cut off after {} tokens, see `--max-tokens`)", self.plan.max_tokens));
             }
             FinishReason::Stop | FinishReason::EndOfText => {}
         }
@@ -158,7 +155,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Completes the history; without `--json` the text appears as it is generated.
+    /// Completes the history, and streams the text to stdout unless `--json` is given.
     fn complete(&mut self) -> Result<Completion> {
         let prompt = self.conversation.chat_prompt(&self.history).ok_or(train::Error::NoTemplate)??;
         let seed = self.session.seed.unwrap_or(0);

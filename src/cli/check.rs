@@ -1,4 +1,4 @@
-//! `evol check`: asks an export again whatever needs no model.
+//! `evol check`: reruns every check that needs no model on an export.
 
 use super::args::CheckArgs;
 use super::session::Session;
@@ -8,13 +8,13 @@ use crate::run::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Findings that are shown of each rule.
+/// Findings to show for each rule; `--json` has all.
 const SHOWN: usize = 3;
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`Error::Check`] if anything is found; the file cannot be read, or is no export.
+/// [`Error::Check`] if anything is found; the file cannot be read, or is not an export.
 pub(crate) fn run(args: &CheckArgs, session: &Session) -> Result<()> {
     let rows = dataset::read_export(&args.path)?;
     let others: Vec<&dataset::Record> = rows.rejected.iter().map(|rejected| &rejected.record).collect();
@@ -37,7 +37,8 @@ fn report(found: &Recheck) -> String {
          compared with their parents\n"
     );
     if *without_parent > 0 {
-        let _ = writeln!(text, "{without_parent} rows have no parent here, and were not compared");
+        let _ =
+            writeln!(text, "{without_parent} rows were not compared: their parents are not in the export");
     }
     let mut by_rule: BTreeMap<&str, Vec<&evolve::Finding>> = BTreeMap::new();
     for finding in findings {

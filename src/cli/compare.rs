@@ -1,7 +1,6 @@
 //! `evol compare`: two runs side by side.
 //!
-//! **Invariant:** a comparison of responses is made only where both runs asked the same items of the same
-//! suite.
+//! **Invariant:** responses are compared only if both runs were evaluated on the same items of the same suite.
 
 use super::args::CompareArgs;
 use super::session::Session;
@@ -22,7 +21,7 @@ struct Compared {
     b: Run,
     /// Settings that differ, as `key: in A, in B`.
     settings: Vec<String>,
-    /// The evolved adapter of B against that of A, item by item; absent where they were not asked the same.
+    /// B's evolved adapter against A's, item by item; absent if they were evaluated differently.
     responses: Option<Comparison>,
 }
 
@@ -60,7 +59,7 @@ impl Run {
 /// Runs the command.
 ///
 /// # Errors
-/// One of them is no run.
+/// A directory is not a run.
 pub(crate) fn run(args: &CompareArgs, session: &Session) -> Result<()> {
     let (a, b) = (Run::read(&args.a)?, Run::read(&args.b)?);
     let settings = match (config_of_run(&args.a)?, config_of_run(&args.b)?) {
@@ -75,29 +74,29 @@ pub(crate) fn run(args: &CompareArgs, session: &Session) -> Result<()> {
     session.output.data(&table(&compared))
 }
 
-/// The evolved adapter of `b` against that of `a`, if they were asked the same.
+/// Compares `b`'s evolved adapter with `a`'s, if both were evaluated on the same items.
 fn responses(a: &Run, b: &Run) -> Result<Option<Comparison>> {
-    let (Some(of_a), Some(of_b)) = (&a.evaluation, &b.evaluation) else { return Ok(None) };
-    let asked = |evaluation: &Evaluation| {
+    let (Some(eval_a), Some(eval_b)) = (&a.evaluation, &b.evaluation) else { return Ok(None) };
+    let conditions = |evaluation: &Evaluation| {
         (evaluation.suite.sha256.clone(), evaluation.max_tokens, evaluation.temperature.to_bits())
     };
-    if asked(of_a) != asked(of_b) || a.contestant().is_none() || b.contestant().is_none() {
+    if conditions(eval_a) != conditions(eval_b) || a.contestant().is_none() || b.contestant().is_none() {
         return Ok(None);
     }
-    let said = |run: &Run| read_generations(&run.dir.join(files::EVAL), EVOLVED);
-    let (of_a, of_b) = (said(a)?, said(b)?);
-    let same = !of_a.is_empty()
-        && of_a.len() == of_b.len()
-        && of_a
+    let generations = |run: &Run| read_generations(&run.dir.join(files::EVAL), EVOLVED);
+    let (from_a, from_b) = (generations(a)?, generations(b)?);
+    let same = !from_a.is_empty()
+        && from_a.len() == from_b.len()
+        && from_a
             .iter()
-            .zip(&of_b)
+            .zip(&from_b)
             .all(|(one, other)| one.item == other.item && one.instruction == other.instruction);
     if !same {
         return Ok(None);
     }
     let side = |name, responses| Side { name, responses, held_out: &[] };
     let (name_b, name_a) = (format!("{} (B)", b.dir.display()), format!("{} (A)", a.dir.display()));
-    let mut compared = evaluation::compare(side(&name_b, &of_b), side(&name_a, &of_a), 0);
+    let mut compared = evaluation::compare(side(&name_b, &from_b), side(&name_a, &from_a), 0);
     compared.relative_score = None;
     Ok(Some(compared))
 }
@@ -106,7 +105,8 @@ fn table(compared: &Compared) -> String {
     let Compared { a, b, settings, responses } = compared;
     let mut text = format!("A  {}\nB  {}\n\n", a.dir.display(), b.dir.display());
     if !settings.is_empty() {
-        let _ = writeln!(text, "settings that differ (was: A, is: B)\n  {}\n", settings.join("\n  "));
+        let _ =
+            writeln!(text, "settings that differ (`was` is A, `is now` is B)\n  {}\n", settings.join("\n  "));
     }
     let mut line = |name: &str, of: &dyn Fn(&Run) -> Option<String>| {
         let cell = |run| of(run).unwrap_or_else(|| "–".to_owned());
@@ -129,7 +129,9 @@ fn table(compared: &Compared) -> String {
     }
     match responses {
         Some(comparison) => text.push_str(&comparison_table(comparison)),
-        None => text.push_str("\nthey were not evaluated on the same items: no test of their responses\n"),
+        None => {
+            text.push_str("\nresponses are not compared: the runs were not evaluated on the same items\n")
+        }
     }
     text
 }

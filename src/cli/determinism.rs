@@ -1,17 +1,17 @@
-//! `evol doctor --determinism`: what changes the bits of results on this machine with this model.
+//! `evol doctor --determinism`: which changes affect the bits of results, on this machine with this model.
 //!
-//! Where in the flow: `doctor` asks last, when it knows that the model runs.
+//! Where in the flow: `doctor` runs this last, once it knows that the model generates.
 //!
-//! **Invariant:** a level that is promised and not kept is a failed check; one that is not promised is none.
+//! **Invariant:** the check fails only if `exact` is promised and results differ.
 
-use super::doctor::{Check, Verdict};
+use super::diagnosis::{Check, Verdict};
 use super::session::Session;
 use crate::llm::{self, Determinism, Extent, Perturbed};
 use crate::run::{Error, Host as _, Result};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Runs the perturbation matrix on `model`; all rows, and what they say about the promise.
+/// Runs the perturbation matrix on `model`. Returns its rows, and whether determinism is as promised.
 ///
 /// # Errors
 /// The model fails, or the user interrupts.
@@ -49,7 +49,7 @@ fn verdict(promised: Determinism, reason: Option<&str>, found: &[Perturbed]) -> 
     }
 }
 
-/// The matrix as a table.
+/// Formats the matrix as a table.
 pub(super) fn describe(found: &[Perturbed]) -> String {
     let mut text = format!("\n{:<34}{:>18}{:>18}\n", "changed", "rows differing", "texts differing");
     for Perturbed { change, rows, differing_rows, texts, differing_texts } in found {

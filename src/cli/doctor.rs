@@ -1,12 +1,12 @@
-//! `evol doctor`: the machine and a model file, checked before they are used.
+//! `evol doctor`: checks the machine and a model file before they are used.
 //!
-//! Each check is a line: what was looked at, what was found, and whether it is a reason to stop.
+//! Each check is a line of output, a [`Check`].
 //!
-//! **Invariant:** doctor only reads; what it finds wrong it reports, it does not mend.
+//! **Invariant:** doctor reports problems and never fixes them.
 
 use super::args::{DeviceArg, DoctorArgs};
 use super::determinism;
-use super::ending::one_line;
+use super::diagnosis::{Check, Verdict};
 use super::session::Session;
 use crate::device::CpuPool;
 use crate::device::cuda::{self, CudaDevice, CudaInfo};
@@ -23,42 +23,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    /// As it should be.
-    Ok,
-    /// Works, but not as well as it could.
-    Warning,
-    /// Would go wrong.
-    Failed,
-}
-
-/// One line of the report.
-#[derive(Debug, Serialize)]
-pub(super) struct Check {
-    name: &'static str,
-    pub(super) verdict: Verdict,
-    pub(super) found: String,
-}
-
-impl Check {
-    pub(super) fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { name, verdict, found: found.into() }
-    }
-
-    /// Failed with the whole chain of `error`.
-    fn failed(name: &'static str, error: impl Into<Error>) -> Self {
-        Self::new(name, Verdict::Failed, one_line(&error.into()))
-    }
-}
-
-/// Names of checks that may fail without keeping a model from generating.
+/// Checks that can fail on a model that still generates.
 const TEMPLATE: &str = "chat template";
 const TRAINING: &str = "training";
 
-/// Everything that was found, for `--json`.
+/// The whole report, as printed with `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
     evol_version: &'static str,
@@ -66,7 +35,7 @@ struct Report {
     llama_cpp: Vec<String>,
     model: Option<ModelEntry>,
     checks: Vec<Check>,
-    /// What each change did, if it was asked for.
+    /// The effect of each change, with `--determinism`.
     #[serde(skip_serializing_if = "Option::is_none")]
     determinism: Option<Vec<Perturbed>>,
 }
@@ -81,8 +50,8 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     checks.push(cuda_check(&session.device));
     checks.extend(nccl_check(&session.device));
     let (mut model, mut matrix) = (None, None);
-    if let Some(typed) = &args.model {
-        let path = resolve_model(typed)?;
+    if let Some(name) = &args.model {
+        let path = resolve_model(name)?;
         model = model_checks(&path, &machine, session, &mut checks);
         if args.determinism && generates(&checks) {
             let (found, check) = determinism::matrix(&path, session)?;
@@ -103,7 +72,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     if failed > 0 { Err(Error::Doctor { failed, all }) } else { Ok(()) }
 }
 
-/// The GPUs of this machine; that there is none is wrong only if one is asked for.
+/// The GPUs of this machine. Fails without a GPU only if `--device` names one.
 fn cuda_check(device: &DeviceArg) -> Check {
     const NAME: &str = "cuda";
     let found = match cuda::devices() {
@@ -126,11 +95,11 @@ fn cuda_check(device: &DeviceArg) -> Check {
         )
     };
     let all: Vec<String> = found.iter().map(describe).collect();
-    let none = "no device; training is on the CPU".to_owned();
+    let none = "no GPU; training uses the CPU".to_owned();
     Check::new(NAME, Verdict::Ok, if all.is_empty() { none } else { all.join("; ") })
 }
 
-/// NCCL, if several GPUs are asked for.
+/// NCCL, if `--device` names several GPUs.
 fn nccl_check(device: &DeviceArg) -> Option<Check> {
     const NAME: &str = "nccl";
     let check = || match cuda::nccl_version() {
@@ -148,12 +117,12 @@ fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {
     let unused = beyond(&machine.instruction_sets, &machine.compiled_for);
     let sets = if !missing.is_empty() {
         let found = format!(
-            "this binary needs {}, which the processor does not have: build it here",
+            "this binary needs {}, which the processor does not have: rebuild it on this machine",
             missing.join(", ")
         );
         Check::new("instruction sets", Verdict::Failed, found)
     } else if !unused.is_empty() {
-        let found = format!("built without {}: a build on this machine is faster", unused.join(", "));
+        let found = format!("built without {}: rebuild on this machine for more speed", unused.join(", "));
         Check::new("instruction sets", Verdict::Warning, found)
     } else {
         Check::new("instruction sets", Verdict::Ok, machine.compiled_for.join(" "))
@@ -167,7 +136,7 @@ fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {
     vec![sets, threads, Check::new("memory", Verdict::Ok, memory)]
 }
 
-/// Checks the file with our reader first: llama.cpp aborts on some files instead of refusing them.
+/// Checks the file with our own reader first, because llama.cpp aborts on some bad files.
 fn model_checks(
     path: &Path,
     machine: &Machine,
@@ -182,7 +151,7 @@ fn model_checks(
         }
     };
     let known = entry.known_as.as_ref().map_or(String::new(), |name| format!(", known as {name}"));
-    checks.push(Check::new("model file", Verdict::Ok, format!("sound, SHA-256 {}{known}", entry.sha256)));
+    checks.push(Check::new("model file", Verdict::Ok, format!("valid, SHA-256 {}{known}", entry.sha256)));
     let architecture = entry.architecture.clone().unwrap_or_default();
     checks.push(match gguf.check_for_llama_cpp() {
         Ok(()) => {
@@ -202,8 +171,7 @@ fn model_checks(
     Some(entry)
 }
 
-/// Whether nothing was found that keeps the model from generating: one that cannot be trained on, or has no
-/// chat template, does so all the same.
+/// Whether the model can generate. A failed check of training or the chat template does not prevent that.
 fn generates(checks: &[Check]) -> bool {
     let harmless =
         |check: &Check| check.verdict != Verdict::Failed || [TEMPLATE, TRAINING].contains(&check.name);
@@ -219,33 +187,31 @@ fn open(path: &Path) -> Result<(Arc<Gguf>, ModelEntry)> {
 fn template_check(path: &Path) -> Check {
     let name = TEMPLATE;
     match Tokenizer::load(path).and_then(|tokenizer| tokenizer.chat_template()) {
-        Ok(Some(_)) => Check::new(name, Verdict::Ok, "present, and it parses"),
+        Ok(Some(_)) => Check::new(name, Verdict::Ok, "present and valid"),
         Ok(None) => Check::new(
             name,
             Verdict::Failed,
-            "none: the file is a base model; evolving works by completion prompts, answering and training do \
-             not",
+            "none (a base model): evolving works with completion prompts, but answering and training do not",
         ),
         Err(error) => Check::failed(name, error),
     }
 }
 
-/// Whether training on the CPU with the default settings fits into memory: the figure of
-/// `evol train --dry-run` for data that fills a row.
+/// Whether training on the CPU with the default settings fits into memory. The estimate is the one that
+/// `evol train --dry-run` gives for data that fills a row.
 fn training_check(llama: &Llama, machine: &Machine, threads: usize) -> Result<Check> {
     let settings = TrainConfig::default();
     let tokens = settings.max_seq_len.min(llama.config().max_position_embeddings);
     let pool = CpuPool::new(threads)?;
     let needed = train::memory(llama, &settings, tokens, Backend::Cpu(&pool)).total();
     let (mib, r) = (needed >> 20, settings.r);
-    let found = format!(
-        "the trainer reads every tensor; rows of {tokens} tokens with r = {r} take {mib} MiB of memory"
-    );
+    let found =
+        format!("all tensors can be read; needs {mib} MiB of memory for rows of {tokens} tokens and r = {r}");
     let fits = machine.memory_available_bytes.is_none_or(|available| needed <= available);
     Ok(Check::new(TRAINING, if fits { Verdict::Ok } else { Verdict::Failed }, found))
 }
 
-/// Generates for a few seconds, as evolve does: many sequences in a batch.
+/// Measures generation for a few seconds, with many sequences in a batch, as evolve does.
 fn speed_check(path: &Path, session: &Session) -> Result<Check> {
     const SEQUENCES: u64 = 16;
     const TOKENS: usize = 24;
@@ -307,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_concerns_training_and_chats_does_not_stop_what_generates() {
+    fn failed_checks_of_training_and_template_do_not_prevent_generating() {
         let failed = |name| Check::new(name, Verdict::Failed, "");
         assert!(generates(&[failed(TRAINING), failed(TEMPLATE), Check::new("memory", Verdict::Warning, "")]));
         assert!(

@@ -1,15 +1,17 @@
-//! How the process ends after an error: its exit code and the hint below the message.
+//! How the process ends after an error: the exit code, and the hint below the message.
 //!
-//! **Invariant:** exit 2 means that the same command fails again until the user changes something; exit 1
-//! that it may succeed next time; exit 130 that it was interrupted and resumes.
+//! **Invariant:** exit code 2 means that the same command will fail again until the user changes something,
+//! 1 that it may succeed next time, and 130 that it was interrupted and can be resumed.
 
-use super::interrupt::EXIT_INTERRUPTED;
+use super::causes::causes;
 use crate::explain::{Blame, Explain as _};
 use crate::run::Error;
-use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
-/// Exit code and hint. `None`: nobody reads the output any more, so the process ends quietly, with success.
+/// Exit code of an interrupted command: 128 + SIGINT, as in shells.
+pub(super) const EXIT_INTERRUPTED: u8 = 130;
+
+/// Exit code and hint. `None`: stdout was closed by its reader, so the process exits quietly, with success.
 pub(crate) fn ending(error: &Error) -> Option<(u8, Option<String>)> {
     if matches!(error.without_context(), Error::OutputClosed) {
         return None;
@@ -22,34 +24,14 @@ pub(crate) fn ending(error: &Error) -> Option<(u8, Option<String>)> {
     Some((code, error.hint().or_else(|| full_disk(error))))
 }
 
-/// `a: b: c`, the error and its causes on one line. A cause that the text before it already ends with is left
-/// out.
-pub(crate) fn one_line(error: &Error) -> String {
-    let mut message = String::new();
-    for cause in causes(error) {
-        let text = cause.to_string().replace('\n', " ");
-        if message.is_empty() {
-            message = text;
-        } else if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-    }
-    message
-}
-
-/// The error, what caused it, and so on.
-fn causes(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&cause| cause.source())
-}
-
-/// A hint for whatever file could not be written because its disk is full.
+/// A hint if any cause is a full disk, whatever file it was.
 fn full_disk(error: &Error) -> Option<String> {
     let is_full =
         |error: &io::Error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     causes(error)
         .filter_map(|cause| cause.downcast_ref())
         .any(is_full)
-        .then(|| "make room on that disk, then give the same command again".to_owned())
+        .then(|| "make room on that disk, then rerun the same command".to_owned())
 }
 
 #[cfg(test)]
@@ -80,12 +62,5 @@ mod tests {
         let usage = || Error::Exists { path: "x".into() };
         let (code, hint) = ending(&context("a", usage())).unwrap();
         assert_eq!((code, hint), (2, usage().hint()));
-    }
-
-    #[test]
-    fn a_chain_is_one_line_and_says_nothing_twice() {
-        let inner = || Error::Io { what: "b".to_owned(), source: io::Error::other("no such\nfile") };
-        assert_eq!(one_line(&context("cannot read `a`", inner())), "cannot read `a`: b: no such file");
-        assert_eq!(one_line(&context("a: b", inner())), "a: b: no such file");
     }
 }

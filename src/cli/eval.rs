@@ -1,4 +1,4 @@
-//! `evol eval`: a base and its adapters on a suite, and what may be concluded.
+//! `evol eval`: evaluates a base and its adapters on a suite.
 
 use super::args::EvalArgs;
 use super::session::Session;
@@ -11,7 +11,7 @@ use crate::train::TrainConfig;
 /// Runs the command.
 ///
 /// # Errors
-/// The suite, a model or an adapter is unusable, the folder is another evaluation's, or the command was
+/// The suite, a model or an adapter is unusable, the folder has another evaluation, or the command was
 /// interrupted.
 pub(crate) fn run(args: &EvalArgs, session: &Session) -> Result<()> {
     let plan = plan(args, session)?;
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &EvalArgs, session: &Session) -> Result<()> {
         return session.output.document(&evaluation);
     }
     session.output.data(&evaluation_table(&evaluation))?;
-    session.output.note(&format!("\nResponses and numbers: {}", dir.path().display()));
+    session.output.note(&format!("\nResponses and results: {}", dir.path().display()));
     Ok(())
 }
 
@@ -30,7 +30,7 @@ fn plan(args: &EvalArgs, session: &Session) -> Result<EvalPlan> {
     check_eval_options(args.max_tokens, args.temperature, args.limit)?;
     let names: Vec<&String> = args.adapter.iter().map(|(name, _)| name).collect();
     if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-        let (found, expected) = (format!("`{}` twice", twice.1), "a name of its own for each: NAME=FILE");
+        let (found, expected) = (format!("`{}` twice", twice.1), "different names: use NAME=FILE");
         return Err(Error::Flag { flag: "--adapter", found, expected });
     }
     let adapter = |(name, path): &(String, _)| NamedAdapter { name: name.clone(), path: Clone::clone(path) };

@@ -1,4 +1,4 @@
-//! `evol evolve`: seeds and a model make a run directory.
+//! `evol evolve`: evolves seeds with a model into a run directory.
 
 use super::args::EvolveArgs;
 use super::session::Session;
@@ -38,13 +38,13 @@ pub(crate) fn run(args: &EvolveArgs, session: &Session) -> Result<()> {
     ))?;
     let next = match shard {
         Shard::WHOLE => shell::evol(&["export", &shell::word(dir.path()), "--out", "data"]),
-        _ => format!("{}, once every shard is finished", shell::evol(&["merge-runs", "OUT", "SHARDS"])),
+        _ => format!("{}, once all shards are finished", shell::evol(&["merge-runs", "OUT", "SHARDS"])),
     };
     session.output.note(&format!("\nNext: {next}"));
     Ok(())
 }
 
-/// What is to be evolved, and the run directory.
+/// The plan, and the run directory.
 fn plan(args: &EvolveArgs, shard: Shard, session: &Session) -> Result<(EvolvePlan, PathBuf)> {
     if let Some(path) = &args.config {
         let config = run::load_config(path, Overrides { seed: session.seed, ..Overrides::default() })?;
@@ -55,7 +55,7 @@ fn plan(args: &EvolveArgs, shard: Shard, session: &Session) -> Result<(EvolvePla
         return Ok((EvolvePlan::from_config(&config, shard, session)?, out));
     }
     let (Some(model), Some(out)) = (&args.model, &args.out) else {
-        unreachable!("clap asks for both where there is no `--config`")
+        unreachable!("clap requires both without `--config`")
     };
     let config = args.settings.config(session.seed.unwrap_or(0));
     config.validate()?;

@@ -1,4 +1,4 @@
-//! `evol export`: a run directory makes training files.
+//! `evol export`: writes a run as training files.
 
 use super::args::ExportArgs;
 use super::session::Session;
@@ -8,14 +8,14 @@ use crate::run::{Error, Result, config_of_run};
 use crate::store::Store;
 use serde_json::json;
 
-/// Contaminated rows that are shown.
+/// Contaminated rows to show; `--json` has all.
 const SHOWN: usize = 5;
 
-/// Runs the command. What is not given is as in the run, so that the split is the one that its adapter was
-/// trained and measured on.
+/// Runs the command. Settings that are not given are the run's, so that the split is the one that its adapter
+/// was trained and evaluated on.
 ///
 /// # Errors
-/// A share is out of range, there is no run, nothing was kept, or the folder is somebody else's.
+/// A share is out of range, the run does not exist, nothing was kept, or the folder has other files.
 pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
     if let Some(share) = args.validation_fraction
         && !(0.0..1.0).contains(&share)
@@ -24,8 +24,8 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
         return Err(Error::Flag { flag, found: share.to_string(), expected });
     }
     let shares = args.shares.iter().cloned().collect();
-    let asked = Mix { sample: args.sample, max_per_root: args.max_per_root, shares };
-    asked.validate()?;
+    let typed = Mix { sample: args.sample, max_per_root: args.max_per_root, shares };
+    typed.validate()?;
     let store = Store::open(&args.run)?;
     let config = config_of_run(&args.run)?;
     let suite = config.as_ref().map_or(Ok(None), |config| config.eval.suite())?;
@@ -35,9 +35,9 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
         validation_fraction: args.validation_fraction.unwrap_or(section.validation_fraction),
         seed: session.seed.map_or_else(|| export::run_seed(&store), Ok)?,
         mix: Mix {
-            sample: asked.sample.or(section.mix.sample),
-            max_per_root: asked.max_per_root.or(section.mix.max_per_root),
-            shares: if asked.shares.is_empty() { section.mix.shares } else { asked.shares },
+            sample: typed.sample.or(section.mix.sample),
+            max_per_root: typed.max_per_root.or(section.mix.max_per_root),
+            shares: if typed.shares.is_empty() { section.mix.shares } else { typed.shares },
         },
     };
     let files = if args.decontaminate.is_empty() { &section.decontaminate } else { &args.decontaminate };
@@ -55,12 +55,14 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
         }));
     }
     for Contamination { id, source, line, words } in exported.contaminated.iter().take(SHOWN) {
-        session.output.note(&format!("left out {id}: line {line} of `{source}` has \"{words}\" too"));
+        session
+            .output
+            .note(&format!("left out row {id}: line {line} of `{source}` also contains \"{words}\""));
     }
     if !exported.contaminated.is_empty() || exported.near_duplicates > 0 || exported.left_out > 0 {
         session.output.note(&format!(
-            "left out: {} that repeat a test, {} that nearly repeat another lineage, {} beyond the limits of \
-             the mix; all are in `rejected.jsonl` or the run",
+            "left out: {} rows that overlap with a test set, {} near duplicates of another lineage, {} beyond \
+             the limits of the mix; they are in `rejected.jsonl` or in the run",
             exported.contaminated.len(),
             exported.near_duplicates,
             exported.left_out

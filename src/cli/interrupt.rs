@@ -1,29 +1,26 @@
-//! Ctrl-C: the first asks, the second insists.
+//! Ctrl-C: the first press asks the work to stop, the second ends the process at once.
 //!
-//! The flag is handed to the engine and to the trainer, which stop between two units of work and leave
-//! something that resumes; `SIGTERM` and `SIGHUP` do the same.
+//! The engine and the trainer watch the flag and stop between two units of work, so that the run can be
+//! resumed. `SIGTERM` and `SIGHUP` do the same as Ctrl-C.
 //!
-//! **Invariant:** nothing that is on disk needs this to be consistent: `kill -9` is as good, only less
-//! polite.
+//! **Invariant:** nothing on disk depends on this: `kill -9` is as safe.
 
+use super::ending::EXIT_INTERRUPTED;
 use super::output::Output;
 use crate::run::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Exit code of an interrupted run: 128 + SIGINT, as shells have it.
-pub(crate) const EXIT_INTERRUPTED: u8 = 130;
-
-/// What Ctrl-C has said so far.
+/// Whether Ctrl-C was pressed, and what the next press does.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt {
     requested: Arc<AtomicBool>,
-    /// There is no work to be ended: Ctrl-C ends the program.
+    /// No work is in progress, so Ctrl-C ends the process at once.
     idle: Arc<AtomicBool>,
 }
 
 impl Interrupt {
-    /// Takes over Ctrl-C.
+    /// Installs the handler for Ctrl-C, `SIGTERM` and `SIGHUP`.
     ///
     /// # Errors
     /// The signal handler cannot be installed.
@@ -32,16 +29,17 @@ impl Interrupt {
         let Self { requested, idle } = this.clone();
         ctrlc::set_handler(move || {
             if requested.swap(true, Ordering::SeqCst) || idle.load(Ordering::SeqCst) {
-                // Nothing to wait for, or the user asked twice.
+                // No work to wait for, or the second press.
                 std::process::exit(i32::from(EXIT_INTERRUPTED));
             }
-            output.note("interrupted: ending the work at hand (Ctrl-C again to stop at once)");
+            output
+                .note("interrupted: finishing the current unit of work (press Ctrl-C again to stop at once)");
         })
-        .map_err(|error| Error::io("cannot take over Ctrl-C")(std::io::Error::other(error)))?;
+        .map_err(|error| Error::io("cannot install the handler for Ctrl-C")(std::io::Error::other(error)))?;
         Ok(this)
     }
 
-    /// The flag for those who work: true once they are to stop.
+    /// The flag that the engine and the trainer watch: true once they should stop.
     pub(crate) fn flag(&self) -> &Arc<AtomicBool> {
         &self.requested
     }
@@ -51,12 +49,12 @@ impl Interrupt {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// The work that was to stop has stopped; the next Ctrl-C asks again.
+    /// Clears the flag after the work has stopped, so that the next Ctrl-C asks again.
     pub(crate) fn acknowledge(&self) {
         self.requested.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the program waits for its user, so that one Ctrl-C ends it.
+    /// Sets whether the program is waiting for input, so that a single Ctrl-C ends it.
     pub(crate) fn set_idle(&self, idle: bool) {
         self.idle.store(idle, Ordering::SeqCst);
     }

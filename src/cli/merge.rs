@@ -1,4 +1,4 @@
-//! `evol merge`: a base and its adapter become one model file, and what that costs is measured.
+//! `evol merge`: merges an adapter into its base, and measures what that costs in perplexity.
 
 use super::args::MergeArgs;
 use super::output::Output;
@@ -17,10 +17,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Tokens of a piece of text that perplexity is measured on.
+/// Tokens in each piece of text that perplexity is measured on.
 const PIECE: usize = 512;
 
-/// What was made, and what it cost.
+/// The result, as printed with `--json`.
 #[derive(Debug, Serialize)]
 struct Merged<'a> {
     out: &'a Path,
@@ -51,19 +51,19 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
     if args.out.exists() && !args.force {
         return Err(Error::Exists { path: args.out.clone() });
     }
-    // The base is read again when perplexity is measured, and is what the adapter belongs to.
+    // The adapter belongs to the base, and perplexity is measured on it after the merge.
     if args.out.canonicalize().is_ok_and(|out| path.canonicalize().is_ok_and(|base| base == out)) {
         return Err(Error::OverBase { path: args.out.clone() });
     }
     let shape = Llama::load(Arc::clone(&gguf))?.config().base_shape();
     let weights = LoraWeights::read(&args.adapter, &shape)
         .context(|| format!("cannot merge `{}`", args.adapter.display()))?;
-    // Read before the work, so that a mistake in it costs nothing.
+    // Read before the merge, so that an error here costs no time.
     let text = pieces(args, &path)?;
     session.context().check_interrupt()?;
-    session.output.note(&format!("merging into {} as {}", args.out.display(), file_type.name()));
+    session.output.note(&format!("merging into `{}` as {}", args.out.display(), file_type.name()));
     merge::merge(&gguf, &weights, &CpuPool::new(session.threads)?, file_type, &args.out)?;
-    // The model is there: being told to stop now is no failure.
+    // The merge is complete, so an interruption now only skips the measurement.
     let measured = !text.is_empty() && !session.interrupt.is_requested();
     let perplexity =
         measured.then(|| perplexity(args, &path, &weights, &text, session.output)).transpose()?;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &MergeArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// As typed, or the base's.
+/// The type of `--type`, or the base's.
 fn file_type(args: &MergeArgs, base: &Gguf) -> Result<FileType, Error> {
     let known = || FileType::ALL.iter().map(|file_type| file_type.name()).collect::<Vec<_>>().join(", ");
     match &args.file_type {
@@ -92,7 +92,7 @@ fn file_type(args: &MergeArgs, base: &Gguf) -> Result<FileType, Error> {
     }
 }
 
-/// Text in pieces of [`PIECE`] tokens.
+/// The tokens to measure perplexity on, in pieces of [`PIECE`].
 fn pieces(args: &MergeArgs, model: &Path) -> Result<Vec<Vec<u32>>> {
     if args.perplexity_tokens == 0 {
         return Ok(Vec::new());
@@ -109,7 +109,7 @@ fn pieces(args: &MergeArgs, model: &Path) -> Result<Vec<Vec<u32>>> {
     Ok(tokens.chunks(PIECE).filter(|piece| piece.len() > 1).map(<[u32]>::to_vec).collect())
 }
 
-/// What is measured on, as the model's template renders it if it has one.
+/// The texts to measure on, rendered with the model's template if it has one.
 fn texts(args: &MergeArgs, tokenizer: &Tokenizer) -> Result<Vec<Vec<Part>>> {
     let plain = |text: String| vec![Part { text, special: false }];
     let Some(path) = &args.data else {
@@ -139,9 +139,9 @@ fn perplexity(
 ) -> Result<Perplexity> {
     let tokens = text.iter().map(Vec::len).sum();
     output.note(&format!("measuring perplexity on {tokens} tokens"));
-    // llama.cpp reads GGUF adapters only.
+    // llama.cpp only reads GGUF adapters.
     let folder =
-        tempfile::tempdir().map_err(Error::io("cannot make a temporary directory for the adapter"))?;
+        tempfile::tempdir().map_err(Error::io("cannot create a temporary directory for the adapter"))?;
     let adapter = folder.path().join("adapter.gguf");
     weights.write_gguf(&adapter, "adapter")?;
     let measure = |model: &Path, adapter: Option<&Path>| -> Result<f64> {

@@ -1,10 +1,10 @@
-//! `evol merge-runs`: the shards of a run become one run.
+//! `evol merge-runs`: merges the shards of a run into one run.
 //!
-//! Where in the flow: after every `evol evolve --shard I/N`; `evol export`, or `evol run` with the
-//! configuration of the shards, goes on from what comes out.
+//! Where in the flow: after all `evol evolve --shard I/N`; `evol export`, or `evol run` with the shards'
+//! configuration, continues from the merged run.
 //!
-//! **Invariant:** the shards are left as they are. A merge that was killed is made again by the same command;
-//! one that is done is not.
+//! **Invariant:** the shards are not changed. Rerunning the command repeats a merge that was killed, and does
+//! nothing after one that finished.
 
 use super::args::MergeRunsArgs;
 use super::session::Session;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// Runs the command.
 ///
 /// # Errors
-/// The shards do not make a run, one of them is in use, or OUT is somebody else's.
+/// The shards do not form a run, one of them is in use, or OUT has other files.
 pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     let parts = parts(&args.runs)?;
     let dir = RunDir::claim(&args.out)?;
@@ -30,9 +30,9 @@ pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     session.progress_done();
     let store = Store::open(dir.path())?;
     if Manifest::read(dir.path())?.is_none()
-        && let Some(of_a_shard) = parts.iter().find_map(|part| Manifest::read(part).ok().flatten())
+        && let Some(manifest) = parts.iter().find_map(|part| Manifest::read(part).ok().flatten())
     {
-        of_a_shard.write(&dir)?;
+        manifest.write(&dir)?;
     }
     Manifest::complete(&dir, &store)?;
     let cells = funnel_cells(&store.funnel()?);
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
         return session.output.document(&document);
     }
     let what = match merged {
-        None => "had been merged before".to_owned(),
+        None => "merged before".to_owned(),
         Some(rows) => {
             format!("{} instructions, {} answers, {} verdicts", rows.nodes, rows.answers, rows.verdicts)
         }
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &MergeRunsArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// The run directories that were named, or that lie in the folders that were; nobody works on any of them.
+/// The run directories that were named, and those in the folders that were named. Checks that none is in use.
 fn parts(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut parts = Vec::new();
     for path in named {
@@ -67,7 +67,7 @@ fn parts(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let mut found = runs_in(path)?;
         if found.is_empty() {
-            // OUT itself may be named: its shards are meant.
+            // OUT itself may be named, which stands for its shards.
             found = runs_in(&path.join(files::SHARDS))?;
         }
         if found.is_empty() {

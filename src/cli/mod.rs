@@ -1,13 +1,14 @@
 //! The command line: arguments → plan → call → print, one file per command.
 //!
-//! Where in the flow: the top. A command turns its arguments into a plan of [`crate::run`] or of another
-//! module, calls it, and prints what comes back.
+//! Where in the flow: the top. A command turns its arguments into a plan for [`crate::run`] or another module,
+//! calls it, and prints the result.
 //!
-//! - `args`: what can be typed; `session`: the global flags, checked, and the way to report
+//! - `args`: commands and flags with their help; `session`: checked global flags, and the terminal as a host
 //! - `evolve`, `export`, `train`, `eval`, `report`, `run`: one stage of [`crate::run`] each, or all of them
 //! - `chat`, `tree`, `stats`, `check`, `verify`, `calibrate`, `status`, `compare`, `merge`, `merge_runs`,
-//!   `slurm`, `doctor` (with `determinism`), `bench` (with `bench_train`): the other commands
-//! - `output`, `table`: stdout and stderr; `ending`: exit codes and hints; `interrupt`: Ctrl-C
+//!   `slurm`, `doctor` (with `determinism` and `diagnosis`), `bench` (with `bench_train`): the other commands
+//! - `output`, `table`: stdout and stderr; `ending`, `causes`: exit codes, hints and messages; `interrupt`:
+//!   Ctrl-C
 //!
 //! **Invariant:** the only owner of stdout, stderr and the environment; no other module names `clap`.
 
@@ -15,10 +16,12 @@ mod args;
 mod bench;
 mod bench_train;
 mod calibrate;
+mod causes;
 mod chat;
 mod check;
 mod compare;
 mod determinism;
+mod diagnosis;
 mod doctor;
 mod ending;
 mod eval;
@@ -46,9 +49,9 @@ use output::Output;
 use session::Session;
 use std::process::ExitCode;
 
-/// Runs the command that was typed and returns the process's exit code.
+/// Parses the command line, runs the command and returns the process's exit code.
 pub fn main() -> ExitCode {
-    // Prints help and usage errors itself, with exit codes 0 and 2.
+    // Exits with 0 after help, and with 2 after a usage error.
     let cli = Cli::parse();
     let output = Output::new(cli.global.json, cli.global.verbose);
     output.show_logs();
@@ -61,7 +64,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The grammar of the command line, for tests of its documentation.
+/// The grammar of the command line, for tests of its help and documentation.
 pub fn command() -> clap::Command {
     Cli::command()
 }

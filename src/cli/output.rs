@@ -1,12 +1,12 @@
 //! The only owner of stdout and stderr: results, notes, progress, errors.
 //!
 //! Where in the flow: commands print their results here, and [`super::session::Session`] passes on what the
-//! stages of a run report. Results go to stdout, everything else to stderr, so that `evol … > file` and
-//! `evol … | jq` hold nothing but data. With `--json` progress and notes are JSON lines on stderr.
+//! stages of a run report. Results go to stdout and everything else to stderr, so that `evol … > file` and
+//! `evol … | jq` only get data. With `--json`, progress and notes are JSON lines on stderr.
 //!
-//! **Invariant:** no other module prints; a closed stdout ends the program quietly and with success.
+//! **Invariant:** no other module prints. A closed stdout ends the process quietly, with success.
 
-use super::ending::one_line;
+use super::causes::one_line;
 use crate::run::{Error, Estimate, Progress, Result, duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -15,14 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
 
-/// Between two plain progress lines, when stderr is no terminal: frequent enough to see life, rare enough for
+/// Time between progress lines when stderr is not a terminal: short enough to show activity, long enough for
 /// a log file.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How to print, decided once from the flags and the terminal.
+/// The terminal as the flags describe it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
-    /// The progress at hand, one for the whole process: every copy of this writes above its bar.
+    /// The current progress bar, shared by all copies, so that messages are printed above it.
     shown: &'static Mutex<Option<Shown>>,
     json: bool,
     verbose: u8,
@@ -31,16 +31,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// `--json` and the number of `-v`.
+    /// For `--json` and the number of `-v` flags.
     pub(crate) fn new(json: bool, verbose: u8) -> Self {
         let terminal = io::stderr().is_terminal();
-        // https://no-color.org: present and not empty.
+        // https://no-color.org: colour is off if the variable is present and not empty.
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         Self { shown: Box::leak(Box::default()), json, verbose, terminal, colour }
     }
 
-    /// Shows llama.cpp's log on stderr: its warnings with `-v`, all of it with `-vv`, and whatever the
-    /// variable `EVOL_LOG` asks for (`error`, `warn`, `info`, `debug`).
+    /// Shows llama.cpp's log on stderr: warnings with `-v`, everything with `-vv`. The variable `EVOL_LOG`
+    /// (`error`, `warn`, `info`, `debug`) takes precedence.
     pub(crate) fn show_logs(self) {
         let level = match self.verbose {
             0 => "off",
@@ -57,15 +57,15 @@ impl Output {
             .init();
     }
 
-    /// Whether results are to be JSON.
+    /// Whether results are printed as JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// Writes `text` to stdout as it is and makes it visible at once.
+    /// Writes `text` to stdout unchanged, and flushes.
     ///
     /// # Errors
-    /// [`Error::OutputClosed`] if nobody reads stdout, or why stdout cannot be written.
+    /// [`Error::OutputClosed`] if stdout was closed by its reader; another error if it cannot be written.
     #[expect(clippy::unused_self, reason = "callers need an `Output` to print")]
     pub(crate) fn data(self, text: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// Writes a result as one indented JSON document to stdout.
+    /// Writes a result to stdout as one indented JSON document.
     ///
     /// # Errors
     /// As [`Self::data`].
@@ -101,7 +101,7 @@ impl Output {
         }
     }
 
-    /// Warns on stderr that something is not as it should be, although the work continues.
+    /// Prints a warning on stderr.
     pub(crate) fn warn(self, message: &str) {
         if self.json {
             self.line(&json!({"event": "warning", "message": message}).to_string());
@@ -110,7 +110,7 @@ impl Output {
         }
     }
 
-    /// Prints why the program ends: the chain of causes on one line, then a blank line and the hint.
+    /// Prints the error with its causes on one line, then a blank line and the hint.
     pub(crate) fn error(self, error: &Error, hint: Option<&str>) {
         let message = one_line(error);
         if self.json {
@@ -123,7 +123,7 @@ impl Output {
         }
     }
 
-    /// Shows how far a stage is; another stage than the last one starts a new bar.
+    /// Shows the progress of a stage. A new stage starts a new bar.
     pub(crate) fn progress(self, progress: &Progress<'_>) {
         let &Progress { stage, done, total, detail, .. } = progress;
         let mut shown = self.shown();
@@ -154,7 +154,7 @@ impl Output {
         }
     }
 
-    /// Takes the bar of the last stage away.
+    /// Removes the bar of the last stage.
     pub(crate) fn progress_done(self) {
         if let Some(last) = self.shown().take() {
             last.finish();
@@ -178,12 +178,12 @@ impl Output {
     }
 }
 
-/// A closed stderr leaves nobody to report that to.
+/// Ignores errors: a closed stderr leaves nowhere to report them.
 fn write_line(text: &impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// The stage whose progress is shown: as a bar on a terminal, otherwise as a plain line every few seconds.
+/// The stage in progress, shown as a bar on a terminal, otherwise as a plain line every few seconds.
 #[derive(Debug)]
 struct Shown {
     stage: String,
@@ -209,7 +209,7 @@ impl Shown {
     }
 }
 
-/// `3 of 6, 181 tokens/s, about 5 s left`, as far as it is known.
+/// `3 of 6, 181 tokens/s, about 5 s left`, without the parts that are not known.
 fn describe(done: u64, total: u64, detail: &str, eta: Option<u64>) -> String {
     let count = (total > 0).then(|| format!("{done} of {total}"));
     let detail = (!detail.is_empty()).then(|| detail.to_owned());
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_says_only_what_is_known() {
+    fn progress_shows_only_what_is_known() {
         assert_eq!(describe(0, 0, "9 tokens/s", None), "9 tokens/s");
         assert_eq!(describe(3, 6, "", None), "3 of 6");
         assert_eq!(describe(3, 6, "9 tokens/s", Some(61)), "3 of 6, 9 tokens/s, about 1 min 1 s left");

@@ -1,4 +1,4 @@
-//! `evol report`: everything that a run left, as one page.
+//! `evol report`: writes a run as one HTML page.
 
 use super::args::ReportArgs;
 use super::session::Session;
@@ -8,9 +8,9 @@ use crate::store::Store;
 /// Runs the command.
 ///
 /// # Errors
-/// There is no run, or the page cannot be written.
+/// The run does not exist, or the page cannot be written.
 pub(crate) fn run(args: &ReportArgs, session: &Session) -> Result<()> {
-    // The journal is closed before the model reads: that takes a while, and others may want to look.
+    // The journal is closed before the map is computed, so that other commands can open it meanwhile.
     let (data, records) = report::gather(&Store::open(&args.run)?, &args.run)?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join(files::REPORT));
     let records = (!args.no_map).then_some(&records[..]);

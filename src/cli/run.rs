@@ -1,4 +1,4 @@
-//! `evol run`: the whole loop from an experiment file.
+//! `evol run`: runs the whole loop from an experiment file.
 
 use super::args::RunArgs;
 use super::session::Session;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<()> {
         if session.output.is_json() {
             return session.output.document(&serde_json::json!({ "run": config.out, "finished": false }));
         }
-        session.output.note("stopped after the stage of `--until`; the same command without it resumes");
+        session.output.note("stopped after the stage given by `--until`; rerun without it to resume");
         return Ok(());
     };
     if session.output.is_json() {

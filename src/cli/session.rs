@@ -1,9 +1,9 @@
-//! What every command has: the global flags, checked, and the way to report.
+//! The context of every command: the checked global flags, the terminal, and Ctrl-C.
 //!
 //! Where in the flow: between [`super::args`] and the commands. A [`Session`] is the [`Host`] of every stage
-//! that a command calls.
+//! that a command runs.
 //!
-//! **Invariant:** flags are in range and arguments are text before a command starts.
+//! **Invariant:** before a command starts, flags are in range and arguments are valid UTF-8.
 
 use super::args::{DeviceArg, GlobalArgs};
 use super::interrupt::Interrupt;
@@ -12,35 +12,33 @@ use crate::run::{Context, Error, Host, Progress, Result, available_threads, thre
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What every command has.
+/// The context of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
-    /// The terminal.
     pub(crate) output: Output,
-    /// `--seed`, if it was typed.
+    /// `--seed`, if it was given.
     pub(crate) seed: Option<u64>,
     /// Threads for generation and training.
     pub(crate) threads: usize,
-    /// Where the trainer runs.
+    /// Device to train on.
     pub(crate) device: DeviceArg,
-    /// Ctrl-C.
     pub(crate) interrupt: Interrupt,
 }
 
 impl Session {
-    /// Checks the global flags and takes over Ctrl-C.
+    /// Checks the global flags and installs the handler for Ctrl-C.
     ///
     /// # Errors
     /// A flag is out of range, or the signal handler cannot be installed.
     pub(crate) fn new(global: &GlobalArgs, output: Output) -> Result<Self> {
-        // Paths end up in JSON and TOML, which hold no other bytes.
+        // Paths are recorded in JSON and TOML, which must be UTF-8.
         if let Some(found) = std::env::args_os().find(|argument| argument.to_str().is_none()) {
             return Err(Error::Argument { found });
         }
         let threads = threads(global.threads)?;
         let available = available_threads();
         if threads > available {
-            output.warn(&format!("{threads} threads on {available} cores are slower than {available}"));
+            output.warn(&format!("{threads} threads are slower than {available} on {available} cores"));
         }
         Ok(Self {
             output,
@@ -51,12 +49,12 @@ impl Session {
         })
     }
 
-    /// Shows how far a command is that is no stage of a run.
+    /// Shows the progress of a command that is not a stage of a run.
     pub(crate) fn report_progress(&self, stage: &str, done: u64, total: u64, detail: &str) {
         self.output.progress(&Progress { stage, done, total, detail, generated_tokens: None });
     }
 
-    /// For the stages of a run.
+    /// The context for the stages of a run.
     pub(crate) fn context(&self) -> Context<'_> {
         Context { host: self, threads: self.threads, gpus: self.device.ordinals() }
     }

@@ -1,4 +1,4 @@
-//! `evol stats`: figures on a run, round by round.
+//! `evol stats`: shows statistics of a run, round by round.
 
 use super::args::StatsArgs;
 use super::session::Session;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 /// Runs the command.
 ///
 /// # Errors
-/// There is no run, or the model for the clusters is unusable.
+/// The run does not exist, or the model for the clusters is unusable.
 pub(crate) fn run(args: &StatsArgs, session: &Session) -> Result<()> {
     let model = args.clusters.as_deref().map(resolve_model).transpose()?;
     let store = Store::open(&args.run)?;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &StatsArgs, session: &Session) -> Result<()> {
     session.output.data(&table(&stats))
 }
 
-/// A name, and how the figure is written.
+/// A name, and how to format the figure.
 type Figure<'a> = (&'a str, Box<dyn Fn(&RoundStats) -> String + 'a>);
 
 /// A line for each figure, a column for each round.

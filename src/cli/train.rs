@@ -1,4 +1,4 @@
-//! `evol train`: a dataset and a base make an adapter.
+//! `evol train`: trains an adapter on a dataset.
 
 use super::args::TrainArgs;
 use super::session::Session;
@@ -11,7 +11,7 @@ use std::time::Instant;
 /// Runs the command.
 ///
 /// # Errors
-/// A file is unusable, a loss is not a number, the run was interrupted.
+/// A file is unusable, a loss is not finite, or the run was interrupted.
 pub(crate) fn run(args: &TrainArgs, session: &Session) -> Result<()> {
     let plan = plan(args, session)?;
     if args.dry_run {
@@ -54,7 +54,7 @@ fn plan(args: &TrainArgs, session: &Session) -> Result<TrainPlan> {
     })
 }
 
-/// Prints what the run would be, and fails as it would for want of memory.
+/// Prints the plan. Fails, as training would, if it does not fit into memory.
 fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
     let inputs = TrainInputs::load(plan, session.context())?;
     let job = inputs.job(plan);
@@ -63,7 +63,7 @@ fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
     let started = Instant::now();
     let seconds = fits.is_ok().then(|| -> Result<f64> {
         let evaluations = 2 + job.config.eval_steps.map_or(0, |every| costs.steps.saturating_sub(1) / every);
-        // A forward pass alone is a third of the work.
+        // A forward pass is about a third of the work of a step.
         let tokens = costs.tokens + evaluations * costs.validation_tokens as u64 / 3;
         Ok(trainer::seconds_per_token(&job, &|| started.elapsed())? * tokens as f64)
     });
@@ -84,17 +84,17 @@ fn dry_run(plan: &TrainPlan, session: &Session) -> Result<()> {
     Ok(fits?)
 }
 
-/// A finished training in a few lines.
+/// Describes a finished training run in a few lines.
 pub(crate) fn describe(summary: &TrainSummary) -> String {
     let loss = |value: Option<f64>| value.map_or("not measured".to_owned(), |v| format!("{v:.4}"));
     let dropped: usize = summary.dropped.values().sum();
     let cut = if summary.truncated > 0 { format!(", {} cut", summary.truncated) } else { String::new() };
     let device = &summary.device;
-    // Summaries of older versions do not say where they come from.
-    let on = if device.is_empty() { String::new() } else { format!("on               {device}\n") };
+    // Summaries of older versions do not name the device.
+    let on = if device.is_empty() { String::new() } else { format!("device           {device}\n") };
     let stopped = match (summary.stopped_early, summary.best_step) {
-        (true, best) => format!(", stopped early; the adapter is that of step {best}"),
-        (false, best) if best < summary.steps => format!("; the adapter is that of step {best}"),
+        (true, best) => format!(", stopped early; the adapter is from step {best}"),
+        (false, best) if best < summary.steps => format!("; the adapter is from step {best}"),
         _ => String::new(),
     };
     format!(

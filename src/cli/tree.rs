@@ -1,4 +1,4 @@
-//! `evol tree`: what became of one instruction, from its seed to its leaves.
+//! `evol tree`: shows how an instruction evolved, from its seed to its leaves.
 
 use super::args::TreeArgs;
 use super::session::Session;
@@ -7,13 +7,13 @@ use crate::store::{Generation, History, Store, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Characters of an instruction that a line shows; JSON has all of them.
+/// Maximum characters of an instruction on a line; `--json` has all.
 const SHOWN_CHARS: usize = 100;
 
 /// Runs the command.
 ///
 /// # Errors
-/// There is no run, or no such node in it.
+/// The run does not exist, or has no such node.
 pub(crate) fn run(args: &TreeArgs, session: &Session) -> Result<()> {
     let store = Store::open(&args.run)?;
     let roots = match args.id {
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &TreeArgs, session: &Session) -> Result<()> {
         },
         None => store.attempts(0, 0)?.into_iter().map(|seed| seed.id).collect(),
     };
-    // Family by family, so that a large run costs no more memory than its largest family.
+    // One family at a time, so that memory is bounded by the largest family.
     for root in roots {
         let family = store.family(root)?;
         if session.output.is_json() {

@@ -1,9 +1,9 @@
-//! `evol verify`: a run's generations, made again and compared with its journal.
+//! `evol verify`: generates a run's output again and compares it with the journal.
 //!
-//! Where in the flow: after a run, or in the middle of one that was stopped. The journal has the requests and
-//! the recipe; the manifest names the model's file, and the machine and build that generated.
+//! Where in the flow: after a run, or while it is stopped. The journal has the requests and the recipe; the
+//! manifest names the model file, and the machine and build that generated.
 //!
-//! **Invariant:** nothing in the run directory is changed.
+//! **Invariant:** the run directory is not changed.
 
 use super::args::VerifyArgs;
 use super::session::Session;
@@ -24,13 +24,13 @@ use std::sync::Arc;
 /// Name of the model's hash in a run's identity.
 const MODEL_SHA256: &str = "model.sha256";
 
-/// Differences that are shown; `--json` has all.
+/// Differences to show; `--json` has all.
 const SHOWN: usize = 5;
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`Error::Verify`] if anything differs; otherwise the run, its model or the engine cannot be used.
+/// [`Error::Verify`] if anything differs; another error if the run, its model or the engine is unusable.
 pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     if args.sample == 0 {
         return Err(Error::Flag { flag: "--sample", found: "0".to_owned(), expected: "at least 1 node" });
@@ -49,11 +49,13 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     let context = Context { threads, ..session.context() };
     let compute = Compute::prepare(&settings, &model, &sha256, Some(&recorded), context)?;
     let build = check_recipe(&compute, &recorded, &args.run)?;
-    // The manifest says the same of the build, and more of the machine, but may be missing.
+    // The manifest also describes the machine, but may be missing.
     let elsewhere = manifest.as_ref().map_or(build, Manifest::build_differences);
     let elsewhere: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
     for difference in &elsewhere {
-        session.warn(&format!("not where the run was made, so other bytes can be expected: {difference}"));
+        session.warn(&format!(
+            "this machine or build is not the run's, so different bytes are expected: {difference}"
+        ));
     }
     let mut options = compute.options();
     options.interrupt = Arc::clone(session.interrupt());
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &VerifyArgs, session: &Session) -> Result<()> {
     }
 }
 
-/// The run's model, with its hash.
+/// The path of the run's model, and its SHA-256.
 fn model(args: &VerifyArgs, manifest: Option<&Manifest>, identity: &Identity) -> Result<(PathBuf, String)> {
     let recorded = manifest.map(|manifest| &manifest.model.path);
     let path = match (&args.model, recorded) {
@@ -99,8 +101,8 @@ fn model(args: &VerifyArgs, manifest: Option<&Manifest>, identity: &Identity) ->
     }
 }
 
-/// Refuses to generate with anything but what the journal recorded, apart from the build of llama.cpp and how
-/// it is used: whether that gives the same bytes is the question. Returns the differences of the build.
+/// Refuses settings that differ from those in the journal. Differences in the build of llama.cpp are allowed
+/// and returned: whether another build gives the same bytes is what the replay finds out.
 fn check_recipe(compute: &Compute, recorded: &Recipe, run: &Path) -> Result<Vec<Difference>> {
     let mut differences = recorded.identity().diff(&compute.recipe(recorded.judge.clone()).identity());
     let build = take_build(&mut differences);
@@ -126,7 +128,7 @@ fn report(found: &Verification, level: &str, elsewhere: &[String], session: &Ses
         let evolve::Difference { node_id, stage, field, byte, recorded, replayed } = difference;
         let _ = write!(
             text,
-            "\nnode {node_id}, stage {}, {} from byte {byte} on\n  recorded: {recorded:?}\n  replayed: \
+            "\nnode {node_id}, stage {}: {} differs from byte {byte}\n  recorded: {recorded:?}\n  replayed: \
              {replayed:?}\n",
             word(stage),
             word(field),
@@ -138,8 +140,8 @@ fn report(found: &Verification, level: &str, elsewhere: &[String], session: &Ses
     session.output.data(&text)
 }
 
-/// The word in JSON.
+/// The name of `value` in JSON.
 fn word(value: &impl serde::Serialize) -> String {
-    let json = serde_json::to_value(value).expect("a name");
+    let json = serde_json::to_value(value).expect("it serializes");
     json.as_str().unwrap_or_default().to_owned()
 }

@@ -1,10 +1,10 @@
-//! The fourth stage: adapters that the run's own is compared with.
+//! The fourth stage: trains the adapters that the run's adapter is compared with.
 //!
-//! Where in the flow: after training. The question is whether evolving helped, so the evolved adapter is
-//! compared with the base and with an adapter that was trained on the seeds alone, with the base's own
-//! answers to them, over as many tokens. With `repeats` each is trained several times, from other seeds.
+//! Where in the flow: after training. To find out whether evolving helped, the evolved adapter is compared
+//! with the base and with an adapter trained for as many tokens on the seeds alone, with the base's own
+//! answers to them. With `repeats`, each adapter is trained several times with different seeds.
 //!
-//! **Invariant:** all adapters are trained with the settings of the run's own, and measured on the same
+//! **Invariant:** all adapters are trained with the same settings as the run's, and evaluated on the same
 //! held-out rows.
 
 use super::config::RunConfig;
@@ -17,12 +17,12 @@ use crate::dataset::{self, Collection, ExportOptions, Exported, Mix};
 use crate::train::{Error::NoSamples, TrainSummary};
 use std::path::PathBuf;
 
-/// Kind of the adapters that are trained on the seeds alone.
+/// Name of the kind of adapters that are trained on the seeds alone.
 pub const SEEDS: &str = "seeds";
-/// Kind of the adapters that are trained on the run's export.
+/// Name of the kind of adapters that are trained on the run's export.
 pub const EVOLVED: &str = "evolved";
 
-/// An adapter under the name that the evaluation gives it.
+/// An adapter, and its name in the evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedAdapter {
     /// Name, such as `seeds` or `evolved-2`.
@@ -31,7 +31,7 @@ pub struct NamedAdapter {
     pub path: PathBuf,
 }
 
-/// Trains what is missing and returns all adapters of the run, its own included.
+/// Trains the missing adapters and returns all adapters of the run, including its own.
 ///
 /// # Errors
 /// As [`train::run`].
@@ -57,7 +57,7 @@ pub(super) fn run(
         let path = if training == 0 {
             evolved.adapter_gguf.clone()
         } else {
-            context.host.note(&format!("training {name}: the same data, another seed"));
+            context.host.note(&format!("training {name}: same data, different seed"));
             train::run(&train_plan(config, &exported, &name, training), context)?.adapter_gguf
         };
         adapters.push(NamedAdapter { name, path });
@@ -66,23 +66,23 @@ pub(super) fn run(
     Ok(adapters)
 }
 
-/// Trains for about `tokens` positions; `None`: every answer is longer than a row, so there is nothing to
-/// train on.
+/// Trains for about `tokens` positions; `None` if there is nothing to train on, because every answer is longer
+/// than a row.
 fn train_on_seeds(mut plan: TrainPlan, tokens: u64, context: Context<'_>) -> Result<Option<PathBuf>> {
     let steps = match train::steps_for_tokens(&plan, context, tokens) {
         Err(error) if matches!(error.without_context(), Error::Train(NoSamples { .. })) => {
-            context.host.warn("no seed's answer fits a row: there is no baseline of seeds");
+            context.host.warn("no baseline is trained on the seeds: no answer fits into a row");
             return Ok(None);
         }
         steps => steps?,
     };
     plan.config.max_steps = Some(steps);
-    let text = format!("training on the seeds alone: {steps} steps, as many tokens as the evolved data has");
+    let text = format!("training on the seeds alone: {steps} steps, for as many tokens as the evolved data");
     context.host.note(&text);
     Ok(Some(train::run(&plan, context)?.adapter_gguf))
 }
 
-/// `seeds`, `seeds-2`, …
+/// The adapter's name: `seeds`, `seeds-2`, …
 pub(super) fn numbered(kind: &str, training: u64) -> String {
     if training == 0 { kind.to_owned() } else { format!("{kind}-{}", training + 1) }
 }
@@ -101,8 +101,8 @@ fn train_plan(config: &RunConfig, data: &Exported, name: &str, training: u64) ->
     }
 }
 
-/// Writes the seeds with their answers as a file to train on; it is measured on the run's own validation
-/// side. `None` if no seed has an answer.
+/// Writes the seeds with their answers as training data, with the run's validation data. `None` if no seed has
+/// an answer.
 fn write_seeds(
     config: &RunConfig,
     seeds: Collection,
@@ -114,7 +114,7 @@ fn write_seeds(
     match dataset::export(seeds, &options, &out) {
         Ok(data) => Ok(Some(Exported { validation: exported.validation.clone(), ..data })),
         Err(dataset::Error::NoRecords) => {
-            context.host.warn("no seed has an answer to train on: there is no baseline of seeds");
+            context.host.warn("no baseline is trained on the seeds: none has an answer to train on");
             Ok(None)
         }
         Err(other) => Err(other.into()),

@@ -1,10 +1,9 @@
-//! A late stage: llama.cpp runs the result.
+//! The sixth stage: runs the adapter in llama.cpp.
 //!
-//! Where in the flow: after the evaluation. Loads the base alone and then with the adapter, and has both
-//! answer the same held-out instructions, so that a reader sees that the adapter file works where it will be
-//! used, and what it changed.
+//! Where in the flow: after the evaluation. The base answers a few held-out instructions without and with the
+//! adapter. This shows that the adapter file works in llama.cpp, and what it changed.
 //!
-//! **Invariant:** greedy and in one batch: the answers are a function of model, adapter and instructions.
+//! **Invariant:** the answers depend only on model, adapter and instructions: sampling is greedy, in one batch.
 
 use super::error::{ErrorContext as _, Result};
 use super::host::Context;
@@ -14,7 +13,7 @@ use crate::llm::{Engine, Generate as _, Message, Request, Restriction, Sampling}
 use crate::train;
 use std::path::Path;
 
-/// Longest answer: enough to see what it is like.
+/// Maximum tokens of an answer: enough for an impression.
 const MAX_TOKENS: usize = 96;
 
 /// Answers the instructions of `held_out` with the base and with the adapter.
@@ -45,8 +44,7 @@ fn answer(
     instructions: &[String],
     context: Context<'_>,
 ) -> Result<Vec<String>> {
-    // Two sequences are too few for a core each, and several threads on one batch wait for each other
-    // whenever another program takes a core.
+    // With two sequences, several threads would mostly wait for each other.
     let mut options = Context { threads: 1, ..context }.engine_options(model);
     options.adapter = adapter.map(|path| (path, 1.0));
     let mut engine = Engine::load(options)?;

@@ -1,11 +1,10 @@
 //! The experiment file of `evol run`: TOML, read strictly.
 //!
-//! Sections are the modules' own configurations, so that a key means here what it means there. Every key but
-//! `model` and `out` has a default; an unknown key is an error, because a misspelt one would silently be the
-//! default.
+//! Sections are the configurations of the modules themselves. Every key but `model` and `out` has a default. An
+//! unknown key is an error; otherwise a misspelt key would silently keep its default.
 //!
-//! **Invariant:** paths in the file are relative to the folder that the file is in, so that an experiment
-//! works from wherever it is started; after [`read`] they are absolute.
+//! **Invariant:** paths in the file are relative to the file's own folder, so that an experiment can be started
+//! from any working directory. After [`read`] they are absolute.
 
 use super::dir::check_recordable;
 use super::error::{Error, ErrorContext as _, Result};
@@ -27,44 +26,44 @@ use toml::Table;
 pub struct RunConfig {
     /// A GGUF file, or the name of a known model.
     pub model: String,
-    /// Another model that judges, as `model`; without it the model itself does.
+    /// Model that judges, as `model`; if absent, the model itself judges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge_model: Option<String>,
     /// The run directory.
     pub out: PathBuf,
-    /// Decides everything random.
+    /// Random seed of all stages.
     #[serde(default)]
     pub seed: u64,
-    /// Sequences that evolve decodes in one batch; without it, what is fastest here.
+    /// Sequences that evolve decodes in one batch; if absent, the fastest, measured on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_width: Option<usize>,
-    /// Format of the weights that evolve computes with.
+    /// Weight format that evolve computes with.
     #[serde(default)]
     pub compute_format: FormatChoice,
-    /// Layers that a GPU computes.
+    /// Model layers on the GPU.
     #[serde(default)]
     pub gpu_layers: u32,
-    /// What is promised about the bytes of results.
+    /// How reproducible results are.
     #[serde(default)]
     pub determinism: Determinism,
-    /// What is evolved.
+    /// The seeds to evolve.
     #[serde(default)]
     pub seeds: SeedsSection,
-    /// How.
+    /// How they are evolved.
     #[serde(default, serialize_with = "without_seed")]
     pub evolve: EvolveConfig,
-    /// What the training data looks like.
+    /// How the training data is made.
     #[serde(default)]
     pub export: ExportSection,
     /// How the adapter is trained.
     #[serde(default, serialize_with = "without_seed")]
     pub train: TrainConfig,
-    /// What the adapter is measured on, and against what.
+    /// How the adapter is evaluated.
     #[serde(default)]
     pub eval: EvalSection,
 }
 
-/// A section as it may be typed: the seed of all stages stands at the top of the file.
+/// Serializes a section without `seed`, which is a key at the top of the file.
 fn without_seed<S: Serializer>(section: &impl Serialize, serializer: S) -> Result<S::Ok, S::Error> {
     let mut table = Table::try_from(section).map_err(serde::ser::Error::custom)?;
     table.remove("seed");
@@ -75,14 +74,14 @@ fn without_seed<S: Serializer>(section: &impl Serialize, serializer: S) -> Resul
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeedsSection {
-    /// A seed file; without it the built-in seeds.
+    /// Seed file; if absent, the built-in seeds.
     pub file: Option<PathBuf>,
-    /// Licence of that file, for the manifest and the card of the export.
+    /// Licence of the seed file, for the manifest and the export's card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
-    /// What to do about a line that cannot be used.
+    /// What to do with unusable lines of the seed file.
     pub on_bad_input: OnBadInput,
-    /// Use that many seeds, drawn by the run's seed; without it all.
+    /// Number of seeds to use, drawn with the run's seed; if absent, all.
     pub limit: Option<usize>,
 }
 
@@ -90,14 +89,14 @@ pub struct SeedsSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportSection {
-    /// How a line looks.
+    /// Format of a row.
     pub format: Format,
-    /// Share of the seeds that go to validation with all their descendants.
+    /// Share of seeds that go to validation with all their descendants.
     pub validation_fraction: f64,
-    /// Test sets that nothing in it may repeat.
+    /// Test sets that no row may overlap with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decontaminate: Vec<PathBuf>,
-    /// How much of what goes in.
+    /// Limits on the number of rows.
     pub mix: Mix,
 }
 
@@ -116,23 +115,23 @@ impl Default for ExportSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalSection {
-    /// Whether there is an evaluation at all.
+    /// Whether to evaluate at all.
     pub enabled: bool,
-    /// A suite; without it the built-in one.
+    /// Suite file; if absent, the built-in suite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suite: Option<PathBuf>,
-    /// Ask that many of its items, spread evenly; without it all.
+    /// Number of items to use, spread evenly over the suite; if absent, all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Most tokens of a response.
+    /// Maximum tokens of a response.
     pub max_tokens: usize,
-    /// 0 is greedy.
+    /// Sampling temperature; 0 is greedy.
     pub temperature: f32,
-    /// Whether a judge compares responses, if it can be trusted.
+    /// Whether a judge compares responses, provided that it can be trusted.
     pub judge: bool,
-    /// Whether an adapter is trained on the seeds alone, with as many tokens, to be compared with.
+    /// Whether to train an adapter for as many tokens on the seeds alone, for comparison.
     pub baselines: bool,
-    /// Trainings of each adapter, which differ by their seed.
+    /// Number of times each adapter is trained, with different seeds.
     pub repeats: u64,
 }
 
@@ -152,10 +151,10 @@ impl Default for EvalSection {
 }
 
 impl EvalSection {
-    /// What is asked; nothing of it may be trained on. `None`: there is no evaluation.
+    /// The suite, which the export must not overlap with. `None` if evaluation is disabled.
     ///
     /// # Errors
-    /// The file cannot be used.
+    /// The file is unusable.
     pub fn suite(&self) -> Result<Option<Suite>> {
         match &self.suite {
             _ if !self.enabled => Ok(None),
@@ -178,23 +177,23 @@ fn read(path: &Path) -> Result<RunConfig> {
     parse(path, &text, &folder)
 }
 
-/// What a command line says instead of the file.
+/// Values from the command line that replace those of the file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Overrides<'a> {
     /// Seed of the run.
     pub seed: Option<u64>,
-    /// Run directory, relative to the working directory, unlike the path in the file.
+    /// Run directory, relative to the working directory (in the file, to the file's folder).
     pub out: Option<&'a Path>,
-    /// The model, as a file or a name.
+    /// The model, as a path or a name.
     pub model: Option<&'a str>,
-    /// Trainings of each adapter.
+    /// Number of times each adapter is trained.
     pub repeats: Option<u64>,
 }
 
-/// Reads an experiment for a run, checks it, and finds its model, which becomes an absolute path.
+/// Reads and checks an experiment, and resolves its model to an absolute path.
 ///
 /// # Errors
-/// As [`read`] and [`RunConfig::validate`]; there is no such model; a path cannot be recorded.
+/// As [`read`] and [`RunConfig::validate`]; the model does not exist; a path is not valid UTF-8.
 pub fn load(path: &Path, overrides: Overrides<'_>) -> Result<RunConfig> {
     let mut config = read(path)?;
     config.eval.repeats = overrides.repeats.unwrap_or(config.eval.repeats);
@@ -216,7 +215,7 @@ pub fn load(path: &Path, overrides: Overrides<'_>) -> Result<RunConfig> {
     Ok(config)
 }
 
-/// What the run in `dir` was configured with; `None`: it was made by `evol evolve`, which needs no such file.
+/// The configuration of the run in `dir`; `None` if `evol evolve` made the run, which writes no such file.
 ///
 /// # Errors
 /// As [`read`].
@@ -225,7 +224,7 @@ pub fn of_run(dir: &Path) -> Result<Option<RunConfig>> {
     if path.exists() { read(&path).map(Some) } else { Ok(None) }
 }
 
-/// As [`read`], from `text`; relative paths are in `folder`.
+/// Parses an experiment. Relative paths are resolved against `folder`; `path` is for messages.
 fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig> {
     let fail = |e: toml::de::Error| {
         let (line, column) = position(text, e.span().map_or(0, |s| s.start));
@@ -237,7 +236,7 @@ fn parse(path: &Path, text: &str, folder: &Path) -> Result<RunConfig> {
             return Err(Error::ConfigValue {
                 path: path.to_owned(),
                 key: format!("{section}.seed"),
-                message: "is not to be set: the `seed` at the top of the file decides for all stages"
+                message: "must not be set: the `seed` at the top of the file is the seed of all stages"
                     .to_owned(),
             });
         }
@@ -266,14 +265,14 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 impl RunConfig {
-    /// One seed for all stages.
+    /// Sets the seed of all stages.
     pub fn set_seed(&mut self, seed: u64) {
         self.seed = seed;
         self.evolve.seed = seed;
         self.train.seed = seed;
     }
 
-    /// How the training files are made.
+    /// The options for the export.
     pub fn export_options(&self) -> ExportOptions {
         ExportOptions {
             format: self.export.format,
@@ -283,7 +282,7 @@ impl RunConfig {
         }
     }
 
-    /// How the engine runs.
+    /// The settings of the engine.
     pub fn engine(&self) -> EngineSettings {
         EngineSettings {
             batch_width: self.batch_width,
@@ -293,7 +292,7 @@ impl RunConfig {
         }
     }
 
-    /// Checks what only shows when the sections are taken by their own meaning; `path` names the file.
+    /// Checks the ranges of all settings. `path` is for messages.
     ///
     /// # Errors
     /// A setting is out of range.
@@ -322,16 +321,16 @@ impl RunConfig {
         Ok(())
     }
 
-    /// As the file in the run directory: every key, defaults written out. [`read`] takes it back, so that the
-    /// run can be made again from it.
+    /// Serializes the file for the run directory: every key, defaults included. [`read`] reads it back, so it
+    /// reproduces the run.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("numbers in TOML's range and text keys")
     }
 
-    /// What differs from `recorded`, the text of an earlier [`Self::to_toml`], in keys that decide a result.
+    /// The differences from `recorded`, the text of an earlier [`Self::to_toml`], in keys that affect results.
     pub fn differences(&self, recorded: &str) -> Vec<Difference> {
-        // Both through a file's text, so that a number is written by the same hand. What cannot be parsed is
-        // another configuration.
+        // Both are compared as parsed TOML, so that numbers are formatted the same way. Text that does not parse
+        // counts as another configuration.
         let identity = |text: &str| {
             let table: Table = toml::from_str(text).unwrap_or_default();
             Identity::of(&table).without(&decides_nothing())
@@ -340,7 +339,7 @@ impl RunConfig {
     }
 }
 
-/// Checks the ranges of what `evol eval` and the section `[eval]` have in common.
+/// Checks the ranges of the settings that `evol eval` and the section `[eval]` share.
 ///
 /// # Errors
 /// [`Error::Flag`].
@@ -358,9 +357,8 @@ pub fn check_eval_options(max_tokens: usize, temperature: f32, limit: Option<usi
     Ok(())
 }
 
-/// Keys outside of `[evolve]` and `[train]` that decide no result: where files are, and what to do about a bad
-/// line. Model and seeds are compared by their hashes, and how the engine runs by its
-/// [`super::identity::Recipe`].
+/// Keys outside `[evolve]` and `[train]` that affect no result: where files are, and what to do with unusable
+/// lines. Model and seeds are compared by their hashes, and the engine by its [`super::identity::Recipe`].
 const DECIDES_NOTHING: [&str; 10] = [
     "model",
     "judge_model",
@@ -374,7 +372,7 @@ const DECIDES_NOTHING: [&str; 10] = [
     "determinism",
 ];
 
-/// Every key that decides no result.
+/// All keys that affect no result.
 fn decides_nothing() -> Vec<String> {
     let in_section = |section: &str, names: &[&str]| -> Vec<String> {
         names.iter().map(|name| format!("{section}.{name}")).collect()
@@ -426,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_decides_for_all_stages() {
+    fn a_section_cannot_set_its_own_seed() {
         for section in ["train", "evolve"] {
             let found = parsed(&format!("{MINIMAL}[{section}]\nseed = 3\n"));
             let Err(Error::ConfigValue { key, .. }) = found else { panic!("{found:?}") };
@@ -435,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back_and_shows_changes_but_not_moves() {
+    fn a_written_file_reads_back_and_shows_changes_but_not_moves() {
         let config = parsed(&format!("seed = 3\n{MINIMAL}[train]\nlora_alpha = 0.1\n")).unwrap();
         let text = config.to_toml();
         assert_eq!(parsed(&text).unwrap(), config);

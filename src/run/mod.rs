@@ -1,20 +1,20 @@
 //! A run: its directory, its files, its identity and its stages.
 //!
-//! Where in the flow: above all engines, below `cli`, which turns arguments into the plans of this module,
-//! calls a stage and prints what comes back. A stage gets a plan and a [`Context`], and returns its result or
-//! an [`Error`] that explains itself.
+//! Where in the flow: above all engines, below `cli`, which turns arguments into plans of this module, runs a
+//! stage and prints its result. A stage gets a plan and a [`Context`], and returns a result or an [`Error`]
+//! with a hint and a blame.
 //!
-//! - stages, in their order: `evolve`, `export`, `train`, `baselines`, `eval`, `check`, `report`;
-//!   `experiment` is all of them, `evol run`
-//! - `host`: what a stage needs of the program around it; `monitor`: progress that other processes can see
+//! - stages, in order: `evolve`, `export`, `train`, `baselines`, `eval`, `check`, `report`; `experiment` runs
+//!   all of them for `evol run`
+//! - `host`: what a stage needs from its caller; `monitor`: progress that other processes can see
 //! - `identity`: what decides whether a run may be resumed; `settings`, `compute`: how the engine runs
 //! - `config`: an experiment file; `manifest`: what a run was made from; `summary`: a finished run in
 //!   numbers; `funnel`: counts of its attempts
 //! - `dir`, `files`: the directory and the names in it
-//! - `known_models`, `machine`, `vectors`: what is at hand; `shell`: commands to paste
+//! - `known_models`, `machine`, `vectors`: models, hardware and embeddings; `shell`: commands to paste
 //!
-//! **Invariant:** nothing here prints or knows a terminal; nothing names `anyhow`. A stage that was killed at
-//! any instant resumes to the same bytes.
+//! **Invariant:** nothing here prints or uses `anyhow`. A stage that is killed at any instant resumes and ends
+//! with the same bytes.
 
 mod baselines;
 mod check;

@@ -1,87 +1,87 @@
-//! `evol merge-runs` and `evol slurm` as typed.
+//! Arguments of `evol merge-runs` and `evol slurm`.
 
 use clap::Args;
 use std::path::PathBuf;
 
-/// The shards of a run, made by `evol evolve --shard I/N`, as one run
+/// Merge the shards of a run into one run
 ///
-/// Refuses shards that are missing, there twice, not finished, or of different runs (model, configuration,
-/// seeds and prompts are compared by their hashes), and lists all of it. With `--determinism exact` an export
-/// of the merged run has the same bytes as that of a run that was never divided. What looks across lineages
-/// (near duplicates, mixing, decontamination, the split) is the export's, and happens after this.
+/// The shards come from `evol evolve --shard I/N`. Refuses the merge if a shard is missing, duplicated,
+/// unfinished or from another run, and lists every problem. Runs are compared by the hashes of model,
+/// configuration, seeds and prompts. With `--determinism exact`, exporting the merged run gives the same
+/// bytes as exporting an undivided run. Everything that compares lineages (near-duplicate removal, mixing,
+/// decontamination, the split) happens later, in the export.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol merge-runs runs/big runs/big/shards
   evol merge-runs runs/big node1/shard node2/shard node3/shard")]
 pub(crate) struct MergeRunsArgs {
-    /// Run directory for all of it; new, or with nothing in it but `shards` and `slurm`
+    /// Directory of the merged run: new, or containing only `shards` and `slurm`
     #[arg(value_name = "OUT")]
     pub(crate) out: PathBuf,
-    /// Run directories of the shards, or folders of such directories
+    /// Run directories of the shards, or folders that contain them
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
 }
 
-/// The job scripts that make a run on a Slurm cluster
+/// Write job scripts that run an experiment on a Slurm cluster
 ///
-/// Evolving becomes an array job of N shards, which needs no communication; merging, training, the evaluation
-/// and the report follow, each when the one before has succeeded. A shard that is killed or comes to its time
-/// limit is queued again and goes on from its journal. Scripts, logs and the configuration as it was are in
-/// OUT/slurm. Without `--submit` nothing is submitted: the commands are printed.
+/// Evolution is an array job of N independent shards. Merging, training, evaluation and the report follow,
+/// each after the job before it has succeeded. A shard that is killed or reaches its time limit is requeued
+/// and resumes from its journal. Scripts, logs and a copy of the configuration are in OUT/slurm. Without
+/// `--submit`, the `sbatch` commands are printed and nothing is submitted.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol slurm my.toml --shards 64 --time 4:00:00 --cpus-per-task 16
   evol slurm my.toml --shards 64 --device cuda --train-sbatch=--partition=gpu --train-sbatch=--gres=gpu:1 \
     --submit
-  evol slurm my.toml --shards 64 --scratch /tmp --submit    # journals on each node's own disk meanwhile
-  evol status runs/my                                       # all shards at a glance
+  evol slurm my.toml --shards 64 --scratch /tmp --submit    # journals on each node's local disk
+  evol status runs/my                                       # state of all shards
 
-A program that is given to `--evol` must be the same file on every node, and so must be the model, seeds and \
-    configuration.")]
+Model, seeds, configuration and the program given to `--evol` must be the same files on every node.")]
 pub(crate) struct SlurmArgs {
-    /// The experiment, a TOML file as for `evol run`
+    /// Experiment file (TOML), as for `evol run`
     #[arg(value_name = "CONFIG")]
     pub(crate) config: PathBuf,
-    /// Parts that the lineages are divided into
+    /// Number of shards to divide the seeds into
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) shards: u32,
-    /// Run directory to use instead of the one in CONFIG, on a file system that all nodes share
+    /// Run directory, on a file system that all nodes share [default: the one in CONFIG]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Partition of all jobs
+    /// Partition for all jobs
     #[arg(long, value_name = "NAME")]
     pub(crate) partition: Option<String>,
-    /// Account of all jobs
+    /// Account for all jobs
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
-    /// Limit on the time of each job, as Slurm writes it; a shard that comes to it is queued again and goes
-    /// on, so it has to be longer than a chunk of generations takes
+    /// Time limit of each job, in Slurm's format, such as `4:00:00`; a shard that reaches it is requeued and
+    /// resumes, so it must be longer than one chunk of generations takes
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
-    /// Memory of each job, as Slurm writes it, such as `8G`
+    /// Memory of each job, in Slurm's format, such as `8G`
     #[arg(long, value_name = "SIZE")]
     pub(crate) mem: Option<String>,
-    /// Cores of each job, and threads of `evol` in it
+    /// CPU cores of each job, and threads of `evol` in it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) cpus_per_task: Option<u32>,
-    /// Shards that run at once, at most [default: as many as there is room for]
+    /// Maximum number of shards that run at once [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_running: Option<u32>,
-    /// A further option of `sbatch` for every job; may be given more than once
+    /// Additional `sbatch` option for all jobs; can be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(crate) sbatch: Vec<String>,
-    /// A further option of `sbatch` for the jobs that train and evaluate, such as `--gres=gpu:1`; may be
-    /// given more than once
+    /// Additional `sbatch` option for the jobs that train and evaluate, such as `--gres=gpu:1`; can be
+    /// repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub(crate) train_sbatch: Vec<String>,
-    /// Folder on each node's own disk, or a variable that names it there, such as '$TMPDIR': a shard works
-    /// there, and its journal is copied to OUT when it ends, is stopped or is killed
+    /// Work in this folder on each node's local disk, and copy the journal to OUT when the shard ends, is
+    /// stopped or is killed; can be a variable, such as '$TMPDIR'
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<String>,
-    /// The program that the jobs run [default: this one]
+    /// Program that the jobs run [default: this one]
     #[arg(long, value_name = "FILE")]
     pub(crate) evol: Option<PathBuf>,
-    /// Submit the jobs with `sbatch`
+    /// Submit the jobs with `sbatch` after writing the scripts
     #[arg(long)]
     pub(crate) submit: bool,
 }

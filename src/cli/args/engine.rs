@@ -1,39 +1,37 @@
-//! How the engine runs, as typed: in flags of `evol evolve` and in the same words in an experiment file.
+//! Flags that say how the engine runs; an experiment file has keys of the same names.
 
 use crate::llm::Determinism;
 use crate::run::{EngineSettings, FormatChoice};
 use clap::{Args, ValueEnum};
 
-/// How the engine runs.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct EngineArgs {
-    /// Sequences decoded in one batch; with `--determinism exact` it changes speed and memory, not results
-    /// [default: what is fastest here, measured once for a model]
+    /// Sequences to decode in one batch; with `--determinism exact` this affects speed and memory but not
+    /// results [default: the fastest, measured once per model and machine]
     #[arg(long, value_name = "N")]
     pub(crate) batch_width: Option<usize>,
-    /// Format of the weights that are computed with; another one than the file's is converted once and kept
+    /// Weight format to compute with; the model is converted once if its file has another one
     ///
-    /// Some formats have no fast kernels on some processors, and the same weights run up to twice as fast in
-    /// another one. The result depends on the format, so a run goes on with the one that it was begun with.
-    /// Converted models are in `$XDG_CACHE_HOME/evol/converted` (or `~/.cache/evol/converted`), and may be
-    /// deleted.
+    /// Some formats lack fast kernels on some CPUs, and the same weights can run up to twice as fast in
+    /// another format. Results depend on the format, so a resumed run keeps the one that it started with.
+    /// Converted models are cached in `$XDG_CACHE_HOME/evol/converted` (or `~/.cache/evol/converted`); they
+    /// can be deleted.
     #[arg(long, value_enum, default_value_t = ComputeFormatArg::AsIs)]
     pub(crate) compute_format: ComputeFormatArg,
-    /// Layers of the model that a GPU computes; needs a build with `--features llama-cuda`
+    /// Model layers to run on the GPU; needs a build with `--features llama-cuda`
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) gpu_layers: u32,
-    /// What is promised about the bytes of results
+    /// How reproducible results are
     #[arg(long, value_enum, default_value_t = DeterminismArg::Exact)]
     pub(crate) determinism: DeterminismArg,
 }
 
-/// A compute format as typed.
+/// Values of `--compute-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ComputeFormatArg {
-    /// Measures the others for some seconds, the first time on a machine, and takes the fastest; which one
-    /// that is, and with it the result, depends on the machine
+    /// The fastest on this machine, measured for a few seconds on first use; results depend on the machine
     Auto,
-    /// The file's own
+    /// The format of the model file
     #[default]
     AsIs,
     /// 8 bits per weight
@@ -43,14 +41,14 @@ pub(crate) enum ComputeFormatArg {
     F16,
 }
 
-/// A level of determinism as typed.
+/// Values of `--determinism`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum DeterminismArg {
-    /// Model, prompt and seed decide a result, and nothing else; where the model's format does not allow it,
-    /// says so and is `scheduled`
+    /// Results depend only on model, prompt and seed; falls back to `scheduled`, with a warning, if the
+    /// model's format does not allow it
     #[default]
     Exact,
-    /// Threads and batch width have a part in it: the same command on the same machine gives the same bytes
+    /// Results also depend on threads and batch width; the same command on the same machine is reproducible
     Scheduled,
 }
 

@@ -1,24 +1,24 @@
-//! `evol eval` as typed.
+//! Arguments of `evol eval`.
 
 use clap::Args;
 use std::path::PathBuf;
 
-/// Measure a base and its adapters on a suite of instructions, with intervals and tests
+/// Evaluate a base model and its adapters on a suite of instructions
 ///
-/// Every contestant answers the same instructions: constraints are checked by code (strictly, and loosely as
-/// `IFEval` does), single right answers are compared, choices are scored by log-probability, and a local
-/// judge compares responses in both orders, if it can tell good from bad on pairs with a known answer.
-/// Held-out data gives loss and perplexity. Every number has a 95 % interval; contestants are compared item
-/// by item with exact tests.
+/// The base and every adapter answer the same items. Code checks constraints (strictly, and loosely as
+/// `IFEval` does), exact answers are compared, and multiple choice is scored by log-probability. A local
+/// judge compares responses in both orders, if it passes a test on pairs whose better response is known.
+/// Held-out data gives loss and perplexity. Every figure has a 95 % interval, and models are compared item by
+/// item with exact tests.
 ///
-/// The built-in suite has 290 instructions over 29 skills, ten difficulties each: 174 with constraints, 51
-/// with one right answer. `--suite` takes others, one JSON object a line:
-/// `{"instruction", "skill", "difficulty"}` with `constraints` or `answer` or neither (`WizardLM`'s test set
-/// is read as it is), `IFEval`'s `{"prompt", "instruction_id_list", "kwargs"}`, `GSM8k`'s
-/// `{"question", "answer": "… #### 42"}`, and multiple choice as in MMLU or ARC.
+/// The built-in suite has 290 items: 29 skills at ten difficulties, 174 with constraints and 51 with an exact
+/// answer. `--suite` reads JSONL in other forms: `{"instruction", "skill", "difficulty"}` with `constraints`,
+/// `answer` or neither (`WizardLM`'s test set works unchanged); `IFEval`'s
+/// `{"prompt", "instruction_id_list", "kwargs"}`; `GSM8k`'s `{"question", "answer": "… #### 42"}`; and
+/// multiple choice as in MMLU or ARC.
 ///
-/// The folder gets `eval.json` and every response in `generations-NAME.jsonl`. The same command goes on with
-/// what is not there yet.
+/// Writes `eval.json`, and every response to `generations-NAME.jsonl`. Rerun the same command to resume an
+/// interrupted evaluation.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -32,37 +32,36 @@ pub(crate) struct EvalArgs {
     /// Base model: a GGUF file, or the name of a fetched model
     #[arg(long, alias = "model", value_name = "MODEL")]
     pub(crate) base: String,
-    /// An adapter (GGUF) on it, with a name for the tables; can be given several times [default name: the
-    /// file's]
+    /// Adapter (GGUF) to evaluate, with its name for the tables; can be repeated [default name: the file's]
     #[arg(long, value_name = "[NAME=]FILE", value_parser = parse_adapter)]
     pub(crate) adapter: Vec<(String, PathBuf)>,
-    /// What to ask, one JSON object a line [default: the built-in suite]
+    /// Suite to evaluate on, JSONL [default: the built-in suite]
     #[arg(long, value_name = "FILE")]
     pub(crate) suite: Option<PathBuf>,
-    /// Ask that many of the suite's items, spread evenly over it [default: all]
+    /// Number of items to use, spread evenly over the suite [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Held-out data (JSONL) for loss and perplexity
+    /// Held-out data for loss and perplexity, JSONL
     #[arg(long, value_name = "FILE")]
     pub(crate) validation: Option<PathBuf>,
-    /// Most tokens of a response
+    /// Maximum length of a response, in tokens
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) max_tokens: usize,
-    /// 0 takes the likeliest token, 1 draws from the model's own distribution
+    /// Sampling temperature; 0 is greedy
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub(crate) temperature: f32,
-    /// Another model that compares responses: a GGUF file, or the name of a fetched model [default: the base]
+    /// Model that compares responses: a GGUF file, or the name of a fetched model [default: the base]
     #[arg(long, value_name = "MODEL", conflicts_with = "no_judge")]
     pub(crate) judge_model: Option<String>,
-    /// Compare no responses by a judge
+    /// Do not compare responses with a judge
     #[arg(long)]
     pub(crate) no_judge: bool,
-    /// Folder for the results; new, or made by an earlier `evol eval` with the same settings
+    /// Output folder: new, or from an earlier `evol eval` with the same settings
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 }
 
-/// `NAME=FILE`, or a file that is named after itself. A name becomes part of a file name.
+/// Parses `NAME=FILE`, or `FILE`, which is named after its file stem. The name becomes part of file names.
 fn parse_adapter(text: &str) -> Result<(String, PathBuf), String> {
     let (name, file) = match text.split_once('=') {
         Some((name, file)) if !name.contains('/') => (name.to_owned(), file),
@@ -74,11 +73,13 @@ fn parse_adapter(text: &str) -> Result<(String, PathBuf), String> {
     let allowed = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || !name.chars().all(allowed) {
         return Err(format!(
-            "the name `{name}` is not made of letters, digits, `-`, `_` and `.`: give another as NAME=FILE"
+            "the name `{name}` may only have letters, digits, `-`, `_` and `.`: choose another with NAME=FILE"
         ));
     }
     if name == crate::run::eval::BASE {
-        return Err("the name `base` stands for the base model: give another as NAME=FILE".to_owned());
+        return Err(
+            "the name `base` is reserved for the base model: choose another with NAME=FILE".to_owned()
+        );
     }
     Ok((name, PathBuf::from(file)))
 }

@@ -1,14 +1,13 @@
-//! `evol merge` as typed.
+//! Arguments of `evol merge`.
 
 use clap::Args;
 use std::path::PathBuf;
 
-/// A base and its adapter as one model file
+/// Merge an adapter into its base and write one GGUF
 ///
-/// Every adapted weight becomes the base's plus the adapter's part, computed in f32. The result is f32, f16
-/// or bf16, or is brought to a quantised format by llama.cpp's quantiser. The perplexity of the base, of the
-/// base with the adapter beside it, and of the merged file is reported on the same text, so that what merging
-/// and quantising cost is known.
+/// Merges in f32 and writes f32, f16, bf16, or a quantized format using llama.cpp's quantizer. Then measures
+/// perplexity on the same text for the base, the base with the adapter, and the merged model, to show what
+/// merging and quantizing cost.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -23,22 +22,22 @@ pub(crate) struct MergeArgs {
     /// Base model: a GGUF file, or the name of a fetched model
     #[arg(long, alias = "model", value_name = "MODEL")]
     pub(crate) base: String,
-    /// The adapter: a GGUF file, or a PEFT folder
+    /// Adapter: a GGUF file, or a PEFT folder
     #[arg(long, value_name = "PATH")]
     pub(crate) adapter: PathBuf,
-    /// The merged model, GGUF
+    /// Output file, GGUF
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Format of the merged model, such as f16, `q8_0` or `q4_k_m` [default: the base's]
+    /// File type of the merged model, such as `f16`, `q8_0` or `q4_k_m` [default: the base's]
     #[arg(long = "type", value_name = "NAME")]
     pub(crate) file_type: Option<String>,
-    /// Text to measure perplexity on: training data (JSONL), or plain text [default: the built-in seeds]
+    /// Text to measure perplexity on: a data file (JSONL), or plain text [default: the built-in seeds]
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
-    /// Tokens to measure perplexity on; 0: do not measure
+    /// Number of tokens to measure perplexity on; 0 disables it
     #[arg(long, value_name = "N", default_value_t = 2048)]
     pub(crate) perplexity_tokens: usize,
-    /// Replace the output file if it is there
+    /// Overwrite the output file if it exists
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -1,9 +1,9 @@
-//! The command line as typed: what can be said, and the help that says it.
+//! The grammar of the command line: commands, flags, and their help.
 //!
-//! Where in the flow: first. A command makes a plan of its arguments, calls it and prints the result.
+//! Where in the flow: first. A command turns its arguments into a plan, runs it and prints the result.
 //!
-//! **Invariant:** no file is touched and nothing is decided here; defaults are the modules' own, never a
-//! second copy of a number.
+//! **Invariant:** nothing here touches a file or makes a decision. Defaults are read from the modules that
+//! own them, never repeated.
 
 mod bench;
 mod cluster;
@@ -33,12 +33,12 @@ use std::path::PathBuf;
 
 /// Evolve instructions with a local model and fine-tune that model on the result, offline.
 ///
-/// Seeds are rewritten into harder and rarer instructions by a local LLaMA (Evol-Instruct), bad ones are
-/// eliminated, the rest is answered, and the model is fine-tuned on it with LoRA. Generation is llama.cpp's,
-/// training is this program's own. Nothing ever goes over the network.
+/// A local LLaMA rewrites seed instructions into harder and rarer ones (Evol-Instruct), bad ones are filtered
+/// out, the rest are answered, and the model is fine-tuned on them with LoRA. llama.cpp generates; training
+/// is built in. Nothing is ever sent over the network.
 ///
-/// Data goes to stdout, everything else to stderr. Exit code: 0 done, 1 the run failed, 2 wrong usage,
-/// configuration or input, 130 interrupted (the same command resumes).
+/// Results go to stdout, everything else to stderr. Exit codes: 0 success; 1 the run failed; 2 wrong usage,
+/// configuration or input; 130 interrupted (rerun the same command to resume).
 #[derive(Debug, Parser)]
 #[command(
     name = "evol",
@@ -48,9 +48,9 @@ use std::path::PathBuf;
     arg_required_else_help = true
 )]
 #[command(after_help = "Examples:
-  evol run examples/quickstart.toml         the whole loop, resumable
-  evol doctor --model base.gguf             what would go wrong, before it does
-  evol evolve --help                        every flag of one command")]
+  evol run examples/quickstart.toml         run the whole loop
+  evol doctor --model base.gguf             check the machine and a model
+  evol evolve --help                        show all flags of a command")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -58,44 +58,42 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// TOML's integers end here, and a run's seed is kept in TOML.
+/// The largest integer in TOML, where a run records its seed.
 const SEED_MAX: u64 = i64::MAX as u64;
 
-/// Flags that every command takes.
+/// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
-    /// Seed of everything random; equal seed, files and settings give equal results [default: 0; `export`:
-    /// the run's; `run`: the file's]
+    /// Random seed; the same seed, files and settings give the same results [default: 0; the run's for
+    /// `export`; the file's for `run`]
     #[arg(long, global = true, value_name = "N", help_heading = "Global options",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     pub(crate) seed: Option<u64>,
-    /// Where the trainer runs: `auto` (the CPU in this version), `cpu`, `cuda`, `cuda:N`, or on several GPUs:
-    /// `cuda:0,1`
+    /// Device to train on: `auto` (currently the CPU), `cpu`, `cuda`, `cuda:N`, or several GPUs: `cuda:0,1`
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = parse_device,
           help_heading = "Global options")]
     pub(crate) device: DeviceArg,
-    /// Threads for generation and training [default: one per available core]
+    /// Number of threads for generation and training [default: one per available core]
     #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
     pub(crate) threads: Option<usize>,
-    /// Machine-readable output: results as JSON on stdout, progress as JSON lines on stderr
+    /// Print results as JSON on stdout, and progress as JSON lines on stderr
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// Say more on stderr: -v what is decided and llama.cpp's warnings, -vv all of llama.cpp's log
+    /// Print more on stderr: -v decisions and llama.cpp's warnings, -vv all of llama.cpp's log
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
 }
 
-/// A device as typed.
+/// The value of `--device`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DeviceArg {
-    /// The CPU.
     Cpu,
-    /// GPUs, by their numbers: at least one, each once.
+    /// GPU numbers: at least one, no duplicates.
     Cuda(Vec<usize>),
 }
 
 impl DeviceArg {
-    /// The GPUs; none for the CPU.
+    /// GPU numbers; empty for the CPU.
     pub(crate) fn ordinals(&self) -> &[usize] {
         match self {
             Self::Cpu => &[],
@@ -104,7 +102,7 @@ impl DeviceArg {
     }
 }
 
-/// As it is typed.
+/// As the user writes it.
 impl std::fmt::Display for DeviceArg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -135,7 +133,7 @@ fn parse_device(text: &str) -> Result<DeviceArg, String> {
     Ok(DeviceArg::Cuda(ordinals))
 }
 
-/// The commands. Each says in its `Args` what it does.
+/// The commands; the help of each is on its `Args`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunArgs),
@@ -159,19 +157,19 @@ pub(crate) enum Command {
     Bench(BenchArgs),
 }
 
-/// The whole loop from a TOML file: evolve, export, train, evaluate; resumable
+/// Run the whole loop from a TOML file: evolve, export, train, evaluate
 ///
-/// Every stage resumes: run the same command again after an interruption and it goes on where the last
-/// committed unit of work ended. A finished run says so and does nothing. The adapter is measured on a suite
-/// beside the base and beside an adapter that was trained on the seeds alone with as many tokens.
+/// Every stage can be resumed: after an interruption, rerun the same command to resume after the last
+/// committed unit of work. Rerunning a finished run does nothing. The adapter is evaluated against the base
+/// and against an adapter trained for as many tokens on the seeds alone.
 ///
-/// The run directory gets `run.db` (everything that happened), `config.toml` (as resolved), `manifest.json`
-/// (hashes of model, seeds, prompts; versions; machine), `export/`, `adapter/`, `baselines/`, `eval/` and
-/// `summary.json`.
+/// The run directory contains `run.db` (the journal of everything that happened), `config.toml` (the resolved
+/// configuration), `manifest.json` (hashes of model, seeds and prompts; versions; machine), `export/`,
+/// `adapter/`, `baselines/`, `eval/`, `report.html` and `summary.json`.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Paths in CONFIG are relative to the folder that CONFIG is in.
+    after_help = "Paths in CONFIG are relative to CONFIG's own folder.
 
 Examples:
   evol run examples/quickstart.toml
@@ -179,43 +177,42 @@ Examples:
   evol run my.toml --json > summary.json"
 )]
 pub(crate) struct RunArgs {
-    /// The experiment, a TOML file; see `examples/quickstart.toml` for every key
+    /// Experiment file (TOML); `examples/quickstart.toml` shows every key
     #[arg(value_name = "CONFIG")]
     pub(crate) config: PathBuf,
-    /// Model to use instead of the one in CONFIG: a GGUF file, or the name of a fetched model
+    /// Model: a GGUF file, or the name of a fetched model [default: the one in CONFIG]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Run directory to use instead of the one in CONFIG (relative to where you are)
+    /// Run directory, relative to the working directory [default: the one in CONFIG]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Train each adapter that many times, with other seeds, and compare the means [default: the file's, or
-    /// 1]
+    /// Train each adapter N times, with different seeds, and compare the means [default: the file's, or 1]
     #[arg(long, value_name = "N")]
     pub(crate) repeats: Option<u64>,
-    /// Stop after this stage; the same command without it goes on from there
+    /// Stop after this stage; rerun without this flag to resume
     #[arg(long, value_enum, value_name = "STAGE")]
     pub(crate) until: Option<UntilArg>,
 }
 
-/// A stage of `evol run`, as typed.
+/// Values of `--until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UntilArg {
-    /// Instructions and answers are in the journal
+    /// Evolve and answer instructions
     Evolve,
-    /// The training files are written
+    /// Write the training files
     Export,
-    /// The adapter is trained
+    /// Train the adapter
     Train,
-    /// So are those that it is compared with
+    /// Train the adapters to compare it with
     Baselines,
-    /// The suite is answered and judged
+    /// Evaluate all adapters on the suite
     Eval,
 }
 
-/// Training files (JSONL) from a run directory, split into train and validation by seed
+/// Export a run as training and validation files (JSONL)
 ///
-/// Seeds and all rounds are merged and shuffled by the seed. A seed and all its descendants land on the same
-/// side of the split, so that nothing in validation is a rewording of something in training.
+/// Merges the seeds and all rounds, and shuffles them with the run's seed. A seed and all its descendants are
+/// on the same side of the split, so no validation row is a rewording of a training row.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -227,33 +224,33 @@ pub(crate) struct ExportArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// Folder for `train.jsonl` and `validation.jsonl`; new, or made by an earlier export
+    /// Output folder for `train.jsonl` and `validation.jsonl`: new, or from an earlier export
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// How a line looks
+    /// Format of a row
     #[arg(long, value_enum, default_value_t = FormatArg::Messages)]
     pub(crate) format: FormatArg,
-    /// Share of the seeds whose families go to validation, at least 0 and below 1 [default: the run's, 0.1
-    /// for one that `evol evolve` made]
+    /// Share of seeds that go to validation with their descendants, at least 0 and below 1 [default: the
+    /// run's; 0.1 for a run made by `evol evolve`]
     #[arg(long, value_name = "SHARE")]
     pub(crate) validation_fraction: Option<f64>,
-    /// Leave out what repeats a test set in one of these files (JSONL of any form, or text): 13 words in a
-    /// row, or half of an item's rows of 8 words [default: the run's]
+    /// Leave out rows that overlap with a test set in these files (JSONL of any form, or text): a common
+    /// 13-gram of words, or half of a test item's 8-grams [default: the run's]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) decontaminate: Vec<PathBuf>,
-    /// Rows in all, drawn by the seed [default: the run's, or all]
+    /// Number of rows to draw, with the seed [default: the run's, or all]
     #[arg(long, value_name = "N")]
     pub(crate) sample: Option<usize>,
-    /// Rows that descend from one seed, itself included [default: the run's, or all]
+    /// Maximum rows per seed, the seed's own included [default: the run's, or all]
     #[arg(long, value_name = "N")]
     pub(crate) max_per_root: Option<usize>,
-    /// Greatest shares, as GROUP=SHARE, separated by commas; a GROUP is `seeds`, `round.N` or an operator
-    /// [default: the run's, or none]
+    /// Maximum shares of groups of rows: comma-separated GROUP=SHARE, where GROUP is `seeds`, `round.N` or an
+    /// operator [default: the run's, or none]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_share)]
     pub(crate) shares: Vec<(String, f64)>,
 }
 
-/// `mutation=0.2`.
+/// Parses `mutation=0.2`.
 fn parse_share(text: &str) -> Result<(String, f64), String> {
     let (group, share) =
         text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form GROUP=SHARE"))?;
@@ -278,7 +275,7 @@ impl From<UntilArg> for Stage {
     }
 }
 
-/// An export format as typed.
+/// Values of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatArg {
     /// `{"instruction", "input", "output"}`
@@ -299,11 +296,10 @@ impl From<FormatArg> for Format {
     }
 }
 
-/// Talk to a model in the terminal, with or without an adapter
+/// Chat with a model in the terminal, with or without an adapter
 ///
-/// A line on stdin is a turn, the answer streams to stdout. In a terminal this is a conversation that ends
-/// with Ctrl-D. With stdin from a pipe every line is a turn and only the answers are printed, one after the
-/// other.
+/// Each line of stdin is a turn; the answer streams to stdout. In a terminal, end the conversation with
+/// Ctrl-D. If stdin is a pipe, only the answers are printed.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -316,27 +312,27 @@ pub(crate) struct ChatArgs {
     /// Base model: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
-    /// LoRA adapter (GGUF) to use with it
+    /// LoRA adapter, GGUF
     #[arg(long, value_name = "FILE")]
     pub(crate) adapter: Option<PathBuf>,
-    /// System message [default: what the model's template puts there]
+    /// System message [default: the one in the model's chat template, if any]
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// Randomness of the answers; 0 always takes the likeliest token
+    /// Sampling temperature; 0 is greedy
     #[arg(long, value_name = "T", default_value_t = 0.7)]
     pub(crate) temperature: f32,
-    /// Longest answer, in tokens
+    /// Maximum length of an answer, in tokens
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub(crate) max_tokens: usize,
-    /// Tokens of conversation that the model sees
+    /// Context length, in tokens: conversation and answer
     #[arg(long, value_name = "N", default_value_t = 2048)]
     pub(crate) context: usize,
 }
 
-/// What became of one instruction: its seed, every attempt at evolving it, every verdict
+/// Show how an instruction evolved: its seed, every attempt and every verdict
 ///
-/// Without an id all families are shown. With --json every node is one JSON object with all that is known of
-/// it.
+/// Without an id, shows all families. With --json, prints one JSON object per node, with everything that is
+/// recorded about it.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -348,16 +344,17 @@ pub(crate) struct TreeArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// Id of any node of the family, as in `run.db` [default: every family]
+    /// Id of any node in the family, as in `run.db` [default: all families]
     #[arg(value_name = "ID")]
     pub(crate) id: Option<u64>,
 }
 
-/// Figures on a run, round by round: length, variety, difficulty, repetition
+/// Show statistics of a run, round by round
 ///
-/// How evolution changes the instructions: words, words added in depth, distinct n-grams, the share with
-/// checked constraints, judged difficulty, repeats, the most frequent opening. With `--clusters` also over
-/// how many of 20 groups a round spreads, by the vectors that a model gives to instructions.
+/// Shows how evolution changes the instructions: words, words added by in-depth operators, distinct n-grams,
+/// the share with checked constraints, judged difficulty, repeats, and the most frequent opening. With
+/// `--clusters`, a model embeds the instructions, and each round also has the number of clusters (of 20) that
+/// it covers.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -369,17 +366,16 @@ pub(crate) struct StatsArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// Model for the vectors: a GGUF file, or the name of a fetched model [default: no clusters]
+    /// Model for the embeddings: a GGUF file, or the name of a fetched model [default: no clusters]
     #[arg(long, value_name = "MODEL")]
     pub(crate) clusters: Option<String>,
 }
 
-/// Check exported data again: every constraint, every guard, every duplicate
+/// Rerun every check that needs no model on an export
 ///
-/// Reads an export (a folder, or one of its files), without a model, and asks all that needs none: whether
-/// answers meet the constraints of their rows, whether a row trips a guard beside its parent, whether two
-/// rows are nearly the same. Exit code 1 if anything is found. What a run with the profiles `auto` and
-/// `verified` kept has no findings.
+/// Checks whether each answer meets its constraints, whether a row trips a guard when compared with its
+/// parent, and whether rows are near duplicates. Exits with 1 if anything is found. Exports of runs with the
+/// profiles `auto` and `verified` have no findings.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -388,16 +384,16 @@ pub(crate) struct StatsArgs {
   evol check data/train.jsonl --json | jq .findings"
 )]
 pub(crate) struct CheckArgs {
-    /// Folder of an export, or one of its JSONL files
+    /// Folder of the export, or one of its JSONL files
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
 }
 
-/// How well a model can judge: whether it tells the same instruction from a different one
+/// Measure how well a model can judge whether two instructions are the same
 ///
-/// Asks it about 262 labelled pairs, in both orders, and prints the area under the ROC curve (0.5 is chance),
-/// the calibration error, the threshold that a run would use, and which kinds of difference it sees. Below an
-/// area of 0.75 runs do not use the judge; then words decide.
+/// Asks about 262 labelled pairs, in both orders. Prints the area under the ROC curve (0.5 is chance), the
+/// calibration error, the threshold that a run would use, and the results for each kind of difference. Runs
+/// do not use a judge with an area below 0.75; they compare words instead.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -406,20 +402,19 @@ pub(crate) struct CheckArgs {
   evol calibrate --model judge.gguf --json"
 )]
 pub(crate) struct CalibrateArgs {
-    /// Model that judges: a GGUF file, or the name of a fetched model
+    /// Model to test: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
-    /// Which prompts
+    /// Prompt style
     #[arg(long, value_enum, default_value_t = StyleArg::Auto)]
     pub(crate) style: StyleArg,
 }
 
-/// Check the machine and a model file: what would go wrong, before it does
+/// Check the machine and a model file for problems
 ///
-/// Exit code 1 if something would go wrong. Prints the instruction sets of the CPU beside those that
-/// llama.cpp was built with, threads, memory, and for a model: whether the file is sound, its architecture,
-/// chat template and tensor formats, the memory that generation and training would take, and a measured
-/// generation speed.
+/// Checks the CPU's instruction sets against those of this build, threads, memory and GPUs. For a model,
+/// checks the file, its architecture and chat template, and whether training fits into memory, and measures
+/// the generation speed. Exits with 1 if a check fails.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -433,8 +428,8 @@ pub(crate) struct DoctorArgs {
     /// Model to check: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Also generate the same again and again with everything changed that must not matter (threads, batch
-    /// width, order, neighbours, restarts, …) and compare bits; minutes for a small model
+    /// Also generate repeatedly while changing threads, batch width, order, neighbours, restarts, …, and
+    /// compare results bit by bit; takes minutes for a small model
     #[arg(long, requires = "model")]
     pub(crate) determinism: bool,
 }

@@ -1,14 +1,14 @@
-//! `evol report`, `evol status` and `evol compare` as typed.
+//! Arguments of `evol report`, `evol status` and `evol compare`.
 
 use clap::Args;
 use std::path::PathBuf;
 
-/// A run as one HTML page that needs no network
+/// Write a self-contained HTML report of a run
 ///
-/// What was run and the command that runs it again, the funnel with the reason of every elimination, every
-/// lineage from its seed to its leaves, lengths and difficulty, a map of the instructions, speed, memory,
-/// loss curves, and the evaluation with intervals and responses side by side. Texts of models are shown as
-/// text, never as markup.
+/// The page shows the configuration and the command that reproduces the run, the funnel with the reason for
+/// each elimination, every lineage, lengths and difficulty, a map of the instructions, speed, memory, loss
+/// curves, and the evaluation with intervals and responses side by side. It needs no network. Model output is
+/// always escaped.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -20,41 +20,42 @@ pub(crate) struct ReportArgs {
     /// Run directory that `evol run` or `evol evolve` made
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// The page [default: RUN/report.html]
+    /// Output file [default: RUN/report.html]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Draw no map of the instructions, for which the run's model has to read them all
+    /// Leave out the map of the instructions, for which the run's model must read up to 600 of them
     #[arg(long)]
     pub(crate) no_map: bool,
 }
 
-/// Where a run is, also from another terminal while it goes on
+/// Show the state of a run, even while it is running
 ///
-/// A run that is worked on shows what its process said last; one that is not shows what was kept and why the
-/// rest was not, the evaluation, and the time of each stage. Of a run that is divided all shards are shown.
+/// For a running run, shows the last progress that its process reported. Otherwise, shows what was kept, why
+/// the rest was eliminated, the evaluation, and the time of each stage. For a run in shards, shows every
+/// shard.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol status runs/quickstart
   evol status runs/quickstart --json")]
 pub(crate) struct StatusArgs {
-    /// Run directory, or a folder of shards
+    /// Run directory, or a folder that contains shards
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
 }
 
-/// Two runs side by side: settings that differ, what was kept, losses, evaluation
+/// Compare two runs: settings, kept instructions, losses and evaluation
 ///
-/// Where both were evaluated on the same items, their evolved adapters are compared item by item with the
+/// If both runs were evaluated on the same items, their evolved adapters are compared item by item with the
 /// exact tests of `evol eval`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   evol compare runs/a runs/b
   evol compare runs/a runs/b --json")]
 pub(crate) struct CompareArgs {
-    /// A run directory
+    /// First run directory
     #[arg(value_name = "RUN_A")]
     pub(crate) a: PathBuf,
-    /// Another
+    /// Second run directory
     #[arg(value_name = "RUN_B")]
     pub(crate) b: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `evol train` as typed, in the words of PEFT and of Hugging Face's `TrainingArguments`.
+//! Arguments of `evol train`, named as in PEFT and Hugging Face's `TrainingArguments`.
 
 use crate::device::cuda::MixedPrecision;
 use crate::lora::TargetModule;
@@ -7,17 +7,19 @@ use crate::train::{Optim, Overlong, Schedule, TrainConfig};
 use clap::Args;
 use std::path::PathBuf;
 
-/// A LoRA adapter (GGUF and PEFT) from a dataset and a base model
+/// Train a LoRA adapter on a dataset
 ///
-/// The base stays quantized and untouched; only the adapter is trained, with the model's own chat template
-/// and the loss on the answers alone. Before anything is allocated the plan is printed: steps, tokens,
-/// memory; a run that does not fit is refused. The folder gets `adapter.gguf` for llama.cpp, a PEFT folder
-/// for Python, `metrics.jsonl` and a checkpoint. Ctrl-C leaves the checkpoint; the same command goes on from
-/// it, and ends with the bytes of a run that was never stopped.
+/// Only the adapter is trained; the base stays quantized and unchanged. Samples use the model's chat
+/// template, with loss on the answers only. The plan (steps, tokens, memory) is printed first, and training is
+/// refused if it does not fit into memory. The output folder contains `adapter.gguf` for llama.cpp, a PEFT
+/// folder for Python, `metrics.jsonl` and a checkpoint.
+///
+/// Ctrl-C saves a checkpoint. Rerun the same command to resume; the result is byte-identical to an
+/// uninterrupted run.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Data files are JSONL in any of the forms that `evol export` writes.
+    after_help = "Data files are JSONL in any format that `evol export` writes.
 
 Examples:
   evol train --base base.gguf --data data/train.jsonl --out adapter --dry-run
@@ -34,16 +36,16 @@ pub(crate) struct TrainArgs {
     /// Training data, JSONL
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// Validation data, JSONL: its loss is measured before and after
+    /// Validation data, JSONL; its loss is measured before and after training
     #[arg(long, value_name = "FILE")]
     pub(crate) validation: Option<PathBuf>,
-    /// Folder for the adapter; new, or made by an earlier `evol train` with the same settings
+    /// Output folder: new, or from an earlier `evol train` with the same settings
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Say what the run would be (data, steps, packing, memory, time) and stop
+    /// Print the plan (data, steps, packing, memory, time) without training
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Write the metrics for `TensorBoard` too, into `DIR/tensorboard`
+    /// Also write metrics for `TensorBoard`, to `DIR/tensorboard`
     #[arg(long)]
     pub(crate) tensorboard: bool,
     #[command(flatten)]
@@ -55,14 +57,14 @@ const OPTIMISER: &str = "Optimiser";
 const BATCHES: &str = "Rows and steps";
 const VALIDATION: &str = "Validation, stopping and checkpoints";
 
-/// What shapes the result. Defaults are [`TrainConfig`]'s.
+/// Settings of a training run. Defaults are [`TrainConfig`]'s.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags, each a switch of its own")]
 pub(crate) struct TrainSettings {
     /// Rank of the adapter [default: 16, or the initial adapter's]
     #[arg(long, value_name = "N", help_heading = ADAPTER)]
     pub(crate) r: Option<usize>,
-    /// Ranks of projections that have another, such as `q_proj=8,down_proj=32`
+    /// Ranks of individual projections, such as `q_proj=8,down_proj=32`
     #[arg(
         long,
         value_name = "LIST",
@@ -71,14 +73,15 @@ pub(crate) struct TrainSettings {
         help_heading = ADAPTER
     )]
     pub(crate) rank_pattern: Vec<(TargetModule, usize)>,
-    /// The adapter's output is scaled by `lora_alpha / r` [default: 32, or the initial adapter's]
+    /// Scaling of the adapter: its output is multiplied by `lora_alpha / r` [default: 32, or the initial
+    /// adapter's]
     #[arg(long, value_name = "X", help_heading = ADAPTER)]
     pub(crate) lora_alpha: Option<f32>,
-    /// Scale by `lora_alpha / √r` instead; files say it as an alpha of the same scaling, for tools that do
-    /// not know
+    /// Scale by `lora_alpha / √r` instead; files store the alpha that gives this scaling, for tools without
+    /// rsLoRA
     #[arg(long, help_heading = ADAPTER)]
     pub(crate) use_rslora: bool,
-    /// Dropout on the input of the adapter, 0 or more and below 1
+    /// Dropout on the adapter's input, at least 0 and below 1
     #[arg(
         long,
         value_name = "P",
@@ -86,7 +89,7 @@ pub(crate) struct TrainSettings {
         help_heading = ADAPTER
     )]
     pub(crate) lora_dropout: f32,
-    /// Projections that get an adapter, separated by commas, or `all-linear` [default: all seven]
+    /// Projections to adapt, comma-separated, or `all-linear` [default: all seven]
     #[arg(
         long,
         value_name = "LIST",
@@ -95,10 +98,10 @@ pub(crate) struct TrainSettings {
         help_heading = ADAPTER
     )]
     pub(crate) target_modules: Vec<Targets>,
-    /// Go on from this adapter: a GGUF file, or a PEFT folder
+    /// Start from this adapter: a GGUF file, or a PEFT folder
     #[arg(long, value_name = "PATH", help_heading = ADAPTER)]
     pub(crate) init_adapter: Option<PathBuf>,
-    /// `adamw`, or `adamw_8bit`, whose moments take a quarter of the memory
+    /// Optimiser: `adamw`, or `adamw_8bit`, whose moments take a quarter of the memory
     #[arg(
         long,
         value_name = "NAME",
@@ -115,7 +118,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) learning_rate: f64,
-    /// Learning rate of B in times of A's (LoRA+)
+    /// Ratio of B's learning rate to A's (LoRA+)
     #[arg(
         long,
         value_name = "X",
@@ -123,7 +126,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) loraplus_lr_ratio: f64,
-    /// What follows the warm-up: cosine, linear, or constant
+    /// Learning rate schedule after warm-up: `cosine`, `linear`, or `constant`
     #[arg(
         long,
         alias = "lr-scheduler-type",
@@ -133,7 +136,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) lr_scheduler: Schedule,
-    /// Share of all steps spent warming up, 0 to 1
+    /// Share of steps for warm-up, 0 to 1
     #[arg(
         long,
         value_name = "SHARE",
@@ -141,7 +144,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) warmup_ratio: f64,
-    /// Steps spent warming up, instead of a share
+    /// Number of warm-up steps, instead of a share
     #[arg(long, value_name = "N", conflicts_with = "warmup_ratio", help_heading = OPTIMISER)]
     pub(crate) warmup_steps: Option<u64>,
     /// Decoupled weight decay
@@ -152,7 +155,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) weight_decay: f64,
-    /// Decay of `AdamW`'s first moment
+    /// Decay rate of `AdamW`'s first moment
     #[arg(
         long,
         value_name = "X",
@@ -160,7 +163,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) adam_beta1: f64,
-    /// Decay of `AdamW`'s second moment
+    /// Decay rate of `AdamW`'s second moment
     #[arg(
         long,
         value_name = "X",
@@ -168,7 +171,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) adam_beta2: f64,
-    /// Added to the root of the second moment
+    /// `AdamW`'s epsilon, added to the root of the second moment
     #[arg(
         long,
         value_name = "X",
@@ -176,7 +179,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) adam_epsilon: f64,
-    /// Gradients with a larger global norm are scaled down to it; 0 turns clipping off
+    /// Maximum global norm of the gradients, for clipping; 0 disables it
     #[arg(
         long,
         value_name = "X",
@@ -184,7 +187,7 @@ pub(crate) struct TrainSettings {
         help_heading = OPTIMISER
     )]
     pub(crate) max_grad_norm: f64,
-    /// Noise on embeddings (`NEFTune`), such as 5; 0 is none
+    /// Noise on the embeddings (`NEFTune`), such as 5; 0 disables it
     #[arg(
         long,
         value_name = "X",
@@ -201,7 +204,7 @@ pub(crate) struct TrainSettings {
         help_heading = BATCHES
     )]
     pub(crate) epochs: u64,
-    /// Exact number of optimiser steps, instead of passes
+    /// Number of optimiser steps, instead of passes
     #[arg(long, value_name = "N", help_heading = BATCHES)]
     pub(crate) max_steps: Option<u64>,
     /// Rows per forward pass
@@ -216,7 +219,7 @@ pub(crate) struct TrainSettings {
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().gradient_accumulation_steps,
           help_heading = BATCHES)]
     pub(crate) gradient_accumulation_steps: usize,
-    /// Tokens in a row
+    /// Maximum tokens per row
     #[arg(
         long,
         value_name = "N",
@@ -224,7 +227,7 @@ pub(crate) struct TrainSettings {
         help_heading = BATCHES
     )]
     pub(crate) max_seq_len: usize,
-    /// What becomes of a longer sample: `drop` (counted), or `truncate`
+    /// What to do with samples longer than a row: `drop` (and count), or `truncate`
     #[arg(
         long,
         value_name = "WHAT",
@@ -233,19 +236,19 @@ pub(crate) struct TrainSettings {
         help_heading = BATCHES
     )]
     pub(crate) overlong: Overlong,
-    /// Keep the order of the data in every pass
+    /// Do not shuffle the data
     #[arg(long, help_heading = BATCHES)]
     pub(crate) no_shuffle: bool,
-    /// One sample per row
+    /// Put only one sample in each row
     #[arg(long, help_heading = BATCHES)]
     pub(crate) no_packing: bool,
-    /// What is computed again instead of kept: `none`, `feed-forward`, `layer` or `every-K` layers; less
-    /// memory, the same bytes
+    /// Activations to recompute instead of storing: `none`, `feed-forward`, `layer` or `every-K` layers;
+    /// saves memory and does not change the result
     #[arg(long, value_name = "WHICH", default_value_t = TrainConfig::default().gradient_checkpointing,
           help_heading = BATCHES)]
     pub(crate) gradient_checkpointing: GradientCheckpointing,
-    /// Type of activations with `--device cuda`: `bf16`, `fp16` (with a factor on the loss; for devices
-    /// before 8.0), or `no` for f32; on the CPU it is f32
+    /// Number type of activations with `--device cuda`: `bf16`, `fp16` (with loss scaling, for compute
+    /// capability below 8.0), or `no` for f32; the CPU always uses f32
     #[arg(
         long,
         value_name = "WHAT",
@@ -254,7 +257,7 @@ pub(crate) struct TrainSettings {
         help_heading = BATCHES
     )]
     pub(crate) mixed_precision: MixedPrecision,
-    /// A checkpoint after every so many steps
+    /// Save a checkpoint every N steps
     #[arg(
         long,
         value_name = "N",
@@ -262,35 +265,34 @@ pub(crate) struct TrainSettings {
         help_heading = VALIDATION
     )]
     pub(crate) save_steps: u64,
-    /// A validation pass after every so many steps, besides those at the start and the end
+    /// Run validation every N steps, in addition to the start and the end
     #[arg(long, value_name = "N", help_heading = VALIDATION)]
     pub(crate) eval_steps: Option<u64>,
-    /// End after so many validation passes in a row that are no better, with the best adapter
+    /// Stop after N validation passes in a row without improvement, and keep the best adapter
     #[arg(long, value_name = "N", requires = "eval_steps", help_heading = VALIDATION)]
     pub(crate) early_stopping_patience: Option<u64>,
-    /// By how much a validation loss must be lower to be better
+    /// Minimum decrease of the validation loss that counts as an improvement
     #[arg(long, value_name = "X", default_value_t = TrainConfig::default().early_stopping_threshold,
           help_heading = VALIDATION)]
     pub(crate) early_stopping_threshold: f64,
-    /// Take the adapter of the best validation pass, not the last one
+    /// Keep the adapter of the best validation pass instead of the last
     #[arg(long, help_heading = VALIDATION)]
     pub(crate) load_best_model_at_end: bool,
-    /// Stop at a loss so many standard deviations above the last 128; from 6 on it is told anyway
+    /// Stop if a loss is Z standard deviations above the mean of the last 128; a note is printed from 6
     #[arg(long, value_name = "Z", help_heading = VALIDATION)]
     pub(crate) max_loss_z_score: Option<f64>,
 }
 
-/// A projection, or all of them.
+/// One value of `--target-modules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Targets {
     /// PEFT's `all-linear`.
     All,
-    /// One.
     Module(TargetModule),
 }
 
 impl TrainSettings {
-    /// As the trainer's configuration; ranges are the trainer's to check.
+    /// Converts to the trainer's configuration, which checks the ranges.
     pub(crate) fn config(&self, seed: u64) -> TrainConfig {
         let defaults = TrainConfig::default();
         TrainConfig {
@@ -332,7 +334,7 @@ impl TrainSettings {
         }
     }
 
-    /// The projections that were typed.
+    /// The projections of `--target-modules`; `None` if it was not given.
     pub(crate) fn modules(&self) -> Option<Vec<TargetModule>> {
         let typed = self.target_modules.iter();
         let modules = typed.flat_map(|target| match target {
@@ -343,12 +345,12 @@ impl TrainSettings {
     }
 }
 
-/// By the names that the configuration file uses, so that both always accept the same words.
+/// Parses the names of the configuration file, so that both always accept the same words.
 fn parse_target_modules(text: &str) -> Result<Targets, String> {
     if text == "all-linear" {
         return Ok(Targets::All);
     }
-    // What PEFT could adapt as well, and why it is not here.
+    // PEFT adapts these too, so say why evol does not.
     if ["lm_head", "embed_tokens"].contains(&text) {
         return Err(format!(
             "`{text}` cannot be adapted: where the head and the embedding share one matrix, llama.cpp \
@@ -358,7 +360,7 @@ fn parse_target_modules(text: &str) -> Result<Targets, String> {
     by_name(text).map(Targets::Module)
 }
 
-/// `q_proj=8`.
+/// Parses `q_proj=8`.
 fn parse_rank(text: &str) -> Result<(TargetModule, usize), String> {
     let (module, rank) =
         text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form PROJECTION=RANK"))?;

@@ -1,19 +1,19 @@
-//! `evol verify` as typed.
+//! Arguments of `evol verify`.
 
 use clap::Args;
 use std::path::PathBuf;
 
-/// Nodes that are replayed unless another number is asked for: a minute or so with a small model.
+/// Default of `--sample`: about a minute with a small model.
 pub(crate) const SAMPLE: usize = 32;
 
 /// Replay a run's generations and compare every byte with its journal
 ///
-/// Rewritten instructions and answers are generated again, from the same requests, with the run's model,
-/// weights format and level of determinism. Exit code 1 if any is not as recorded. Where results depend on
-/// the list that a request stands in (`scheduled`), whole chunks of the run are replayed, as many as hold the
-/// sample.
+/// Generates instructions and answers again from the same requests, with the run's model, weight format and
+/// determinism. Exits with 1 if any differs. With `scheduled`, results depend on the requests generated
+/// together, so whole chunks are replayed, as many as contain the sample.
 ///
-/// Equal bytes are promised for the machine type and build that made the run; what is different is said.
+/// Identical bytes are only guaranteed on the kind of machine and with the build that made the run. Warns if
+/// they differ.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -26,10 +26,10 @@ pub(crate) struct VerifyArgs {
     /// Run directory that `evol evolve` or `evol run` made
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// The run's model, if it is not where it was: a GGUF file, or the name of a fetched model
+    /// Model of the run, if its file has moved: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Nodes to replay, drawn by `--seed`
+    /// Number of nodes to replay, drawn with `--seed`
     #[arg(long, value_name = "N", default_value_t = SAMPLE)]
     pub(crate) sample: usize,
     /// Replay everything

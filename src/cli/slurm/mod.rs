@@ -1,12 +1,12 @@
-//! `evol slurm`: a run as jobs of a Slurm cluster.
+//! `evol slurm`: writes the jobs of a run on a Slurm cluster.
 //!
 //! Where in the flow: writes scripts that call `evol evolve --shard`, `evol merge-runs` and
-//! `evol run --until`, and submits them if asked to. Scheduling is Slurm's, and there is no transport: shards
-//! meet as files on a file system that the nodes share.
+//! `evol run --until`, and submits them with `--submit`. Slurm does the scheduling. Shards do not communicate;
+//! their results are merged as files on a shared file system.
 //!
-//! **Invariant:** the jobs use the configuration as it was here (`OUT/slurm/config.toml`), whatever becomes
-//! of the file that was named; a second call with another configuration is refused. **Invariant:** every job
-//! can be killed at any instant and queued again.
+//! **Invariant:** the jobs use a copy of the configuration (`OUT/slurm/config.toml`), so later changes to the
+//! file have no effect. A second call with another configuration is refused. **Invariant:** every job can be
+//! killed at any instant and requeued.
 
 mod script;
 
@@ -24,17 +24,17 @@ use std::process::Command;
 /// Folder of the scripts, the logs and the configuration, in the run directory.
 const DIR: &str = "slurm";
 
-/// What was submitted, in that folder.
+/// File in that folder that records what was submitted.
 const JOBS: &str = "jobs.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Submitted {
     shards: u32,
-    /// A line for each job; `None`: none was.
+    /// A line for each job; `None` if nothing was submitted.
     jobs: Option<String>,
 }
 
-/// Into how many shards `evol slurm` divides the run in `dir`; `None`: it was not asked to.
+/// Number of shards that `evol slurm` divided the run in `dir` into; `None` if it did not.
 pub(crate) fn shards_of(dir: &Path) -> Option<u32> {
     let text = std::fs::read(dir.join(DIR).join(JOBS)).ok()?;
     serde_json::from_slice::<Submitted>(&text).ok().map(|submitted| submitted.shards)
@@ -43,7 +43,8 @@ pub(crate) fn shards_of(dir: &Path) -> Option<u32> {
 /// Runs the command.
 ///
 /// # Errors
-/// The configuration cannot be used, or is another than before; a file cannot be written; `sbatch` refuses.
+/// The configuration is unusable or differs from an earlier call's, a file cannot be written, or `sbatch`
+/// fails.
 pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
     let config = read(args, session)?;
     let run = RunDir::claim(&config.out)?;
@@ -72,7 +73,9 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
     dir.write_json(JOBS, &record)?;
     let submitted = if args.submit {
         if let Some(jobs) = &record.jobs {
-            session.output.warn(&format!("it was submitted before: {}", jobs.trim().replace('\n', ", ")));
+            session
+                .output
+                .warn(&format!("this run was submitted before: {}", jobs.trim().replace('\n', ", ")));
         }
         record.jobs = Some(submit_with(&submit)?);
         dir.write_json(JOBS, &record)?;
@@ -89,12 +92,12 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
     let status = shell::evol(&["status", &shell::word(run.path())]);
     if let Some(submitted) = submitted {
         session.output.data(&submitted)?;
-        session.output.note(&format!("\nWhere it is: {status}"));
+        session.output.note(&format!("\nShow its state: {status}"));
         return Ok(());
     }
     session.output.data(&jobs.submit())?;
     session.output.note(&format!(
-        "\nNothing was submitted. Submit it with `--submit`, or: bash {}\nWhere it is then: {status}",
+        "\nNothing was submitted. Rerun with `--submit`, or: bash {}\nThen show its state: {status}",
         shell::quoted(&submit.display().to_string())
     ));
     Ok(())
@@ -134,7 +137,7 @@ fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
             std::path::absolute(evol).map_err(Error::io(format!("cannot use `{}`", evol.display())))?
         }
         None => std::env::current_exe()
-            .map_err(Error::io("cannot tell where this program lies: name it with `--evol`"))?,
+            .map_err(Error::io("cannot find the path of this program: give it with `--evol`"))?,
     };
     let named = [
         ("partition", &args.partition),
@@ -161,7 +164,7 @@ fn cluster(args: &SlurmArgs, session: &Session) -> Result<Cluster> {
     })
 }
 
-/// A folder on a node's own disk as a word of the scripts: a path, or a variable that the node has, such as
+/// The folder of `--scratch` as a word in the scripts: a path, or a variable that is set on the node, such as
 /// `$TMPDIR`.
 fn scratch(typed: &str) -> Result<String> {
     let variable = typed.strip_prefix('$');
@@ -177,7 +180,7 @@ fn scratch(typed: &str) -> Result<String> {
     Ok(shell::quoted(&path.display().to_string()))
 }
 
-/// Runs the script that submits; what it said.
+/// Runs the script that submits the jobs, and returns its output.
 fn submit_with(script: &Path) -> Result<String> {
     let output = Command::new("bash").arg(script).output().map_err(Error::io("cannot run `bash`"))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

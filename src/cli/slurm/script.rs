@@ -1,6 +1,6 @@
-//! The texts of the job scripts.
+//! Writes the job scripts.
 //!
-//! **Invariant:** every path is quoted for the shell; nothing in a script depends on where it is submitted
+//! **Invariant:** every path is quoted for the shell, and no script depends on the folder that it is submitted
 //! from.
 
 use crate::run::files::SHARDS;
@@ -11,28 +11,28 @@ use std::path::{Path, PathBuf};
 /// The script that submits the others.
 pub(super) const SUBMIT: &str = "submit.sh";
 
-/// Before the limit of its time a job is told to stop, this many seconds, in which it closes what it has.
+/// Seconds before its time limit at which Slurm signals a job, so that it can stop cleanly.
 const GRACE_SECONDS: u32 = 120;
 
-/// How often a job is queued again after it was killed. A process that runs out of memory dies every time.
+/// How many times a killed job is requeued. A process that runs out of memory is killed every time.
 const MAX_KILLS: u32 = 3;
 
-/// What is known about the cluster.
+/// Settings of the cluster.
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// The program.
+    /// Path of this program.
     pub(super) evol: PathBuf,
     pub(super) shards: u32,
-    /// Shards at once.
+    /// Maximum number of shards that run at once.
     pub(super) max_running: Option<u32>,
-    /// Of `sbatch`, for all jobs.
+    /// `sbatch` options for all jobs.
     pub(super) options: Vec<String>,
-    /// The same for those that train and evaluate.
+    /// Additional `sbatch` options for the jobs that train and evaluate.
     pub(super) train_options: Vec<String>,
     pub(super) threads: Option<u32>,
-    /// Where the trainer runs.
+    /// The value of `--device`.
     pub(super) device: Option<String>,
-    /// Folder on a node's own disk, as a word for the shell.
+    /// Folder on a node's local disk, as a shell word.
     pub(super) scratch: Option<String>,
 }
 
@@ -41,17 +41,17 @@ pub(super) struct Cluster {
 pub(super) struct Jobs {
     /// The run directory.
     pub(super) out: PathBuf,
-    /// Of the scripts, the logs and the configuration.
+    /// Folder of the scripts, logs and configuration.
     pub(super) dir: PathBuf,
     pub(super) cluster: Cluster,
 }
 
-/// The jobs after the shards, each of which waits for the one before: name, and whether it is where the
-/// trainer's device is. The report is: it finds out from the trainer's checkpoint that training is done.
+/// The jobs after the shards, each of which waits for the one before: its name, and whether it needs the
+/// training device. The report does, because it loads the trainer's checkpoint to see that training is done.
 const AFTER: [(&str, bool); 4] = [("merge", false), ("train", true), ("eval", true), ("report", true)];
 
 impl Jobs {
-    /// All scripts, by name.
+    /// All scripts: name and text.
     pub(super) fn scripts(&self) -> Vec<(String, String)> {
         let mut scripts = vec![("evolve.sh".to_owned(), self.shard())];
         for (name, wants_gpu) in AFTER {
@@ -66,7 +66,7 @@ impl Jobs {
         scripts
     }
 
-    /// The commands that submit.
+    /// The commands that submit the jobs.
     pub(super) fn submit(&self) -> String {
         let script = self.script("evolve");
         let mut text =
@@ -86,7 +86,7 @@ impl Jobs {
         word(&self.dir.join(format!("{name}.sh")))
     }
 
-    /// A part of the evolution.
+    /// The script of a shard.
     fn shard(&self) -> String {
         let Cluster { shards, max_running, scratch, .. } = &self.cluster;
         let at_once = max_running.map(|most| format!("%{most}")).unwrap_or_default();
@@ -108,7 +108,7 @@ impl Jobs {
         text + &end()
     }
 
-    /// Of the run: others on the same node have other ones.
+    /// A name for the run's scratch folder, unique among the runs on a node.
     fn name(&self) -> String {
         blake3::hash(self.out.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned()
     }
@@ -129,11 +129,11 @@ impl Jobs {
         word(&self.dir.join(crate::run::files::CONFIG))
     }
 
-    /// What Slurm reads of a script.
+    /// The `#SBATCH` lines of a script, and its signal handlers.
     fn head(&self, name: &str, wants_gpu: bool, own: &[String]) -> String {
         let run = self.out.file_name().unwrap_or_default().to_string_lossy();
         let which = if name == "evolve" { "-%a" } else { "" };
-        // `%` begins a pattern in names of logs.
+        // `%` starts a pattern in Slurm's log names.
         let log = self.dir.display().to_string().replace('%', "%%");
         let mut options = vec![
             format!("--job-name={}", quoted(&format!("{run}-{name}"))),
@@ -157,8 +157,7 @@ impl Jobs {
         text
     }
 
-    /// Runs the program with `arguments`, hands a request to stop on to it, and leaves its exit code in
-    /// `code`.
+    /// Runs the program with `arguments`, forwards requests to stop, and stores its exit code in `code`.
     fn call(&self, arguments: &str) -> String {
         let threads = self.cluster.threads.map(|threads| format!(" --threads {threads}")).unwrap_or_default();
         format!("{} {arguments}{threads} &\n{WAIT}", word(&self.cluster.evol))
@@ -173,9 +172,8 @@ fn end() -> String {
     END.replace("MAX_KILLS", &MAX_KILLS.to_string())
 }
 
-/// Before anything that takes time. Slurm sends `USR1` to this script before the limit of its time: the work
-/// at hand ends, and goes on in another job. What ends the job for good (`scancel`) reaches the program
-/// itself, and is only to be outlived here, so that what there is is kept.
+/// Signal handlers. Slurm sends `USR1` to the script before its time limit; the program then stops, and the
+/// job is requeued. `scancel` signals the program directly; the script must survive it to keep the results.
 const TRAPS: &str = r#"set -u
 evol= again=
 trap 'again=1; [ -z "$evol" ] || kill -TERM "$evol" 2>/dev/null' USR1
@@ -184,13 +182,13 @@ trap : TERM INT
 
 const WAIT: &str = r#"evol=$!
 wait "$evol"
-# A signal ends `wait`, not what is waited for.
+# A signal interrupts `wait`, but not the process.
 while kill -0 "$evol" 2>/dev/null; do wait "$evol"; done
 wait "$evol"
 code=$?
 "#;
 
-/// Takes over the journal that an earlier job kept, unless this node has a later one.
+/// Copies the journal that an earlier job kept to the scratch folder, unless this node has a newer one.
 const FROM_SCRATCH: &str = r#"mkdir -p "$kept" || exit 1
 if [ -e "$kept/run.db" ] && ! [ "$work/run.db" -nt "$kept/run.db" ]; then
     rm -rf "$work" "$work.new"
@@ -199,8 +197,8 @@ fi
 mkdir -p "$work" || exit 1
 "#;
 
-/// Copies what the shard has so far to where the merge looks for it, each file whole or not at all. A killed
-/// process leaves a part of its journal in a second file; opening the journal takes that in.
+/// Copies the shard from scratch to OUT, each file whole or not at all. A killed process leaves part of its
+/// journal in a write-ahead log; opening the journal merges it.
 const KEEP: &str = r#"[ ! -s "$work/run.db-wal" ] || EVOL status "$work" >/dev/null 2>&1
 copied=
 if [ -e "$work/run.db" ] && [ ! -s "$work/run.db-wal" ]; then
@@ -215,14 +213,14 @@ if [ -e "$work/run.db" ] && [ ! -s "$work/run.db-wal" ]; then
 fi
 case $code$copied in
 01) rm -rf "$work" ;;
-0) echo "error: what is in $work could not be copied to $kept" >&2; code=1 ;;
+0) echo "error: cannot copy $work to $kept" >&2; code=1 ;;
 esac
 "#;
 
 const END: &str = r#"case $code in
-130 | 143) # It was stopped. Before the limit of its time it goes on; after `scancel` it does not.
+130 | 143) # Stopped. Requeue if the reason was the time limit, not `scancel`.
     [ -z "$again" ] || scontrol requeue "$SLURM_JOB_ID" ;;
-137) # It was killed. What kills it every time is no reason to go on for ever.
+137) # Killed. Requeue a few times only, in case it is killed every time.
     kills=$(($(cat "$count" 2>/dev/null || echo 0) + 1))
     echo "$kills" >"$count"
     [ "$kills" -gt MAX_KILLS ] || scontrol requeue "$SLURM_JOB_ID" ;;

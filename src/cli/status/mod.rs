@@ -1,11 +1,9 @@
-//! `evol status`: where a run is, on one screen, while it goes on and afterwards; or where all of its shards
-//! are.
+//! `evol status`: shows the state of a run, or of all its shards, on one screen.
 //!
-//! Where in the flow: whoever works on a run has its journal alone, so while that goes on only the files
-//! beside it are read (`live`); afterwards the journal's counts are shown, too.
+//! Where in the flow: a running process has exclusive access to its journal. So for a running run only the
+//! files beside the journal are read; otherwise the journal's counts are shown too.
 //!
-//! **Invariant:** the lock of the run is looked at and given back at once, and a journal that somebody has is
-//! not waited for.
+//! **Invariant:** the lock on the run is released at once, and a journal in use is not waited for.
 
 mod shards;
 
@@ -23,15 +21,14 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What a run is doing.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// A process works on it.
+    /// A process is working on it.
     Running,
-    /// It was begun, and nobody works on it.
+    /// Unfinished, and no process is working on it.
     Stopped,
-    /// All stages are done.
     Finished,
 }
 
@@ -39,13 +36,13 @@ enum State {
 struct RunStatus {
     run: PathBuf,
     state: State,
-    /// Which part of a run it is, as `I/N`; `None`: not divided, or somebody works on it.
+    /// The shard, as `I/N`; `None` for an undivided or running run.
     shard: Option<String>,
-    /// The last that was said of its progress.
+    /// The last reported progress.
     progress: Option<LastProgress>,
-    /// By stage, in their order.
+    /// Wall time of each stage, in order.
     seconds: Vec<(String, f64)>,
-    /// While somebody works on it the journal cannot be read.
+    /// `None` while the run is running, because the journal cannot be read.
     funnel: Option<Vec<FunnelCell>>,
     evaluation: Option<Evaluation>,
     report: Option<PathBuf>,
@@ -54,7 +51,7 @@ struct RunStatus {
 /// Runs the command.
 ///
 /// # Errors
-/// There is no run.
+/// The run does not exist.
 pub(crate) fn run(args: &StatusArgs, session: &Session) -> Result<()> {
     if let Some(all) = shards::look(&args.run)? {
         if session.output.is_json() {
@@ -80,9 +77,9 @@ fn look(dir: &Path) -> Result<RunStatus> {
         Err(other) => return Err(other.into()),
         Ok(_) => false,
     };
-    // A journal that somebody writes is not to be opened, whether its lock is seen or not.
+    // Never open a journal in use, even if its lock is not visible here.
     let journal = if is_locked || is_at_work_elsewhere { None } else { read_journal(dir)? };
-    // What `evol evolve` made has no stages after the journal's.
+    // A run made by `evol evolve` has no stages after the journal.
     let is_all = !dir.join(files::CONFIG).is_file();
     let state = match &journal {
         None => State::Running,
@@ -103,14 +100,14 @@ fn look(dir: &Path) -> Result<RunStatus> {
     })
 }
 
-/// What is read of a journal that nobody works on.
+/// What is read from a journal that is not in use.
 struct Journal {
     shard: Option<String>,
     is_finished: bool,
     funnel: Vec<FunnelCell>,
 }
 
-/// `None`: somebody else reads it just now.
+/// Reads the journal; `None` if another process has it open.
 fn read_journal(dir: &Path) -> Result<Option<Journal>> {
     let store = match Store::open(dir) {
         Err(store::Error::Busy { .. }) => return Ok(None),
@@ -128,7 +125,7 @@ fn screen(status: &RunStatus) -> String {
     let mut text = match status.state {
         State::Running => format!("{}: running", status.run.display()),
         State::Stopped => {
-            format!("{}: begun, and nobody works on it; the same command goes on", status.run.display())
+            format!("{}: stopped; rerun the command that started it to resume", status.run.display())
         }
         State::Finished => format!("{}: finished", status.run.display()),
     };
@@ -175,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_what_is_known() {
+    fn a_progress_line_shows_only_what_is_known() {
         let progress = LastProgress {
             host: String::new(),
             pid: 7,
@@ -197,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_is_refused() {
+    fn a_directory_without_a_journal_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(look(folder.path()).is_err());
     }

@@ -1,7 +1,7 @@
-//! Where all shards of a run are.
+//! The state of all shards of a run.
 //!
-//! **Invariant:** as the rest of the command: a shard that somebody works on shows what its process said
-//! last, and its journal is left alone. One that cannot be read is shown and stops nothing.
+//! **Invariant:** the journal of a running shard is not opened; its last reported progress is shown. A shard
+//! that cannot be read is shown as stopped and does not stop the command.
 
 use super::{RunStatus, State, look as look_at, progress_line};
 use crate::cli::slurm;
@@ -15,25 +15,25 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Shards that are shown one by one: more do not fit a screen.
+/// Unfinished shards to list: more do not fit on a screen.
 const SHOWN: usize = 20;
 
 /// All shards of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct ShardsStatus {
     run: PathBuf,
-    /// How many there will be; `None`: no journal could be read so far.
+    /// Number of shards in the run; `None` if no journal could be read.
     count: Option<u32>,
     finished: usize,
     running: usize,
     stopped: usize,
     /// In the order of their folders.
     shards: Vec<RunStatus>,
-    /// Of those whose journals can be read.
+    /// Summed over the shards whose journals can be read.
     funnel: Vec<FunnelCell>,
 }
 
-/// The shards in `dir`, or in its folder of shards; `None`: it is a run of its own, or has none.
+/// The shards in `dir`, or in its folder of shards; `None` if it is a run itself, or has no shards.
 ///
 /// # Errors
 /// A journal cannot be read.
@@ -50,7 +50,7 @@ pub(super) fn look(dir: &Path) -> Result<Option<ShardsStatus>> {
     }
     let shards: Vec<RunStatus> =
         runs.iter().map(|run| look_at(run).unwrap_or_else(|_| unreadable(run))).collect();
-    // A folder of runs that have nothing to do with each other is no run.
+    // A folder of unrelated runs is not a run in shards.
     if is_own && shards.iter().any(|run| run.shard.is_none() && run.state != State::Running) {
         return Ok(None);
     }
@@ -67,7 +67,7 @@ pub(super) fn look(dir: &Path) -> Result<Option<ShardsStatus>> {
     }))
 }
 
-/// A directory whose journal cannot be read: a process that made it was killed while it did.
+/// The status of a shard whose journal cannot be read, because its process was killed while creating it.
 fn unreadable(run: &Path) -> RunStatus {
     RunStatus {
         run: run.to_owned(),
@@ -81,7 +81,7 @@ fn unreadable(run: &Path) -> RunStatus {
     }
 }
 
-/// Cells of several funnels, those of the same round and operator added.
+/// Sums the cells of several funnels by round and operator.
 fn sum<'a>(cells: impl Iterator<Item = &'a FunnelCell>) -> Vec<FunnelCell> {
     let mut sums: BTreeMap<(u32, Option<String>), FunnelCell> = BTreeMap::new();
     for cell in cells {
@@ -96,14 +96,13 @@ fn sum<'a>(cells: impl Iterator<Item = &'a FunnelCell>) -> Vec<FunnelCell> {
     sums.into_values().collect()
 }
 
-/// For a terminal.
+/// Formats the status for a terminal.
 pub(super) fn screen(all: &ShardsStatus) -> String {
     let ShardsStatus { run, finished, running, stopped, .. } = all;
-    let there = all.shards.len();
+    let started = all.shards.len();
     let of = all.count.map(|count| format!(" of {count}")).unwrap_or_default();
     let mut text = format!(
-        "{}: {there}{of} shards begun: {finished} finished, {running} running, {stopped} with nobody working \
-         on them\n",
+        "{}: {started}{of} shards started: {finished} finished, {running} running, {stopped} stopped\n",
         run.display()
     );
     let unfinished: Vec<&RunStatus> =
@@ -115,13 +114,13 @@ pub(super) fn screen(all: &ShardsStatus) -> String {
         let _ = writeln!(text, "  {name:<6}{state:<9}{}", progress.unwrap_or_default());
     }
     if unfinished.len() > SHOWN {
-        let _ = writeln!(text, "  and {} more; `--json` has them all", unfinished.len() - SHOWN);
+        let _ = writeln!(text, "  and {} more; `--json` lists all", unfinished.len() - SHOWN);
     }
     if !all.funnel.is_empty() {
         let _ = write!(text, "\n{}", funnel_table(&all.funnel));
     }
     if all.count.is_some_and(|count| count as usize == *finished) {
-        text.push_str("\nall shards are finished; `evol merge-runs` joins them\n");
+        text.push_str("\nall shards are finished; merge them with `evol merge-runs`\n");
     }
     text
 }

@@ -1,6 +1,6 @@
-//! An evaluation for a reader: contestants side by side, then who is better than whom.
+//! Formats an evaluation: the contestants side by side, then the comparisons between them.
 //!
-//! **Invariant:** every estimate is printed with its interval, every comparison with its p-value.
+//! **Invariant:** every estimate is printed with its interval, and every comparison with its p-value.
 
 use crate::eval::result::{
     Comparison, Contestant, Estimate, Evaluation, Judge, NamedOutcomes, Pooled, Preference,
@@ -25,7 +25,7 @@ pub(crate) fn evaluation_table(evaluation: &Evaluation) -> String {
     text
 }
 
-/// Contestants side by side, under the names given.
+/// Contestants side by side, under the given names.
 pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     let mut text = String::new();
     let names = row(columns.iter().map(|(name, _)| (*name).to_owned()));
@@ -43,7 +43,7 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     line("  loosely", &|c| Some(percent(rates(c)?.prompt_loose)));
     line("constraints met", &|c| Some(percent(rates(c)?.constraint_strict)));
     line("  loosely", &|c| Some(percent(rates(c)?.constraint_loose)));
-    line("  kinds met at all", &kinds_met);
+    line("  kinds ever met", &kinds_met);
     line("right answers", &|c| c.exact_match.map(percent));
     line("right choices", &|c| c.choice_accuracy.map(percent));
     line("held-out loss", &|c| Some(number(c.held_out?.loss, 4)));
@@ -53,15 +53,15 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     text
 }
 
-/// Of how many kinds of constraints some were met: a model can learn from its own answers only what it does
-/// sometimes.
+/// Number of constraint kinds that were met at least once. A model can only learn from its own answers what it
+/// does sometimes.
 fn kinds_met(contestant: &Contestant) -> Option<String> {
     let kinds = &contestant.by_constraint;
     let met = kinds.iter().filter(|kind| kind.correct.value > 0.0).count();
     (!kinds.is_empty()).then(|| format!("{met} of {}", kinds.len()))
 }
 
-/// Cells of a line, one below the other with those of other lines.
+/// Pads the cells of a line so that columns align.
 fn row(cells: impl Iterator<Item = String>) -> String {
     cells.fold(String::new(), |mut text, cell| {
         let _ = write!(text, "  {cell:<22}");
@@ -73,16 +73,16 @@ fn heading(evaluation: &Evaluation) -> String {
     let suite = &evaluation.suite;
     let mut parts = vec![format!("{} items", suite.items)];
     for (count, what) in [
-        (suite.verifiable, format!("with constraints that code checks ({} of them)", suite.constraints)),
+        (suite.verifiable, format!("with constraints checked by code ({} constraints)", suite.constraints)),
         (suite.exact, "with one right answer".to_owned()),
         (suite.choice, "with choices".to_owned()),
-        (suite.contaminated, "left out: they repeat a seed".to_owned()),
+        (suite.contaminated, "left out because they overlap with a seed".to_owned()),
     ] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
     }
-    format!("suite {}: {}\nintervals are of 95 %\n\n", suite.name, parts.join(", "))
+    format!("suite {}: {}\n95 % intervals in brackets\n\n", suite.name, parts.join(", "))
 }
 
 fn percent(estimate: Estimate) -> String {
@@ -95,7 +95,7 @@ fn number(estimate: Estimate, digits: usize) -> String {
     format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]")
 }
 
-/// Who is better than whom, and how sure that is.
+/// The differences between two contestants, with intervals and p-values.
 pub(crate) fn comparison_table(comparison: &Comparison) -> String {
     let mut text = format!("\n{} against {}\n", comparison.name, comparison.against);
     for paired in &comparison.paired {
@@ -104,7 +104,7 @@ pub(crate) fn comparison_table(comparison: &Comparison) -> String {
             "prompt_loose" => "  loosely",
             "exact_match" => "right answers",
             "choice_accuracy" => "right choices",
-            _ => "all that is scored",
+            _ => "all scored items",
         };
         let Estimate { value, low, high, .. } = paired.difference;
         let _ = writeln!(
@@ -127,7 +127,7 @@ pub(crate) fn comparison_table(comparison: &Comparison) -> String {
         let _ = writeln!(text, "  {:<24}{}", "won/tied/lost by level", by_level(&comparison.by_difficulty));
     }
     if let Some(Estimate { value, low, high, .. }) = comparison.held_out_loss {
-        let _ = writeln!(text, "  {:<24}{value:+.4} nats a token [{low:+.4}, {high:+.4}]", "held-out loss");
+        let _ = writeln!(text, "  {:<24}{value:+.4} nats per token [{low:+.4}, {high:+.4}]", "held-out loss");
     }
     if let Some(overall) = comparison.relative_score.as_ref().and_then(|score| score.overall) {
         let _ = writeln!(
@@ -142,7 +142,7 @@ pub(crate) fn comparison_table(comparison: &Comparison) -> String {
     text
 }
 
-/// `1: 3/9/1, 2: …`; skills are too many for a terminal.
+/// `1: 3/9/1, 2: …`. Skills are not shown: there are too many for a terminal.
 fn by_level(levels: &[NamedOutcomes]) -> String {
     let level = |NamedOutcomes { name, outcomes }: &NamedOutcomes| {
         format!("{name}: {}/{}/{}", outcomes.wins, outcomes.ties, outcomes.losses)
@@ -165,7 +165,7 @@ fn preferred(preference: &Preference) -> String {
     if let Some(controlled) = preference.length_controlled {
         let _ = writeln!(text, "  {:<24}win rate {}", "  at equal length", percent(controlled));
     }
-    let _ = writeln!(text, "  {:<24}{}", "  the order decided", percent(preference.flip_rate));
+    let _ = writeln!(text, "  {:<24}{}", "  order decided", percent(preference.flip_rate));
     text
 }
 
@@ -173,7 +173,7 @@ fn p_value(p: f64) -> String {
     if p < 0.001 { "below 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
-/// What it would take, where it is not significant.
+/// The number of items needed for significance, if the difference is not significant.
 fn needed(p: f64, items: Option<u64>) -> String {
     match items {
         Some(items) if p >= 0.05 => format!(" (a difference like this needs {items} items)"),
@@ -185,8 +185,8 @@ fn over_trainings(pooled: &Pooled) -> String {
     let each: Vec<String> = pooled.by_training.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
     let Estimate { value, low, high, .. } = pooled.difference;
     format!(
-        "\n{} against {}, mean of these {} trainings ({} %); the interval is over items\n  {:<24}{:+.1} \
-         points [{:+.1}, {:+.1}]; better in {} items, worse in {}; p = {}\n",
+        "\n{} against {}, mean of {} training runs ({} %); the interval is over items\n  {:<24}{:+.1} \
+         points [{:+.1}, {:+.1}]; better on {} items, worse on {}; p = {}\n",
         pooled.name,
         pooled.against,
         pooled.by_training.len(),
@@ -202,11 +202,11 @@ fn over_trainings(pooled: &Pooled) -> String {
 }
 
 fn judge_line(judge: &Judge) -> String {
-    let family = if judge.same_family { "; it is of the contestants' family" } else { "" };
+    let family = if judge.same_family { "; it is from the same model family as the contestants" } else { "" };
     let verdict =
-        if judge.trusted { "asked" } else { "not asked: it cannot tell a better response from a worse one" };
+        if judge.trusted { "used" } else { "not used: it cannot tell a better response from a worse one" };
     format!(
-        "\njudge: {verdict}. Of {} pairs with a known better response it got {} right in both orders; the \
+        "\njudge: {verdict}. Of {} pairs with a known better response, it got {} right in both orders; the \
          order decided {}{family}\n",
         judge.calibration_pairs,
         percent(judge.calibration_accuracy),

@@ -1,8 +1,8 @@
-//! Runs as tables for a terminal.
+//! Formats runs as tables for a terminal.
 //!
-//! - `evaluation`: an evaluation; here: the funnel and the summary of a run
+//! - `evaluation`: an evaluation; this file: the funnel and the summary of a run
 //!
-//! Where in the flow: what commands print when `--json` is not given.
+//! Where in the flow: commands print these tables when `--json` is not given.
 
 mod evaluation;
 
@@ -13,7 +13,7 @@ use crate::run::{STAGES, Summary, duration, shell};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// A line for each round and operator.
+/// Attempts, kept instructions and reasons of elimination: a line for each round and operator.
 pub(crate) fn funnel_table(cells: &[FunnelCell]) -> String {
     let mut text = format!("{:<7}{:<22}{:>8}{:>6}  eliminated\n", "round", "operator", "attempts", "kept");
     for cell in cells {
@@ -32,12 +32,12 @@ pub(crate) fn funnel_table(cells: &[FunnelCell]) -> String {
     text
 }
 
-/// The whole run for a reader.
+/// Formats the summary of a finished run.
 pub(crate) fn summary_table(summary: &Summary) -> String {
     let mut text = funnel_table(&summary.funnel);
     let loss = match (summary.validation_loss_before, summary.validation_loss_after) {
         (Some(before), Some(after)) => format!("{before:.4} → {after:.4} nats per token"),
-        _ => "not measured: nothing was held out".to_owned(),
+        _ => "not measured: no data was held out".to_owned(),
     };
     let seconds: Vec<String> = STAGES
         .iter()
@@ -84,7 +84,7 @@ pub(crate) fn summary_table(summary: &Summary) -> String {
     text
 }
 
-/// Commands to try with the result.
+/// Commands that the user can try with the result.
 pub(crate) fn next_steps(summary: &Summary, run: &Path) -> String {
     let [run, model, adapter] = [run, &summary.model, &summary.adapter].map(shell::word);
     let chat = shell::evol(&["chat", "--model", &model, "--adapter", &adapter]);
@@ -92,7 +92,7 @@ pub(crate) fn next_steps(summary: &Summary, run: &Path) -> String {
     let export = shell::evol(&["export", &run, "--format", "sharegpt", "--out", "data"]);
     format!(
         "\nWhat to try next:\n  {chat}\n  \
-         {tree} | less              # every attempt, and why it was kept or not\n  {export}\n"
+         {tree} | less              # every attempt, and why it was kept or eliminated\n  {export}\n"
     )
 }
 
@@ -100,7 +100,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `  label: text`, its further lines below the text.
+/// `  label: text`, with the text's other lines indented to match.
 fn indented(label: &str, text: &str) -> String {
     let margin = format!("\n{:11}", "");
     format!("  {:<9}{}\n", format!("{label}:"), text.trim().replace('\n', &margin))
