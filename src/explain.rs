@@ -1,11 +1,11 @@
-//! How errors explain themselves: who has to act before the same command can succeed, and what may help.
+//! What an error means for the user: who has to act before the same command can succeed, and a hint.
 //!
-//! Where in the flow: each module's error enum has an `impl Explain` beside it; `cli` turns the answer into
-//! an exit code and a hint.
+//! Where in the flow: each module's error enum has an `impl Explain` beside it. `cli` turns it into an exit
+//! code and a hint.
 //!
-//! **Invariant:** each enum answers with one exhaustive match, without `_`: a new variant does not compile
-//! until its blame is decided, and whether there is a hint. An error that wraps another module's error passes
-//! on the answer of the error inside.
+//! **Invariant:** each implementation is one exhaustive match without `_`, so a new variant does not compile
+//! until its blame and hint are decided. An error that wraps another module's error returns the inner
+//! explanation.
 
 use std::path::Path;
 
@@ -17,43 +17,43 @@ pub enum Blame {
     Usage,
     /// The run failed: the same command may succeed next time. Exit code 1.
     Run,
-    /// The user stopped the run, which the same command resumes. Exit code 130.
+    /// The user stopped the run; rerunning the same command resumes it. Exit code 130.
     Interrupted,
 }
 
-/// What an error says about itself, beside its message.
+/// What an error means for the user, in addition to its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// Who has to act.
     pub blame: Blame,
-    /// What the user can do, if anything is known to help.
+    /// What the user can do, if known.
     pub hint: Option<String>,
 }
 
 impl Blame {
-    /// This blame, with what the user can do.
+    /// This blame with a hint about what the user can do.
     pub fn hint(self, hint: impl Into<String>) -> Explanation {
         Explanation { blame: self, hint: Some(hint.into()) }
     }
 
-    /// This blame, where nothing is known that would help.
+    /// This blame without a hint.
     pub fn no_hint(self) -> Explanation {
         Explanation { blame: self, hint: None }
     }
 
-    /// For a failure of `action` on a file: an input that cannot be opened is the user's to change; an output
-    /// that cannot be written may work next time.
+    /// The blame for a failed `action` on a file: [`Blame::Usage`] for an input that cannot be read,
+    /// [`Blame::Run`] for an output that cannot be written, which may work next time.
     pub fn of_file_action(action: &str) -> Self {
         if matches!(action, "open" | "read" | "map") { Self::Usage } else { Self::Run }
     }
 }
 
-/// An error that knows what it means for the user.
+/// An error with an explanation for the user.
 pub trait Explain: std::error::Error {
-    /// Blame and hint, decided together for each variant.
+    /// Blame and hint.
     fn explain(&self) -> Explanation;
 
-    /// What the user can do, if anything is known to help.
+    /// What the user can do, if known.
     fn hint(&self) -> Option<String> {
         self.explain().hint
     }
@@ -64,14 +64,14 @@ pub trait Explain: std::error::Error {
     }
 }
 
-/// A path as an argument of a command to paste, before it is [`quoted`]: one that starts with `-` would be
-/// read as a flag.
+/// A path as a command-line argument, before it is [`quoted`]. A path that starts with `-` gets a `./`
+/// prefix, because it would be read as a flag.
 pub fn word(path: &Path) -> String {
     let text = path.display().to_string();
     if text.starts_with('-') { format!("./{text}") } else { text }
 }
 
-/// A word of a command to paste, quoted where a shell would read it otherwise.
+/// Quotes a word for a shell if necessary.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

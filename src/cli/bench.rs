@@ -1,6 +1,7 @@
 //! `evol bench`: measures throughput, records it, and compares records.
 //!
-//! **Invariant:** the table shows exactly what the record contains. The clock is read only to date the record.
+//! **Invariant:** the table shows exactly what the record contains. The clock is read only to date the
+//! record.
 
 use super::args::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs};
 use super::session::Session;

@@ -1,6 +1,7 @@
 //! `evol compare`: two runs side by side.
 //!
-//! **Invariant:** responses are compared only if both runs were evaluated on the same items of the same suite.
+//! **Invariant:** responses are compared only if both runs were evaluated on the same items of the same
+//! suite.
 
 use super::args::CompareArgs;
 use super::session::Session;

@@ -61,8 +61,8 @@ pub(crate) fn run(args: &ExportArgs, session: &Session) -> Result<()> {
     }
     if !exported.contaminated.is_empty() || exported.near_duplicates > 0 || exported.left_out > 0 {
         session.output.note(&format!(
-            "left out: {} rows that overlap with a test set, {} near duplicates of another lineage, {} beyond \
-             the limits of the mix; they are in `rejected.jsonl` or in the run",
+            "left out: {} rows that overlap with a test set, {} near duplicates of another lineage, {} rows \
+             beyond the limits of the mix; they are in `rejected.jsonl` or in the run",
             exported.contaminated.len(),
             exported.near_duplicates,
             exported.left_out

@@ -1,7 +1,7 @@
 //! The command line: arguments → plan → call → print, one file per command.
 //!
-//! Where in the flow: the top. A command turns its arguments into a plan for [`crate::run`] or another module,
-//! calls it, and prints the result.
+//! Where in the flow: the top. A command turns its arguments into a plan for [`crate::run`] or another
+//! module, calls it, and prints the result.
 //!
 //! - `args`: commands and flags with their help; `session`: checked global flags, and the terminal as a host
 //! - `evolve`, `export`, `train`, `eval`, `report`, `run`: one stage of [`crate::run`] each, or all of them

@@ -1,28 +1,28 @@
-//! Why JSON, or a set of parameters, is not a valid constraint.
+//! Errors in constraints: JSON or parameters that are not valid.
 //!
 //! **Invariant:** every message names the constraint, what was found and what was expected.
 
-/// Why something is not a valid constraint.
+/// Why JSON or a set of parameters is not a valid constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No kind, or an unknown one.
+    /// The kind is missing or unknown.
     #[error("`kind` of a constraint is {found}, expected one of: {expected}")]
     Kind {
-        /// What was found instead.
+        /// The value found.
         found: String,
         /// The names of all kinds.
         expected: String,
     },
-    /// A parameter that cannot be used.
+    /// A parameter is missing, or its value is not allowed.
     #[error("`{field}` of constraint `{kind}` is {found}, expected {expected}")]
     Field {
         /// The kind.
         kind: &'static str,
         /// The parameter.
         field: &'static str,
-        /// Its value.
+        /// The value found.
         found: String,
-        /// What its value should be.
+        /// The allowed values.
         expected: String,
     },
     /// A parameter that the kind does not have.

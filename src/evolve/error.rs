@@ -1,4 +1,4 @@
-//! What stops an evolution. What goes wrong with one instruction is a [`super::Reason`], not an error.
+//! Errors that stop an evolution. A problem with one instruction is not an error, but a [`super::Reason`].
 
 use crate::explain::{Blame, Explain, Explanation};
 use crate::{llm, store};
@@ -6,7 +6,7 @@ use crate::{llm, store};
 /// Why evolving stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The model failed, or the run was interrupted ([`llm::Error::Interrupted`]); the journal holds all
+    /// The model failed, or the run was interrupted ([`llm::Error::Interrupted`]). The journal contains all
     /// finished chunks.
     #[error(transparent)]
     Llm(#[from] llm::Error),
@@ -20,70 +20,72 @@ pub enum Error {
         field: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The range.
         expected: String,
     },
-    /// The shards do not make up one run.
+    /// The shards to merge do not form one run.
     #[error("the shards do not form one run: {}", .problems.join("; "))]
     Shards {
-        /// Everything that is wrong with them.
+        /// All problems that were found.
         problems: Vec<String>,
     },
-    /// There is nothing to evolve.
+    /// The list of seeds is empty.
     #[error("there are no seeds")]
     NoSeeds,
-    /// Chat style was chosen for a model without a chat template.
+    /// Chat style was requested, but the model has no chat template.
     #[error("style `chat` needs a chat template, and the model has none")]
     NoChatTemplate,
-    /// The journal has the name of a reason that this program does not know.
-    #[error("node {id} of the journal was eliminated for the unknown reason `{reason}`")]
+    /// The journal has a reason of elimination that this version does not know.
+    #[error("node {id} of the journal has the unknown elimination reason `{reason}`")]
     UnknownReason {
         /// The node.
         id: u64,
-        /// The unknown name.
+        /// The unknown reason.
         reason: String,
     },
     /// The stored calibration of the judge cannot be read.
     #[error("the judge's calibration in the journal cannot be read: `{found}`")]
     BadCalibration {
-        /// The text in the journal.
+        /// The stored text.
         found: String,
     },
-    /// The journal does not say what a replay needs to know.
-    #[error("the journal's record of its configuration cannot be used: {reason}")]
+    /// The journal's record of the configuration is unusable for a replay.
+    #[error("the configuration recorded in the journal cannot be used: {reason}")]
     BadFingerprint {
-        /// Which entry, and why.
+        /// The entry, and what is wrong with it.
         reason: String,
     },
-    /// The journal has no generations.
+    /// There is nothing to replay.
     #[error("the journal has no generations")]
     NothingToVerify,
-    /// The run was merged from shards, and its texts depend on what was generated together.
+    /// A merged run whose output depends on the batches of its shards.
     #[error(
-        "the run was merged from {shards} shards, and with `scheduled` their output depends on what was \
-         generated together"
+        "the run was merged from {shards} shards, and with `scheduled` output depends on what was generated \
+         together"
     )]
     OfShards {
-        /// Number of shards.
+        /// The number of shards.
         shards: String,
     },
-    /// The run used other prompt files than those of this program.
-    #[error("the run was made with prompts of BLAKE3 `{recorded}`, this evol has `{own}`")]
+    /// The run was made with other prompt files than this program's.
+    #[error(
+        "the run was made with other prompts: their BLAKE3 is `{recorded}`, that of this evol is `{own}`"
+    )]
     OtherPrompts {
-        /// Hash of the run's prompts.
+        /// BLAKE3 of the run's prompts.
         recorded: String,
-        /// Hash of the prompts in this program.
+        /// BLAKE3 of this program's prompts.
         own: String,
     },
-    /// An evolved node has no parent in the journal, or no known operator.
-    #[error("node {id} of the journal has no parent in it, or an unknown operator ({operator:?})")]
+    /// An evolved node whose parent is missing, or whose operator is unknown.
+    #[error("node {id} of the journal has a missing parent or an unknown operator ({operator:?})")]
     NoOrigin {
         /// The node.
         id: u64,
-        /// The name of its operator in the journal.
+        /// The recorded operator.
         operator: Option<String>,
     },
-    /// A node has constraints that this program does not know.
+    /// A node has a constraint that this version does not know.
     #[error("node {id} of the journal has a constraint that cannot be read: {reason}")]
     BadConstraint {
         /// The node.
@@ -91,13 +93,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The stored policy cannot be read.
+    /// The policy in the journal cannot be read.
     #[error("the policy in the journal cannot be read: {reason}")]
     BadPolicy {
         /// What is wrong with it.
         reason: String,
     },
-    /// Generation itself fails: to continue would take hours and give nothing.
+    /// Generation itself fails so often that continuing would waste hours.
     #[error(
         "in round {round}, {failed} of {attempts} attempts are empty, cut off or broken (limit {limit}); \
          most common reason: `{reason}`, for example node {example_id}: {example:?}"
@@ -107,7 +109,7 @@ pub enum Error {
         round: u32,
         /// Attempts so far.
         attempts: usize,
-        /// Attempts that are empty, cut or broken.
+        /// Attempts that are empty, cut off or broken.
         failed: usize,
         /// `max_errors`.
         limit: f64,
@@ -118,7 +120,7 @@ pub enum Error {
         /// Its instruction.
         example: String,
     },
-    /// Nearly everything is eliminated: to continue would take hours and give nothing.
+    /// So much is eliminated that continuing would waste hours.
     #[error(
         "in round {round}, only {alive} of {attempts} attempts are alive (limit {limit}); most common \
          reason: `{reason}`, for example node {example_id}: {example:?}"
@@ -148,7 +150,7 @@ impl Explain for Error {
             Self::Store(error) => return error.explain(),
             Self::Config { .. } | Self::NothingToVerify => return Blame::Usage.no_hint(),
             Self::Shards { .. } => {
-                "give every shard once; to resume an unfinished shard, run the command that started it"
+                "give every shard once; to resume an unfinished shard, rerun the command that started it"
             }
             Self::NoSeeds => "give `--seeds FILE`, or leave it out for the built-in seeds",
             Self::NoChatTemplate => "use `--style completion`",

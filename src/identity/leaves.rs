@@ -1,9 +1,9 @@
-//! Reads a struct from dotted names and their texts, with `serde`.
+//! Deserializes a struct from dotted names and text values.
 //!
-//! Where in the flow: behind [`super::Identity::section`].
+//! Where in the flow: implements [`super::Identity::section`].
 //!
-//! **Invariant:** the type that is asked for decides how a text is read: `0123` is a text in a `String` and a
-//! number in a `u64`.
+//! **Invariant:** the requested type decides how text is read: `0123` is a string for a `String`, and a
+//! number for a `u64`.
 
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 
 type Error = serde_json::Error;
 
-/// A value, or a section of named values.
+/// A value, or a section that contains named values.
 #[derive(Debug)]
 enum Node<'a> {
     Leaf(&'a str),
     Section(BTreeMap<&'a str, Node<'a>>),
 }
 
-/// Reads `T` from (name below the section, full name, text).
+/// Reads `T` from triples (name below the section, full name, text).
 pub(super) fn read<'a, T: DeserializeOwned>(
     values: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
 ) -> Result<T, Error> {
@@ -31,7 +31,7 @@ pub(super) fn read<'a, T: DeserializeOwned>(
         for key in sections.into_iter().flat_map(|sections| sections.split('.')) {
             let node = section.entry(key).or_insert_with(|| Node::Section(BTreeMap::new()));
             let Node::Section(below) = node else {
-                return Err(Error::custom(format!("`{name}` lies below the value `{key}`")));
+                return Err(Error::custom(format!("`{name}` is below `{key}`, which is a value")));
             };
             section = below;
         }
@@ -54,7 +54,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
             Self::Section(values) => visitor.visit_map(MapDeserializer::new(values.into_iter())),
-            // Words stand without quotes.
+            // Strings are stored without quotes, so they are not valid JSON.
             Self::Leaf(text) => match serde_json::from_str::<serde_json::Value>(text) {
                 Ok(value) => value.deserialize_any(visitor),
                 Err(_) => visitor.visit_borrowed_str(text),
@@ -98,9 +98,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
             Self::Leaf(text) => {
                 IntoDeserializer::<Error>::into_deserializer(text).deserialize_enum(name, variants, visitor)
             }
-            Self::Section(_) => {
-                Err(Error::custom(format!("expected one of {variants:?}, found values below")))
-            }
+            Self::Section(_) => Err(Error::custom(format!("expected one of {variants:?}, found a section"))),
         }
     }
 

@@ -1,14 +1,14 @@
-//! What makes two runs the same run: named values, and what differs between two sets of them.
+//! The identity of a run: named values that decide its results, and the differences between two identities.
 //!
-//! Where in the flow: beside [`crate::rng`], below everything that keeps results. The journal, the
+//! Where in the flow: beside [`crate::rng`], below everything that stores results. The journal, the
 //! configuration in a run directory, an evaluation and a training checkpoint each record the identity that
-//! they were started with, and compare it before they resume.
+//! they started with, and compare it before they resume.
 //!
-//! Whoever owns a part of an identity describes it as a `serde` struct: [`Identity::of`] flattens the struct
-//! into dotted names (`engine.threads`), [`Identity::section`] reads it back with its types.
+//! A module describes its part of an identity as a `serde` struct: [`Identity::of`] flattens the struct into
+//! dotted names (`engine.threads`), and [`Identity::section`] reads it back with its types.
 //!
-//! **Invariant:** values are compared as the text that is stored. A number that went through a file is equal
-//! to itself, whatever its last digit.
+//! **Invariant:** values are compared as stored text, so a number that was written to a file and read back is
+//! equal to itself.
 
 mod leaves;
 
@@ -17,19 +17,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Named values that decide a result. Numbers are written as in JSON, words without quotes.
+/// Named values that decide a result. Numbers are stored as in JSON, strings without quotes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(BTreeMap<String, String>);
 
-/// One value that differs between two identities; `None`: it is absent on that side.
+/// A value that differs between two identities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Name of the value, such as `model.sha256` or `config.rounds`.
     pub name: String,
-    /// The recorded value.
+    /// The recorded value; `None` if absent.
     pub was: Option<String>,
-    /// The value now.
+    /// The current value; `None` if absent.
     pub is: Option<String>,
 }
 
@@ -41,16 +41,16 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A section of an identity that does not hold what its type expects.
+/// A section of an identity does not match its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadSection(String);
 
 impl Identity {
-    /// The leaves of `value`, which serializes as an object, by their dotted names.
+    /// Flattens `value`, which must serialize as an object, into values with dotted names.
     ///
     /// # Panics
-    /// If `value` cannot be serialized: a key that is no text.
+    /// If `value` cannot be serialized, because a key is not a string.
     pub fn of(value: &impl Serialize) -> Self {
         let mut identity = Self::default();
         identity.flatten("", &serde_json::to_value(value).expect("keys are text"));
@@ -70,30 +70,30 @@ impl Identity {
         }
     }
 
-    /// Adds a value, or replaces the one of this name.
+    /// Adds a value, or replaces the one with this name.
     pub fn insert(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// Takes a value out.
+    /// Removes a value, and returns it.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    /// This identity with the values of `other` added.
+    /// Adds the values of `other`.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// This identity as a section of a larger one: `section.` stands before every name.
+    /// Turns this identity into a section of a larger one, by putting `section.` before every name.
     #[must_use]
     pub fn below(self, section: &str) -> Self {
         self.0.into_iter().map(|(name, value)| (format!("{section}.{name}"), value)).collect()
     }
 
-    /// This identity without the values of these names, and without those of sections of these names.
+    /// Removes the values and sections with these names.
     #[must_use]
     pub fn without(mut self, names: &[impl AsRef<str>]) -> Self {
         let is_of = |name: &str, hidden: &str| {
@@ -103,22 +103,22 @@ impl Identity {
         self
     }
 
-    /// The value of this name, as it is stored.
+    /// The stored text of a value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// All values by name, sorted.
+    /// All names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether there is nothing in it: nothing was recorded yet.
+    /// Whether it has no values, which means that nothing is recorded yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The values of `section`, as the struct that they were made of. With `""` all values.
+    /// Reads the values of `section` back as the struct that they came from. `""` stands for all values.
     ///
     /// # Errors
     /// [`BadSection`] if a value is missing, unknown or of another type.
@@ -128,7 +128,7 @@ impl Identity {
         leaves::read(below).map_err(|error| BadSection(error.to_string()))
     }
 
-    /// What is different in `now`, by name. Empty: the same run.
+    /// The differences to `now`, sorted by name. Empty if it is the same run.
     pub fn diff(&self, now: &Self) -> Vec<Difference> {
         let mut names: Vec<&String> = self.0.keys().chain(now.0.keys()).collect();
         names.sort_unstable();
@@ -180,7 +180,7 @@ mod tests {
 
     fn outer() -> Outer {
         Outer {
-            // All digits: text stays text.
+            // Only digits, but must stay a string.
             sha256: "0123".to_owned(),
             seed: u64::MAX,
             rounds: None,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_names_what_was_and_what_is() {
+    fn a_difference_names_the_old_and_the_new_value() {
         let was = Identity::of(&outer());
         assert_eq!(was.diff(&was.clone()), []);
         let mut now = outer();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_hides_what_lies_below_it_and_nothing_beside_it() {
+    fn removing_a_name_removes_values_below_it_but_not_beside_it() {
         let all: Identity = [("seed", "1"), ("seeds.file", "a"), ("seeds.limit", "2")].into_iter().collect();
         let left = all.clone().without(&["seed"]);
         assert_eq!(left.iter().collect::<Vec<_>>(), [("seeds.file", "a"), ("seeds.limit", "2")]);

@@ -66,8 +66,8 @@ pub(super) fn run(
     Ok(adapters)
 }
 
-/// Trains for about `tokens` positions; `None` if there is nothing to train on, because every answer is longer
-/// than a row.
+/// Trains for about `tokens` positions; `None` if there is nothing to train on, because every answer is
+/// longer than a row.
 fn train_on_seeds(mut plan: TrainPlan, tokens: u64, context: Context<'_>) -> Result<Option<PathBuf>> {
     let steps = match train::steps_for_tokens(&plan, context, tokens) {
         Err(error) if matches!(error.without_context(), Error::Train(NoSamples { .. })) => {
@@ -101,8 +101,8 @@ fn train_plan(config: &RunConfig, data: &Exported, name: &str, training: u64) ->
     }
 }
 
-/// Writes the seeds with their answers as training data, with the run's validation data. `None` if no seed has
-/// an answer.
+/// Writes the seeds with their answers as training data, with the run's validation data. `None` if no seed
+/// has an answer.
 fn write_seeds(
     config: &RunConfig,
     seeds: Collection,

@@ -3,7 +3,8 @@
 //! Where in the flow: after the evaluation. The base answers a few held-out instructions without and with the
 //! adapter. This shows that the adapter file works in llama.cpp, and what it changed.
 //!
-//! **Invariant:** the answers depend only on model, adapter and instructions: sampling is greedy, in one batch.
+//! **Invariant:** the answers depend only on model, adapter and instructions: sampling is greedy, in one
+//! batch.
 
 use super::error::{ErrorContext as _, Result};
 use super::host::Context;

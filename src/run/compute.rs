@@ -204,7 +204,9 @@ fn measure_format(
 fn report_conversion(host: &dyn Host, format: ComputeFormat, step: ConversionStep) {
     host.note(&match step {
         ConversionStep::Waiting => "waiting for another evol that is converting the same model".to_owned(),
-        ConversionStep::Converting => format!("converting the model to {}, once for this model", format.name()),
+        ConversionStep::Converting => {
+            format!("converting the model to {}, once for this model", format.name())
+        }
     });
 }
 

@@ -1,10 +1,10 @@
 //! The experiment file of `evol run`: TOML, read strictly.
 //!
-//! Sections are the configurations of the modules themselves. Every key but `model` and `out` has a default. An
-//! unknown key is an error; otherwise a misspelt key would silently keep its default.
+//! Sections are the configurations of the modules themselves. Every key but `model` and `out` has a default.
+//! An unknown key is an error; otherwise a misspelt key would silently keep its default.
 //!
-//! **Invariant:** paths in the file are relative to the file's own folder, so that an experiment can be started
-//! from any working directory. After [`read`] they are absolute.
+//! **Invariant:** paths in the file are relative to the file's own folder, so that an experiment can be
+//! started from any working directory. After [`read`] they are absolute.
 
 use super::dir::check_recordable;
 use super::error::{Error, ErrorContext as _, Result};
@@ -327,10 +327,11 @@ impl RunConfig {
         toml::to_string(self).expect("numbers in TOML's range and text keys")
     }
 
-    /// The differences from `recorded`, the text of an earlier [`Self::to_toml`], in keys that affect results.
+    /// The differences from `recorded`, the text of an earlier [`Self::to_toml`], in keys that affect
+    /// results.
     pub fn differences(&self, recorded: &str) -> Vec<Difference> {
-        // Both are compared as parsed TOML, so that numbers are formatted the same way. Text that does not parse
-        // counts as another configuration.
+        // Both are compared as parsed TOML, so that numbers are formatted the same way. Text that does not
+        // parse counts as another configuration.
         let identity = |text: &str| {
             let table: Table = toml::from_str(text).unwrap_or_default();
             Identity::of(&table).without(&decides_nothing())

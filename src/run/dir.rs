@@ -1,10 +1,10 @@
-//! The run directory as files: claimed, locked, written atomically.
+//! The run directory: locking it, and reading and replacing its files.
 //!
-//! `run.db` (the journal, module `store`) is what makes a directory a run; everything here stands beside it.
+//! `run.db` (the journal, module `store`) makes a directory a run; the files here are beside it.
 //!
-//! **Invariant:** one process at a time: the directory itself is locked, by the operating system, so that the
-//! lock dies with the process and leaves nothing to clean up (on NFS the journal alone is locked:
-//! docs/scale.md). **Invariant:** a file is replaced whole or not at all.
+//! **Invariant:** only one process uses a directory at a time. The directory itself is locked through the
+//! operating system, so the lock ends with the process and leaves nothing to clean up (on NFS only the
+//! journal is locked: docs/scale.md). **Invariant:** a file is replaced whole or not at all.
 
 use super::error::{Error, Result};
 use crate::gguf::replace_file;
@@ -15,10 +15,10 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-/// `EBADF` of Linux, as `flock(2)` on NFS returns it for a file that is not open for writing.
+/// `EBADF` on Linux: what `flock(2)` on NFS returns for a file that is not open for writing.
 const NOT_OPEN_FOR_WRITING: i32 = 9;
 
-/// A directory of results that no other process uses: a run, or an evaluation.
+/// A directory of results that this process has locked: a run, or an evaluation.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -27,11 +27,11 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Creates the directory if it is absent and takes its lock. Whether a run may be made in it is for the
-    /// journal to say.
+    /// Creates the directory if it does not exist, and locks it. Whether it may hold this run is checked with
+    /// the journal.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::NoDirectory`], or [`Error::Write`] if it cannot be made.
+    /// [`Error::InUse`], [`Error::NoDirectory`], or [`Error::Write`] if it cannot be created.
     pub fn claim(path: &Path) -> Result<Self> {
         let fail = |source: std::io::Error| match source.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
@@ -44,8 +44,8 @@ impl RunDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: path.to_owned() }),
-            // NFS locks only what is open for writing, which a directory cannot be. SQLite's own lock still
-            // refuses a second process.
+            // NFS only locks files that are open for writing, which a directory cannot be. SQLite's own lock
+            // still keeps out a second process.
             Err(TryLockError::Error(source)) if source.raw_os_error() == Some(NOT_OPEN_FOR_WRITING) => {
                 Ok(Self { path: path.to_owned(), _lock: lock })
             }
@@ -53,12 +53,12 @@ impl RunDir {
         }
     }
 
-    /// Path of the directory, as it was given.
+    /// Path of the directory, as given to [`Self::claim`].
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Text of the file `name`; `None`: there is no such file.
+    /// Text of the file `name`; `None` if it does not exist.
     ///
     /// # Errors
     /// [`Error::Read`].
@@ -71,7 +71,7 @@ impl RunDir {
         }
     }
 
-    /// Replaces the file `name` as a whole.
+    /// Replaces the file `name` atomically.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -81,8 +81,7 @@ impl RunDir {
             .map_err(|source| Error::Write { path, source })
     }
 
-    /// The JSON file `name`; `None`: there is no such file, or it is not a `T`. For files that can be made
-    /// again.
+    /// The JSON file `name`; `None` if it does not exist or is not a `T`. For files that can be recreated.
     ///
     /// # Errors
     /// [`Error::Read`].
@@ -90,7 +89,7 @@ impl RunDir {
         Ok(self.read(name)?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Replaces the file `name` by `value` as indented JSON.
+    /// Replaces the file `name` with `value` as indented JSON.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -100,7 +99,7 @@ impl RunDir {
     }
 }
 
-/// The run directories in a folder, sorted by name, numbers by their value; none if there is no such folder.
+/// The run directories in a folder, sorted by name, numbers by value; empty if the folder does not exist.
 ///
 /// # Errors
 /// [`Error::Read`].
@@ -124,8 +123,8 @@ pub fn runs_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(runs)
 }
 
-/// Refuses a path that cannot be recorded in JSON and TOML. Paths that were typed are checked already; others
-/// come from the environment and from the working directory.
+/// Refuses a path that is not valid UTF-8 and cannot be recorded in JSON and TOML. Command-line arguments are
+/// checked earlier; this is for paths from the environment and the working directory.
 ///
 /// # Errors
 /// [`Error::Path`].
@@ -133,8 +132,8 @@ pub fn check_recordable(path: &Path) -> Result<()> {
     if path.to_str().is_some() { Ok(()) } else { Err(Error::Path { path: path.to_owned() }) }
 }
 
-/// Refuses a directory that another program may own: it has to be absent, empty, or hold the file `mark`,
-/// which only the command at hand leaves.
+/// Refuses a directory with other files: it must not exist, be empty, or contain the file `mark`, which only
+/// the current command creates.
 ///
 /// # Errors
 /// [`Error::NotOurs`], or [`Error::Read`] if it cannot be listed.
@@ -156,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claimed_directory_cannot_be_claimed_again_until_it_is_let_go() {
+    fn a_claimed_directory_cannot_be_claimed_again_until_it_is_released() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
         let dir = RunDir::claim(&path).unwrap();

@@ -1,7 +1,7 @@
-//! Why a command or a stage failed: what can be wrong with what was typed and with the files of a run, and
-//! every other module's errors.
+//! Why a command or a stage failed: problems with arguments and with a run's files, and the errors of all
+//! other modules.
 //!
-//! Where in the flow: stages and commands return [`Error`]; `cli` makes an exit code and a hint of it.
+//! Where in the flow: stages and commands return [`Error`]; `cli` turns it into an exit code and a hint.
 //!
 //! **Invariant:** every message names the file or the flag, what was found and what was expected.
 
@@ -20,25 +20,25 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a command or a stage failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An argument is not text.
+    /// An argument is not valid UTF-8.
     #[error("argument `{}` is not valid UTF-8", found.to_string_lossy())]
     Argument {
         /// The argument.
         found: OsString,
     },
-    /// A path that cannot be recorded as text.
-    #[error("path `{}` is not valid UTF-8, and has to be written to a file of text", path.display())]
+    /// A path is not valid UTF-8, so it cannot be recorded.
+    #[error("path `{}` is not valid UTF-8, but must be recorded in a text file", path.display())]
     Path {
         /// The path.
         path: PathBuf,
     },
-    /// Layers on a GPU, in a build without a backend for it.
-    #[error("`--gpu-layers` is {found}, and this build has no GPU backend: expected 0")]
+    /// `--gpu-layers` in a build without a GPU backend.
+    #[error("`--gpu-layers` is {found}, expected 0: this build has no GPU backend")]
     NoGpuLayers {
         /// The number that was given.
         found: u32,
     },
-    /// A number of threads out of range.
+    /// The number of threads is out of range.
     #[error("`--threads` is {found}, expected 1 to {limit}")]
     Threads {
         /// The number that was given.
@@ -46,7 +46,7 @@ pub enum Error {
         /// The largest that llama.cpp takes.
         limit: usize,
     },
-    /// A flag, or the key of the same name, out of range.
+    /// The value of a flag, or of the key of the same name, is out of range.
     #[error("`{flag}` is {found}, expected {expected}")]
     Flag {
         /// The flag.
@@ -72,7 +72,7 @@ pub enum Error {
         /// Names of the known models.
         known: String,
     },
-    /// Lines of a seed file that are no seeds; each was reported.
+    /// Unusable lines of a seed file; each was reported as a warning.
     #[error("{lines} lines of `{}` cannot be used as seeds", path.display())]
     BadSeeds {
         /// The file.
@@ -118,19 +118,19 @@ pub enum Error {
         /// What was found, and what was expected.
         message: String,
     },
-    /// A directory that holds files of somebody else.
+    /// A directory contains files that this command did not create.
     #[error("directory `{}` is not empty and was not created by this command", dir.display())]
     NotOurs {
         /// The directory.
         dir: PathBuf,
     },
-    /// A path that cannot be a directory.
+    /// A path that should be a directory is a file, or is inside one.
     #[error("`{}` is a file or inside one, expected a directory", path.display())]
     NoDirectory {
         /// The path.
         path: PathBuf,
     },
-    /// Another process has the directory.
+    /// Another process has locked the directory.
     #[error("another process is using `{}`", dir.display())]
     InUse {
         /// The directory.
@@ -152,7 +152,7 @@ pub enum Error {
         /// Every setting that differs.
         differences: Vec<Difference>,
     },
-    /// A run was started with another build of llama.cpp, and is the same otherwise.
+    /// A run was started with another build of llama.cpp; nothing else differs.
     #[error(
         "the run in `{}` was started with another build of llama.cpp: {}",
         path.display(),
@@ -161,31 +161,31 @@ pub enum Error {
     OtherBuild {
         /// The journal.
         path: PathBuf,
-        /// What differs between the builds.
+        /// The differences between the builds.
         differences: Vec<Difference>,
     },
-    /// A run or a file of it was written by another version of this program.
+    /// A run, or one of its files, was written by another version of evol.
     #[error("`{}` was written by another version of evol: {reason}", path.display())]
     OtherVersion {
         /// The run or the file.
         path: PathBuf,
-        /// How that shows.
+        /// What is unexpected about it.
         reason: String,
     },
-    /// Slurm did not take a job.
-    #[error("`{}` could not submit everything: {reason}{}{said}",
+    /// Slurm rejected a job.
+    #[error("`{}` did not submit all jobs: {reason}{}{said}",
         script.display(),
         if said.is_empty() { "" } else { "; already submitted: " }
     )]
     Submit {
         /// The script that submits.
         script: PathBuf,
-        /// What it printed: the jobs that were submitted.
+        /// Its standard output, which lists the submitted jobs.
         said: String,
-        /// Its error.
+        /// Its standard error.
         reason: String,
     },
-    /// A node that the run does not have.
+    /// A node id that does not exist in the run.
     #[error("node {id} does not exist in `{}`", run.display())]
     NoSuchNode {
         /// Its id.
@@ -205,7 +205,7 @@ pub enum Error {
         /// The manifest.
         path: PathBuf,
     },
-    /// Another model than that of the run.
+    /// A model file that is not the run's.
     #[error("`{}` has SHA-256 `{found}`, expected `{expected}`, the model of this run", path.display())]
     OtherModel {
         /// The model file.
@@ -215,17 +215,17 @@ pub enum Error {
         /// The recorded one.
         expected: String,
     },
-    /// A replay that gave other bytes.
+    /// A replay that gave different bytes.
     #[error("{differing} of {compared} replayed generations differ from the journal")]
     Verify {
         /// Generations that differ.
         differing: usize,
         /// Generations that were replayed.
         compared: usize,
-        /// Whether machine or build are others than the run's.
+        /// Whether the machine or build differs from the run's.
         elsewhere: bool,
     },
-    /// A file in the way of a result.
+    /// The output file already exists.
     #[error("`{}` already exists", path.display())]
     Exists {
         /// The file.
@@ -240,12 +240,12 @@ pub enum Error {
     /// A file type that cannot be written.
     #[error("cannot write {found}; expected one of: {known}")]
     FileType {
-        /// The type, and who asked for it.
+        /// The type, and where it came from.
         found: String,
         /// The types that can be written.
         known: String,
     },
-    /// An export with rows that fail a check; each was reported.
+    /// Rows of an export that fail a check; each was printed.
     #[error("{findings} findings in {rows} rows")]
     Check {
         /// How many.
@@ -253,7 +253,7 @@ pub enum Error {
         /// Rows that were checked.
         rows: usize,
     },
-    /// Failed checks of the machine or a model; each was reported.
+    /// Failed checks of the machine or a model; each was printed.
     #[error("{failed} of {all} checks failed")]
     Doctor {
         /// How many.
@@ -264,10 +264,10 @@ pub enum Error {
     /// The user stopped the work.
     #[error("interrupted")]
     Interrupted,
-    /// Nobody reads the results any more (`evol … | head`): nothing went wrong.
+    /// stdout was closed by its reader (`evol … | head`), which is not a failure.
     #[error("the output is closed")]
     OutputClosed,
-    /// The operating system refused something that is not about a file of the run.
+    /// An error of the operating system that is not about a file of the run.
     #[error("{what}")]
     Io {
         /// What could not be done.
@@ -275,7 +275,7 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// Another error, with what was being done.
+    /// Another error, with what failed because of it.
     #[error("{what}")]
     Context {
         /// What could not be done.
@@ -325,12 +325,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says what could not be done, for an error of the operating system.
+    /// Wraps an error of the operating system with a message about what failed.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what: what.into(), source }
     }
 
-    /// The error itself, without what was being done.
+    /// The innermost error, without its contexts.
     pub fn without_context(&self) -> &Self {
         match self {
             Self::Context { source, .. } => source.without_context(),
@@ -339,12 +339,12 @@ impl Error {
     }
 }
 
-/// Adds what was being done to an error.
+/// Adds context to an error.
 pub trait ErrorContext<T> {
-    /// The error says `what` first, then its own message; blame and hint stay its own.
+    /// Adds `what` before the error's message. Blame and hint stay the same.
     ///
     /// # Errors
-    /// The error itself, in [`Error::Context`].
+    /// The same error, wrapped in [`Error::Context`].
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -354,7 +354,7 @@ impl<T, E: Into<Error>> ErrorContext<T> for Result<T, E> {
     }
 }
 
-/// Differences on one line.
+/// Formats differences on one line.
 pub(super) fn join(differences: &[Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -376,21 +376,20 @@ impl Explain for Error {
             Self::Train(error) => error.explain(),
             Self::Eval(error) => error.explain(),
             Self::Bench(error) => error.explain(),
-            Self::Interrupted => Blame::Interrupted.hint("the same command resumes"),
+            Self::Interrupted => Blame::Interrupted.hint("rerun the same command to resume"),
             Self::Io { .. }
             | Self::OutputClosed
             | Self::Write { .. }
             | Self::Doctor { .. }
             | Self::Check { .. } => Blame::Run.no_hint(),
             Self::InUse { .. } => Blame::Run.hint("wait for the other evol to finish, or stop it"),
-            Self::Submit { .. } => Blame::Run.hint(
-                "run it where Slurm's `sbatch` is installed; to cancel what was submitted, use `scancel`",
+            Self::Submit { .. } => Blame::Run
+                .hint("run it where Slurm's `sbatch` is installed; use `scancel` to cancel submitted jobs"),
+            Self::Verify { elsewhere: true, .. } => Blame::Run.hint(
+                "this machine or build is not the run's, which explains the differences: see the warnings",
             ),
-            Self::Verify { elsewhere: true, .. } => {
-                Blame::Run.hint("this machine or build is not the run's, which explains it: see the warnings")
-            }
             Self::Verify { elsewhere: false, .. } => Blame::Run
-                .hint("`evol doctor --determinism --model FILE` shows what the output depends on here"),
+                .hint("run `evol doctor --determinism --model FILE` to see what the output depends on here"),
             Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Blame::Usage.no_hint(),
             Self::Exists { .. } => {
                 Blame::Usage.hint("choose another file, or replace this one with `--force`")
@@ -398,7 +397,7 @@ impl Explain for Error {
             Self::OverBase { .. } => Blame::Usage.hint("choose another file"),
             Self::FileType { .. } => Blame::Usage.hint("choose a file type, for example `--type q8_0`"),
             Self::Argument { .. } | Self::Path { .. } => {
-                Blame::Usage.hint("rename it, or work in another folder: runs record paths as UTF-8 text")
+                Blame::Usage.hint("rename it, or work in another folder: runs record paths as UTF-8")
             }
             Self::NoGpuLayers { .. } => Blame::Usage.hint(
                 "for a GPU backend, install the CUDA toolkit and build evol with `cargo build --release \

@@ -1,12 +1,12 @@
-//! `evol run`: the stages in their order, each of which resumes by itself.
+//! `evol run`: runs all stages in order. Each stage resumes by itself.
 //!
-//! evolve → export → train → baselines → eval → check → report → `summary.json`. A stage reads what the one
-//! before wrote to the run directory, and finds out by itself what is left to do: evolve from the journal,
-//! export by writing the same bytes, train from its checkpoint. The summary is written last: once it exists,
-//! nothing is left to do.
+//! evolve → export → train → baselines → eval → check → report → `summary.json`. A stage reads the files of
+//! the stages before it, and finds out what is left to do: evolve from the journal, train from its
+//! checkpoint; export simply writes the same bytes again. The summary is written last; if it exists, the run
+//! is finished.
 //!
-//! **Invariant:** a run resumes, and a finished one is shown, only with the configuration that it was started
-//! with (`config.toml`), the same model and the same seeds (the journal's identity).
+//! **Invariant:** a run is only resumed or shown with the configuration that it was started with
+//! (`config.toml`), the same model and the same seeds (the journal's identity).
 
 use super::baselines;
 use super::config::RunConfig;
@@ -28,7 +28,7 @@ use crate::train::TrainSummary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A stage after which a run can be told to stop.
+/// A stage after which a run can stop (`--until`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Instructions and answers are in the journal.
@@ -37,13 +37,13 @@ pub enum Stage {
     Export,
     /// The adapter is trained.
     Train,
-    /// The adapters that it is compared with are trained.
+    /// The adapters to compare it with are trained.
     Baselines,
     /// The suite is answered and judged.
     Eval,
 }
 
-/// Works a configuration off, from where an earlier process stopped. `None`: it was to stop after `until`.
+/// Starts or resumes a run. `None` if it stopped after the stage `until`.
 ///
 /// # Errors
 /// The run was started with another configuration, a stage fails, or the run was interrupted.
@@ -58,7 +58,7 @@ pub fn run(config: &RunConfig, until: Option<Stage>, context: Context<'_>) -> Re
         context.host.note(&note);
         return Ok(Some(summary));
     }
-    // Settings that may change in a resumed run, such as `min_yield`, are kept as they were last.
+    // Settings that may change in a resumed run, such as `min_yield`, are recorded with their latest values.
     dir.write(files::CONFIG, &config.to_toml())?;
     let monitor = Monitor::new(&dir, context.host)?;
     let stages = Stages { config, until, context: context.with_host(&monitor), monitor: &monitor };
@@ -90,7 +90,7 @@ struct Results {
 }
 
 impl Stages<'_> {
-    /// `None`: it was to stop before the last stage.
+    /// Runs the stages; `None` if the run stopped before the last one.
     fn run(&self, plan: &EvolvePlan, dir: &RunDir, store: &mut Store) -> Result<Option<Results>> {
         let (config, context) = (self.config, self.context);
         self.monitor.start_stage("evolve")?;
@@ -134,7 +134,7 @@ impl Stages<'_> {
         Ok(Some(Results { evolved, exported, trained, funnel, check, page }))
     }
 
-    /// Whether `stage`, which is done, was to be the last.
+    /// Whether the run should stop now that `stage` is done.
     ///
     /// # Errors
     /// [`super::Error::Interrupted`] after Ctrl-C.

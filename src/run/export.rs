@@ -1,7 +1,7 @@
-//! The second stage: what a run kept becomes files to train on.
+//! The second stage: writes what a run kept as training files.
 //!
-//! Where in the flow: `evol export` is this stage with other options. In `evol run` the stages that follow
-//! take what they need from [`RunExport`]: reading a large journal and comparing its texts takes a while.
+//! Where in the flow: `evol export` runs this stage with its own options. In `evol run`, later stages take
+//! what they need from [`RunExport`], because reading and comparing a large journal again is slow.
 //!
 //! **Invariant:** the same journal and options give the same bytes.
 
@@ -28,30 +28,30 @@ pub fn run_seed(store: &Store) -> Result<u64> {
     Ok(identity.get(SEED).and_then(|seed| seed.parse().ok()).unwrap_or(0))
 }
 
-/// Texts that nothing in an export may repeat.
+/// Test sets that no row of an export may overlap with.
 #[derive(Debug, Clone, Copy)]
 pub struct TestTexts<'a> {
-    /// Test sets in any form.
+    /// Files, in any form that [`dataset::read_test_items`] reads.
     pub files: &'a [PathBuf],
     /// The suite that the run is evaluated on.
     pub suite: Option<&'a Suite>,
 }
 
-/// What an export leaves for the stages after it.
+/// The results of an export that later stages need.
 #[derive(Debug)]
 pub struct RunExport {
-    /// The files.
+    /// The written files.
     pub exported: Exported,
-    /// The first held-out records; where nothing is held out, the first that are trained on.
+    /// The first held-out records, or the first training records if none are held out.
     pub held_out: Vec<Record>,
-    /// The seeds with their answers that are not held out, and what they must not repeat.
+    /// The seeds that are not held out, with their answers and the same test sets.
     pub seeds: Collection,
 }
 
-/// Exports what the run in `dir` kept into `out`, without what repeats one of the `tests`.
+/// Exports what the run in `dir` kept to `out`, without rows that overlap with `tests`.
 ///
 /// # Errors
-/// The journal or a test set cannot be read, nothing was kept, or `out` has files of somebody else.
+/// The journal or a test set cannot be read, nothing was kept, or `out` has other files.
 pub fn run(
     store: &Store,
     dir: &Path,
@@ -77,7 +77,7 @@ pub fn run(
     Ok(RunExport { exported, held_out, seeds })
 }
 
-/// Everything that the run in `dir` has for an export.
+/// Collects the records of the run in `dir`, and what the export needs besides.
 ///
 /// # Errors
 /// The journal, the manifest or a test set cannot be read.

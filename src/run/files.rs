@@ -1,34 +1,34 @@
-//! Names of the files and folders of a run directory, beside its journal.
+//! Names of the files and folders in a run directory, except the journal.
 //!
-//! **Invariant:** a name stands here and nowhere else, so that a stage and whoever reads it agree.
+//! **Invariant:** each name is defined only here, so that the writer and all readers agree.
 
 use std::path::{Path, PathBuf};
 
-/// The configuration as resolved, defaults written out; [`super::RunConfig`].
+/// The resolved configuration with all defaults; [`super::RunConfig`].
 pub const CONFIG: &str = "config.toml";
 /// What a run was made from; [`super::Manifest`].
 pub const MANIFEST: &str = "manifest.json";
-/// A finished run in numbers; [`super::Summary`]. It is written last.
+/// The results of a finished run; [`super::Summary`]. Written last.
 pub const SUMMARY: &str = "summary.json";
-/// The page about a run.
+/// The HTML report.
 pub const REPORT: &str = "report.html";
-/// How far a run is; [`super::LastProgress`].
+/// The last reported progress; [`super::LastProgress`].
 pub const STATUS: &str = "status.json";
-/// Tokens per second over time, a line for each point.
+/// Tokens per second over time, one JSON line per point.
 pub const SPEED: &str = "speed.jsonl";
-/// Wall time by stage.
+/// Wall time of each stage, in seconds.
 pub const SECONDS: &str = "seconds.json";
 /// Folder of the training files.
 pub const EXPORT: &str = "export";
 /// Folder of the adapter.
 pub const ADAPTER: &str = "adapter";
-/// Folder of the adapters that it is compared with, and of their data.
+/// Folder of the adapters to compare with, and their data.
 pub const BASELINES: &str = "baselines";
 /// Folder of the evaluation.
 pub const EVAL: &str = "eval";
-/// Folder of the shards, in a run that is divided.
+/// Folder of the shards of a run.
 pub const SHARDS: &str = "shards";
-/// Metrics of a training, in the folder of its adapter: the trainer creates it first and keeps it.
+/// Training metrics, in an adapter's folder. The trainer creates this file first, so it marks the folder.
 pub const METRICS: &str = "metrics.jsonl";
 
 /// The folder of shard `index` of the run in `dir`.

@@ -1,15 +1,16 @@
-//! The journal's counts by round and operator: what was tried, what was kept, and why the rest was not.
+//! The funnel: attempts, kept instructions and reasons of elimination, by round and operator.
 //!
-//! Where in the flow: shown by every command that shows a run, kept in `summary.json`, drawn in the report.
+//! Where in the flow: printed by the commands that show a run, recorded in `summary.json`, drawn in the
+//! report.
 //!
-//! **Invariant:** the counts of a cell's reasons and of what was kept add up to its attempts, once a round is
-//! done.
+//! **Invariant:** when a round is done, the kept and eliminated instructions of a cell add up to its
+//! attempts.
 
 use crate::report::FunnelCell;
 use crate::store::{FunnelRow, Status};
 use std::collections::BTreeMap;
 
-/// Sums the journal's counts, which are ordered by round and operator.
+/// Sums the journal's counts, which must be ordered by round and operator.
 pub fn cells(rows: &[FunnelRow]) -> Vec<FunnelCell> {
     let mut cells: Vec<FunnelCell> = Vec::new();
     for row in rows {

@@ -1,9 +1,9 @@
-//! What a stage needs of the program around it: somebody to report to, and a word about when to stop.
+//! What a stage needs from its caller: where to report, and when to stop.
 //!
-//! Where in the flow: `cli` implements [`Host`] for a terminal and hands it down in a [`Context`]; tests
-//! implement it with a list.
+//! Where in the flow: `cli` implements [`Host`] for a terminal and passes it to the stages in a [`Context`];
+//! tests implement it with a list.
 //!
-//! **Invariant:** a plan decides the result. A host decides only what is shown and when the work pauses.
+//! **Invariant:** the plan decides the result. The host only decides what is shown and when the work stops.
 
 use super::error::{Error, Result};
 use crate::llm::EngineOptions;
@@ -12,61 +12,61 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The program around a stage.
+/// The caller of a stage.
 pub trait Host: Sync {
     /// Shows a message.
     fn note(&self, text: &str);
 
-    /// Shows a message to those who asked for more of them.
+    /// Shows a message if the user asked for details.
     fn detail(&self, text: &str);
 
-    /// Shows that something is not as it should be, although the work continues.
+    /// Shows a warning.
     fn warn(&self, text: &str);
 
-    /// Shows how far the work is; called at least every second or so while a stage works. A new
-    /// [`Progress::stage`] ends the one before.
+    /// Shows progress. Called about every second or more often while a stage runs. A new [`Progress::stage`]
+    /// ends the one before.
     fn progress(&self, progress: &Progress<'_>);
 
     /// Ends the display of progress.
     fn progress_done(&self);
 
-    /// The flag that the engine and the trainer look at: true once the work is to stop.
+    /// The flag that the engine and the trainer watch: true once the work should stop.
     fn interrupt(&self) -> &Arc<AtomicBool>;
 
-    /// Whether the work is to stop.
+    /// Whether the work should stop.
     fn interrupted(&self) -> bool {
         self.interrupt().load(Ordering::SeqCst)
     }
 }
 
-/// How far a stage is.
+/// The progress of a stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Progress<'a> {
-    /// What is worked on, such as `round 1 answer`.
+    /// The current stage, such as `round 1 answer`.
     pub stage: &'a str,
-    /// Units done, those of earlier processes included.
+    /// Units done, including those of earlier processes.
     pub done: u64,
-    /// Units in all; 0: not known yet.
+    /// Total units; 0 if not known yet.
     pub total: u64,
     /// A short text, such as `412 tokens/s`.
     pub detail: &'a str,
-    /// Tokens that this process has generated so far, in stages that evolve.
+    /// Tokens that this process has generated so far; only while evolving.
     pub generated_tokens: Option<u64>,
 }
 
-/// What every stage gets beside its plan.
+/// What every stage gets in addition to its plan.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// Who is reported to.
+    /// Where the stage reports.
     pub host: &'a dyn Host,
     /// Threads for generation and training.
     pub threads: usize,
-    /// Ordinals of the GPUs to train on; empty: the CPU.
+    /// Ordinals of the GPUs to train on; empty for the CPU.
     pub gpus: &'a [usize],
 }
 
 impl<'a> Context<'a> {
-    /// The same for another host.
+    /// This context with another host.
     #[must_use]
     pub fn with_host<'b>(self, host: &'b dyn Host) -> Context<'b>
     where
@@ -75,15 +75,15 @@ impl<'a> Context<'a> {
         Context { host, ..self }
     }
 
-    /// To be asked between units of work that nobody else asks in.
+    /// Stops the work after Ctrl-C. For places where neither the engine nor the trainer checks the flag.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once the work is to stop.
+    /// [`Error::Interrupted`] once the work should stop.
     pub fn check_interrupt(&self) -> Result<()> {
         if self.host.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Options for an engine that stops when the host says so.
+    /// Options for an engine that watches the host's flag.
     pub fn engine_options<'p>(&self, model: &'p Path) -> EngineOptions<'p> {
         let mut options = EngineOptions::new(model, self.threads);
         options.interrupt = Arc::clone(self.host.interrupt());
@@ -91,8 +91,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Estimates the time left of a stage from the speed of this process alone: a resumed stage does not count
-/// what an earlier one did as its own speed.
+/// Estimates the time left of a stage from the speed of this process. Units that an earlier process did do
+/// not count as speed.
 #[derive(Debug)]
 pub struct Estimate {
     started: Instant,
@@ -105,14 +105,14 @@ impl Estimate {
         Self { started: Instant::now(), first_done: None }
     }
 
-    /// Seconds left; `None` before there is a speed, and at the end.
+    /// Seconds left; `None` before the first unit and after the last.
     pub fn seconds_left(&mut self, done: u64, total: u64) -> Option<u64> {
         let first = *self.first_done.get_or_insert(done);
         remaining_seconds(done.saturating_sub(first), total.saturating_sub(done), self.started.elapsed())
     }
 }
 
-/// A duration for people: `47 s`, `3 min 5 s`, `2 h 10 min`.
+/// Formats a duration: `47 s`, `3 min 5 s`, `2 h 10 min`.
 pub fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
     match s {
@@ -131,7 +131,7 @@ pub(super) mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// A host that keeps what it is told.
+    /// A host that records what is reported to it.
     #[derive(Debug, Default)]
     pub(crate) struct Recorder {
         pub(crate) lines: Mutex<Vec<String>>,
@@ -143,7 +143,7 @@ pub(super) mod tests {
             self.lines.lock().unwrap().push(line);
         }
 
-        /// Everything that was reported.
+        /// Everything that was reported so far.
         pub(crate) fn lines(&self) -> Vec<String> {
             self.lines.lock().unwrap().clone()
         }

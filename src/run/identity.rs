@@ -1,17 +1,17 @@
-//! What decides whether a run may be resumed.
+//! Decides whether a run may be resumed.
 //!
-//! Where in the flow: a stage records an [`Identity`] before its first result and compares it before it
-//! resumes. The parts are typed by whoever owns them; the part of this module is [`Recipe`]: how the engine
-//! computes, and who judges.
+//! Where in the flow: a stage records an [`Identity`] before its first result, and compares it before it
+//! resumes. Each part is a type of the module that owns it. This module owns [`Recipe`]: how the engine
+//! computes, and which model judges.
 //!
 //! | recorded in | what | compared by |
 //! |---|---|---|
 //! | `run.db` | model, seeds, prompts, guards, `[evolve]`, [`Recipe`] | [`super::evolve`] |
-//! | `config.toml` | every key that decides a result | [`check_config`] |
+//! | `config.toml` | every key that affects a result | [`check_config`] |
 //! | `eval/settings.json` | suite, models, sampling | [`super::eval`] |
 //! | `adapter/checkpoint.safetensors` | base, data, `[train]` | [`crate::train`] |
 //!
-//! **Invariant:** what is refused is refused before anything is measured, converted, loaded or written.
+//! **Invariant:** a run is refused before anything is measured, converted, loaded or written.
 
 use super::config::RunConfig;
 use super::dir::RunDir;
@@ -23,43 +23,43 @@ use crate::llm::{self, ComputeFormat, Determinism};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How the bytes of a run are generated, beside the model itself.
+/// How a run's output is generated, apart from the model and the settings of evolve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The file that is computed with.
+    /// The file that the engine loads.
     pub compute: ComputeRecipe,
-    /// How it is run.
+    /// How the engine runs.
     pub engine: EngineRecipe,
-    /// The model that judges, if it is another one.
+    /// The model that judges; `None` if the model itself does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeRecipe>,
 }
 
-/// The file that the engine computes with.
+/// The file that the engine loads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComputeRecipe {
-    /// Format of its weights.
+    /// Weight format of the file.
     pub format: ComputeFormat,
-    /// Lowercase hex SHA-256 of it.
+    /// Lowercase hex SHA-256 of the file.
     pub sha256: String,
 }
 
-/// How the engine runs. Threads, batch width and GPU layers are recorded only where they have a part in the
-/// results: under [`Determinism::Scheduled`].
+/// How the engine runs. Threads, batch width and GPU layers are only recorded if they affect results: with
+/// [`Determinism::Scheduled`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EngineRecipe {
-    /// What is promised.
+    /// The level of determinism.
     pub determinism: Determinism,
     /// Attention, cache and schedule, in words.
     pub recipe: String,
-    /// Versions of the bindings, which carry llama.cpp.
+    /// Versions of the bindings, which include llama.cpp.
     pub llama_cpp: String,
-    /// What llama.cpp was compiled for: another build computes other numbers from the same file.
+    /// What llama.cpp was compiled for. Another build computes other numbers from the same file.
     pub instruction_sets: String,
     /// Worker threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Sequences in a batch.
+    /// Sequences per batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_width: Option<usize>,
     /// Layers on a GPU.
@@ -67,34 +67,34 @@ pub struct EngineRecipe {
     pub gpu_layers: Option<u32>,
 }
 
-/// A model that judges only.
+/// A separate model that judges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JudgeRecipe {
     /// Lowercase hex SHA-256 of its file.
     pub sha256: String,
-    /// What is promised of its verdicts.
+    /// The level of determinism of its verdicts.
     pub determinism: Determinism,
-    /// As in [`EngineRecipe`].
+    /// Worker threads, as in [`EngineRecipe`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// As in [`EngineRecipe`].
+    /// Layers on a GPU, as in [`EngineRecipe`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_layers: Option<u32>,
 }
 
-/// What the order of a list's requests depends on.
+/// What the composition of batches depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     /// Worker threads.
     pub threads: usize,
-    /// Sequences in a batch; `None`: to be measured.
+    /// Sequences per batch; `None` if not measured yet.
     pub batch_width: Option<usize>,
     /// Layers on a GPU.
     pub gpu_layers: u32,
 }
 
 impl EngineRecipe {
-    /// How this build runs an engine.
+    /// The recipe of this build's engine.
     pub fn new(determinism: Determinism, schedule: Schedule) -> Self {
         let is_scheduled = determinism == Determinism::Scheduled;
         Self {
@@ -108,25 +108,25 @@ impl EngineRecipe {
         }
     }
 
-    /// Names of the entries that another build changes.
+    /// Names of the entries that depend on the build.
     const BUILD: [&str; 3] = ["engine.llama_cpp", "engine.instruction_sets", "engine.recipe"];
 }
 
-/// Whether another build of llama.cpp alone explains these differences.
+/// Whether all differences are due to another build of llama.cpp.
 pub(super) fn is_other_build(differences: &[Difference]) -> bool {
     differences.iter().all(|difference| EngineRecipe::BUILD.contains(&difference.name.as_str()))
 }
 
-/// Takes the differences that another build explains out of `differences`.
+/// Removes the differences that are due to another build from `differences`, and returns them.
 pub fn take_build(differences: &mut Vec<Difference>) -> Vec<Difference> {
     differences.extract_if(.., |found| EngineRecipe::BUILD.contains(&found.name.as_str())).collect()
 }
 
 impl Recipe {
-    /// The recipe that the run in `dir` recorded; `None`: nothing was recorded yet.
+    /// The recipe that the run in `dir` recorded; `None` if nothing is recorded yet.
     ///
     /// # Errors
-    /// [`Error::OtherVersion`] if another version of this program recorded it.
+    /// [`Error::OtherVersion`] if another version of evol recorded it.
     pub fn recorded(identity: &Identity, dir: &Path) -> Result<Option<Self>> {
         if identity.is_empty() {
             return Ok(None);
@@ -138,8 +138,8 @@ impl Recipe {
         identity.section("").map(Some).map_err(other_version)
     }
 
-    /// The recipe that a run will have, as far as that is known before anything is measured, converted or
-    /// loaded: the recorded one, except where the settings or this build say something else.
+    /// The recipe that a resumed run will have, as far as it is known before anything is measured, converted
+    /// or loaded: the recorded one, changed where the settings or this build differ.
     ///
     /// # Errors
     /// The model is not a readable GGUF.
@@ -157,7 +157,7 @@ impl Recipe {
         } else if format == ComputeFormat::AsIs {
             settings.determinism.resolve(model, settings.gpu_layers)?.0
         } else if recorded.engine.determinism == Determinism::Scheduled {
-            // What a converted file allows is known when the file exists.
+            // Whether a converted file allows `exact` is only known once it exists.
             Determinism::Scheduled
         } else {
             settings.determinism
@@ -174,8 +174,7 @@ impl Recipe {
         })
     }
 
-    /// Takes build and schedule from `recorded`, whatever they are here: for a run that generates nothing
-    /// any more.
+    /// Replaces build and schedule by those of `recorded`, for a run with nothing left to generate.
     pub fn take_over_build(&mut self, recorded: &Self) {
         let EngineRecipe { recipe, llama_cpp, instruction_sets, threads, batch_width, .. } = &recorded.engine;
         self.engine.recipe.clone_from(recipe);
@@ -192,21 +191,21 @@ impl Recipe {
         }
     }
 
-    /// The settings under which an engine makes what this recipe says.
+    /// The settings that reproduce this recipe.
     pub fn settings(&self) -> EngineSettings {
         let EngineRecipe { determinism, batch_width, gpu_layers, .. } = self.engine;
-        // The format is recorded too, and `Compute::prepare` follows the record.
+        // `Compute::prepare` replaces `auto` by the recorded format.
         let compute_format = FormatChoice::Auto;
         EngineSettings { batch_width, compute_format, gpu_layers: gpu_layers.unwrap_or(0), determinism }
     }
 
-    /// As a part of a run's identity.
+    /// The recipe as part of a run's identity.
     pub fn identity(&self) -> Identity {
         Identity::of(self)
     }
 }
 
-/// Compares the configuration with the one that the run in `dir` was started with, if it was.
+/// Compares the configuration with the one that the run in `dir` was started with, if any.
 ///
 /// # Errors
 /// [`Error::OtherConfig`] names every key that differs.
@@ -227,7 +226,7 @@ mod tests {
 
     const NO_FILE: &str = "absent.gguf";
 
-    /// The recipe of a run that computed with `f16` weights, whose file is gone.
+    /// The recipe of a run with `f16` weights, whose file no longer exists.
     fn recorded(level: Determinism) -> Recipe {
         let schedule = Schedule { threads: 2, batch_width: Some(8), gpu_layers: 0 };
         Recipe {
@@ -237,7 +236,7 @@ mod tests {
         }
     }
 
-    /// The names of what `settings` say differently than a run at `level`.
+    /// The names of the values that differ between `settings` and a run at `level`.
     fn changed(settings: &EngineSettings, level: Determinism) -> Vec<String> {
         let recorded = recorded(level);
         let expected = Recipe::expected(&recorded, settings, Path::new(NO_FILE), None, 2).unwrap();

@@ -1,18 +1,18 @@
-//! Models that are known by name: the manifests under `models/`, and where `models/fetch` puts their files.
+//! Models with a name: the manifests under `models/`, and the folder where `models/fetch` puts their files.
 //!
-//! Where in the flow: every command that takes a model resolves what was typed here.
+//! Where in the flow: every command with a model argument resolves it here.
 //!
-//! **Invariant:** nothing is ever fetched here. The binary has no network code; a name only resolves to a
-//! file that is already in the cache folder. This is the one file outside `cli` that reads the environment:
-//! it finds that folder.
+//! **Invariant:** nothing is fetched here. The binary has no network code, and a name resolves to a file that
+//! is already in the cache folder. This is the only file outside `cli` that reads the environment, to find
+//! that folder.
 
 use super::error::{Error, Result};
 use std::path::PathBuf;
 
-/// A model of `models/NAME.toml`, as far as the binary needs to know it.
+/// The fields of `models/NAME.toml` that the binary needs.
 #[derive(Debug, Clone, serde::Deserialize)]
 pub(super) struct KnownModel {
-    /// Name that flags and configurations use.
+    /// Name for flags and configurations.
     pub(super) name: String,
     /// File name in the cache folder.
     pub(super) file: String,
@@ -34,16 +34,16 @@ fn names() -> String {
     all().into_iter().map(|model| model.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The known model with these bytes, if it is one.
+/// The known model whose file has this SHA-256.
 pub(super) fn by_sha256(sha256: &str) -> Option<KnownModel> {
     all().into_iter().find(|m| m.sha256 == sha256)
 }
 
-/// The file of `model`: a known name resolves through the cache folder, everything else is a path.
+/// The file of `model`: for a known name the file in the cache folder, otherwise `model` as a path.
 ///
 /// # Errors
-/// [`Error::ModelNotFetched`] for a known name whose file is not in the cache, [`Error::NoSuchModel`] for a
-/// path without a file.
+/// [`Error::ModelNotFetched`] if the file of a known name is not in the cache, [`Error::NoSuchModel`] if a
+/// path is not a file.
 pub fn resolve(model: &str) -> Result<PathBuf> {
     if let Some(known) = all().into_iter().find(|m| m.name == model) {
         let path = cache_folder().join(&known.file);

@@ -1,6 +1,7 @@
-//! What the machine is: processor, instruction sets, threads, memory. For `evol doctor` and run manifests.
+//! The machine: processor, instruction sets, threads, memory. For `evol doctor` and run manifests.
 //!
-//! **Invariant:** nothing here changes a result; what cannot be found out is absent, not guessed.
+//! **Invariant:** nothing here affects a result. A value that the system does not report is absent, not
+//! guessed.
 
 use super::error::{Error, Result};
 use std::fs;
@@ -8,10 +9,10 @@ use std::fs;
 /// ggml's own limit on threads (`GGML_MAX_N_THREADS`).
 const THREADS_MAX: usize = 512;
 
-/// The machine, as far as speed and bytes depend on it.
+/// The properties of the machine that speed and results may depend on.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Machine {
-    /// Target triple's first parts, such as `x86_64 linux`.
+    /// Architecture and operating system, such as `x86_64 linux`.
     pub platform: String,
     /// Name of the processor, if the system gives one.
     pub cpu: Option<String>,
@@ -19,7 +20,7 @@ pub struct Machine {
     pub threads: usize,
     /// Physical memory in bytes.
     pub memory_bytes: Option<u64>,
-    /// Memory that can be taken without swapping, in bytes.
+    /// Memory that is available without swapping, in bytes.
     pub memory_available_bytes: Option<u64>,
     /// Instruction sets of the processor that llama.cpp and the trainer can use.
     pub instruction_sets: Vec<String>,
@@ -28,7 +29,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads what the system says of itself.
+    /// Reads the properties from the system.
     pub fn detect() -> Self {
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -51,7 +52,7 @@ pub fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The number of threads for `--threads` as typed; without it one thread per available core.
+/// The number of threads: the value of `--threads`, or one per available core.
 ///
 /// # Errors
 /// [`Error::Threads`] for 0 and for more than ggml can take.
@@ -107,7 +108,7 @@ fn instruction_sets() -> Vec<String> {
     Vec::new()
 }
 
-/// Host name of this machine; empty where the system does not give one.
+/// Host name of this machine; empty if the system does not report one.
 pub(super) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

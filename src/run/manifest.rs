@@ -1,12 +1,11 @@
 //! `RUN/manifest.json`: what a run was made from.
 //!
-//! Where in the flow: written when a run starts and again when its journal is finished; `evol verify`, the
-//! card of an export and the report read it. The journal keeps what decides the results and refuses to resume
-//! with anything else; the manifest describes the same to a reader, with licences and the machine, which
-//! decide nothing.
+//! Where in the flow: written when a run starts, and again when its evolution is finished. `evol verify`, the
+//! card of an export and the report read it. The journal records what decides the results, and is compared
+//! before a run resumes; the manifest describes the same for a reader, and adds licences and the machine.
 //!
-//! **Invariant:** one type writes and reads the file, and [`FORMAT`] names its layout. Model, seeds and
-//! prompts are identified by hashes, never by a path or a time.
+//! **Invariant:** one type writes and reads the file, and [`FORMAT`] is the version of its layout. Model,
+//! seeds and prompts are identified by hashes, never by a path or a time.
 
 use super::compute::ComputeEntry;
 use super::dir::RunDir;
@@ -22,10 +21,10 @@ use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Version of the file's layout: raised whenever a field changes its name or meaning.
+/// Version of the file's layout. Increase it whenever a field changes its name or meaning.
 const FORMAT: u32 = 2;
 
-/// Licence of the built-in seeds: the program's own.
+/// Licence of the built-in seeds: that of the program.
 const BUILTIN_SEEDS_LICENCE: &str = env!("CARGO_PKG_LICENSE");
 
 /// What a run was made from.
@@ -33,7 +32,7 @@ const BUILTIN_SEEDS_LICENCE: &str = env!("CARGO_PKG_LICENSE");
 pub struct Manifest {
     /// Version of the file's layout.
     pub format: u32,
-    /// Name of the program: marks the directory as its own.
+    /// Name of the program, which marks the directory as made by it.
     pub made_by: String,
     /// Version of the program.
     pub evol_version: String,
@@ -41,42 +40,42 @@ pub struct Manifest {
     pub seed: u64,
     /// The model.
     pub model: ModelEntry,
-    /// The file that the engine computed with, and what that promises.
+    /// The file that the engine loaded, and how it was run.
     pub compute: ComputeEntry,
     /// The seeds.
     pub seeds: SeedsEntry,
-    /// The identity that the journal recorded; empty until it has.
+    /// The identity in the journal; empty until it is recorded.
     pub journal: Identity,
-    /// How the run evolves, why, and where that is not what the paper did; absent until it is settled.
+    /// How the run evolves and why, with the differences from the paper; absent until it is decided.
     pub policy: Option<Policy>,
-    /// How well the judge tells the same from different; absent until it was tried.
+    /// How well the judge tells same from different instructions; absent until it is calibrated.
     pub calibration: Option<Calibration>,
-    /// The model that judges, if it is another one.
+    /// The model that judges; `None` if the model itself does.
     pub judge_model: Option<ModelEntry>,
-    /// Instruction sets and options of the llama.cpp that generates: results are the same bit by bit only
-    /// with the same ones.
+    /// Instruction sets and options of the llama.cpp that generates. Results are bit-identical only with the
+    /// same ones.
     pub llama_cpp: Vec<String>,
     /// The machine that started the run.
     pub machine: Machine,
 }
 
-/// What a run starts from: the parts of a manifest that its plan knows.
+/// The parts of a manifest that are known when a run starts.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// Seed of the run.
     pub seed: u64,
     /// The model.
     pub model: ModelEntry,
-    /// The file that the engine computes with.
+    /// The file that the engine loads, and how it is run.
     pub compute: ComputeEntry,
     /// The seeds.
     pub seeds: SeedsEntry,
-    /// The model that judges, if it is another one.
+    /// The model that judges; `None` if the model itself does.
     pub judge_model: Option<ModelEntry>,
 }
 
 impl Manifest {
-    /// Describes a run on this machine, as far as `store` has recorded it.
+    /// Describes a run on this machine, with what the journal has recorded so far.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -108,10 +107,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Reads the manifest of the run in `dir`; `None`: it has none.
+    /// Reads the manifest of the run in `dir`; `None` if it has none.
     ///
     /// # Errors
-    /// [`Error::Read`]; [`Error::OtherVersion`] if it was not written by this version of the program.
+    /// [`Error::Read`]; [`Error::OtherVersion`] if its layout is not this version's.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(files::MANIFEST);
         let text = match std::fs::read(&path) {
@@ -133,7 +132,7 @@ impl Manifest {
         serde_json::from_slice(&text).map(Some).map_err(broken)
     }
 
-    /// Writes it into `dir`.
+    /// Writes the manifest to `dir`.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -141,8 +140,8 @@ impl Manifest {
         dir.write_json(files::MANIFEST, self)
     }
 
-    /// Brings the parts that come from the journal up to date: of a run whose process was killed before it
-    /// wrote the manifest again, or of a run that was merged.
+    /// Updates the parts that come from the journal, for a merged run, or if the process was killed before it
+    /// wrote the final manifest.
     ///
     /// # Errors
     /// As [`Self::read`] and [`Self::write`]; the journal cannot be read.
@@ -152,7 +151,7 @@ impl Manifest {
         manifest.write(dir)
     }
 
-    /// Differences between the build and machine that started the run and those at hand.
+    /// The differences between the build and machine that started the run and the current ones.
     pub fn build_differences(&self) -> Vec<Difference> {
         #[derive(Serialize)]
         struct Build<'a> {
@@ -187,18 +186,18 @@ impl Manifest {
         Identity::of(&was).diff(&Identity::of(&is))
     }
 
-    /// Name of the model: the known one, else the file's own.
+    /// Name of the model: the known name, or else the one in the file's metadata.
     pub fn model_name(&self) -> Option<&str> {
         self.model.known_as.as_deref().or(self.model.name.as_deref())
     }
 }
 
-/// The run's part of an export's card; a run without a manifest has little to say.
+/// What an export's card says about the run; only the version if the run has no manifest.
 pub(super) fn card(manifest: Option<&Manifest>) -> Card {
     let Some(manifest) = manifest else {
         return Card { evol_version: env!("CARGO_PKG_VERSION").to_owned(), ..Card::default() };
     };
-    // The name of the seed file, not its path: a card is passed on.
+    // Only the file name of the seeds: a card is shared with others, and a path is private.
     let file_name = |path: &str| {
         Path::new(path).file_name().map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
     };
@@ -213,12 +212,12 @@ pub(super) fn card(manifest: Option<&Manifest>) -> Card {
     }
 }
 
-/// A model file by its content.
+/// A model file, identified by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelEntry {
-    /// Path of the file when the run was started.
+    /// Path of the file when the run started.
     pub path: PathBuf,
-    /// Name of the manifest under `models/`, if it is a known model.
+    /// Name of its manifest under `models/`, if it is a known model.
     pub known_as: Option<String>,
     /// `general.name` of the file.
     pub name: Option<String>,
@@ -226,7 +225,7 @@ pub struct ModelEntry {
     pub architecture: Option<String>,
     /// Lowercase hex SHA-256 of the file.
     pub sha256: String,
-    /// Licence in the known model's manifest, else `general.license` of the file.
+    /// Licence in the known model's manifest, or else `general.license` of the file.
     pub licence: Option<String>,
 }
 
@@ -249,21 +248,21 @@ impl ModelEntry {
     }
 }
 
-/// Seeds by their content.
+/// The seeds of a run, identified by their hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedsEntry {
     /// `built-in`, or the path of the file.
     pub source: String,
-    /// Number of seeds that are used.
+    /// Number of seeds in the run.
     pub count: usize,
-    /// Lowercase hex BLAKE3 of those, as JSON lines.
+    /// Lowercase hex BLAKE3 of these seeds as JSON lines.
     pub blake3: String,
-    /// Licence of the built-in seeds; of a file the one that the user named.
+    /// Licence of the built-in seeds, or the one that the user gave for the file.
     pub licence: Option<String>,
 }
 
 impl SeedsEntry {
-    /// Describes `seeds` that came from `file`, or are built in.
+    /// Describes `seeds`, which came from `file` or are built in.
     pub fn new(file: Option<&Path>, licence: Option<&str>, seeds: &[Seed]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for seed in seeds {

@@ -13,8 +13,8 @@
 //! - `dir`, `files`: the directory and the names in it
 //! - `known_models`, `machine`, `vectors`: models, hardware and embeddings; `shell`: commands to paste
 //!
-//! **Invariant:** nothing here prints or uses `anyhow`. A stage that is killed at any instant resumes and ends
-//! with the same bytes.
+//! **Invariant:** nothing here prints or uses `anyhow`. A stage that is killed at any instant resumes and
+//! ends with the same bytes.
 
 mod baselines;
 mod check;

@@ -1,11 +1,10 @@
-//! What others can see of a run while it works: `status.json`, `speed.jsonl` and `seconds.json`.
+//! Progress that other processes can see: `status.json`, `speed.jsonl` and `seconds.json`.
 //!
-//! Where in the flow: a [`Monitor`] is a [`Host`] around another one. Every stage that reports progress to it
-//! leaves that progress in the run directory, for `evol status` and `evol report`. The journal cannot be read
-//! meanwhile: the process that writes it has it alone.
+//! Where in the flow: a [`Monitor`] is a [`Host`] that wraps another one. It also writes reported progress to
+//! the run directory, for `evol status` and `evol report`, because the journal cannot be read while a process
+//! is writing it.
 //!
-//! **Invariant:** for people only. No result depends on these files, and a file that cannot be written stops
-//! nothing.
+//! **Invariant:** no result depends on these files, and failing to write progress does not stop a run.
 
 use super::dir::RunDir;
 use super::error::Result;
@@ -23,47 +22,48 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Between two writes of the status.
+/// Time between two writes of the status.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two points of the speed.
+/// Time between two points of the speed curve.
 const SPEED_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Between two writes of the stages' times: what `kill -9` can cost of their sum.
+/// Time between two writes of the stages' times; `kill -9` loses at most this much.
 const TIMES_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A process writes every second; another machine may see it later, by the network file system's cache.
+/// Age up to which a status counts as current. It is written every second, but a network file system may show
+/// it late.
 const FRESH_SECONDS: u64 = 60;
 
 /// The last progress of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastProgress {
-    /// Name of the machine that works on it.
+    /// Host name of the machine that is working on the run.
     #[serde(default)]
     pub host: String,
-    /// Id of the process that works on it.
+    /// Id of the process that is working on the run.
     pub pid: u32,
-    /// What it works on.
+    /// The current stage, such as `round 1 answer`.
     pub stage: String,
     /// Units done.
     pub done: u64,
-    /// Units in all; 0: not known.
+    /// Total units; 0 if not known.
     pub total: u64,
     /// A short text, such as `412 tokens/s`.
     pub detail: String,
-    /// Seconds left, as far as that is known.
+    /// Estimated seconds left, if known.
     pub eta_seconds: Option<u64>,
     /// When this was written, in seconds since 1970.
     pub unix_seconds: u64,
 }
 
 impl LastProgress {
-    /// Reads the last progress of the run in `dir`, if it left any.
+    /// Reads the last progress of the run in `dir`; `None` if there is none or it cannot be read.
     pub fn read(dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(dir.join(files::STATUS)).ok()?).ok()
     }
 
-    /// Whether another machine was at work within the last minute: its locks may not be seen from here.
+    /// Whether another machine worked on the run within the last minute. Its locks may not be visible here.
     pub fn is_at_work_elsewhere(&self) -> bool {
         let is_elsewhere = !self.host.is_empty() && self.host != host_name();
         is_elsewhere && unix_seconds().saturating_sub(self.unix_seconds) <= FRESH_SECONDS
@@ -75,7 +75,7 @@ pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A host that also writes the progress of a run into its directory.
+/// A host that also writes the progress of a run to its directory.
 pub struct Monitor<'a> {
     host: &'a dyn Host,
     dir: &'a RunDir,
@@ -83,27 +83,27 @@ pub struct Monitor<'a> {
 }
 
 struct State {
-    /// The stage that is reported, as the host was told.
+    /// The last reported stage, which the estimate is for.
     reported: String,
     estimate: Estimate,
     status_at: Option<Instant>,
-    /// When the last point of the speed was taken, and how many tokens there were.
+    /// Time of the last point of the speed curve, and the token count then.
     speed_at: Option<(Instant, u64)>,
-    /// Seconds of generating, over all processes, at the last point of the speed.
+    /// Seconds of generation up to the last point, over all processes.
     speed_seconds: f64,
     times: Times,
 }
 
-/// Wall time by stage, over all processes that worked on a run.
+/// Wall time of each stage, summed over all processes.
 struct Times {
     seconds: BTreeMap<String, f64>,
     running: Option<&'static str>,
-    /// Up to here the running stage's time is in `seconds`.
+    /// The running stage's time is in `seconds` up to this instant.
     counted: Instant,
 }
 
 impl<'a> Monitor<'a> {
-    /// Continues from what earlier processes left in `dir`.
+    /// Continues the times and the speed curve of earlier processes in `dir`.
     ///
     /// # Errors
     /// [`super::Error::Read`] if `seconds.json` exists and cannot be read.
@@ -120,10 +120,10 @@ impl<'a> Monitor<'a> {
         Ok(Self { host, dir, state: Mutex::new(state) })
     }
 
-    /// Starts to count the time of `stage`; the one before ends.
+    /// Ends the running stage and starts the clock of `stage`.
     ///
     /// # Errors
-    /// [`super::Error::Write`]: a disk that cannot take this file will not take a result either.
+    /// [`super::Error::Write`]: if this file cannot be written, neither can results.
     pub fn start_stage(&self, stage: &'static str) -> Result<()> {
         let mut state = self.state();
         state.times.save(self.dir)?;
@@ -131,7 +131,7 @@ impl<'a> Monitor<'a> {
         Ok(())
     }
 
-    /// Ends the running stage and returns the seconds of every stage by name.
+    /// Ends the running stage and returns the seconds of each stage by name.
     ///
     /// # Errors
     /// As [`Self::start_stage`].
@@ -183,7 +183,7 @@ impl State {
         );
     }
 
-    /// Appends a point to `speed.jsonl` if it is time for one.
+    /// Appends a point to `speed.jsonl` if the interval has passed.
     fn write_speed(&mut self, dir: &RunDir, generated: u64) {
         let Some((at, before)) = self.speed_at else {
             self.speed_at = Some((Instant::now(), generated));
@@ -224,7 +224,8 @@ impl Host for Monitor<'_> {
             state.write_speed(self.dir, generated);
         }
         if state.times.counted.elapsed() >= TIMES_INTERVAL {
-            // A full disk shows where results are written; a time that is lost is no reason to stop.
+            // Ignore errors: losing a time is no reason to stop, and a full disk fails when results are
+            // written.
             let _ = state.times.save(self.dir);
         }
         drop(state);
@@ -240,13 +241,13 @@ impl Host for Monitor<'_> {
     }
 }
 
-/// The points of a run's speed; broken lines are left out.
+/// The speed curve of the run in `dir`. Skips broken lines.
 pub(super) fn read_speed(dir: &Path) -> Vec<SpeedPoint> {
     let text = std::fs::read_to_string(dir.join(files::SPEED)).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Seconds that the stages of the run in `dir` took, in their order.
+/// Wall time in seconds of each stage of the run in `dir`, in order.
 pub fn read_seconds(dir: &Path) -> Vec<(String, f64)> {
     let text = std::fs::read(dir.join(files::SECONDS)).unwrap_or_default();
     let seconds: BTreeMap<String, f64> = serde_json::from_slice(&text).unwrap_or_default();

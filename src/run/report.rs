@@ -1,9 +1,9 @@
-//! The last stage: everything that a run left, as one page.
+//! The last stage: writes a run as one HTML page.
 //!
-//! Where in the flow: reads the journal, the manifest, the trainer's metrics and the evaluation;
-//! [`crate::report`] draws. `evol report` is this stage alone.
+//! Where in the flow: reads the journal, the manifest, the training metrics and the evaluation;
+//! [`crate::report`] renders the page. `evol report` runs only this stage.
 //!
-//! **Invariant:** it changes nothing in a run but the page.
+//! **Invariant:** it changes no file of the run but the page.
 
 use super::baselines::EVOLVED;
 use super::error::{Error, Result};
@@ -27,8 +27,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Instructions that the map shows, spread over the run: reading more of them takes minutes and makes the
-/// picture no clearer.
+/// Maximum instructions on the map, spread over the run: more would take minutes and make it no clearer.
 const MAP_POINTS: usize = 600;
 
 /// Writes the page of the run in `dir` to `out`.
@@ -40,7 +39,8 @@ pub fn run(store: &Store, dir: &Path, out: &Path, context: Context<'_>) -> Resul
     draw(data, Some(&records), dir, out, context)
 }
 
-/// Draws the page. With `records` it has a map of them, which takes the model some time.
+/// Renders and writes the page. With `records`, adds a map of them, for which the model reads up to
+/// [`MAP_POINTS`] instructions.
 ///
 /// # Errors
 /// As [`run`].
@@ -63,7 +63,7 @@ fn write(data: &ReportData, out: &Path) -> Result<()> {
         .map_err(|source| Error::Write { path: out.to_owned(), source })
 }
 
-/// Everything for the page but the map, and the records that the map shows.
+/// Collects everything for the page but the map, and the records for the map.
 ///
 /// # Errors
 /// The journal, the manifest or the responses cannot be read.
@@ -90,12 +90,12 @@ pub fn gather(store: &Store, dir: &Path) -> Result<(ReportData, Vec<Record>)> {
     Ok((data, dataset::records(store)?))
 }
 
-/// What the page says of a run's origin; a run without a manifest has little to say.
+/// The origin of a run, as far as its files say: a run may have no manifest or no configuration.
 fn run_manifest(dir: &Path, manifest: Option<&Manifest>) -> RunManifest {
     let path = dir.join(files::CONFIG);
     let config_toml = std::fs::read_to_string(&path).unwrap_or_default();
     let reproduce = if config_toml.is_empty() {
-        "this run was made by `evol evolve`; its settings are in manifest.json".to_owned()
+        "this run was made by `evol evolve`; manifest.json has its settings".to_owned()
     } else {
         shell::evol(&["run", &shell::word(&path), "--out", "NEW"])
     };
@@ -127,13 +127,12 @@ fn run_manifest(dir: &Path, manifest: Option<&Manifest>) -> RunManifest {
 }
 
 fn hashes(manifest: &Manifest) -> Vec<(String, String)> {
-    // Settings are in the configuration; what is left of the identity are hashes.
+    // Of the identity, only hashes are shown; the settings are in the configuration.
     let is_hash = |text: &str| text.len() >= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let of_journal =
-        manifest.journal.iter().filter(|(name, value)| is_hash(value) && *name != "model.sha256");
+    let journal = manifest.journal.iter().filter(|(name, value)| is_hash(value) && *name != "model.sha256");
     [("model (SHA-256)", manifest.model.sha256.as_str()), ("seeds (BLAKE3)", &manifest.seeds.blake3)]
         .into_iter()
-        .chain(of_journal)
+        .chain(journal)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
@@ -162,10 +161,12 @@ fn nodes(store: &Store) -> Result<Vec<ReportNode>> {
 fn node(history: History) -> ReportNode {
     let History { node, verdicts, answer } = history;
     let generations = [node.generation.as_ref(), answer.as_ref().map(|answer| &answer.generation)];
-    let tokens = |count: fn(&Generation) -> u64| generations.iter().flatten().map(|&made| count(made)).sum();
+    let tokens = |count: fn(&Generation) -> u64| {
+        generations.iter().flatten().map(|&generation| count(generation)).sum()
+    };
     ReportNode {
-        prompt_tokens: tokens(|made| made.prompt_tokens as u64),
-        completion_tokens: tokens(|made| made.completion_tokens as u64),
+        prompt_tokens: tokens(|generation| generation.prompt_tokens as u64),
+        completion_tokens: tokens(|generation| generation.completion_tokens as u64),
         id: node.id,
         parent_id: node.parent_id,
         root_id: node.root_id,
@@ -195,7 +196,7 @@ fn node(history: History) -> ReportNode {
     }
 }
 
-/// The detail of a verdict, as a reader would write it.
+/// The detail of a verdict in words.
 fn words(detail: &Value) -> String {
     match detail {
         Value::Null => String::new(),
@@ -210,17 +211,17 @@ fn words(detail: &Value) -> String {
     }
 }
 
-/// A constraint as it is asked for; a kind that this version does not know as its data.
+/// The wording of a constraint, or its JSON if this version does not know its kind.
 fn in_words(constraint: Value) -> String {
     let data = constraint.to_string();
     serde_json::from_value::<Constraint>(constraint).map_or(data, |constraint| constraint.text(0))
 }
 
-/// The kept instructions in the plane of the run's model; none if the model's file is gone.
+/// The kept instructions as points in a plane; none if the model's file is missing.
 fn map(records: &[Record], dir: &Path, context: Context<'_>) -> Result<(Vec<MapPoint>, Option<String>)> {
     let model = Manifest::read(dir)?.map(|manifest| manifest.model.path);
     let Some(model) = model.filter(|model| model.is_file()) else {
-        context.host.warn("the model of this run is no longer where it was: the page has no map");
+        context.host.warn("the report has no map: the model file of this run has moved");
         return Ok((Vec::new(), None));
     };
     let shown: Vec<Record> =
@@ -239,7 +240,7 @@ fn map(records: &[Record], dir: &Path, context: Context<'_>) -> Result<(Vec<MapP
     Ok((points.into_iter().map(|(id, [x, y])| MapPoint { id, x, y }).collect(), Some(method)))
 }
 
-/// The loss curves of the run's adapter and of those that it is compared with.
+/// The loss curves of all adapters of the run.
 fn training(dir: &Path) -> Vec<TrainingCurve> {
     let mut folders: BTreeMap<String, PathBuf> = BTreeMap::new();
     for entry in std::fs::read_dir(dir.join(files::BASELINES)).into_iter().flatten().flatten() {
@@ -265,7 +266,7 @@ fn curve(name: String, folder: &Path) -> Option<TrainingCurve> {
             Ok(Metrics::Eval(pass)) => {
                 curve.validation.push(ValidationPoint { step: pass.step, loss: pass.validation_loss });
             }
-            // The last line of a process that was killed.
+            // A killed process may leave a broken last line.
             Err(_) => {}
         }
     }
@@ -275,7 +276,7 @@ fn curve(name: String, folder: &Path) -> Option<TrainingCurve> {
 fn memory(training: &[TrainingCurve]) -> Vec<MemoryFigure> {
     let peak = |curve: &TrainingCurve| {
         let bytes = curve.steps.iter().filter_map(|step| step.peak_memory_bytes).max()?;
-        Some(MemoryFigure { name: format!("training {}, at most", curve.name), bytes })
+        Some(MemoryFigure { name: format!("training {}, peak", curve.name), bytes })
     };
     training.iter().filter_map(peak).collect()
 }

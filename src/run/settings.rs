@@ -1,22 +1,21 @@
-//! How the engine is to run, as a user says it: in flags of `evol evolve` and in the same words in an
-//! experiment file.
+//! The engine settings that a user chooses, with flags of `evol evolve` or keys of an experiment file.
 //!
-//! Where in the flow: part of a plan; [`super::compute`] makes an engine of it, [`super::identity`] compares
-//! it with the record of a run.
+//! Where in the flow: part of a plan. [`super::compute`] turns them into engine options, and
+//! [`super::identity`] compares them with the record of a run.
 //!
-//! **Invariant:** settings that are left open decide nothing in a run that resumes.
+//! **Invariant:** a resumed run takes settings that are not given from its record.
 
 use super::error::{Error, Result};
 use crate::llm::{ComputeFormat, Determinism};
 use serde::{Deserialize, Serialize};
 
-/// Format of the weights as a user chooses it.
+/// The weight format that a user chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum FormatChoice {
-    /// The fastest, measured on this machine once.
+    /// The fastest, measured once per model and machine.
     #[serde(rename = "auto")]
     Auto,
-    /// The file's own.
+    /// The format of the model file.
     #[default]
     #[serde(rename = "as-is")]
     AsIs,
@@ -29,7 +28,7 @@ pub enum FormatChoice {
 }
 
 impl FormatChoice {
-    /// The format; `None`: it is to be measured.
+    /// The format; `None` if it has to be measured.
     pub fn fixed(self) -> Option<ComputeFormat> {
         match self {
             Self::Auto => None,
@@ -40,17 +39,17 @@ impl FormatChoice {
     }
 }
 
-/// How the engine is to run.
+/// Engine settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EngineSettings {
-    /// Sequences decoded in one batch; `None`: as recorded, or as measured.
+    /// Sequences per batch; `None` for the recorded width, or the measured one.
     pub batch_width: Option<usize>,
-    /// Format of the weights.
+    /// Weight format to compute with.
     pub compute_format: FormatChoice,
     /// Layers on a GPU.
     pub gpu_layers: u32,
-    /// What is promised about the bytes of results.
+    /// The requested level of determinism.
     pub determinism: Determinism,
 }
 

@@ -1,27 +1,26 @@
-//! `RUN/summary.json`: a finished run in numbers.
+//! `RUN/summary.json`: the results of a finished run in numbers.
 //!
-//! Where in the flow: made from the journal, the trainer's summary and the check, once all stages are done;
-//! its presence makes a run finished.
+//! Where in the flow: written after all stages, from the results of each; a run is finished if it exists.
 //!
-//! **Invariant:** everything but `seconds` and `train_tokens_per_second` is a function of model,
-//! configuration and seeds.
+//! **Invariant:** all fields but `seconds` and `train_tokens_per_second` depend only on model, configuration
+//! and seeds.
 
 use crate::report::FunnelCell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The stages in their order.
+/// Names of the stages, in order.
 pub const STAGES: [&str; 7] = ["evolve", "export", "train", "baselines", "eval", "check", "report"];
 
-/// A finished run in numbers.
+/// The results of a finished run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Version of the program.
     pub evol_version: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Seeds evolved from.
+    /// Number of seeds.
     pub seeds: u64,
     /// Attempts at evolving an instruction, over all rounds.
     pub attempts: u64,
@@ -29,9 +28,9 @@ pub struct Summary {
     pub kept: u64,
     /// Attempts that were eliminated, by reason.
     pub eliminated: BTreeMap<String, u64>,
-    /// Instructions with an answer that passed: those that were kept, and the seeds that were answered.
+    /// Instructions with an answer that passed: kept ones, and seeds.
     pub answers: u64,
-    /// Attempts, kept and eliminated ones, by round and operator.
+    /// Attempts, kept and eliminated, by round and operator.
     pub funnel: Vec<FunnelCell>,
     /// Tokens generated for instructions and answers.
     pub generated_tokens: u64,
@@ -43,36 +42,36 @@ pub struct Summary {
     pub train_steps: u64,
     /// Tokens fed to the trainer.
     pub train_tokens: u64,
-    /// Speed of the training steps.
+    /// Training speed, in tokens per second.
     pub train_tokens_per_second: f64,
     /// Mean negative log-likelihood of the held-out answers with the base, nats per token.
     pub validation_loss_before: Option<f64>,
     /// Mean negative log-likelihood of the held-out answers with the adapter, nats per token.
     pub validation_loss_after: Option<f64>,
-    /// Wall time by stage, over all processes that worked on the run.
+    /// Wall time of each stage in seconds, summed over all processes.
     pub seconds: BTreeMap<String, f64>,
-    /// The base.
+    /// The base model.
     pub model: PathBuf,
     /// Lowercase hex SHA-256 of its file.
     pub model_sha256: String,
-    /// The adapter for llama.cpp.
+    /// The adapter for llama.cpp, GGUF.
     pub adapter: PathBuf,
-    /// The adapter for Python.
+    /// The adapter for Python, a PEFT folder.
     pub adapter_peft: PathBuf,
-    /// The page about the run.
+    /// The HTML report.
     #[serde(default)]
     pub report: Option<PathBuf>,
-    /// Held-out instructions, answered by llama.cpp without and with the adapter.
+    /// Held-out instructions with the answers of the base and of the adapter.
     pub check: Vec<CheckedAnswer>,
 }
 
-/// One instruction answered twice.
+/// An instruction with the answers of the base and of the adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckedAnswer {
-    /// Text of the user's turn.
+    /// The instruction with its input.
     pub instruction: String,
     /// The base's answer.
     pub base: String,
-    /// The answer with the adapter.
+    /// The base's answer with the adapter.
     pub adapted: String,
 }

@@ -1,10 +1,10 @@
-//! The third stage: a dataset and a base become an adapter.
+//! The third stage: trains an adapter on a dataset.
 //!
-//! Where in the flow: `evol train` is this stage alone; `evol run` trains the run's adapter and those that it
-//! is compared with.
+//! Where in the flow: `evol train` runs only this stage; `evol run` uses it for the run's adapter and for the
+//! baselines.
 //!
-//! **Invariant:** what will fail is found before the first step: a GPU that is absent before the base is
-//! read, memory that does not suffice before anything is allocated.
+//! **Invariant:** predictable failures come early: a missing GPU is reported before the base is read, and too
+//! little memory before anything is allocated.
 
 use super::error::{Error, ErrorContext as _, Result};
 use super::host::{Context, Host, Progress, duration};
@@ -23,22 +23,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A training.
+/// The inputs of a training run.
 #[derive(Debug)]
 pub struct TrainPlan {
-    /// The base.
+    /// The base model.
     pub model: PathBuf,
-    /// JSONL to learn.
+    /// Training data, JSONL.
     pub data: PathBuf,
-    /// JSONL to measure on.
+    /// Validation data, JSONL.
     pub validation: Option<PathBuf>,
-    /// Folder of the adapter.
+    /// Output folder.
     pub out: PathBuf,
-    /// Settings, in range. The initial adapter decides the shape if there is one.
+    /// Settings, checked. If there is an initial adapter, its shape replaces theirs.
     pub config: TrainConfig,
-    /// What the adapter starts as.
+    /// The adapter to start from; `None` for a new one.
     pub init: Option<InitAdapter>,
-    /// Whether the metrics are written for `TensorBoard` too.
+    /// Whether metrics are also written for `TensorBoard`.
     pub tensorboard: bool,
 }
 
@@ -47,42 +47,42 @@ pub struct TrainPlan {
 pub struct InitAdapter {
     /// GGUF file or PEFT folder.
     pub path: PathBuf,
-    /// The shape that the user asked for, as opposed to defaults.
+    /// The shape settings that the user gave.
     pub expected: ExpectedShape,
 }
 
-/// Settings of an adapter's shape that were given and that the initial adapter has to have.
+/// Shape settings that the user gave, which the initial adapter must match.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExpectedShape {
     /// Rank.
     pub r: Option<usize>,
-    /// Scale before it is divided by the rank.
+    /// `lora_alpha`, the scale before it is divided by the rank.
     pub lora_alpha: Option<f32>,
-    /// Whether the scale is divided by the rank's root instead.
+    /// Whether the scale is divided by the root of the rank instead.
     pub use_rslora: bool,
-    /// Ranks of single projections.
+    /// Ranks of individual projections.
     pub rank_pattern: Vec<(TargetModule, usize)>,
-    /// Projections.
+    /// Adapted projections.
     pub target_modules: Option<Vec<TargetModule>>,
 }
 
-/// Everything that a training needs, loaded and checked.
+/// Everything that training needs, loaded and checked.
 pub struct TrainInputs {
     model: Llama,
     model_sha256: String,
     config: TrainConfig,
     init_adapter: Option<LoraWeights>,
-    /// What to learn.
+    /// Tokenised training data.
     pub train: Encoded,
-    /// What to measure on.
+    /// Tokenised validation data.
     pub validation: Encoded,
     pool: CpuPool,
-    /// Empty: training is on the CPU.
+    /// Empty for training on the CPU.
     gpus: Vec<CudaDevice>,
 }
 
 impl TrainInputs {
-    /// Reads what `plan` names.
+    /// Loads the model, the data and the initial adapter of `plan`.
     ///
     /// # Errors
     /// A GPU, a file or the initial adapter is unusable.
@@ -91,7 +91,7 @@ impl TrainInputs {
         // Before the minute of reading: fail early if there is no GPU.
         let gpus: Vec<CudaDevice> =
             context.gpus.iter().copied().map(CudaDevice::new).collect::<Result<_, _>>()?;
-        warn_of_different(&gpus, context.host);
+        warn_of_different_gpus(&gpus, context.host);
         let model_sha256 = gguf.sha256()?;
         let model = Llama::load(gguf)?;
         let pool = CpuPool::new(context.threads)?;
@@ -110,7 +110,7 @@ impl TrainInputs {
         Ok(Self { model, model_sha256, config, init_adapter, train, validation, pool, gpus })
     }
 
-    /// The trainer's job; results go where `plan` says.
+    /// The job for the trainer, with the output folder of `plan`.
     pub fn job<'a>(&'a self, plan: &'a TrainPlan) -> Job<'a> {
         Job {
             model: &self.model,
@@ -130,8 +130,8 @@ impl TrainInputs {
     }
 }
 
-/// Warns if one GPU will wait for another in every step.
-fn warn_of_different(gpus: &[CudaDevice], host: &dyn Host) {
+/// Warns if the GPUs are of different kinds, because each step waits for the slowest.
+fn warn_of_different_gpus(gpus: &[CudaDevice], host: &dyn Host) {
     let names: BTreeSet<&str> = gpus.iter().map(|gpu| gpu.info().name.as_str()).collect();
     if names.len() > 1 {
         let names: Vec<&str> = names.into_iter().collect();
@@ -142,7 +142,7 @@ fn warn_of_different(gpus: &[CudaDevice], host: &dyn Host) {
     }
 }
 
-/// Reads the adapter to start from and takes its shape into the settings.
+/// Reads the adapter to start from, checks it, and copies its shape to the settings.
 fn init_adapter(init: &InitAdapter, model: &Llama, config: &mut TrainConfig) -> Result<LoraWeights> {
     let base = model.config().base_shape();
     let weights = LoraWeights::read(&init.path, &base)
@@ -181,7 +181,7 @@ fn names<'a>(modules: impl IntoIterator<Item = &'a TargetModule>) -> String {
     modules.into_iter().map(|module| module.peft_name()).collect::<Vec<_>>().join(",")
 }
 
-/// Refuses a training that needs more memory than is available, where the system says how much that is.
+/// Refuses a training run that needs more memory than is available, if the system reports it.
 ///
 /// # Errors
 /// [`train::Error::Memory`] says what to change.
@@ -189,7 +189,7 @@ pub fn require_memory(costs: &Plan) -> Result<(), train::Error> {
     process::available_bytes().map_or(Ok(()), |available| costs.require(available))
 }
 
-/// Trains, or resumes where an earlier process stopped.
+/// Starts or resumes a training run.
 ///
 /// # Errors
 /// As [`TrainInputs::load`] and [`require_memory`]; a loss is not finite; the run was interrupted.
@@ -219,7 +219,7 @@ pub fn run(plan: &TrainPlan, context: Context<'_>) -> Result<TrainSummary> {
     }
 }
 
-/// The number of steps after which a training by `plan` has fed about `tokens` positions, at least one.
+/// The number of steps, at least one, in which a training run by `plan` processes about `tokens` positions.
 ///
 /// # Errors
 /// As [`TrainInputs::load`]; [`train::Error::NoSamples`].
@@ -244,7 +244,7 @@ impl Reporter<'_> {
         match event {
             Event::Upload { bytes_done, bytes_total } => {
                 (self.done, self.total) = (bytes_done >> 20, bytes_total >> 20);
-                self.detail = "MiB of the base are on the device".to_owned();
+                self.detail = "MiB of the base uploaded".to_owned();
             }
             Event::Started { tokens_done, total_tokens, .. } => {
                 self.stage = "train";
@@ -263,11 +263,11 @@ impl Reporter<'_> {
                 metrics.step, metrics.validation_loss, metrics.targets
             )),
             Event::Spike { step, loss, z_score, examples } => self.host.note(&format!(
-                "step {step}{}: loss {loss:.3} is {z_score:.1} standard deviations above the last ones",
+                "step {step}{}: loss {loss:.3} is {z_score:.1} standard deviations above the recent mean",
                 train::of_examples(examples)
             )),
-            // Progress is reported all the same: a step can take minutes, and the times of a run are saved
-            // with it.
+            // Nothing new to show, but report progress anyway: a step can take minutes, and the monitor saves
+            // the times of a run when it hears from a stage.
             Event::Row { .. } | Event::EvalRow { .. } | Event::Checkpoint { .. } => {}
         }
         let Self { stage, done, total, .. } = *self;
@@ -275,7 +275,7 @@ impl Reporter<'_> {
     }
 }
 
-/// The plan of a training as a table; with `seconds` as the time that it will take.
+/// Formats the plan of a training run as a table, with the estimated time in `seconds` if given.
 pub fn plan_table(job: &Job<'_>, costs: &Plan, seconds: Option<f64>) -> String {
     let memory = &costs.memory;
     let mut text = String::new();
@@ -300,17 +300,17 @@ pub fn plan_table(job: &Job<'_>, costs: &Plan, seconds: Option<f64>) -> String {
         ),
     );
     line("passes, steps", format!("{}, {}", costs.epochs, costs.steps));
-    line("adapter", format!("{} numbers", costs.trainable_parameters));
+    line("adapter", format!("{} parameters", costs.trainable_parameters));
     let mib = |bytes: u64| format!("{:>8.1} MiB", bytes as f64 / f64::from(1 << 20));
     line("memory: base", mib(memory.base));
     line("  adapter, optimiser", mib(memory.optimizer));
     line("  activations", mib(memory.activations));
     line("  checkpoint", mib(memory.checkpoint));
     line("  products", mib(memory.gemm));
-    line("  in all", mib(memory.total()));
+    line("  total", mib(memory.total()));
     if let Some(device) = &costs.device_memory {
         if job.backend.ranks() > 1 {
-            line("GPUs", format!("{}, the figures are of each", job.backend.ranks()));
+            line("GPUs", format!("{}; figures are for each", job.backend.ranks()));
         }
         line("memory on the GPU: base", mib(device.base));
         line("  adapter, optimiser", mib(device.adapter + device.optimizer));
@@ -319,10 +319,10 @@ pub fn plan_table(job: &Job<'_>, costs: &Plan, seconds: Option<f64>) -> String {
         if job.backend.ranks() > 1 {
             line("  sums over GPUs", mib(device.collectives));
         }
-        line("  in all, and free", format!("{} of{}", mib(device.total()), mib(device.available)));
+        line("  total, of available", format!("{} of{}", mib(device.total()), mib(device.available)));
     }
     if let Some(seconds) = seconds {
-        line("time, about", duration(seconds));
+        line("estimated time", duration(seconds));
     }
     text
 }

@@ -1,8 +1,8 @@
-//! Instructions as vectors, by the hidden states of a model.
+//! Embeds instructions with the hidden states of a model.
 //!
 //! Where in the flow: for the clusters of `evol stats` and the map of the report.
 //!
-//! **Invariant:** a vector depends on its instruction and the model alone.
+//! **Invariant:** a vector depends only on its instruction and the model.
 
 use super::error::Result;
 use super::host::Context;
@@ -11,7 +11,7 @@ use crate::llm::{Engine, Part, Prompt};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The vectors of `records` by their ids; instructions that do not fit the model's context have none.
+/// The vectors of `records` by id. An instruction that does not fit into the model's context has none.
 ///
 /// # Errors
 /// The model is unusable, or the command was interrupted.

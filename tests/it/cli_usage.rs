@@ -159,8 +159,8 @@ fn an_experiment_file_is_read_strictly() {
     );
     assert_snapshot!(
         run("model = 'm.gguf'\nout = 'run'\n[train]\nseed = 1\n"),
-        @"error: key `train.seed` in `x.toml` is not to be set: the `seed` at the top of the file decides \
-          for all stages\n\nhint: `examples/quickstart.toml` shows every section and key"
+        @"error: key `train.seed` in `x.toml` must not be set: the `seed` at the top of the file is the seed \
+          of all stages\n\nhint: `examples/quickstart.toml` shows every section and key"
     );
     assert_snapshot!(run("model = "), @r#"
     error: `x.toml` line 1, column 9: string values must be quoted, expected literal string

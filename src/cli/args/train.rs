@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// Train a LoRA adapter on a dataset
 ///
 /// Only the adapter is trained; the base stays quantized and unchanged. Samples use the model's chat
-/// template, with loss on the answers only. The plan (steps, tokens, memory) is printed first, and training is
-/// refused if it does not fit into memory. The output folder contains `adapter.gguf` for llama.cpp, a PEFT
+/// template, with loss on the answers only. The plan (steps, tokens, memory) is printed first, and training
+/// is refused if it does not fit into memory. The output folder contains `adapter.gguf` for llama.cpp, a PEFT
 /// folder for Python, `metrics.jsonl` and a checkpoint.
 ///
 /// Ctrl-C saves a checkpoint. Rerun the same command to resume; the result is byte-identical to an

@@ -1,8 +1,8 @@
 //! `evol slurm`: writes the jobs of a run on a Slurm cluster.
 //!
 //! Where in the flow: writes scripts that call `evol evolve --shard`, `evol merge-runs` and
-//! `evol run --until`, and submits them with `--submit`. Slurm does the scheduling. Shards do not communicate;
-//! their results are merged as files on a shared file system.
+//! `evol run --until`, and submits them with `--submit`. Slurm does the scheduling. Shards do not
+//! communicate; their results are merged as files on a shared file system.
 //!
 //! **Invariant:** the jobs use a copy of the configuration (`OUT/slurm/config.toml`), so later changes to the
 //! file have no effect. A second call with another configuration is refused. **Invariant:** every job can be
@@ -103,10 +103,10 @@ pub(crate) fn run(args: &SlurmArgs, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// The experiment, with absolute paths, checked for what only a cluster can go wrong with.
+/// Reads the experiment, and checks settings that matter only on a cluster.
 fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
     let path = &args.config;
-    // Here, so that a model that is not there is no news from 64 jobs.
+    // Fail here if the model does not exist, not in 64 jobs.
     let out = args.out.as_deref();
     let config = run::load_config(path, Overrides { seed: session.seed, out, ..Overrides::default() })?;
     if config.compute_format == FormatChoice::Auto {
@@ -123,8 +123,8 @@ fn read(args: &SlurmArgs, session: &Session) -> Result<RunConfig> {
             path: path.clone(),
             key: "determinism".to_owned(),
             message:
-                "is or becomes `scheduled`, so threads and batch width must be the same on every node: set \
-                      `batch_width` and give `--cpus-per-task`"
+                "is `scheduled`, or will be because of `gpu_layers`, so threads and batch width must be the \
+                      same on every node: set `batch_width` and give `--cpus-per-task`"
                     .to_owned(),
         });
     }

@@ -1,7 +1,7 @@
 //! Writes the job scripts.
 //!
-//! **Invariant:** every path is quoted for the shell, and no script depends on the folder that it is submitted
-//! from.
+//! **Invariant:** every path is quoted for the shell, and no script depends on the folder that it is
+//! submitted from.
 
 use crate::run::files::SHARDS;
 use crate::run::shell::quoted;

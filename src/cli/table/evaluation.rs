@@ -53,8 +53,8 @@ pub(crate) fn estimates_table(columns: &[(&str, &Contestant)]) -> String {
     text
 }
 
-/// Number of constraint kinds that were met at least once. A model can only learn from its own answers what it
-/// does sometimes.
+/// Number of constraint kinds that were met at least once. A model can only learn from its own answers what
+/// it does sometimes.
 fn kinds_met(contestant: &Contestant) -> Option<String> {
     let kinds = &contestant.by_constraint;
     let met = kinds.iter().filter(|kind| kind.correct.value > 0.0).count();

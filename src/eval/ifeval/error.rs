@@ -1,26 +1,26 @@
-//! What can be wrong with an instruction in a file of rows.
+//! Errors in the instructions of an `IFEval` suite.
 //!
 //! **Invariant:** every message names the instruction, what was found and what was expected.
 
-/// Why an id and its arguments are no instruction.
+/// Why an id and its arguments are not a valid instruction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An id that the reference does not register.
+    /// The reference implementation has no instruction with this id.
     #[error("instruction id is `{found}`, expected one of: {}", super::registry::ids())]
     Instruction {
-        /// What stands there.
+        /// The id found.
         found: String,
     },
-    /// An argument that is absent or cannot be used.
+    /// An argument is missing, or its value is not allowed.
     #[error("argument `{argument}` of instruction `{id}` is {found}, expected {expected}")]
     Argument {
         /// The instruction.
         id: &'static str,
         /// The argument.
         argument: &'static str,
-        /// What it holds.
+        /// The value found.
         found: String,
-        /// What it should hold.
+        /// The allowed values.
         expected: String,
     },
     /// An argument that the instruction does not have.
@@ -28,9 +28,9 @@ pub enum Error {
     UnknownArgument {
         /// The instruction.
         id: &'static str,
-        /// The word.
+        /// The unknown argument.
         argument: String,
-        /// The arguments that there are.
+        /// The arguments that the instruction has.
         expected: String,
     },
 }

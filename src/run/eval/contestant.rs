@@ -1,9 +1,9 @@
-//! One contestant: its responses, and how likely it finds held-out answers.
+//! One contestant: its responses, and its likelihoods of held-out answers.
 //!
-//! Where in the flow: [`super::stage`] asks one contestant after the other.
+//! Where in the flow: [`super::stage`] runs one contestant after the other.
 //!
-//! **Invariant:** responses are kept after every wave of items, whole files at a time. A response that is
-//! kept is never asked for again.
+//! **Invariant:** responses are saved after every wave of items, by replacing the whole file. A saved
+//! response is never generated again.
 
 use super::plan::EvalPlan;
 use crate::eval::result::Generation;
@@ -25,7 +25,7 @@ pub(super) struct Answered {
     pub(super) held_out: Vec<RecordLikelihood>,
 }
 
-/// Ctrl-C is no failure of the model.
+/// Turns an interruption inside `eval` into [`Error::Interrupted`].
 pub(super) fn interruptible<T>(result: Result<T, eval::Error>) -> Result<T> {
     match result {
         Err(eval::Error::Llm(llm::Error::Interrupted)) => Err(Error::Interrupted),
@@ -33,8 +33,7 @@ pub(super) fn interruptible<T>(result: Result<T, eval::Error>) -> Result<T> {
     }
 }
 
-/// Items that are asked at a time: the batch stays full for most of it, and a killed process loses less than
-/// that.
+/// Items per wave: enough to keep the batch full, and few enough that a killed process loses little.
 const WAVE: usize = 96;
 
 /// How often progress is shown while a wave is generated.
@@ -45,7 +44,7 @@ fn generations(name: &str) -> String {
     format!("generations-{name}.jsonl")
 }
 
-/// Reads the responses of contestant `name`; lines that were cut are left out.
+/// Reads the saved responses of contestant `name`. Skips broken lines.
 ///
 /// # Errors
 /// [`Error::Read`].
@@ -58,7 +57,7 @@ pub fn read_generations(dir: &Path, name: &str) -> Result<Vec<Generation>> {
     }
 }
 
-/// One contestant at work.
+/// A contestant that is being evaluated.
 pub(super) struct Contestant<'a> {
     pub(super) plan: &'a EvalPlan,
     pub(super) dir: &'a RunDir,
@@ -66,13 +65,12 @@ pub(super) struct Contestant<'a> {
     pub(super) engine: &'a mut Engine,
     pub(super) name: &'a str,
     pub(super) adapter: Option<&'a Path>,
-    /// Whether the engine has the adapter already: the adapter of a contestant with nothing left to answer is
-    /// not loaded.
+    /// Whether the engine has loaded the adapter. It is loaded only if something is left to generate.
     pub(super) has_adapter: bool,
 }
 
 impl Contestant<'_> {
-    /// Its responses and likelihoods; what is not kept yet is asked for.
+    /// Returns the contestant's responses and likelihoods, and generates those that are not saved yet.
     pub(super) fn answer(
         &mut self,
         held_out: &[ScoredTokens],
@@ -100,7 +98,7 @@ impl Contestant<'_> {
     fn responses(&mut self) -> Result<Vec<Generation>> {
         let mut kept: HashMap<usize, Generation> = HashMap::new();
         for mut response in read_generations(self.dir.path(), self.name)? {
-            // Verdicts are this version's, whichever version asked.
+            // Another version may have saved the response, so its verdicts are computed again.
             let Some(item) = self.plan.suite.items.get(response.item) else { continue };
             response.checks = eval::checks(&item.task, &response.response);
             response.right = eval::is_right(&item.task, &response.response);
@@ -112,7 +110,7 @@ impl Contestant<'_> {
                 continue;
             }
             self.use_adapter()?;
-            // As a whole: under `scheduled` a response depends on what is asked beside it.
+            // The whole wave: with `scheduled`, a response depends on the others in its wave.
             let responses = self.wave(wave, kept.len(), total)?;
             kept.extend(responses.into_iter().map(|response| (response.item, response)));
             let lines: Vec<String> = (self.plan.items.iter().filter_map(|item| kept.get(item)))

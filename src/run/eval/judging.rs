@@ -1,9 +1,9 @@
-//! The judge's comparisons, if it can be trusted.
+//! Tests the judge, and has it compare responses if it can be trusted.
 //!
-//! Where in the flow: [`super::stage`] tries the judge before it asks the contestants, and has it compare
+//! Where in the flow: [`super::stage`] tests the judge before the contestants respond, and has it compare
 //! them afterwards.
 //!
-//! **Invariant:** pairs that were judged are not judged again.
+//! **Invariant:** a pair that was judged is not judged again.
 
 use super::contestant::{Answered, interruptible};
 use super::plan::{EvalPlan, JudgeChoice};
@@ -23,7 +23,7 @@ const PREFERENCES: &str = "preferences.jsonl";
 /// Name of the file with the judge's accuracy on pairs with a known better response.
 const CALIBRATION: &str = "judge.json";
 
-/// Pairs that are judged between two looks at Ctrl-C.
+/// Pairs that are judged between two checks for Ctrl-C.
 const WAVE: usize = 24;
 
 /// The judge, and its margins for each pair of [`matches()`], in their order.
@@ -36,23 +36,23 @@ struct KeptMargins {
     margins: Vec<Margins>,
 }
 
-/// Every later one of so many against every earlier one.
+/// All pairs of `count` indices, the later one first.
 pub(super) fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (1..count).flat_map(|side| (0..side).map(move |against| (side, against)))
 }
 
-/// Every later contestant against every earlier one, but those that differ by the seed of their training
-/// only: nobody asks which of these is better.
+/// All pairs of contestants to compare. Adapters that differ only in the seed of their training are not
+/// compared with each other.
 pub(super) fn matches(plan: &EvalPlan, contestants: &[Answered]) -> Vec<(usize, usize)> {
-    let of_one_kind = |one: &String, other: &String| {
+    let same_kind = |one: &String, other: &String| {
         plan.kinds.iter().any(|kind| kind.adapters.contains(one) && kind.adapters.contains(other))
     };
     pairs(contestants.len())
-        .filter(|&(one, other)| !of_one_kind(&contestants[one].name, &contestants[other].name))
+        .filter(|&(one, other)| !same_kind(&contestants[one].name, &contestants[other].name))
         .collect()
 }
 
-/// The engine that judges: that of the contestants without an adapter, or another one.
+/// Calls `ask` with the engine that judges: the contestants' engine without an adapter, or another model's.
 fn with_judge<T>(
     plan: &EvalPlan,
     context: Context<'_>,
@@ -69,7 +69,7 @@ fn with_judge<T>(
     ask(&mut Engine::load(options)?)
 }
 
-/// Tries the judge on pairs with a known better response, once; `None`: nobody judges.
+/// Tests the judge on pairs with a known better response, once. `None` if there is no judge.
 ///
 /// # Errors
 /// A model is unusable, or the command was interrupted.
@@ -86,10 +86,10 @@ pub(super) fn try_judge(
     if let Some(kept) = dir.read_json::<Judge>(CALIBRATION)? {
         return Ok(Some(kept));
     }
-    context.host.note("trying the judge on pairs with a known better response");
+    context.host.note("testing the judge on pairs with a known better response");
     let found = with_judge(plan, context, engine, |judge| interruptible(eval::calibrate(judge)))?;
     let Some(calibration) = found else {
-        context.host.warn("no pair fits the judge's context: nobody compares responses");
+        context.host.warn("responses are not compared: no pair fits into the judge's context");
         return Ok(None);
     };
     let same_family = match &plan.judge {
@@ -125,7 +125,9 @@ pub(super) fn compare_all(
         return Ok(Some((judge, Vec::new())));
     }
     if judge.same_family {
-        context.host.warn("judge and contestants are one family: it may prefer what it would say itself");
+        context
+            .host
+            .warn("the judge is from the same model family as the contestants: it may prefer its own style");
     }
     let margins = with_judge(plan, context, engine, |engine| {
         let text = dir.read(PREFERENCES)?.unwrap_or_default();
@@ -150,8 +152,8 @@ pub(super) fn compare_all(
     Ok(Some((judge, margins)))
 }
 
-/// The judge's margins for two contestants, item by item. Equal responses are a tie without asking; multiple
-/// choice is scored without it.
+/// The judge's margins for two contestants, item by item. Equal responses are a tie without asking the judge.
+/// Multiple choice is not judged.
 fn compare(
     engine: &mut Engine,
     context: Context<'_>,
@@ -188,7 +190,7 @@ fn compare(
     Ok(margins)
 }
 
-/// Whether two model files say that they are of one family.
+/// Whether the metadata of two model files names the same model family.
 fn same_family(one: &Path, other: &Path) -> Result<bool> {
     let family = |path: &Path| -> Result<Option<String>> {
         let gguf = Gguf::open(path)?;

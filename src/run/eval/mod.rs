@@ -1,13 +1,13 @@
-//! The fifth stage: a base and its adapters on a suite, and what may be concluded.
+//! The fifth stage: evaluates a base and its adapters on a suite.
 //!
-//! - `plan`: what is asked of whom; `settings`: what has to be the same to reuse a folder
+//! - `plan`: the suite, the contestants and the settings; `settings`: what must be equal to resume a folder
 //! - `contestant`: the responses of one contestant; `judging`: the judge's comparisons
-//! - `stage`: all of it, and the result
+//! - `stage`: runs all of it and writes the result
 //!
-//! Files in the folder: `settings.json` (what decided the rest), `generations-NAME.jsonl`,
+//! Files in the folder: `settings.json` (the identity of the evaluation), `generations-NAME.jsonl`,
 //! `held-out-NAME.json`, `judge.json`, `preferences.jsonl`, and `eval.json` (the result, written last).
 //!
-//! **Invariant:** the process may be killed at any instant, and the same command ends with the same bytes. A
+//! **Invariant:** the process may be killed at any instant; rerunning the command gives the same bytes. A
 //! folder with other settings is refused.
 
 mod contestant;

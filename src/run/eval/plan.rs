@@ -1,9 +1,9 @@
-//! An evaluation before it starts: everything checked that can be without a model.
+//! The inputs of an evaluation, checked as far as possible without loading a model.
 //!
-//! Where in the flow: `evol eval` and `evol run` make an [`EvalPlan`]; [`super::run`] works it off.
+//! Where in the flow: `evol eval` and `evol run` make an [`EvalPlan`]; [`super::run`] runs it.
 //!
-//! **Invariant:** what is asked was in nobody's training data: the export leaves out what repeats the suite,
-//! and a plan of a run leaves out what repeats a seed.
+//! **Invariant:** in `evol run`, no item was in the training data: the export leaves out rows that overlap
+//! with the suite, and the plan leaves out items that overlap with a seed.
 
 use crate::dataset::{self, Exported, Record, TestItem, TestSet};
 use crate::eval::{ResponseOptions, Suite};
@@ -29,10 +29,10 @@ pub enum JudgeChoice {
 }
 
 impl JudgeChoice {
-    /// From what a user says: whether there is to be a judge, and which other model.
+    /// Chooses the judge: none if not `enabled`, else `model`, or the base without one.
     ///
     /// # Errors
-    /// There is no such model.
+    /// The model does not exist.
     pub fn new(enabled: bool, model: Option<&str>) -> Result<Self> {
         match model {
             _ if !enabled => Ok(Self::Never),
@@ -42,7 +42,7 @@ impl JudgeChoice {
     }
 }
 
-/// Adapters that differ by the seed of their training only.
+/// Adapters that differ only in the seed of their training.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterKind {
     /// Name of the kind, such as `evolved`.
@@ -51,38 +51,38 @@ pub struct AdapterKind {
     pub adapters: Vec<String>,
 }
 
-/// An evaluation.
+/// The checked inputs of an evaluation.
 #[derive(Debug)]
 pub struct EvalPlan {
     /// The base.
     pub model: PathBuf,
     /// The other contestants: adapters on the base.
     pub adapters: Vec<NamedAdapter>,
-    /// What is asked.
+    /// The suite.
     pub suite: Suite,
-    /// Which of its items, ascending.
+    /// Indices of the items to use, ascending.
     pub items: Vec<usize>,
-    /// Number of items that are left out because they repeat what was trained on.
+    /// Number of items that were left out because they overlap with training data.
     pub contaminated: usize,
-    /// Held-out data.
+    /// Held-out data for the loss, JSONL.
     pub validation: Option<PathBuf>,
-    /// Longest record of it, in tokens.
+    /// Maximum length of a held-out record, in tokens.
     pub max_seq_len: usize,
     /// Who compares responses.
     pub judge: JudgeChoice,
-    /// How responses are drawn.
+    /// How responses are sampled.
     pub options: ResponseOptions,
-    /// Kinds of adapters, if each was trained several times; the base is a kind by itself.
+    /// Kinds of adapters, if each was trained several times. The base is not included.
     pub kinds: Vec<AdapterKind>,
     /// Folder of the results.
     pub out: PathBuf,
 }
 
 impl EvalPlan {
-    /// The evaluation of a run.
+    /// Plans the evaluation of a run.
     ///
     /// # Errors
-    /// The judge's file is absent, or the journal cannot be read.
+    /// The judge's file does not exist, or the journal cannot be read.
     pub fn from_config(
         config: &RunConfig,
         suite: Suite,
@@ -114,7 +114,7 @@ impl EvalPlan {
     }
 }
 
-/// The kinds of a run's adapters that have any.
+/// The kinds that have at least one adapter.
 fn kinds(adapters: &[NamedAdapter], repeats: u64) -> Vec<AdapterKind> {
     let is_trained = |name: &String| adapters.iter().any(|adapter| adapter.name == *name);
     let kind = |name: &str| AdapterKind {
@@ -124,7 +124,7 @@ fn kinds(adapters: &[NamedAdapter], repeats: u64) -> Vec<AdapterKind> {
     [kind(SEEDS), kind(EVOLVED)].into_iter().filter(|kind| !kind.adapters.is_empty()).collect()
 }
 
-/// The items that repeat no seed of the run.
+/// The items that do not overlap with a seed of the run.
 fn without_seeds(suite: &Suite, items: &[usize], store: &Store) -> Result<Vec<usize>> {
     let seeds = store.attempts(0, 0)?.into_iter().map(|seed| TestItem {
         source: "seeds".to_owned(),
@@ -137,7 +137,7 @@ fn without_seeds(suite: &Suite, items: &[usize], store: &Store) -> Result<Vec<us
     Ok(items.iter().copied().filter(|&item| !repeats(item)).collect())
 }
 
-/// `limit` places of `len`, spread evenly: the built-in suite is ordered by skill and difficulty.
+/// `limit` indices below `len`, spread evenly, because the built-in suite is ordered by skill and difficulty.
 pub fn spread(len: usize, limit: Option<usize>) -> Vec<usize> {
     let count = limit.map_or(len, |limit| limit.min(len));
     (0..count).map(|at| at * len / count).collect()

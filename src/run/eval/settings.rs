@@ -1,9 +1,8 @@
 //! `settings.json`: the identity of an evaluation.
 //!
-//! Where in the flow: written before anything else in the folder, and compared before anything there is
-//! reused.
+//! Where in the flow: written before any other file in the folder, and compared before a file is reused.
 //!
-//! **Invariant:** two evaluations with equal settings have equal responses. More contestants may come later.
+//! **Invariant:** evaluations with equal settings have equal responses. More adapters can be added later.
 
 use super::plan::{EvalPlan, JudgeChoice};
 use crate::gguf::{self, Gguf};
@@ -15,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Name of the file; it marks a folder that `evol eval` made.
+/// Name of the file. It marks a folder as created by `evol eval`.
 pub const FILE_NAME: &str = "settings.json";
 
-/// What decides the bytes of everything in the folder.
+/// Everything that decides the bytes of the files in the folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub(super) suite: String,
@@ -39,7 +38,7 @@ impl Settings {
     /// The settings of `plan`, whose base is `gguf`.
     ///
     /// # Errors
-    /// A file is unusable.
+    /// A file cannot be read.
     pub(super) fn new(plan: &EvalPlan, gguf: &Gguf, determinism: Determinism) -> Result<Self> {
         let mut adapters = BTreeMap::new();
         for adapter in &plan.adapters {
@@ -66,8 +65,7 @@ impl Settings {
         })
     }
 
-    /// Writes the settings into `dir`, or compares them with those that it holds; adapters that are new there
-    /// are added.
+    /// Writes the settings to `dir`, or compares them with the recorded ones and adds new adapters.
     ///
     /// # Errors
     /// [`Error::OtherEvaluation`] names what differs.
@@ -76,7 +74,7 @@ impl Settings {
             return dir.write_json(FILE_NAME, self);
         };
         let known = recorded.adapters.clone();
-        // Adapters that are new or not asked this time are no difference.
+        // An adapter that only one side names is not a difference.
         let both = |name: &String| known.contains_key(name) && self.adapters.contains_key(name);
         let differences = recorded.identity(both).diff(&self.identity(both));
         if !differences.is_empty() {
@@ -87,7 +85,7 @@ impl Settings {
         if adapters == known { Ok(()) } else { dir.write_json(FILE_NAME, &Self { adapters, ..recorded }) }
     }
 
-    /// The suite's name is left out: the file may have moved, its hash counts.
+    /// The identity, without the suite's name: the file may have moved, so its hash is compared instead.
     fn identity(&self, compares: impl Fn(&String) -> bool) -> Identity {
         let adapters = self.adapters.iter().filter(|(name, _)| compares(name));
         let adapters = adapters.map(|(name, sha256)| (name.clone(), sha256.clone())).collect();

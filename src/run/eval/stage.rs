@@ -1,8 +1,8 @@
-//! The whole evaluation: all contestants answer, the judge compares, the result is written.
+//! The whole evaluation: all contestants respond, the judge compares, and the result is written.
 //!
-//! Where in the flow: called by `evol eval` and by the experiment.
+//! Where in the flow: called by `evol eval` and by [`crate::run::run`].
 //!
-//! **Invariant:** see the module. The result is written last.
+//! **Invariant:** the result is written last.
 
 use super::contestant::{Answered, Contestant};
 use super::judging::{Judged, compare_all, matches, pairs, try_judge};
@@ -18,10 +18,10 @@ use crate::run::error::{ErrorContext as _, Result};
 use crate::run::host::Context;
 use std::path::Path;
 
-/// Name of the result's file: what makes an evaluation finished.
+/// Name of the result file. An evaluation that has it is finished.
 const FILE_NAME: &str = "eval.json";
 
-/// Asks for what is not kept yet, and sums up.
+/// Generates the missing responses, compares the contestants, and writes the result.
 ///
 /// # Errors
 /// A model or an adapter is unusable, the folder has other settings, or the evaluation was interrupted.
@@ -37,8 +37,8 @@ pub fn run(plan: &EvalPlan, dir: &RunDir, context: Context<'_>) -> Result<Evalua
     let mut options = context.engine_options(&plan.model);
     options.determinism = determinism;
     let mut engine = Engine::load(options)?;
-    // An adapter that cannot be used is reported before anything is kept: the same folder takes the command
-    // once that is fixed.
+    // Fail on an unusable adapter before anything is written, so that the folder can still be used once it is
+    // fixed.
     for adapter in &plan.adapters {
         engine.set_adapter(Some((&adapter.path, 1.0)))?;
     }
@@ -70,7 +70,7 @@ fn held_out(plan: &EvalPlan) -> Result<Vec<ScoredTokens>> {
         .context(|| format!("cannot use `{}`", path.display()))
 }
 
-/// The evaluation that `dir` holds; `None`: it holds none, or one of another version of this program.
+/// The evaluation in `dir`; `None` if there is none, or if another version wrote it.
 pub fn read(dir: &Path) -> Option<Evaluation> {
     serde_json::from_slice(&std::fs::read(dir.join(FILE_NAME)).ok()?).ok()
 }
@@ -114,14 +114,14 @@ fn sum_up(plan: &EvalPlan, settings: &Settings, contestants: &[Answered], judged
     }
 }
 
-/// Every later kind of adapter against every earlier one and the base.
+/// Compares all pairs of kinds of adapters, the base included, over all their training runs.
 fn pooled(plan: &EvalPlan, contestants: &[Answered]) -> Vec<Pooled> {
     if plan.kinds.is_empty() {
         return Vec::new();
     }
     let responses = |names: &[String]| {
-        let of_kind = contestants.iter().filter(|contestant| names.contains(&contestant.name));
-        of_kind.map(|contestant| contestant.responses.as_slice()).collect()
+        let selected = contestants.iter().filter(|contestant| names.contains(&contestant.name));
+        selected.map(|contestant| contestant.responses.as_slice()).collect()
     };
     let base = Variant { name: BASE, trainings: responses(&[BASE.to_owned()]) };
     let others =

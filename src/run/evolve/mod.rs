@@ -1,12 +1,12 @@
-//! The first stage: seeds and a model become a journal of evolved, filtered, answered instructions.
+//! The first stage: evolves, filters and answers instructions, and records them in the journal.
 //!
-//! - `plan`: what is evolved, read and checked
-//! - `progress`: how far it is, for people
+//! - `plan`: the inputs, read and checked
+//! - `progress`: progress for the user
 //!
-//! Where in the flow: `evol evolve` is this stage alone, `evol run` starts with it.
+//! Where in the flow: `evol evolve` runs only this stage; `evol run` starts with it.
 //!
 //! **Invariant:** a run with another identity is refused before anything is measured, converted, loaded or
-//! written. Of a finished run only the counts are read.
+//! written. A finished run is only counted.
 
 mod plan;
 mod progress;
@@ -30,10 +30,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-/// How often the speed is looked at while a chunk is generated.
+/// How often progress is reported while a chunk is generated.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Refuses a run that was started with another plan, finished or not. A run that recorded nothing yet fits.
+/// Refuses a run that was started with another plan, even if it is finished. Accepts a run without records.
 ///
 /// # Errors
 /// [`Error::OtherBuild`], [`Error::OtherVersion`], or [`store::Error::Changed`], which names what differs.
@@ -42,7 +42,7 @@ pub fn check_same_run(plan: &EvolvePlan, dir: &RunDir, store: &Store, context: C
     let judge = plan.judge_recipe(context.threads);
     let mut expected = Recipe::expected(&recorded, &plan.engine, &plan.model, judge, context.threads)?;
     if evolve::is_finished(store)? {
-        // Nothing is generated any more: another machine may take it from here.
+        // Nothing is left to generate, so another machine may continue.
         expected.take_over_build(&recorded);
     }
     compare(plan, dir, store, &expected)
@@ -73,12 +73,10 @@ fn cannot_evolve(dir: &Path) -> String {
     format!("cannot evolve in `{}`", dir.display())
 }
 
-/// Evolves a run that [`check_same_run`] let pass, or resumes where an earlier process stopped, and keeps the
-/// manifest.
+/// Starts or resumes a run that [`check_same_run`] has accepted, and writes its manifest.
 ///
 /// # Errors
-/// As [`check_same_run`], where a converted model has become another file; llama.cpp fails; the run was
-/// interrupted.
+/// As [`check_same_run`], if a converted model has changed; llama.cpp fails; the run was interrupted.
 pub fn run(plan: &EvolvePlan, dir: &RunDir, store: &mut Store, context: Context<'_>) -> Result<Summary> {
     if evolve::is_finished(store)? {
         Manifest::complete(dir, store)?;
@@ -90,7 +88,7 @@ pub fn run(plan: &EvolvePlan, dir: &RunDir, store: &mut Store, context: Context<
     let recipe = compute.recipe(plan.judge_recipe(context.threads));
     compare(plan, dir, store, &recipe)?;
     if recorded.is_none() {
-        // For whoever looks while the run works; a resumed run has one already.
+        // For readers while the run is running. A resumed run already has one.
         write_manifest(plan, &compute, dir, store)?;
     }
     let summary = generate(plan, &compute, &recipe, dir, store, context)?;

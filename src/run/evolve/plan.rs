@@ -1,9 +1,9 @@
-//! An evolution before it starts: model, judge, seeds and settings, all read and checked.
+//! The inputs of an evolution: model, judge, seeds and settings, all read and checked.
 //!
-//! Where in the flow: `evol evolve` and `evol run` make an [`EvolvePlan`] from what was typed or configured;
-//! [`super::run`] works it off.
+//! Where in the flow: `evol evolve` and `evol run` make an [`EvolvePlan`] from flags or an experiment file;
+//! [`super::run`] runs it.
 //!
-//! **Invariant:** what a plan holds is usable: the models can be loaded by llama.cpp, every seed was read.
+//! **Invariant:** a plan is usable: llama.cpp can load its models, and all seeds were read.
 
 use crate::dataset::{self, BadLine, OnBadInput, Seed};
 use crate::evolve::{EvolveConfig, Roots, Shard};
@@ -20,24 +20,24 @@ use crate::run::manifest::{ModelEntry, SeedsEntry};
 use crate::run::settings::EngineSettings;
 use std::path::{Path, PathBuf};
 
-/// What an evolution is asked to do, as a command line or an experiment file says it.
+/// The inputs of an evolution, from flags or an experiment file, not yet checked.
 #[derive(Debug)]
 pub struct EvolveInputs {
     /// The model file.
     pub model: PathBuf,
-    /// Another model that judges.
+    /// The model that judges; `None` if the model itself does.
     pub judge_model: Option<PathBuf>,
-    /// Which seeds.
+    /// Which seeds to use.
     pub seeds: SeedsSection,
     /// How they evolve.
     pub config: EvolveConfig,
     /// How the engine runs.
     pub engine: EngineSettings,
-    /// Which part of the seeds.
+    /// Which shard of the seeds.
     pub shard: Shard,
 }
 
-/// An evolution, checked.
+/// The checked inputs of an evolution.
 #[derive(Debug)]
 pub struct EvolvePlan {
     pub(super) model: PathBuf,
@@ -50,7 +50,7 @@ pub struct EvolvePlan {
     pub(super) shard: Shard,
 }
 
-/// A model that judges only.
+/// A separate model that judges.
 #[derive(Debug)]
 pub(super) struct JudgePlan {
     pub(super) path: PathBuf,
@@ -73,7 +73,7 @@ impl EvolvePlan {
         Ok(Self { model, model_entry, seeds, seeds_entry, config, engine, judge, shard })
     }
 
-    /// The part of an experiment that concerns evolving; ranges are checked already.
+    /// Takes the inputs from an experiment, whose ranges were already checked.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -98,7 +98,7 @@ impl EvolvePlan {
         Roots { seeds: &self.seeds, shard: self.shard }
     }
 
-    /// The judge's part of the recipe.
+    /// The judge's part of the recipe; `None` if the model itself judges.
     pub(super) fn judge_recipe(&self, threads: usize) -> Option<JudgeRecipe> {
         let judge = self.judge.as_ref()?;
         let is_scheduled = judge.determinism == Determinism::Scheduled;
@@ -122,7 +122,7 @@ impl JudgePlan {
     }
 }
 
-/// Describes a model that llama.cpp can load.
+/// Checks that llama.cpp can load the model, and describes it.
 fn model_entry(path: &Path) -> Result<ModelEntry> {
     check_recordable(path)?;
     let gguf = Gguf::open(path)?;
@@ -146,25 +146,25 @@ fn read_seeds(section: &SeedsSection, host: &dyn Host) -> Result<Vec<Seed>> {
     };
     debug_assert!(read.skipped.is_empty() || section.on_bad_input == OnBadInput::Skip);
     warn_of(&read.skipped);
-    for twice in &read.duplicates {
+    for duplicate in &read.duplicates {
         host.detail(&format!(
             "line {} of `{}` repeats line {} and is left out",
-            twice.line,
+            duplicate.line,
             file.display(),
-            twice.first_line
+            duplicate.first_line
         ));
     }
     Ok(read.seeds)
 }
 
-/// Draws `limit` of the seeds by the run's seed; they keep their order.
+/// Draws `limit` seeds with the run's seed, and keeps their order.
 fn draw(seeds: Vec<Seed>, limit: Option<usize>, seed: u64) -> Result<Vec<Seed>> {
     let Some(limit) = limit else { return Ok(seeds) };
     if limit == 0 {
         return Err(Error::Flag { flag: "limit", found: limit.to_string(), expected: "at least 1 seed" });
     }
     let mut drawn: Vec<usize> = (0..seeds.len()).collect();
-    // The purpose is part of every run's bytes: it keeps its first name.
+    // The purpose string decides the draw. Never change it, although this code is no longer in `cli`.
     drawn.sort_by_key(|&index| rng::key(seed, "cli.seeds", &[index as u64]));
     drawn.truncate(limit);
     drawn.sort_unstable();

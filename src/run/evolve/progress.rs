@@ -1,9 +1,9 @@
-//! Reports how far an evolution is: chunk by chunk from its events, in between from the engine's counters.
+//! Reports the progress of an evolution: after each chunk from events, in between from the engine's counters.
 //!
 //! Where in the flow: [`super::run`] passes it every event of [`crate::evolve::run`], and calls
 //! [`EvolveProgress::tick`] every second from another thread.
 //!
-//! **Invariant:** for people only: no result depends on it.
+//! **Invariant:** for the user only; no result depends on it.
 
 use crate::evolve::{self, Chunk, Event, Policy, Shard};
 use crate::llm;
@@ -16,15 +16,15 @@ pub(super) struct EvolveProgress<'a> {
     host: &'a dyn Host,
     counters: &'a llm::Progress,
     started: Instant,
-    /// Shared with the thread that ticks.
+    /// Shared with the thread that calls [`Self::tick`].
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The last chunk that was committed.
+    /// The last committed chunk.
     chunk: Option<Chunk>,
-    /// Requests that were finished when it was.
+    /// The engine's count of finished requests when it was committed.
     finished: u64,
 }
 
@@ -44,12 +44,12 @@ impl<'a> EvolveProgress<'a> {
                 self.host.note(&format!("evolving {seeds} seeds{part}, prompt style {}", style.name()));
             }
             Event::Calibrated(calibration) if !calibration.trusted => self.host.note(&format!(
-                "the judge cannot tell the same from different on this model (area under the curve {:.2}): \
-                 words decide what brings something new, and difficulty is not rated",
+                "the judge is not used: this model cannot tell same from different instructions (area under \
+                 the ROC curve {:.2}); instructions are compared by their words, and difficulty is not rated",
                 calibration.auc
             )),
             Event::Calibrated(calibration) => self.host.note(&format!(
-                "the judge tells the same from different with an area under the curve of {:.2}",
+                "the judge can tell same from different instructions (area under the ROC curve {:.2})",
                 calibration.auc
             )),
             Event::Settled(policy) => self.host.note(&settled(policy)),
@@ -63,7 +63,7 @@ impl<'a> EvolveProgress<'a> {
         }
     }
 
-    /// Between two chunks: what the engine has finished of the next one counts already.
+    /// Reports progress between two chunks, including finished requests of the current chunk.
     pub(super) fn tick(&self) {
         let state = self.state();
         let (stage, done, total) = match &state.chunk {
@@ -72,7 +72,7 @@ impl<'a> EvolveProgress<'a> {
                 let total = chunk.total as u64;
                 (label(chunk), (chunk.done as u64 + ahead).min(total), total)
             }
-            // The first chunk of a stage says how many there are.
+            // The total of the next stage is known after its first chunk.
             Some(chunk) => (label(chunk), 0, 0),
             None => ("evolve".to_owned(), 0, 0),
         };
@@ -83,7 +83,7 @@ impl<'a> EvolveProgress<'a> {
     fn report(&self, done: u64, total: u64, stage: &str) {
         let llm::EngineStats { generated_tokens: generated, finished, .. } = self.counters.stats();
         let detail = if generated == 0 {
-            format!("{finished} pairs judged to calibrate the judge")
+            format!("calibrating the judge: {finished} pairs judged")
         } else {
             let speed = generated as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
             format!("{generated} tokens generated, {speed:.0} tokens/s")
@@ -93,13 +93,13 @@ impl<'a> EvolveProgress<'a> {
     }
 }
 
-/// How a run will evolve, and why.
+/// Describes how a run will evolve, and why.
 fn settled(policy: &Policy) -> String {
     let used = evolve::Operator::ALL.into_iter().filter(|&operator| policy.operators.get(operator) > 0.0);
     let operators: Vec<&str> = used.map(evolve::Operator::name).collect();
     let Policy { profile, rounds, attempts, answer_samples, .. } = policy;
     let mut text = format!(
-        "profile {}: {rounds} rounds, {attempts} attempts, {answer_samples} answers at most; {}",
+        "profile {}: {rounds} rounds, {attempts} attempts, up to {answer_samples} answers; {}",
         profile.name(),
         operators.join(", ")
     );

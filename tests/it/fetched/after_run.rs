@@ -32,7 +32,7 @@ fn status_shows_a_run_in_progress_and_after_a_kill() {
     assert!(first.ends_with(": running"), "{running}");
     assert!(running.contains("(process "), "{running}");
     let after = said(&["status"], &experiment.run_dir());
-    assert!(after.contains("nobody works on it"), "{after}");
+    assert!(after.contains(": stopped; rerun the command"), "{after}");
     let json: Value = serde_json::from_str(&said(&["status", "--json"], &experiment.run_dir())).unwrap();
     assert_eq!(json["state"].as_str(), Some("stopped"));
 }

@@ -34,7 +34,7 @@ fn a_run_that_is_asked_to_stop_says_how_to_go_on_and_does() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(130), "{name}: {said}");
         assert!(said.contains("error: interrupted"), "{name}: {said}");
-        assert!(said.contains("hint: the same command resumes"), "{name}: {said}");
+        assert!(said.contains("hint: rerun the same command to resume"), "{name}: {said}");
         let after = run.committed();
         assert!(units_done(&after) >= units_done(&before) + 2);
         assert_kept(&before, &after);

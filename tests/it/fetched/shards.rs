@@ -37,7 +37,7 @@ fn merged_shards_export_the_bytes_of_a_run_that_was_never_divided() {
         }
     }
     let status = said(folder, &["status", "."]);
-    assert!(status.contains("3 of 3 shards begun: 3 finished, 0 running"), "{status}");
+    assert!(status.contains("3 of 3 shards started: 3 finished, 0 running"), "{status}");
     let merged = said(folder, &["merge-runs", "run", "shards"]);
     assert!(merged.contains("3 shards"), "{merged}");
     assert_eq!(run.committed(), expected.histories);

@@ -89,7 +89,10 @@ fn one_changed_byte_of_one_answer_is_named() {
 
     let (code, stdout, stderr) = verify(run.path(), &["--all"]);
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(stdout.contains(&format!("\nnode {id}, stage answer, answer from byte {at} on\n")), "{stdout}");
+    assert!(
+        stdout.contains(&format!("\nnode {id}, stage answer: answer differs from byte {at}\n")),
+        "{stdout}"
+    );
     assert!(stderr.contains("replayed generations differ from the journal"), "{stderr}");
     let found = figures(run.path(), 1, &["--all"]);
     let differences = found["verification"]["differences"].as_array().unwrap();
