@@ -84,9 +84,9 @@ fn file_type(args: &MergeArgs, base: &Gguf) -> Result<FileType, Error> {
     let known = || FileType::ALL.iter().map(|file_type| file_type.name()).collect::<Vec<_>>().join(", ");
     match &args.file_type {
         Some(typed) => FileType::parse(typed)
-            .ok_or_else(|| Error::FileType { found: format!("`--type {typed}`"), known: known() }),
+            .ok_or_else(|| Error::FileType { found: format!("file type `{typed}`"), known: known() }),
         None => merge::file_type(base).ok_or_else(|| Error::FileType {
-            found: format!("the format of `{}`", base.path().display()),
+            found: format!("the file type of `{}`", base.path().display()),
             known: known(),
         }),
     }
