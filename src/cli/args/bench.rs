@@ -1,6 +1,6 @@
 //! Arguments of `evol bench`.
 
-use super::EngineArgs;
+use super::engine::EngineArgs;
 use crate::device::cuda::MixedPrecision;
 use crate::evolve::MaxTokens;
 use crate::model::GradientCheckpointing;

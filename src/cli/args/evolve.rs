@@ -57,7 +57,7 @@ pub(crate) struct EvolveArgs {
     #[arg(long, value_name = "RUN", required_unless_present = "config")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) engine: super::EngineArgs,
+    pub(crate) engine: super::engine::EngineArgs,
     #[command(flatten)]
     pub(crate) settings: EvolveSettings,
 }

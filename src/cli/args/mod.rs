@@ -10,6 +10,8 @@ mod cluster;
 mod engine;
 mod eval;
 mod evolve;
+mod export;
+mod inspect;
 mod merge;
 mod report;
 mod train;
@@ -20,13 +22,13 @@ pub(crate) use cluster::{MergeRunsArgs, SlurmArgs};
 pub(crate) use engine::EngineArgs;
 pub(crate) use eval::EvalArgs;
 pub(crate) use evolve::{EvolveArgs, StyleArg};
+pub(crate) use export::ExportArgs;
+pub(crate) use inspect::{CalibrateArgs, CheckArgs, DoctorArgs, StatsArgs, TreeArgs};
 pub(crate) use merge::MergeArgs;
 pub(crate) use report::{CompareArgs, ReportArgs, StatusArgs};
 pub(crate) use train::TrainArgs;
 pub(crate) use verify::VerifyArgs;
 
-use crate::dataset::Format;
-use crate::evolve::Operator;
 use crate::run::Stage;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -209,60 +211,6 @@ pub(crate) enum UntilArg {
     Eval,
 }
 
-/// Export a run as training and validation files (JSONL)
-///
-/// Merges the seeds and all rounds, and shuffles them with the run's seed. A seed and all its descendants are
-/// on the same side of the split, so no validation row is a rewording of a training row.
-#[derive(Debug, Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "Examples:
-  evol export runs/quickstart --out data
-  evol export runs/quickstart --out data --format sharegpt --validation-fraction 0.05"
-)]
-pub(crate) struct ExportArgs {
-    /// Run directory that `evol evolve` or `evol run` made
-    #[arg(value_name = "RUN")]
-    pub(crate) run: PathBuf,
-    /// Output folder for `train.jsonl` and `validation.jsonl`: new, or from an earlier export
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// Format of a row
-    #[arg(long, value_enum, default_value_t = FormatArg::Messages)]
-    pub(crate) format: FormatArg,
-    /// Share of seeds that go to validation with their descendants, at least 0 and below 1 [default: the
-    /// run's; 0.1 for a run made by `evol evolve`]
-    #[arg(long, value_name = "SHARE")]
-    pub(crate) validation_fraction: Option<f64>,
-    /// Leave out rows that overlap with a test set in these files (JSONL of any form, or text): a common
-    /// 13-gram of words, or half of a test item's 8-grams [default: the run's]
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub(crate) decontaminate: Vec<PathBuf>,
-    /// Number of rows to draw, with the seed [default: the run's, or all]
-    #[arg(long, value_name = "N")]
-    pub(crate) sample: Option<usize>,
-    /// Maximum rows per seed, the seed's own included [default: the run's, or all]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_per_root: Option<usize>,
-    /// Maximum shares of groups of rows: comma-separated GROUP=SHARE, where GROUP is `seeds`, `round.N` or an
-    /// operator [default: the run's, or none]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_share)]
-    pub(crate) shares: Vec<(String, f64)>,
-}
-
-/// Parses `mutation=0.2`.
-fn parse_share(text: &str) -> Result<(String, f64), String> {
-    let (group, share) =
-        text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form GROUP=SHARE"))?;
-    let is_round = group.strip_prefix("round.").is_some_and(|round| round.parse::<u32>().is_ok());
-    if group != "seeds" && !is_round && Operator::parse(group).is_none() {
-        let names = Operator::ALL.map(Operator::name).join(", ");
-        return Err(format!("unknown group `{group}`, expected `seeds`, `round.N` or one of: {names}"));
-    }
-    let share: f64 = share.parse().map_err(|_| format!("the share `{share}` is not a number"))?;
-    Ok((group.to_owned(), share))
-}
-
 impl From<UntilArg> for Stage {
     fn from(typed: UntilArg) -> Self {
         match typed {
@@ -271,27 +219,6 @@ impl From<UntilArg> for Stage {
             UntilArg::Train => Self::Train,
             UntilArg::Baselines => Self::Baselines,
             UntilArg::Eval => Self::Eval,
-        }
-    }
-}
-
-/// Values of `--format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatArg {
-    /// `{"instruction", "input", "output"}`
-    Alpaca,
-    /// `{"conversations": [{"from": "human", "value"}, {"from": "gpt", "value"}]}`
-    Sharegpt,
-    /// `{"messages": [{"role", "content"}]}`
-    Messages,
-}
-
-impl From<FormatArg> for Format {
-    fn from(typed: FormatArg) -> Self {
-        match typed {
-            FormatArg::Alpaca => Self::Alpaca,
-            FormatArg::Sharegpt => Self::Sharegpt,
-            FormatArg::Messages => Self::Messages,
         }
     }
 }
@@ -327,109 +254,4 @@ pub(crate) struct ChatArgs {
     /// Context length, in tokens: conversation and answer
     #[arg(long, value_name = "N", default_value_t = 2048)]
     pub(crate) context: usize,
-}
-
-/// Show how an instruction evolved: its seed, every attempt and every verdict
-///
-/// Without an id, shows all families. With --json, prints one JSON object per node, with everything that is
-/// recorded about it.
-#[derive(Debug, Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "Examples:
-  evol tree runs/quickstart 420100          the family of node 420100
-  evol tree runs/quickstart --json          one JSON object per node, all families"
-)]
-pub(crate) struct TreeArgs {
-    /// Run directory that `evol evolve` or `evol run` made
-    #[arg(value_name = "RUN")]
-    pub(crate) run: PathBuf,
-    /// Id of any node in the family, as in `run.db` [default: all families]
-    #[arg(value_name = "ID")]
-    pub(crate) id: Option<u64>,
-}
-
-/// Show statistics of a run, round by round
-///
-/// Shows how evolution changes the instructions: words, words added by in-depth operators, distinct n-grams,
-/// the share with checked constraints, judged difficulty, repeats, and the most frequent opening. With
-/// `--clusters`, a model embeds the instructions, and each round also has the number of clusters (of 20) that
-/// it covers.
-#[derive(Debug, Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "Examples:
-  evol stats runs/quickstart
-  evol stats runs/quickstart --clusters smollm2-135m-instruct --json"
-)]
-pub(crate) struct StatsArgs {
-    /// Run directory that `evol evolve` or `evol run` made
-    #[arg(value_name = "RUN")]
-    pub(crate) run: PathBuf,
-    /// Model for the embeddings: a GGUF file, or the name of a fetched model [default: no clusters]
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) clusters: Option<String>,
-}
-
-/// Rerun every check that needs no model on an export
-///
-/// Checks whether each answer meets its constraints, whether a row trips a guard when compared with its
-/// parent, and whether rows are near duplicates. Exits with 1 if anything is found. Exports of runs with the
-/// profiles `auto` and `verified` have no findings.
-#[derive(Debug, Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "Examples:
-  evol check runs/quickstart/export
-  evol check data/train.jsonl --json | jq .findings"
-)]
-pub(crate) struct CheckArgs {
-    /// Folder of the export, or one of its JSONL files
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
-}
-
-/// Measure how well a model can judge whether two instructions are the same
-///
-/// Asks about 262 labelled pairs, in both orders. Prints the area under the ROC curve (0.5 is chance), the
-/// calibration error, the threshold that a run would use, and the results for each kind of difference. Runs
-/// do not use a judge with an area below 0.75; they compare words instead.
-#[derive(Debug, Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "Examples:
-  evol calibrate --model smollm2-135m-instruct
-  evol calibrate --model judge.gguf --json"
-)]
-pub(crate) struct CalibrateArgs {
-    /// Model to test: a GGUF file, or the name of a fetched model
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: String,
-    /// Prompt style
-    #[arg(long, value_enum, default_value_t = StyleArg::Auto)]
-    pub(crate) style: StyleArg,
-}
-
-/// Check the machine and a model file for problems
-///
-/// Checks the CPU's instruction sets against those of this build, threads, memory and GPUs. For a model,
-/// checks the file, its architecture and chat template, and whether training fits into memory, and measures
-/// the generation speed. Exits with 1 if a check fails.
-#[derive(Debug, Args)]
-#[command(
-    allow_negative_numbers = true,
-    after_help = "Examples:
-  evol doctor
-  evol doctor --model base.gguf
-  evol doctor --model base.gguf --determinism
-  evol doctor --model smollm2-135m-instruct --json"
-)]
-pub(crate) struct DoctorArgs {
-    /// Model to check: a GGUF file, or the name of a fetched model
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<String>,
-    /// Also generate repeatedly while changing threads, batch width, order, neighbours, restarts, …, and
-    /// compare results bit by bit; takes minutes for a small model
-    #[arg(long, requires = "model")]
-    pub(crate) determinism: bool,
 }
