@@ -361,6 +361,7 @@ pub(super) fn join(differences: &[Difference]) -> String {
 
 impl Explain for Error {
     fn explain(&self) -> Explanation {
+        use Blame::{Run, Usage};
         match self {
             Self::Context { source, .. } => source.explain(),
             Self::Gguf(error) => error.explain(),
@@ -381,55 +382,53 @@ impl Explain for Error {
             | Self::OutputClosed
             | Self::Write { .. }
             | Self::Doctor { .. }
-            | Self::Check { .. } => Blame::Run.no_hint(),
-            Self::InUse { .. } => Blame::Run.hint("wait for the other evol to finish, or stop it"),
-            Self::Submit { .. } => Blame::Run
-                .hint("run it where Slurm's `sbatch` is installed; use `scancel` to cancel submitted jobs"),
-            Self::Verify { elsewhere: true, .. } => Blame::Run.hint(
-                "this machine or build is not the run's, which explains the differences: see the warnings",
-            ),
-            Self::Verify { elsewhere: false, .. } => Blame::Run
+            | Self::Check { .. } => Run.no_hint(),
+            Self::InUse { .. } => Run.hint("wait for the other evol to finish, or stop it"),
+            Self::Submit { .. } => {
+                Run.hint("run it where Slurm's `sbatch` is installed; use `scancel` to cancel submitted jobs")
+            }
+            Self::Verify { elsewhere: true, .. } => {
+                Run.hint("this machine or build differs: see the warnings")
+            }
+            Self::Verify { elsewhere: false, .. } => Run
                 .hint("run `evol doctor --determinism --model FILE` to see what the output depends on here"),
-            Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Blame::Usage.no_hint(),
-            Self::Exists { .. } => {
-                Blame::Usage.hint("choose another file, or replace this one with `--force`")
-            }
-            Self::OverBase { .. } => Blame::Usage.hint("choose another file"),
-            Self::FileType { .. } => Blame::Usage.hint("choose a file type, for example `--type q8_0`"),
+            Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Usage.no_hint(),
+            Self::Exists { .. } => Usage.hint("choose another file, or replace this one with `--force`"),
+            Self::OverBase { .. } => Usage.hint("choose another file"),
+            Self::FileType { .. } => Usage.hint("choose a file type, for example `--type q8_0`"),
             Self::Argument { .. } | Self::Path { .. } => {
-                Blame::Usage.hint("rename it, or work in another folder: runs record paths as UTF-8")
+                Usage.hint("rename it, or work in another folder: runs record paths as UTF-8")
             }
-            Self::NoGpuLayers { .. } => Blame::Usage.hint(
-                "for a GPU backend, install the CUDA toolkit and build evol with `cargo build --release \
-                 --features llama-cuda`",
-            ),
+            Self::NoGpuLayers { .. } => {
+                Usage.hint("install the CUDA toolkit, then `cargo build --release --features llama-cuda`")
+            }
             Self::ModelNotFetched { name, .. } => {
-                Blame::Usage.hint(format!("fetch it first: `models/fetch {name}`"))
+                Usage.hint(format!("fetch it first: `models/fetch {name}`"))
             }
             Self::NoSuchModel { known, .. } => {
-                Blame::Usage.hint(format!("give a GGUF file, or the name of a known model: {known}"))
+                Usage.hint(format!("give a GGUF file, or the name of a known model: {known}"))
             }
             Self::Config { .. } | Self::ConfigValue { .. } => {
-                Blame::Usage.hint("`examples/quickstart.toml` shows every section and key")
+                Usage.hint("`examples/quickstart.toml` shows every section and key")
             }
-            Self::BadSeeds { .. } => Blame::Usage.hint("fix them, or skip them with `--on-bad-input skip`"),
+            Self::BadSeeds { .. } => Usage.hint("fix them, or skip them with `--on-bad-input skip`"),
             Self::NotOurs { .. } | Self::NoDirectory { .. } => {
-                Blame::Usage.hint("choose a new or empty directory with `--out`")
+                Usage.hint("choose a new or empty directory with `--out`")
             }
             Self::OtherConfig { .. } | Self::OtherEvaluation { .. } => {
-                Blame::Usage.hint("undo the change to resume it, or start a new one with `--out`")
+                Usage.hint("undo the change to resume it, or start a new one with `--out`")
             }
-            Self::OtherBuild { .. } => Blame::Usage.hint(
+            Self::OtherBuild { .. } => Usage.hint(
                 "another build of llama.cpp computes other bytes, so the rest of the run would not match its \
                  start: resume it with the build that started it, or start a new run with `--out`",
             ),
             Self::OtherVersion { .. } => {
-                Blame::Usage.hint("resume it with that version, or start a new run with `--out`")
+                Usage.hint("resume it with that version, or start a new run with `--out`")
             }
-            Self::NoSuchNode { run, .. } => Blame::Usage
+            Self::NoSuchNode { run, .. } => Usage
                 .hint(format!("`{}` lists every node", shell::evol(&["tree", &shell::word(run), "--json"]))),
             Self::ModelMoved { .. } | Self::NoManifest { .. } | Self::OtherModel { .. } => {
-                Blame::Usage.hint("give the model file that the run was made with: `--model FILE`")
+                Usage.hint("give the model file that the run was made with: `--model FILE`")
             }
         }
     }

@@ -71,7 +71,7 @@ fn another_build_of_llama_cpp_goes_on_with_a_run_only_where_nothing_is_left_to_g
     elsewhere(&killed.run_dir());
     let refused = refused(killed.folder.path(), &["run", "x.toml"]);
     assert!(refused.contains("`engine.instruction_sets` was `NEON`, is now `"), "{refused}");
-    assert!(refused.contains("hint: another build generates other bytes"), "{refused}");
+    assert!(refused.contains("hint: another build of llama.cpp computes other bytes"), "{refused}");
 
     let (experiment, _) = &*Experiment::undisturbed();
     let copy = experiment.folder.path().join("elsewhere");
