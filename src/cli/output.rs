@@ -1,8 +1,8 @@
 //! The only owner of stdout and stderr: results, notes, progress, errors.
 //!
-//! Where in the flow: commands print their results here, and their `Session` passes on what the stages of a run
-//! report. Results go to stdout and everything else to stderr, so that `evol … > file` and `evol … | jq` only
-//! get data. With `--json`, progress and notes are JSON lines on stderr.
+//! Where in the flow: commands print their results here, and their `Session` passes on what the stages of a
+//! run report. Results go to stdout and everything else to stderr, so that `evol … > file` and `evol … | jq`
+//! only get data. With `--json`, progress and notes are JSON lines on stderr.
 //!
 //! **Invariant:** no other module prints. A closed stdout ends the process quietly, with success.
 

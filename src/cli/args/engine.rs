@@ -16,13 +16,13 @@ pub(crate) struct EngineArgs {
     /// another format. Results depend on the format, so a resumed run keeps the one that it started with.
     /// Converted models are cached in `$XDG_CACHE_HOME/evol/converted` (or `~/.cache/evol/converted`); they
     /// can be deleted.
-    #[arg(long, value_enum, default_value_t = ComputeFormatArg::AsIs)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ComputeFormatArg::AsIs)]
     pub(crate) compute_format: ComputeFormatArg,
     /// Model layers to run on the GPU; needs a build with `--features llama-cuda`
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) gpu_layers: u32,
     /// How reproducible results are
-    #[arg(long, value_enum, default_value_t = DeterminismArg::Exact)]
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = DeterminismArg::Exact)]
     pub(crate) determinism: DeterminismArg,
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct EvolveArgs {
     #[arg(long, value_name = "NAME", requires = "seeds")]
     pub(crate) seeds_licence: Option<String>,
     /// What to do with unusable lines of the seed file
-    #[arg(long, value_enum, default_value_t = OnBadInputArg::Fail)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnBadInputArg::Fail)]
     pub(crate) on_bad_input: OnBadInputArg,
     /// Number of seeds to use, drawn at random [default: all]
     #[arg(long, value_name = "N")]

@@ -1,5 +1,5 @@
-//! Arguments of the commands that inspect a run, an export, a model or the machine: `evol tree`, `evol stats`,
-//! `evol check`, `evol calibrate` and `evol doctor`.
+//! Arguments of the commands that inspect a run, an export, a model or the machine: `evol tree`,
+//! `evol stats`, `evol check`, `evol calibrate` and `evol doctor`.
 
 use super::evolve::StyleArg;
 use clap::Args;

@@ -278,7 +278,7 @@ pub(crate) struct TrainSettings {
     /// Keep the adapter of the best validation pass instead of the last
     #[arg(long, help_heading = VALIDATION)]
     pub(crate) load_best_model_at_end: bool,
-    /// Stop if a loss is Z standard deviations above the mean of the last 128; a note is printed from 6
+    /// Stop if a loss is Z standard deviations above the mean of the last 128; losses from 6 are always noted
     #[arg(long, value_name = "Z", help_heading = VALIDATION)]
     pub(crate) max_loss_z_score: Option<f64>,
 }
