@@ -131,7 +131,7 @@ fn table(compared: &Compared) -> String {
     match responses {
         Some(comparison) => text.push_str(&comparison_table(comparison)),
         None => {
-            text.push_str("\nresponses are not compared: the runs were not evaluated on the same items\n")
+            text.push_str("\nresponses are not compared: the runs were not evaluated on the same items\n");
         }
     }
     text

@@ -85,13 +85,12 @@ impl Compute {
         let (threads, host) = (context.threads, context.host);
         let cache = ConversionCache { folder: known_models::cache_root().join("converted"), threads };
         let recorded_format = recorded.map(|recipe| recipe.compute.format);
-        let (format, measured) = match settings.compute_format.fixed().or(recorded_format) {
-            Some(format) => (format, None),
-            None => {
-                let choice = measure_format(settings, model, model_sha256, &cache, context)?;
-                host.detail(&describe(&choice));
-                (choice.format, Some(choice))
-            }
+        let (format, measured) = if let Some(format) = settings.compute_format.fixed().or(recorded_format) {
+            (format, None)
+        } else {
+            let choice = measure_format(settings, model, model_sha256, &cache, context)?;
+            host.detail(&describe(&choice));
+            (choice.format, Some(choice))
         };
         let mut on_step = |step| report_conversion(host, format, step);
         let file = cache.get(model, model_sha256, format, host.interrupt(), &mut on_step)?;

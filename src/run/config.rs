@@ -323,6 +323,9 @@ impl RunConfig {
 
     /// Serializes the file for the run directory: every key, defaults included. [`read`] reads it back, so it
     /// reproduces the run.
+    ///
+    /// # Panics
+    /// If a seed is beyond TOML's integers, which `--seed` and [`read`] refuse.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("numbers in TOML's range and text keys")
     }

@@ -93,6 +93,9 @@ impl RunDir {
     ///
     /// # Errors
     /// [`Error::Write`].
+    ///
+    /// # Panics
+    /// If `value` has a map with keys that are not strings.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value).expect("results have text keys only");
         self.write(name, &(text + "\n"))

@@ -11,6 +11,9 @@ use crate::store::{FunnelRow, Status};
 use std::collections::BTreeMap;
 
 /// Sums the journal's counts, which must be ordered by round and operator.
+///
+/// # Panics
+/// Never: a cell is pushed before it is used.
 pub fn cells(rows: &[FunnelRow]) -> Vec<FunnelCell> {
     let mut cells: Vec<FunnelCell> = Vec::new();
     for row in rows {

@@ -112,17 +112,17 @@ impl Manifest {
     /// # Errors
     /// [`Error::Read`]; [`Error::OtherVersion`] if its layout is not this version's.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
+        #[derive(Deserialize)]
+        struct Layout {
+            #[serde(default)]
+            format: u32,
+        }
         let path = dir.join(files::MANIFEST);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Read { path, source }),
         };
-        #[derive(Deserialize)]
-        struct Layout {
-            #[serde(default)]
-            format: u32,
-        }
         let other_version = |reason| Error::OtherVersion { path: path.clone(), reason };
         let broken = |error: serde_json::Error| other_version(error.to_string());
         let Layout { format } = serde_json::from_slice(&text).map_err(broken)?;
@@ -263,6 +263,9 @@ pub struct SeedsEntry {
 
 impl SeedsEntry {
     /// Describes `seeds`, which came from `file` or are built in.
+    ///
+    /// # Panics
+    /// Never: seeds are text under text keys.
     pub fn new(file: Option<&Path>, licence: Option<&str>, seeds: &[Seed]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for seed in seeds {

@@ -244,7 +244,7 @@ impl Reporter<'_> {
         match event {
             Event::Upload { bytes_done, bytes_total } => {
                 (self.done, self.total) = (bytes_done >> 20, bytes_total >> 20);
-                self.detail = "MiB of the base uploaded".to_owned();
+                "MiB of the base uploaded".clone_into(&mut self.detail);
             }
             Event::Started { tokens_done, total_tokens, .. } => {
                 self.stage = "train";

@@ -19,9 +19,8 @@ mod verify;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
 pub(crate) use cluster::{MergeRunsArgs, SlurmArgs};
-pub(crate) use engine::EngineArgs;
 pub(crate) use eval::EvalArgs;
-pub(crate) use evolve::{EvolveArgs, StyleArg};
+pub(crate) use evolve::EvolveArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use inspect::{CalibrateArgs, CheckArgs, DoctorArgs, StatsArgs, TreeArgs};
 pub(crate) use merge::MergeArgs;

@@ -74,7 +74,7 @@ fn look(dir: &Path) -> Result<RunStatus> {
     let is_at_work_elsewhere = progress.as_ref().is_some_and(LastProgress::is_at_work_elsewhere);
     let is_locked = match RunDir::claim(dir) {
         Err(Error::InUse { .. }) => true,
-        Err(other) => return Err(other.into()),
+        Err(other) => return Err(other),
         Ok(_) => false,
     };
     // Never open a journal in use, even if its lock is not visible here.
