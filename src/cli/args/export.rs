@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 /// Export a run as training and validation files (JSONL)
 ///
-/// Merges the seeds and all rounds, and shuffles them with `--seed`. A seed and all its descendants are on the
-/// same side of the split, so no validation row is a rewording of a training row.
+/// Merges the seeds and all rounds, and shuffles them with `--seed`. A seed and all its descendants are on
+/// the same side of the split, so no validation row is a rewording of a training row.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
