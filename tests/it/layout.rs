@@ -83,7 +83,7 @@ const CLOCK_FILES: [(&str, &str); 17] = [
     ("src/bench/exact.rs", "reports what `exact` costs"),
     ("src/bench/gemm_peak.rs", "reports the speed of bare products"),
     ("src/bench/rates.rs", "reports speeds"),
-    ("src/bench/spent.rs", "reports shares of time"),
+    ("src/bench/timed_engine.rs", "reports shares of time"),
     ("src/bench/training.rs", "reports the speed of training"),
     ("src/cli/bench.rs", "dates a record of the history"),
     ("src/cli/doctor.rs", "reports the speed of this machine"),

@@ -105,8 +105,8 @@ fn the_order_of_data_does_not_depend_on_the_devices() {
     assert!(files(&fixture.out("two")) == files(&fixture.out("again")));
 }
 
-/// A kernel that fails on one device, and a sum that fails on all, end the run for all; the same command resumes
-/// to the bytes of a run without.
+/// A kernel that fails on one device, or a sum that fails on all, ends the run on all. The same command then
+/// resumes and ends with the bytes of an undisturbed run.
 #[test]
 fn a_device_that_is_lost_ends_the_others_and_leaves_the_checkpoint() {
     let loader::Device::Simulated(simulator) = loader::device() else {
