@@ -6,6 +6,7 @@
 use crate::{Keys, resident_bytes, words};
 use evol::dataset::Seed;
 use evol::evolve::{self, Chunk, Event, EvolveConfig, JudgeConfig, Profile, Roots};
+use evol::identity::Identity;
 use evol::llm::{
     Answer, Completion, Error, FinishReason, Generate, Message, Part, Prompt, Question, Request,
 };
@@ -97,7 +98,7 @@ pub(crate) fn run(keys: &Keys) {
     let model = evolve::Model {
         generate: &mut Scripted,
         sha256: String::new(),
-        recipe: Vec::new(),
+        recipe: Identity::default(),
         n_params: None,
         judge: None,
     };

@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use evol::dataset::builtin_seeds;
 use evol::evolve::{self, EvolveConfig, JudgeConfig, Profile, Roots};
+use evol::identity::Identity;
 use evol::llm::{
     Answer, Completion, Determinism, DraftPolicy, Engine, EngineOptions, Error, Generate, Message, Part,
     Prompt, Question, Request, Restriction, Sampling, Tokenizer,
@@ -181,7 +182,7 @@ fn round(options: EngineOptions<'_>, keys: &Keys) {
         judge: JudgeConfig { pairs: 48, ..JudgeConfig::default() },
         ..EvolveConfig::default()
     };
-    let (sha256, recipe) = (String::new(), Vec::new());
+    let (sha256, recipe) = (String::new(), Identity::default());
     let evolving = evolve::Model { generate: &mut remembering, sha256, recipe, n_params, judge: None };
     let started = Instant::now();
     evolve::run(evolving, &mut store, Roots::all(&seeds), &config, &mut |_| ()).unwrap();

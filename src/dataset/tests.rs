@@ -208,7 +208,7 @@ fn rows_of_each_format() {
 fn training_data_is_read_from_every_shape() {
     let found = parse_examples(
         Path::new("a.jsonl"),
-        &concat!(
+        concat!(
             r#"{"instruction": "Add.", "input": "1 2", "output": "3"}"#,
             "\n\n",
             r#"{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}, "#,
@@ -219,7 +219,7 @@ fn training_data_is_read_from_every_shape() {
             "\n",
             r#"{"prompt": "P", "completion": " C"}"#,
         )
-        .as_bytes()[..],
+        .as_bytes(),
     )
     .unwrap();
     assert_eq!(found.lines, [1, 3, 4, 5]);

@@ -1,6 +1,6 @@
 //! Checks constraints from a pipe: reads lines of `{"constraint": {...}, "response": "..."}` and writes one
 //! verdict per line, as `{"passed": true, "loose": true, "found": "..."}`. `ifeval_oracle.py`
-//! compares these verdicts with IFEval's.
+//! compares these verdicts with those of `IFEval`.
 
 use evol::constraint::Constraint;
 use std::io::{self, BufRead, Write};

@@ -1,6 +1,8 @@
 //! `code_block`: a fenced code block.
 
-use super::interface::*;
+use super::interface::{
+    Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape, show, text,
+};
 use crate::constraint::fields::{Phrase, bad};
 
 /// A fenced code block marked as `language`.

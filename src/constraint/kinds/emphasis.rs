@@ -1,6 +1,9 @@
 //! `highlight_count` and `capital_word_count`: passages that stand out.
 
-use super::interface::*;
+use super::interface::{
+    Body, Bound, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Shape, Stage,
+    plain_count, text,
+};
 use crate::constraint::pick::at_least;
 use crate::constraint::request::LETTER_CASE;
 use crate::constraint::response::bound_around;

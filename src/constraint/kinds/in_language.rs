@@ -1,6 +1,6 @@
 //! `language`: a response in a given language.
 
-use super::interface::*;
+use super::interface::{Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape};
 use crate::constraint::language::{Language, detect};
 use rand::seq::IndexedRandom;
 

@@ -1,6 +1,8 @@
 //! `json` and `json_keys`: the whole response as JSON.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape, Stage, show,
+};
 use crate::constraint::fields::check_phrases;
 use crate::constraint::pick::some_of;
 use crate::constraint::request::{FORMAT, content_words};

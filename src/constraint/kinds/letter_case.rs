@@ -1,6 +1,9 @@
 //! `lower_case` and `upper_case`: English in letters of one case.
 
-use super::interface::*;
+use super::interface::{
+    AnyRule, Body, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape,
+    Stage, show,
+};
 use crate::constraint::language::{Language, detect};
 use crate::constraint::request::{FORMAT, LETTER_CASE};
 

@@ -1,6 +1,8 @@
 //! `letter_count`: uses of a letter.
 
-use super::interface::*;
+use super::interface::{
+    AnyRule, Bound, Check, Definition, Error, Fact, Fields, Origin, Request, Rng, Rule, Shape,
+};
 use crate::constraint::fields::bad;
 use crate::constraint::pick::at_least;
 use crate::constraint::request::LETTERS;

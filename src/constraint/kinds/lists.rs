@@ -2,7 +2,10 @@
 //!
 //! What looks like an item within code is not one.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Rule, Shape, Stage,
+    plain_count, show, text,
+};
 use super::sentences::check_words;
 use crate::constraint::body::{BULLET, NUMBER};
 use crate::constraint::bound::WORDS;

@@ -1,6 +1,9 @@
 //! `numeral_count`, `unit_count` and `no_digits`: numbers in digits.
 
-use super::interface::*;
+use super::interface::{
+    AnyRule, Body, Bound, Check, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Rule,
+    Shape, Stage, plain_count, show, text,
+};
 use crate::constraint::named::named;
 use crate::constraint::pick::at_least;
 use crate::constraint::response::MIN_WORDS;

@@ -1,6 +1,8 @@
 //! `one_of`: one of a few fixed replies.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Origin, Request, Rng, Rule, Shape, Stage, show,
+};
 use super::phrases::is_wrapping;
 use crate::constraint::fields::check_phrases;
 use crate::constraint::wording::list;

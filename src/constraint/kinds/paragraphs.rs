@@ -1,7 +1,10 @@
 //! `paragraph_count`, `divided_paragraphs` and `paragraph_start`: how many paragraphs there are, what divides
 //! them, and how one of them begins.
 
-use super::interface::*;
+use super::interface::{
+    Body, Bound, Check, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Rule, Shape,
+    Stage, plain_count, show, text,
+};
 use crate::constraint::bound::MAX_COUNT;
 use crate::constraint::fields::bad;
 use crate::constraint::pick::{exactly, one_of};

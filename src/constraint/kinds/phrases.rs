@@ -1,6 +1,8 @@
 //! `start_phrase` and `end_phrase`: the first and the last words of a response.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Stage, show, text,
+};
 use crate::constraint::body::starts_in_prose;
 use crate::constraint::fields::Phrase;
 use crate::constraint::pick::one_of;

@@ -1,6 +1,6 @@
 //! `placeholder_count`: blanks to be filled in.
 
-use super::interface::*;
+use super::interface::{Definition, Error, Fields, Noun, Origin, Request, Response, Rng, plain_count, text};
 use crate::constraint::pick::at_least;
 use crate::constraint::response::bound_around;
 

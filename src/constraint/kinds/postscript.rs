@@ -1,6 +1,8 @@
 //! `postscript`: an afterthought at the end.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Stage, show, text,
+};
 use crate::constraint::named::named;
 use crate::constraint::request::CLOSING;
 

@@ -1,6 +1,9 @@
 //! `quoted` and `quote_count`: all of a response, or passages of it, between double quotation marks.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Rule, Shape, Stage,
+    plain_count, show, text,
+};
 use crate::constraint::pick::at_least;
 use crate::constraint::response::bound_around;
 

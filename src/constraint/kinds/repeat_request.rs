@@ -1,6 +1,8 @@
 //! `repeat_request`: the request, word for word, before the answer.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Origin, Request, Rng, Rule, Stage, show, text,
+};
 use crate::constraint::fields::Phrase;
 use crate::constraint::wording::quote;
 

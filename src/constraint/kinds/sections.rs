@@ -2,7 +2,10 @@
 //!
 //! What looks like one within code is not one.
 
-use super::interface::*;
+use super::interface::{
+    Body, Bound, Check, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Rule, Shape,
+    Stage, plain_count, text,
+};
 use crate::constraint::body::heading;
 use crate::constraint::fields::Phrase;
 use crate::constraint::pick::{any_bound, exactly, one_of};

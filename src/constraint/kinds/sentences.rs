@@ -1,6 +1,9 @@
 //! `sentence_count` and `longest_sentence`: how many sentences, and how long.
 
-use super::interface::*;
+use super::interface::{
+    Body, Bound, Check, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Rule, Shape,
+    Stage, plain_count, show, text,
+};
 use crate::constraint::bound::{MAX_COUNT, WORDS};
 use crate::constraint::fields::bad;
 use crate::constraint::pick::{any_bound, around};

@@ -1,6 +1,9 @@
 //! `table_rows`: rows of a markdown table.
 
-use super::interface::*;
+use super::interface::{
+    Body, Definition, Error, Fact, Fields, Noun, Origin, Request, Response, Rng, Shape, Stage, plain_count,
+    text,
+};
 use crate::constraint::pick::any_bound;
 use crate::constraint::request::{FORMAT, LAYOUT};
 use crate::constraint::response::bound_around;

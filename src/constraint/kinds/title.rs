@@ -1,6 +1,8 @@
 //! `title`: a title between double angle brackets.
 
-use super::interface::*;
+use super::interface::{
+    Body, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape, Stage, show,
+};
 
 /// A title between double angle brackets. `IFEval`: `detectable_format:title`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

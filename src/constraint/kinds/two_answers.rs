@@ -1,6 +1,6 @@
 //! `two_answers`: one response with two different answers in it.
 
-use super::interface::*;
+use super::interface::{Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape};
 
 /// Two different answers that are divided by `******`. `IFEval`: `combination:two_responses`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

@@ -1,6 +1,8 @@
 //! `without_mark`: a text without a punctuation mark.
 
-use super::interface::*;
+use super::interface::{
+    AnyRule, Body, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule, Shape, Stage,
+};
 use super::table_rows::TableRows;
 use crate::constraint::named::named;
 use rand::seq::IndexedRandom;

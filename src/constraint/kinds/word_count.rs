@@ -1,6 +1,9 @@
 //! `word_count`: the length of a response in words.
 
-use super::interface::*;
+use super::interface::{
+    AnyRule, Body, Bound, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Shape, Stage,
+    plain_count, text,
+};
 use crate::constraint::bound::WORDS;
 use crate::constraint::request::{LENGTH, VERSE};
 use rand::RngExt;

@@ -2,7 +2,10 @@
 //!
 //! They are looked for as whole words, in any case: "art" is not in "party".
 
-use super::interface::*;
+use super::interface::{
+    AnyRule, Body, Bound, Check, Definition, Error, Fact, Fields, Origin, Request, Response, Rng, Rule,
+    Shape, Stage, show, text,
+};
 use crate::constraint::fields::{Phrase, check_phrases};
 use crate::constraint::pick::{at_least, one_of, some_of};
 use crate::constraint::request::{LENGTH, LETTERS};
