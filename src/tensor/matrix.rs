@@ -1,6 +1,6 @@
 //! Matrix views of flat buffers, and their product.
 //!
-//! Where in the flow: ops lay these views over activations and weights and multiply them with [`gemm`].
+//! Where in the flow: ops lay these views over activations and weights and multiply them with [`gemm()`].
 //!
 //! **Invariant:** every element that a view can address lies in the slice it was created from. Splitting
 //! preserves this, and the parts of a split [`MatrixMut`] are disjoint.

@@ -179,7 +179,7 @@ fn multiply_f32(rows: *mut u8, list: &[u32], multiply: Multiply) {
     }
 }
 
-/// [`multiply`] for a register that holds `K` elements of a row.
+/// [`multiply_f32`] for a register that holds `K` elements of a row.
 #[inline(always)]
 fn multiply_by<const K: usize>(rows: *mut u8, list: &[u32], multiply: Multiply, element: Element) {
     let steps = usize::from(multiply.shape[2]) / K;
