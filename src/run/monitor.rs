@@ -168,19 +168,19 @@ impl State {
             return;
         }
         self.status_at = Some(Instant::now());
-        let _ = dir.write_json(
-            files::STATUS,
-            &LastProgress {
-                host: host_name(),
-                pid: std::process::id(),
-                stage: progress.stage.to_owned(),
-                done: progress.done,
-                total: progress.total,
-                detail: progress.detail.to_owned(),
-                eta_seconds,
-                unix_seconds: unix_seconds(),
-            },
-        );
+        let last = LastProgress {
+            host: host_name(),
+            pid: std::process::id(),
+            stage: progress.stage.to_owned(),
+            done: progress.done,
+            total: progress.total,
+            detail: progress.detail.to_owned(),
+            eta_seconds,
+            unix_seconds: unix_seconds(),
+        };
+        // One line, so that a script can search it without a JSON parser.
+        let line = serde_json::to_string(&last).unwrap_or_default() + "\n";
+        let _ = dir.write(files::STATUS, &line);
     }
 
     /// Appends a point to `speed.jsonl` if the interval has passed.
@@ -276,6 +276,8 @@ mod tests {
         let found = LastProgress::read(folder.path()).unwrap();
         assert_eq!((found.stage.as_str(), found.done, found.total), ("train", 1, 2), "one write a second");
         assert_eq!(found.detail, "9 tokens/s");
+        let line = std::fs::read_to_string(folder.path().join(files::STATUS)).unwrap();
+        assert!(line.contains("\"stage\":\"train\"") && line.lines().count() == 1, "{line}");
         std::fs::write(folder.path().join(files::STATUS), "{ cut").unwrap();
         assert_eq!(LastProgress::read(folder.path()), None);
     }
