@@ -1,7 +1,7 @@
 //! What a user can choose about evolving, with the defaults and their reasons.
 //!
 //! **Invariant:** every field but `min_yield` and `max_errors` decides rows of the journal, and is part of
-//! its fingerprint.
+//! its identity.
 
 use super::constrain;
 use super::weights;
@@ -272,7 +272,7 @@ impl EvolveConfig {
     /// The configuration in an identity; a value that is not recorded has its default.
     pub(super) fn from_identity(identity: &Identity) -> Result<Self, Error> {
         let config: Self =
-            identity.section(SECTION).map_err(|error| Error::BadFingerprint { reason: error.to_string() })?;
+            identity.section(SECTION).map_err(|error| Error::BadIdentity { reason: error.to_string() })?;
         config.validate()?;
         Ok(config)
     }
@@ -320,7 +320,7 @@ mod tests {
             EvolveConfig::from_identity(&identity)
         };
         for (name, value) in [("config.rounds", "many"), ("config.color", "1"), ("config.style.x", "1")] {
-            assert!(matches!(other(name, value), Err(Error::BadFingerprint { .. })), "{name} = {value}");
+            assert!(matches!(other(name, value), Err(Error::BadIdentity { .. })), "{name} = {value}");
         }
         assert!(matches!(other("config.rounds", "0"), Err(Error::Config { field: "rounds", .. })));
     }

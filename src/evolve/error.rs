@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// The journal's record of the configuration is unusable for a replay.
     #[error("the configuration recorded in the journal cannot be used: {reason}")]
-    BadFingerprint {
+    BadIdentity {
         /// The entry, and what is wrong with it.
         reason: String,
     },
@@ -160,7 +160,7 @@ impl Explain for Error {
             | Self::BadPolicy { .. } => {
                 "the journal was changed by hand or by another version of evol: start a new run"
             }
-            Self::BadFingerprint { .. } | Self::NoOrigin { .. } => {
+            Self::BadIdentity { .. } | Self::NoOrigin { .. } => {
                 "the journal was changed by hand or by another version of evol, and cannot be replayed"
             }
             Self::OfShards { .. } => "verify each shard instead",

@@ -1,9 +1,9 @@
-//! A run's fingerprint: what decides its rows, by name. The journal is bound to it.
+//! A run's identity: what decides its rows, by name. The journal is bound to it.
 //!
 //! In the flow: [`super::run`] binds a new journal and compares an old one; [`super::check`] compares without
 //! a model, so that a run that was started with something else is refused before any work, finished or not.
 //!
-//! **Invariant:** two runs with equal fingerprints have equal rows.
+//! **Invariant:** two runs with equal identities have equal rows.
 
 use super::{Error, EvolveConfig, Roots, Shard, guard, library};
 use crate::identity::{Difference, Identity};
@@ -73,8 +73,8 @@ pub fn is_other_version(differences: &[Difference]) -> bool {
 /// Takes the shard out of an identity. The rest is the identity of the whole run.
 ///
 /// # Errors
-/// [`Error::BadFingerprint`].
+/// [`Error::BadIdentity`].
 pub(super) fn take_shard(identity: &mut Identity) -> Result<Shard, Error> {
     let Some(value) = identity.remove(SHARD) else { return Ok(Shard::WHOLE) };
-    value.parse().map_err(|reason| Error::BadFingerprint { reason })
+    value.parse().map_err(|reason| Error::BadIdentity { reason })
 }

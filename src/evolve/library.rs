@@ -1,6 +1,6 @@
 //! The prompt files and word lists that are embedded in the binary, by style and purpose.
 //!
-//! In the flow: `requests` renders the prompts, `eliminate` and `guard` read the word lists, `fingerprint`
+//! In the flow: `requests` renders the prompts, `eliminate` and `guard` read the word lists, `identity`
 //! binds a run to the hash. The prompts of operators are named in the operators' own table.
 //!
 //! All wording and all examples are this project's own.

@@ -54,7 +54,7 @@ pub fn merge(dir: &Path, parts: &[PathBuf], progress: &mut dyn FnMut(u64)) -> Re
     }
     let first = read.first().ok_or_else(|| Error::Shards { problems: vec!["none were given".to_owned()] })?;
     if dir.join(store::FILE_NAME).exists() {
-        // A merged journal gets its name when it is complete, so one with this fingerprint is the result.
+        // A merged journal gets its name when it is complete, so one with this identity is the result.
         let store = Store::open(dir)?;
         store.compare(&first.heading.identity)?;
         if journal::is_finished(&store)? {

@@ -208,7 +208,7 @@ impl Summary {
 /// Which part of a run a journal is; [`Shard::WHOLE`] if it is not divided, or not started.
 ///
 /// # Errors
-/// [`Error::BadFingerprint`], [`Error::Store`].
+/// [`Error::BadIdentity`], [`Error::Store`].
 pub fn shard_of(store: &Store) -> Result<Shard, Error> {
     identity::take_shard(&mut store.identity()?)
 }

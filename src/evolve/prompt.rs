@@ -1,4 +1,4 @@
-//! Prompt files: data with a tiny syntax, embedded in the binary and hashed into the run's fingerprint.
+//! Prompt files: data with a tiny syntax, embedded in the binary and hashed into the run's identity.
 //!
 //! ```text
 //! # Comments, then settings as `name: JSON`, then sections.

@@ -66,7 +66,7 @@ impl FromStr for Shard {
 /// Where lineages start: the seeds of a run, and the shard that this process works on.
 #[derive(Debug, Clone, Copy)]
 pub struct Roots<'a> {
-    /// All seeds of the run. Their hash is part of the fingerprint, their indices are part of node ids.
+    /// All seeds of the run. Their hash is part of the identity, their indices are part of node ids.
     pub seeds: &'a [Seed],
     /// The part that is worked on.
     pub shard: Shard,

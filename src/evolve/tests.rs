@@ -467,5 +467,5 @@ fn a_journal_that_cannot_be_replayed_is_refused() {
     assert!(matches!(go(&store), Err(Error::OtherPrompts { .. })));
     let (_dir, mut store) = new_store();
     store.bind(&identity(&[("config.rounds", "2")])).unwrap();
-    assert!(matches!(go(&store), Err(Error::BadFingerprint { .. })));
+    assert!(matches!(go(&store), Err(Error::BadIdentity { .. })));
 }

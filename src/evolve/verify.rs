@@ -128,7 +128,7 @@ struct Reader<'a> {
 /// `progress` gets how many are done, and of how many.
 ///
 /// # Errors
-/// [`Error::NothingToVerify`], [`Error::OtherPrompts`], [`Error::BadFingerprint`] where the journal cannot be
+/// [`Error::NothingToVerify`], [`Error::OtherPrompts`], [`Error::BadIdentity`] where the journal cannot be
 /// replayed by this program; [`Error::Llm`] when the model fails or is interrupted.
 pub fn verify(
     model: &mut dyn Generate,
@@ -191,7 +191,7 @@ pub fn verify(
 /// Configuration and style from the journal, if this program still has the prompts.
 fn settings(identity: &Identity) -> Result<(EvolveConfig, Style), Error> {
     let value = |name: &str| {
-        identity.get(name).ok_or_else(|| Error::BadFingerprint { reason: format!("`{name}` is missing") })
+        identity.get(name).ok_or_else(|| Error::BadIdentity { reason: format!("`{name}` is missing") })
     };
     let (recorded, own) = (value("prompts.blake3")?.to_owned(), library::hash());
     if recorded != own {
@@ -200,7 +200,7 @@ fn settings(identity: &Identity) -> Result<(EvolveConfig, Style), Error> {
     let name = value("prompts.style")?;
     let style = [Style::Chat, Style::Completion].into_iter().find(|style| style.name() == name);
     let style =
-        style.ok_or_else(|| Error::BadFingerprint { reason: format!("`prompts.style` is `{name}`") })?;
+        style.ok_or_else(|| Error::BadIdentity { reason: format!("`prompts.style` is `{name}`") })?;
     Ok((EvolveConfig::from_identity(identity)?, style))
 }
 
