@@ -199,8 +199,7 @@ fn settings(identity: &Identity) -> Result<(EvolveConfig, Style), Error> {
     }
     let name = value("prompts.style")?;
     let style = [Style::Chat, Style::Completion].into_iter().find(|style| style.name() == name);
-    let style =
-        style.ok_or_else(|| Error::BadIdentity { reason: format!("`prompts.style` is `{name}`") })?;
+    let style = style.ok_or_else(|| Error::BadIdentity { reason: format!("`prompts.style` is `{name}`") })?;
     Ok((EvolveConfig::from_identity(identity)?, style))
 }
 

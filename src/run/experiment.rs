@@ -186,3 +186,39 @@ impl Results {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::Error;
+    use super::super::host::tests::Recorder;
+    use super::super::tests::config;
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_run_stops_after_the_stage_that_was_named_and_between_stages_when_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RunDir::claim(folder.path()).unwrap();
+        let (config, host) = (config(folder.path()), Recorder::default());
+        let monitor = Monitor::new(&dir, &host).unwrap();
+        let context = host.context().with_host(&monitor);
+        let stages = |until| Stages { config: &config, until, context, monitor: &monitor };
+        assert!(!stages(None).stops_after(Stage::Export).unwrap());
+        assert!(!stages(Some(Stage::Eval)).stops_after(Stage::Export).unwrap());
+        assert!(stages(Some(Stage::Export)).stops_after(Stage::Export).unwrap());
+        host.interrupt.store(true, Ordering::SeqCst);
+        for until in [None, Some(Stage::Export)] {
+            let found = stages(until).stops_after(Stage::Export);
+            assert!(matches!(found, Err(Error::Interrupted)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_whose_model_is_absent_leaves_no_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let found = run(&config(&out), None, Recorder::default().context());
+        assert!(matches!(found, Err(Error::Gguf(_))), "{found:?}");
+        assert!(!out.exists());
+    }
+}

@@ -222,6 +222,7 @@ pub(super) fn check_config(config: &RunConfig, dir: &RunDir) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::tests::config;
     use Determinism::{Exact, Scheduled};
 
     const NO_FILE: &str = "absent.gguf";
@@ -303,5 +304,39 @@ mod tests {
             elsewhere.take_over_build(&recorded(level));
             assert_eq!(elsewhere, recorded(level));
         }
+    }
+
+    #[test]
+    fn another_configuration_is_refused_by_every_key_that_decides_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RunDir::claim(folder.path()).unwrap();
+        let config = config(folder.path());
+        check_config(&config, &dir).unwrap();
+        dir.write(files::CONFIG, &config.to_toml()).unwrap();
+        check_config(&config, &dir).unwrap();
+
+        let mut other = config.clone();
+        (other.model, other.out) = ("/moved.gguf".to_owned(), "/moved".into());
+        (other.judge_model, other.seeds.file) = (Some("/judge.gguf".to_owned()), Some("/seeds.txt".into()));
+        (other.batch_width, other.compute_format, other.gpu_layers) = (Some(9), FormatChoice::Auto, 1);
+        (other.determinism, other.evolve.max_errors, other.train.save_steps) = (Scheduled, 0.5, 99);
+        check_config(&other, &dir).unwrap();
+
+        other.train.learning_rate = 0.5;
+        other.seeds.limit = Some(3);
+        match check_config(&other, &dir) {
+            Err(Error::OtherConfig { dir, differences }) => {
+                let names: Vec<String> = differences.into_iter().map(|found| found.name).collect();
+                assert_eq!(
+                    (dir.as_path(), names),
+                    (folder.path(), own(&["seeds.limit", "train.learning_rate"]))
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn own(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
     }
 }

@@ -38,6 +38,8 @@ pub mod report;
 mod settings;
 pub mod shell;
 mod summary;
+#[cfg(test)]
+mod tests;
 pub mod train;
 mod vectors;
 

@@ -10,6 +10,8 @@
 
 mod plan;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{EvolveInputs, EvolvePlan};
 
