@@ -41,6 +41,8 @@ mod layout;
 mod llm_files;
 // Helper: sizes of real models without their weights.
 mod sparse_model;
+// A run and its stages, called as functions on a tiny model.
+mod stages;
 // Helper: a model of two layers that llama.cpp loads and runs.
 mod tiny_model;
 

@@ -1,4 +1,7 @@
 //! Helper: a model of two layers and 260 tokens, with weights that are noise. llama.cpp loads and runs it.
+//!
+//! [`talker`] is one that also has words, and says a few of them at random: enough for a run to keep
+//! something.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -10,6 +13,7 @@ use evol::rng;
 const HIDDEN: usize = 64;
 pub(crate) const FFN: usize = 96;
 const VOCAB: usize = 260;
+const END: u32 = 256;
 pub(crate) const BOS: u32 = 257;
 pub(crate) const TINY: BaseShape = BaseShape {
     num_hidden_layers: 2,
@@ -54,7 +58,7 @@ pub(crate) fn metadata() -> Vec<(String, Value)> {
         ("tokenizer.ggml.tokens".to_owned(), Value::Array(tokens.into_iter().map(Value::String).collect())),
         ("tokenizer.ggml.token_type".to_owned(), Value::Array(types)),
         ("tokenizer.ggml.merges".to_owned(), Value::Array(merges)),
-        ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(256)),
+        ("tokenizer.ggml.eos_token_id".to_owned(), Value::U32(END)),
         ("tokenizer.ggml.bos_token_id".to_owned(), Value::U32(BOS)),
         string(
             "tokenizer.chat_template",
@@ -96,5 +100,82 @@ pub(crate) fn tensors() -> Vec<NewTensor<'static>> {
 pub(crate) fn tiny(folder: &Path) -> PathBuf {
     let path = folder.join("tiny.gguf");
     write(&path, &metadata(), &tensors()).unwrap();
+    path
+}
+
+/// What [`talker`] says, each a token of its own. No text is tokenized into them, but for the first two: the
+/// judge's labels ` same` and ` different` have to differ in their first token.
+const WORDS: [&str; 26] = [
+    "s", "d", "river", "stone", "garden", "winter", "copper", "ladder", "engine", "paper", "market",
+    "island", "violin", "bridge", "harvest", "lantern", "pepper", "saddle", "thunder", "walnut", "anchor",
+    "basket", "candle", "desert", "feather", "glacier",
+];
+/// Logit of a word over that of a byte, and of the end of a turn over that of a word, about.
+const WORD_BONUS: f32 = 6.0;
+const END_BONUS: f32 = 0.5;
+
+/// Writes `talker.gguf` into `folder`: the tiny model with a context of 4,096 tokens, whose answers are a few
+/// random words. The layers add little to the embeddings, so the next word depends on the last token alone.
+pub(crate) fn talker(folder: &Path) -> PathBuf {
+    let rows = VOCAB + WORDS.len();
+    let mut metadata = metadata();
+    for (key, value) in &mut metadata {
+        match (key.as_str(), value) {
+            ("llama.context_length", value) => *value = Value::U32(4096),
+            ("tokenizer.ggml.tokens", Value::Array(tokens)) => {
+                // GPT-2's stand-in for the space before a word.
+                tokens.extend(WORDS.map(|word| Value::String(format!("\u{120}{word}"))));
+            }
+            ("tokenizer.ggml.merges", Value::Array(merges)) => {
+                merges.extend(["\u{120} s", "\u{120} d"].map(|merge| Value::String(merge.to_owned())));
+            }
+            ("tokenizer.ggml.token_type", Value::Array(types)) => types.resize(rows, Value::I32(1)),
+            _ => {}
+        }
+    }
+    let centred = |key: usize, i: usize| 2.0 * rng::uniform(key as u64, i as u64, 0) as f32 - 1.0;
+    let bytes = |numbers: Vec<f32>| Cow::Owned(numbers.into_iter().flat_map(f32::to_le_bytes).collect());
+    let mut tensors = tensors();
+    for (key, tensor) in tensors.iter_mut().enumerate() {
+        let count: usize = tensor.shape.iter().product();
+        let number = |i: usize| match &tensor.shape[..] {
+            // The first of a token's numbers is the same for all: what an output row gains on it is a bonus.
+            _ if key == 0 => {
+                if i.is_multiple_of(HIDDEN) {
+                    1.0
+                } else {
+                    centred(key, i)
+                }
+            }
+            [_] => 1.0,
+            _ => 0.05 * centred(key, i),
+        };
+        let count = if key == 0 { rows * HIDDEN } else { count };
+        tensor.data = bytes((0..count).map(number).collect());
+    }
+    tensors[0].shape[0] = rows;
+    let bonus = |row: usize| match row {
+        _ if row as u32 == END => WORD_BONUS + END_BONUS,
+        // Not the two that are no words.
+        _ if row >= VOCAB + 2 => WORD_BONUS,
+        _ => 0.0,
+    };
+    // After the norm a token's first number is about 1.7.
+    let output = |i: usize| match i % HIDDEN {
+        0 => bonus(i / HIDDEN) / 1.7,
+        // Equally likely after every token, and never the likeliest.
+        _ if i / HIDDEN == END as usize => 0.0,
+        _ => 0.1 * centred(tensors.len(), i),
+    };
+    let data = bytes((0..rows * HIDDEN).map(output).collect());
+    let output = NewTensor {
+        name: "output.weight".to_owned(),
+        shape: vec![rows, HIDDEN],
+        ggml_type: GgmlType::F32,
+        data,
+    };
+    tensors.push(output);
+    let path = folder.join("talker.gguf");
+    write(&path, &metadata, &tensors).unwrap();
     path
 }
