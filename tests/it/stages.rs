@@ -80,7 +80,7 @@ impl Watcher {
         Context { host: self, threads: 1, gpus: &[] }
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 

@@ -53,6 +53,8 @@ mod run_loop;
 mod runs;
 // Shards and Slurm scripts.
 mod shards;
+// A run that is called as a function.
+mod stages;
 // `evol train` as a process.
 mod train_cli;
 // Training on a GPU against the CPU.
