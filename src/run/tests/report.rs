@@ -44,11 +44,12 @@ fn manifest_configuration_and_metrics_are_on_the_page_where_they_exist() {
              \"peak_memory_bytes\":{memory}}}\n"
         )
     };
-    for name in ["adapter", "baselines/seeds", "baselines/data"] {
+    for name in ["adapter", "baselines/seeds", "baselines/data", "baselines/evolved-2"] {
         std::fs::create_dir_all(path.join(name)).unwrap();
     }
     std::fs::write(path.join("adapter/metrics.jsonl"), step(1, 7) + &step(2, 9) + "{\"event\":\"st").unwrap();
     std::fs::write(path.join("baselines/seeds/metrics.jsonl"), step(1, 5)).unwrap();
+    std::fs::write(path.join("baselines/evolved-2/metrics.jsonl"), "").unwrap();
 
     let (data, _) = gather(&store, &path).unwrap();
     let manifest = &data.manifest;
@@ -58,7 +59,7 @@ fn manifest_configuration_and_metrics_are_on_the_page_where_they_exist() {
     assert_eq!(licences, ["model", "seeds"]);
     assert!(manifest.machine.iter().any(|(name, value)| name == "threads" && value != "0"));
     let curves: Vec<_> = data.training.iter().map(|curve| (curve.name.as_str(), curve.steps.len())).collect();
-    assert_eq!(curves, [("evolved", 2), ("seeds", 1)], "not the folder of data; not the line that was cut");
+    assert_eq!(curves, [("evolved", 2), ("seeds", 1)], "not data, what has no step, and a cut line");
     let memory: Vec<u64> = data.memory.iter().map(|figure| figure.bytes).collect();
     assert_eq!(memory, [9, 5]);
 }
