@@ -166,23 +166,3 @@ fn write_manifest(plan: &EvolvePlan, compute: &Compute, dir: &RunDir, store: &St
     };
     Manifest::new(origin, store)?.write(dir)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::explain::Explain as _;
-
-    #[test]
-    fn a_run_that_another_program_started_is_told_from_another_plan() {
-        let of = |names: &[&str]| {
-            let difference = |name: &&str| Difference { name: (*name).to_owned(), was: None, is: None };
-            other_run("run.db".into(), names.iter().map(difference).collect())
-        };
-        assert!(matches!(of(&["config.rounds", "prompts.blake3"]), Error::OtherVersion { .. }));
-        assert!(matches!(of(&["rules.version"]), Error::OtherVersion { .. }));
-        let build = of(&["engine.llama_cpp", "engine.instruction_sets"]);
-        assert!(build.hint().unwrap().starts_with("another build of llama.cpp"));
-        let plan = of(&["config.rounds", "engine.llama_cpp"]);
-        assert!(plan.hint().unwrap().starts_with("a run resumes only"), "{:?}", plan.hint());
-    }
-}

@@ -3,6 +3,7 @@
 use super::*;
 use crate::dataset::{Seed, builtin_seeds};
 use crate::evolve::{EvolveConfig, Shard};
+use crate::explain::Explain as _;
 use crate::llm::{
     Answer, Completion, ComputeFormat, Determinism, Generate, Message, Prompt, Question, Request,
 };
@@ -108,7 +109,7 @@ impl Fixture {
     fn differences(&self, plan: &EvolvePlan) -> Vec<String> {
         let error = self.check(plan).unwrap_err();
         match error.without_context() {
-            Error::Evolve(evolve::Error::Store(store::Error::Changed { differences, .. })) => {
+            Error::Store(store::Error::Changed { differences, .. }) => {
                 differences.iter().map(|found| found.name.clone()).collect()
             }
             other => panic!("{other:?}"),
@@ -163,6 +164,21 @@ fn another_build_is_refused_as_such_until_nothing_is_left_to_generate() {
 }
 
 #[test]
+fn a_run_with_other_prompts_is_of_another_version_finished_or_not() {
+    let plan = with_seeds(&builtin_seeds()[..3]);
+    let mut fixture = Fixture::started(&plan);
+    for key in ["fingerprint.prompts.blake3", "finished"] {
+        fixture.set_meta(key, "others");
+        match fixture.check(&plan) {
+            Err(Error::OtherVersion { reason, .. }) => {
+                assert!(reason.starts_with("`prompts.blake3` was `others`, is now `"), "{reason}");
+            }
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_journal_that_recorded_less_is_of_another_version() {
     let plan = with_seeds(&builtin_seeds()[..3]);
     let mut fixture = Fixture::new();
@@ -191,4 +207,18 @@ fn a_finished_run_is_counted_and_its_manifest_completed_without_a_model() {
     let completed = Manifest::read(dir.path()).unwrap().unwrap();
     assert_eq!(completed.journal, store.identity().unwrap());
     assert!(!completed.journal.is_empty());
+}
+
+#[test]
+fn a_run_that_another_program_started_is_told_from_another_plan() {
+    let of = |names: &[&str]| {
+        let difference = |name: &&str| Difference { name: (*name).to_owned(), was: None, is: None };
+        other_run("run.db".into(), names.iter().map(difference).collect())
+    };
+    assert!(matches!(of(&["config.rounds", "prompts.blake3"]), Error::OtherVersion { .. }));
+    assert!(matches!(of(&["rules.version"]), Error::OtherVersion { .. }));
+    let build = of(&["engine.llama_cpp", "engine.instruction_sets"]);
+    assert!(build.hint().unwrap().starts_with("another build of llama.cpp"));
+    let plan = of(&["config.rounds", "engine.llama_cpp"]);
+    assert!(plan.hint().unwrap().starts_with("a run resumes only"), "{:?}", plan.hint());
 }
