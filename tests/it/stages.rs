@@ -47,8 +47,15 @@ max_tokens = 16
 judge = false
 ";
 
-const SEEDS: &str = "Name a river.\nWhy is bread soft?\nWrite a poem about rain.\nList four tools.\n\
-                     How old is the moon?\nPlan a walk for two.\nSum up a fairy tale.\nSay what a lens does.\n";
+const SEEDS: &str = "Name a river.
+Why is bread soft?
+Write a poem about rain.
+List four tools.
+How old is the moon?
+Plan a walk for two.
+Sum up a fairy tale.
+Say what a lens does.
+";
 
 /// When a [`Watcher`] interrupts the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +69,7 @@ pub(crate) enum Moment {
 /// A host that keeps what is reported.
 #[derive(Default)]
 pub(crate) struct Watcher {
-    /// Messages, each stage once when its progress is reported first, and the end of each display of progress.
+    /// Messages, each stage when its progress is first reported, and the end of each display of progress.
     lines: Mutex<Vec<String>>,
     interrupt: Arc<AtomicBool>,
     interrupt_at: Option<Moment>,

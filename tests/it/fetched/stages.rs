@@ -1,5 +1,5 @@
-//! Catches what [`crate::stages`] cannot see with a tiny model: a run that, called as a function with the real
-//! tokenizer, template and weights, does not stop when it is to or resumes to other bytes.
+//! Catches a run with the real tokenizer and template that, called as a function, does not stop when it is to
+//! or resumes to other bytes. [`crate::stages`] has the same with a tiny model, and the single stages.
 
 use super::models::quick_model;
 use crate::stages::Moment::{Displays, UnitOf};
