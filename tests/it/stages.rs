@@ -390,7 +390,7 @@ fn an_evaluation_keeps_responses_and_refuses_other_settings() {
     let mut lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines[0]["response"] = "by hand".into();
-    fs::write(&kept, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(&kept, lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")).unwrap();
     run::eval::run(&plan, &dir, host.context()).unwrap();
     assert!(fs::read_to_string(&kept).unwrap().contains("by hand"));
     plan.options.max_tokens = 13;
