@@ -117,17 +117,24 @@ impl Contestant<'_> {
                 .map(|response| serde_json::to_string(response).expect("text keys") + "\n")
                 .collect();
             self.dir.write(&generations(self.name), &lines.concat())?;
+            // A wave can be over before the first tick.
+            let (stage, done, total) = (self.stage(), kept.len() as u64, total as u64);
+            self.context.host.progress(&Progress { stage: &stage, done, total, ..Progress::default() });
         }
         self.context.host.progress_done();
         Ok(self.plan.items.iter().filter_map(|item| kept.remove(item)).collect())
+    }
+
+    fn stage(&self) -> String {
+        format!("eval {}", self.name)
     }
 
     fn wave(&mut self, wave: &[usize], done: usize, total: usize) -> Result<Vec<Generation>> {
         let counters = self.engine.progress();
         let before = counters.stats().finished;
         let (stop, stopped) = mpsc::channel::<()>();
+        let stage = self.stage();
         let (engine, host) = (&mut *self.engine, self.context.host);
-        let stage = format!("eval {}", self.name);
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
