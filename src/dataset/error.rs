@@ -4,7 +4,7 @@
 //! everything else is an [`Error`], which names the file.
 //!
 //! **Invariant:** every [`Reason`] says what was found and what was expected, so that the line can be
-//! mended without reading this code.
+//! fixed without reading this code.
 
 use crate::explain::{self, Blame, Explain, Explanation};
 use std::io;

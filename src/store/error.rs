@@ -49,7 +49,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The run was begun with something else.
+    /// The run was started with something else.
     #[error("the run in `{}` was started differently: {}", .path.display(),
         .differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Changed {
