@@ -259,12 +259,12 @@ fn what_cannot_be_measured_is_refused_with_what_to_change() {
     );
     insta::assert_snapshot!(
         with(&["--adapter", "base=x.gguf"]),
-        @"error: invalid value 'base=x.gguf' for '--adapter <[NAME=]FILE>': `base` is the name of the base \
-          itself: give another one as NAME=FILE\n\nFor more information, try '--help'."
+        @"error: invalid value 'base=x.gguf' for '--adapter <[NAME=]FILE>': the name `base` is reserved \
+          for the base model: choose another with NAME=FILE\n\nFor more information, try '--help'."
     );
     insta::assert_snapshot!(
         with(&["--adapter", "x.gguf", "--adapter", "x.gguf"]),
-        @"error: `--adapter` is `x` twice, expected a different name for each: NAME=FILE"
+        @"error: `--adapter` is `x` twice, expected different names: use NAME=FILE"
     );
     eval(path, &model_path(), &["--limit", "1", "--max-tokens", "2", "--no-judge", "--out", "e"]);
     insta::assert_snapshot!(with(&["--limit", "1", "--max-tokens", "3"]), @r#"
