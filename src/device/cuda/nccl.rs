@@ -82,8 +82,7 @@ impl<'a> Clique<'a> {
         let this = Self { devices, communicators, done };
         // Non-blocking calls return before they have done anything; the code below relies on blocking ones.
         if matches!(status, result::NcclStatus::InProgress) {
-            let status =
-                "that calls do not wait (NCCL_COMM_BLOCKING=0 is set: unset it)".to_owned();
+            let status = "that calls do not wait (NCCL_COMM_BLOCKING=0 is set: unset it)".to_owned();
             return Err(CudaError::Nccl { what: CONNECT, status });
         }
         Ok(this)
