@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** a plan is usable: llama.cpp can load its models, and all seeds were read.
 
-use crate::dataset::{self, BadLine, OnBadInput, Seed};
+use crate::dataset::{self, BadLine, Seed};
 use crate::evolve::{EvolveConfig, Roots, Shard};
 use crate::gguf::Gguf;
 use crate::llm::Determinism;
@@ -144,7 +144,6 @@ fn read_seeds(section: &SeedsSection, host: &dyn Host) -> Result<Vec<Seed>> {
         }
         other => other?,
     };
-    debug_assert!(read.skipped.is_empty() || section.on_bad_input == OnBadInput::Skip);
     warn_of(&read.skipped);
     for duplicate in &read.duplicates {
         host.detail(&format!(
@@ -174,6 +173,7 @@ fn draw(seeds: Vec<Seed>, limit: Option<usize>, seed: u64) -> Result<Vec<Seed>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::OnBadInput;
     use crate::run::host::tests::Recorder;
 
     #[test]

@@ -215,8 +215,8 @@ fn doctor_and_a_dry_run_give_the_same_memory() {
     assert!(found.contains(&expected), "{found}, but a dry run says: {expected}");
 }
 
-/// Flags that say something else than the adapter to go on from are refused by both values; those that say
-/// the same are not.
+/// A flag that contradicts the adapter of `--init-adapter` is refused with both values; a flag that agrees
+/// with it is not.
 #[test]
 fn an_initial_adapter_decides_its_shape() {
     let place = Place::new();

@@ -123,8 +123,8 @@ fn what_cannot_be_trained_on_is_counted() {
     assert!(encoded.dropped.into_iter().eq([(DropReason::TooLong, 1)]));
 }
 
-/// Cut to where its answer has begun, a sample keeps its first tokens; cut before that, nothing of it can be
-/// learned.
+/// A sample that is cut within its answer keeps its first tokens; a sample that is cut before its answer has
+/// nothing to learn.
 #[test]
 fn what_is_too_long_is_cut_if_that_is_asked_for() {
     let tokenizer = tokenizer();
