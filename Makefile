@@ -8,7 +8,7 @@ OUT ?= runs/quickstart
 
 CLIPPY := cargo clippy --locked --release --workspace --all-targets --features fuzz -- -D warnings
 # Modules of tests that need a fetched file are named `fetched`. The others do not see the cache folder, so that
-# one that needs a file fails on every machine.
+# one that needs a file fails on every machine. Modules whose tests take many seconds are named `slow`.
 HERMETIC_TESTS := env -u EVOL_TEST_MODEL XDG_CACHE_HOME=/nonexistent \
 	cargo test --locked --release --workspace -- --skip fetched::
 FETCHED_TESTS := cargo test --locked --release --workspace -- fetched::
@@ -22,10 +22,10 @@ demo: build model ## Build, fetch the default model, run the quickstart experime
 	$(CARGO_TARGET_DIR)/release/evol run examples/quickstart.toml --out $(OUT)
 	@scripts/check-demo $(OUT)/summary.json
 
-check: ## The fast loop: format, clippy, and every test that needs no model, no network and no fetched tool
+check: ## The fast loop: format, clippy, and quick tests that need no model, no network and no fetched tool
 	cargo fmt --all --check
 	$(CLIPPY)
-	$(HERMETIC_TESTS)
+	$(HERMETIC_TESTS) --skip slow::
 
 test: setup model lint ## Everything that must pass: format, lints, documentation, all tests
 	@scripts/setup --tests

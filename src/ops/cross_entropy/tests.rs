@@ -132,10 +132,22 @@ fn a_target_outside_the_vocabulary_is_refused() {
 
 #[test]
 fn cuda_agrees_with_the_cpu() {
+    assert_cuda_agrees_with_the_cpu(&[(1, 32, 40), (35, 32, 100), (0, 32, 100)]);
+}
+
+mod slow {
+    #[test]
+    fn cuda_agrees_with_the_cpu() {
+        // A vocabulary of several tiles, whose last is not whole; more rows than a block.
+        super::assert_cuda_agrees_with_the_cpu(&[(3, 64, 9001), (1030, 32, 100)]);
+    }
+}
+
+/// Shapes are rows, width and vocabulary.
+fn assert_cuda_agrees_with_the_cpu(shapes: &[(usize, usize, usize)]) {
     use crate::device::cuda::Arena;
     use crate::ops::check::{Cuda, on_cuda};
-    // A vocabulary of several tiles, whose last is not whole; one tile; more rows than a block.
-    for (rows, width, vocab) in [(3, 64, 9001), (1, 32, 40), (1030, 32, 100), (0, 32, 100)] {
+    for &(rows, width, vocab) in shapes {
         let w = Weights::random(GgmlType::Q8_0, vocab, width, 1);
         on_cuda(|cuda, act| {
             let h = Cuda::rounded(act, &random(rows * width, 2));

@@ -165,10 +165,20 @@ fn a_wrong_length_is_refused() {
 
 #[test]
 fn cuda_agrees_with_the_cpu() {
-    use crate::gguf::GgmlType as G;
+    assert_cuda_agrees_with_the_cpu(&[GgmlType::F32, GgmlType::Q4_K]);
+}
+
+mod slow {
+    #[test]
+    fn cuda_agrees_with_the_cpu_in_every_format() {
+        super::assert_cuda_agrees_with_the_cpu(&super::GgmlType::TRAINABLE);
+    }
+}
+
+/// Decoded weights are those of the CPU, bit for bit; products are near its own.
+fn assert_cuda_agrees_with_the_cpu(formats: &[GgmlType]) {
     use crate::ops::check::{Cuda, on_cuda};
-    // Every format that can be trained on: the decoded weights are those of the CPU, bit for bit.
-    for ggml_type in G::TRAINABLE {
+    for &ggml_type in formats {
         let (rows, inputs, outputs) = (5, 256, 24);
         let w = Weights::random(ggml_type, outputs, inputs, 1);
         on_cuda(|cuda, act| {
