@@ -163,9 +163,7 @@ fn refuses_a_sample_that_starts_in_the_future() {
 
 #[test]
 fn cuda_agrees_with_the_cpu() {
-    assert_cuda_agrees_with_the_cpu(
-        Case::all().into_iter().filter(|case| case.heads.head_dim.is_multiple_of(4)),
-    );
+    assert_cuda_agrees_with_the_cpu([Case::new(2, 1, 4, &[]), Case::new(2, 1, 8, &[33, 5, 30])]);
 }
 
 mod slow {
