@@ -39,6 +39,8 @@ mod kernel_limits;
 mod layout;
 // Model and adapter files that are damaged or foreign.
 mod llm_files;
+// The script that downloads models.
+mod models_fetch;
 // Helper: sizes of real models without their weights.
 mod sparse_model;
 // A run and its stages, called as functions on a tiny model.
