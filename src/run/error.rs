@@ -359,6 +359,14 @@ pub(super) fn join(differences: &[Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// What to give as a model; `known` are the names of the known ones.
+fn instead_of_a_missing_file(known: &str) -> String {
+    format!(
+        "give a GGUF file, or the name of a known model ({known}) after `models/fetch NAME` in evol's source \
+         folder"
+    )
+}
+
 impl Explain for Error {
     fn explain(&self) -> Explanation {
         use Blame::{Run, Usage};
@@ -403,11 +411,9 @@ impl Explain for Error {
                 Usage.hint("install the CUDA toolkit, then `cargo build --release --features llama-cuda`")
             }
             Self::ModelNotFetched { name, .. } => {
-                Usage.hint(format!("fetch it first: `models/fetch {name}`"))
+                Usage.hint(format!("fetch it first, in evol's source folder: `models/fetch {name}`"))
             }
-            Self::NoSuchModel { known, .. } => {
-                Usage.hint(format!("give a GGUF file, or the name of a known model: {known}"))
-            }
+            Self::NoSuchModel { known, .. } => Usage.hint(instead_of_a_missing_file(known)),
             Self::Config { .. } | Self::ConfigValue { .. } => {
                 Usage.hint("`examples/quickstart.toml` shows every section and key")
             }

@@ -18,12 +18,17 @@ pub(super) struct KnownModel {
     pub(super) file: String,
     /// Lowercase hex SHA-256 of the file.
     pub(super) sha256: String,
-    /// SPDX identifier.
+    /// SPDX identifier, or the name of terms that have none.
     pub(super) licence: String,
 }
 
 /// Every model manifest in the repository, compiled in.
-const MANIFESTS: [&str; 1] = [include_str!("../../models/smollm2-135m-instruct.toml")];
+const MANIFESTS: [&str; 4] = [
+    include_str!("../../models/gemma-3-270m.toml"),
+    include_str!("../../models/qwen2.5-coder-0.5b-instruct.toml"),
+    include_str!("../../models/qwen2.5-coder-1.5b-instruct.toml"),
+    include_str!("../../models/smollm2-135m-instruct.toml"),
+];
 
 /// All known models.
 pub(super) fn all() -> Vec<KnownModel> {

@@ -167,11 +167,13 @@ fn an_experiment_file_is_read_strictly() {
 
     hint: `examples/quickstart.toml` shows every section and key
     "#);
-    assert_snapshot!(run("model = 'm.gguf'\nout = 'run'\n"), @r#"
-    error: model file `[FOLDER]/m.gguf` does not exist
-
-    hint: give a GGUF file, or the name of a known model: smollm2-135m-instruct
-    "#);
+    assert_snapshot!(
+        run("model = 'm.gguf'\nout = 'run'\n"),
+        @"error: model file `[FOLDER]/m.gguf` does not exist\n\n\
+          hint: give a GGUF file, or the name of a known model (gemma-3-270m, \
+          qwen2.5-coder-0.5b-instruct, qwen2.5-coder-1.5b-instruct, smollm2-135m-instruct) after \
+          `models/fetch NAME` in evol's source folder"
+    );
     assert_snapshot!(
         refused(folder.path(), &["run", "y.toml"]),
         @"error: cannot read `y.toml`: No such file or directory (os error 2)"

