@@ -34,6 +34,10 @@ impl Generate for Scripted {
         Some(Ok(Prompt { parts: messages.iter().map(part).collect(), shared: shared_messages }))
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, Error> {
+        Ok(text.len() / 4)
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         let complete = |request: &Request| {
             let drawn = mixed(request.key.wrapping_add(u64::from(request.sample)));

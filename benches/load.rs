@@ -155,6 +155,10 @@ impl Generate for Remembering {
         self.engine.chat_prompt(messages, shared_messages)
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, Error> {
+        self.engine.text_tokens(text)
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.asked.extend_from_slice(requests);
         self.engine.generate(requests)

@@ -68,6 +68,10 @@ impl Generate for TimedEngine<'_> {
         self.engine.chat_prompt(messages, shared_messages)
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, Error> {
+        self.engine.text_tokens(text)
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.requests.extend_from_slice(requests);
         let (before, started) = (self.engine.stats(), Instant::now());

@@ -14,6 +14,7 @@
 
 mod args;
 mod bench;
+mod bench_prompts;
 mod bench_train;
 mod calibrate;
 mod causes;

@@ -13,8 +13,10 @@
 //! mostly verdicts.
 
 use super::guard::{self, Case, Task, Words};
+use super::material::Parts;
+use super::prompt::Output;
 use super::text::{self, Phrases};
-use super::{Error, Operator, Reason, Style, constrain, library};
+use super::{Error, Operator, Reason, constrain, library};
 use crate::constraint::Constraint;
 use crate::llm::FinishReason;
 use crate::store::{Node, Verdict};
@@ -85,20 +87,15 @@ pub(super) struct Child {
     pub(super) constraints: Vec<Constraint>,
 }
 
-/// The part of an instruction that the model rewrites, and the rest, which it does not see.
-///
-/// Completion style works on lines, so that further lines of an instruction (code, a list) are carried
-/// verbatim, like an input. Chat style shows everything.
-pub(super) fn split_instruction(style: Style, instruction: &str) -> (&str, &str) {
-    match style {
-        Style::Completion => instruction.find('\n').map_or((instruction, ""), |at| instruction.split_at(at)),
-        Style::Auto | Style::Chat => (instruction, ""),
-    }
-}
-
-/// Reads the output of an operator on `parent`. In depth, what the model did not see is carried over
+/// Reads the output of an operator on `parent`. In depth, what the model was not to change is carried over
 /// verbatim; in breadth, nothing is.
-pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output: &str) -> Child {
+pub(super) fn read_child(
+    operator: Operator,
+    form: Output,
+    parent: &Node,
+    parts: Parts<'_>,
+    output: &str,
+) -> Child {
     let (head, data) = match output.split_once(DATA_LINE) {
         Some((head, data)) if operator.adds_data() => (head.trim(), data.trim_matches('\n').trim_end()),
         _ => (output.trim(), ""),
@@ -111,12 +108,15 @@ pub(super) fn read_child(operator: Operator, style: Style, parent: &Node, output
             constraints: Vec::new(),
         };
     }
-    let carried = split_instruction(style, &parent.instruction).1;
     let material = [parent.input.as_str(), data];
     let material: Vec<&str> = material.into_iter().filter(|part| !part.is_empty()).collect();
+    let instruction = match form {
+        _ if head.is_empty() => String::new(),
+        Output::Rewrite => parts.with_request(head),
+        Output::Addition => parts.with_addition(head),
+    };
     Child {
-        // A carried rest begins with its line break; without a head there is nothing to carry it for.
-        instruction: if head.is_empty() { String::new() } else { format!("{head}{carried}") },
+        instruction,
         input: material.join("\n\n"),
         lacks_data: operator.adds_data() && data.is_empty(),
         constraints: Vec::new(),
@@ -262,7 +262,13 @@ pub(super) fn check_answer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evolve::Style;
     use crate::store::Status;
+
+    /// What a model wrote in completion style.
+    fn read(operator: Operator, parent: &Node, output: &str) -> Child {
+        read_child(operator, Output::Rewrite, parent, Parts::first_line(&parent.instruction), output)
+    }
 
     fn parent(instruction: &str, input: &str) -> Node {
         Node {
@@ -285,7 +291,7 @@ mod tests {
 
     fn reason_of(operator: Operator, parent: &Node, output: &str) -> Option<Reason> {
         let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true), false);
-        let child = read_child(operator, Style::Completion, parent, output);
+        let child = read(operator, parent, output);
         rules.check(operator, parent, &child, FinishReason::Stop).reason
     }
 
@@ -306,7 +312,7 @@ mod tests {
     #[test]
     fn a_child_in_depth_carries_what_the_model_did_not_see() {
         let code = parent("Say what this prints:\nprint(1)", "Python 3");
-        let read = |operator, output| read_child(operator, Style::Completion, &code, output);
+        let read = |operator, output| read(operator, &code, output);
         let child = read(Operator::Deepening, " Say what this prints, and why: ");
         let expected = "Say what this prints, and why:\nprint(1)";
         assert_eq!((child.instruction.as_str(), child.input.as_str()), (expected, "Python 3"));
@@ -323,7 +329,7 @@ mod tests {
     fn rules_are_asked_in_order_and_the_first_objection_stands() {
         let rules = ChildRules::new(&library::Prompts::new(Style::Completion, true), false);
         let plain = parent("Name a river.", "");
-        let child = read_child(Operator::Deepening, Style::Completion, &plain, "Name a river\u{FFFD}");
+        let child = read(Operator::Deepening, &plain, "Name a river\u{FFFD}");
         let outcome = rules.check(Operator::Deepening, &plain, &child, FinishReason::Length);
         assert_eq!(outcome.reason, Some(Reason::Truncated));
         assert_eq!(outcome.verdicts.len(), 1);

@@ -96,7 +96,7 @@ impl JudgePrompts {
 
 fn load(style: Style, stem: &str) -> PromptFile {
     let path = format!("{}/{stem}.txt", style.name());
-    PromptFile::parse(&path, file(&path))
+    PromptFile::embedded(&path, file(&path))
 }
 
 impl Prompts {
@@ -105,7 +105,7 @@ impl Prompts {
     pub(super) fn new(style: Style, has_chat_template: bool) -> Self {
         let answer_style = if has_chat_template { Style::Chat } else { Style::Completion };
         let parse = |operator: Operator| {
-            Some((operator, PromptFile::parse(operator.name(), source(operator, style)?)))
+            Some((operator, PromptFile::embedded(operator.name(), source(operator, style)?)))
         };
         Self {
             rewriting: Operator::ALL.into_iter().filter_map(parse).collect(),

@@ -26,6 +26,7 @@
 //! - `constrain`, `coded`: constraints that code adds, and the children that it makes
 //! - `requests`: the requests to the model; `verify`: replaying them, and comparing
 //! - `shard`, `merge`: parts of a run, and joining them
+//! - `tryout`: wordings of prompts beside each other, outside runs
 //! - `rounds`: the order of a run; `evolving`, `judging`, `answering`: its stages, which work on `state`
 //! - `tally`: counts of a round; `journal`: what a run notes about itself; `identity`: what decides its
 //!   rows; `times`: how long it took
@@ -50,6 +51,7 @@ mod journal;
 mod judge;
 mod judging;
 mod library;
+mod material;
 mod merge;
 mod operator;
 mod policy;
@@ -70,6 +72,7 @@ mod tests;
 mod text;
 mod times;
 mod trial;
+mod tryout;
 mod verify;
 mod weights;
 
@@ -81,10 +84,12 @@ pub use judge::{Calibration, JudgedPair};
 pub use merge::merge;
 pub use operator::Operator;
 pub use policy::Policy;
+pub use prompt::PromptError;
 pub use reason::{Reason, Stage};
 pub use recheck::{Finding, Recheck, recheck};
 pub use shard::{Roots, Shard};
 pub use times::Times;
+pub use tryout::{TaskText, TriedChild, Wording, try_wording};
 pub use verify::{Difference, Field, Selection, Verification, verify};
 pub use weights::OperatorWeights;
 

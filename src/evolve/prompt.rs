@@ -7,7 +7,11 @@
 //! --- system | user | assistant  chat style: the messages in order
 //! --- start                      chat style: how the model's own turn begins
 //! Task: {{instruction}}          a slot
+//! {{#input}}...{{/input}}        left out where the task has no material
 //! ```
+//!
+//! Settings are `stop` (generation ends before the first of these), `labels` (for a judge: the spellings of
+//! each label) and `output` (see [`Output`]).
 //!
 //! In the flow: `library` parses the files, `requests` and `judge` render them.
 //!
@@ -16,6 +20,7 @@
 //! **Invariant:** everything before the first slot is the same for all requests, and marked as shared.
 
 use crate::llm::{self, Generate, Message, Part, Prompt};
+use serde::de::DeserializeOwned;
 
 /// What can stand between `{{` and `}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +47,33 @@ impl Slot {
     }
 }
 
+/// What a model writes for an operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Output {
+    /// The whole request, changed.
+    #[default]
+    Rewrite,
+    /// Sentences that code puts behind the request, which stays as it is.
+    Addition,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
     Slot(Slot),
+    /// What follows is left out where the task has no material.
+    IfInput,
+    EndIf,
+}
+
+/// A mistake in a prompt file: the line, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptError {
+    /// Number of the line, from 1.
+    pub line: usize,
+    /// What is wrong, in words.
+    pub problem: String,
 }
 
 /// A parsed prompt file.
@@ -55,41 +83,65 @@ pub(super) struct PromptFile {
     pub(super) stop: Vec<String>,
     /// For a judge: the spellings of each label.
     pub(super) labels: Vec<Vec<String>>,
+    /// For an operator: what the model writes.
+    pub(super) output: Output,
     /// (role, content).
     sections: Vec<(String, Vec<Piece>)>,
 }
 
 impl PromptFile {
     /// Parses an embedded file. A mistake in one is a bug that the tests find, so it panics by name.
-    pub(super) fn parse(name: &str, source: &str) -> Self {
-        let mut file = Self { stop: Vec::new(), labels: Vec::new(), sections: Vec::new() };
-        let mut bodies: Vec<(String, String)> = Vec::new();
-        for line in source.lines() {
+    pub(super) fn embedded(name: &str, source: &str) -> Self {
+        Self::parse(source)
+            .unwrap_or_else(|error| panic!("prompt `{name}`, line {}: {}", error.line, error.problem))
+    }
+
+    /// Parses a file.
+    pub(super) fn parse(source: &str) -> Result<Self, PromptError> {
+        let mut file =
+            Self { stop: Vec::new(), labels: Vec::new(), output: Output::default(), sections: Vec::new() };
+        let mut bodies: Vec<(usize, String, String)> = Vec::new();
+        for (at, line) in source.lines().enumerate() {
+            let error = |problem| PromptError { line: at + 1, problem };
             if let Some(role) = line.strip_prefix("--- ") {
-                bodies.push((role.to_owned(), String::new()));
-            } else if let Some((_, body)) = bodies.last_mut() {
+                if !["text", "system", "user", "assistant", "start"].contains(&role) {
+                    return Err(error(format!(
+                        "unknown section `{role}`, expected text, system, user, assistant or start"
+                    )));
+                }
+                bodies.push((at + 1, role.to_owned(), String::new()));
+            } else if let Some((_, _, body)) = bodies.last_mut() {
                 body.push_str(line);
                 body.push('\n');
-            } else if !line.starts_with('#') {
-                let (setting, value) = line.split_once(": ").unwrap_or((line, ""));
-                let bad = |error| panic!("prompt `{name}`: `{line}`: {error}");
-                match setting {
-                    "stop" => file.stop = serde_json::from_str(value).unwrap_or_else(bad),
-                    "labels" => {
-                        file.labels = serde_json::from_str(value)
-                            .unwrap_or_else(|error| panic!("prompt `{name}`: `{line}`: {error}"));
-                    }
-                    _ => panic!("prompt `{name}`: unknown setting `{setting}`"),
-                }
+            } else if !line.starts_with('#') && !line.trim().is_empty() {
+                file.set(line).map_err(error)?;
             }
         }
-        for (role, body) in bodies {
-            let known = ["text", "system", "user", "assistant", "start"].contains(&role.as_str());
-            assert!(known, "prompt `{name}`: unknown section `{role}`");
+        for (line, role, body) in bodies {
             // The line break before the next section belongs to the syntax.
-            file.sections.push((role, pieces(name, body.trim_end_matches('\n'))));
+            let pieces =
+                pieces(body.trim_end_matches('\n')).map_err(|problem| PromptError { line, problem })?;
+            file.sections.push((role, pieces));
         }
-        file
+        if file.sections.is_empty() {
+            return Err(PromptError { line: 1, problem: "no section, such as `--- user`".to_owned() });
+        }
+        Ok(file)
+    }
+
+    /// Reads a line `name: JSON`.
+    fn set(&mut self, line: &str) -> Result<(), String> {
+        fn json<T: DeserializeOwned>(value: &str) -> Result<T, String> {
+            serde_json::from_str(value).map_err(|error| format!("`{value}`: {error}"))
+        }
+        let (setting, value) = line.split_once(": ").unwrap_or((line, ""));
+        match setting {
+            "stop" => self.stop = json(value)?,
+            "labels" => self.labels = json(value)?,
+            "output" => self.output = json(value)?,
+            _ => return Err(format!("unknown setting `{setting}`, expected stop, labels or output")),
+        }
+        Ok(())
     }
 
     /// The prompt with its slots filled; `None` when the file is a conversation and the model has no chat
@@ -109,7 +161,7 @@ impl PromptFile {
             .map(|(role, pieces)| Message { role: role.clone(), content: text(pieces, &value) })
             .collect();
         let has_slot =
-            |(_, pieces): &(String, Vec<Piece>)| pieces.iter().any(|p| matches!(p, Piece::Slot(_)));
+            |(_, pieces): &(String, Vec<Piece>)| pieces.iter().any(|p| !matches!(p, Piece::Text(_)));
         let shared = self.sections.iter().position(has_slot).unwrap_or(messages.len());
         let start = self.sections.iter().find(|(role, _)| role == "start");
         Some(model.chat_prompt(&messages, shared)?.map(|mut prompt| {
@@ -124,7 +176,7 @@ impl PromptFile {
     pub(super) fn fixed_text(&self) -> String {
         let texts = self.sections.iter().flat_map(|(_, pieces)| pieces).filter_map(|piece| match piece {
             Piece::Text(text) => Some(text.as_str()),
-            Piece::Slot(_) => None,
+            Piece::Slot(_) | Piece::IfInput | Piece::EndIf => None,
         });
         // The break keeps words of two pieces from forming a phrase that is not in the file.
         texts.collect::<Vec<_>>().join("\n\n")
@@ -132,27 +184,41 @@ impl PromptFile {
 }
 
 /// Splits a body at its slots.
-fn pieces(name: &str, body: &str) -> Vec<Piece> {
+fn pieces(body: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
-    let mut rest = body;
+    let (mut rest, mut is_open) = (body, false);
     while let Some((before, after)) = rest.split_once("{{") {
-        let (slot, after) =
-            after.split_once("}}").unwrap_or_else(|| panic!("prompt `{name}`: `{{{{` without an end"));
-        let slot = Slot::parse(slot).unwrap_or_else(|| panic!("prompt `{name}`: unknown slot `{slot}`"));
+        let (name, after) = after.split_once("}}").ok_or("`{{` without an end")?;
+        let piece = match name {
+            "#input" if !is_open => Piece::IfInput,
+            "/input" if is_open => Piece::EndIf,
+            _ => Piece::Slot(Slot::parse(name).ok_or_else(|| format!("unknown slot `{name}`"))?),
+        };
+        is_open = (is_open || piece == Piece::IfInput) && piece != Piece::EndIf;
         pieces.push(Piece::Text(before.to_owned()));
-        pieces.push(Piece::Slot(slot));
+        pieces.push(piece);
         rest = after;
     }
+    if is_open {
+        return Err("`{{#input}}` without `{{/input}}`".to_owned());
+    }
     pieces.push(Piece::Text(rest.to_owned()));
-    pieces
+    Ok(pieces)
 }
 
 fn text(pieces: &[Piece], value: impl Fn(Slot) -> String) -> String {
-    let show = |piece: &Piece| match piece {
-        Piece::Text(text) => text.clone(),
-        Piece::Slot(slot) => value(*slot),
-    };
-    pieces.iter().map(show).collect()
+    let mut text = String::new();
+    let mut is_left_out = false;
+    for piece in pieces {
+        match piece {
+            Piece::IfInput => is_left_out = value(Slot::Input).is_empty(),
+            Piece::EndIf => is_left_out = false,
+            Piece::Text(_) | Piece::Slot(_) if is_left_out => {}
+            Piece::Text(part) => text.push_str(part),
+            Piece::Slot(slot) => text.push_str(&value(*slot)),
+        }
+    }
+    text
 }
 
 /// A plain prompt: the text before the first slot is the shared part, all after it the other. A space before

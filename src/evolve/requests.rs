@@ -7,9 +7,11 @@
 //! and of rows that were written before it, so that it can be made again at any time.
 
 use super::eliminate::{self, Child};
+use super::guard::Words;
 use super::library::Prompts;
+use super::material::Parts;
 use super::operator::Method;
-use super::prompt::{self, Slot};
+use super::prompt::{self, PromptFile, Slot};
 use super::{Error, EvolveConfig, Operator, Reason, Stage, Style};
 use crate::constraint::whole_sentences;
 use crate::dataset::user_turn;
@@ -40,12 +42,14 @@ pub(super) struct Requests {
     config: EvolveConfig,
     /// Never [`Style::Auto`].
     style: Style,
+    words: Words,
     pub(super) prompts: Prompts,
 }
 
 impl Requests {
     pub(super) fn new(config: &EvolveConfig, style: Style, has_chat_template: bool) -> Self {
-        Self { config: config.clone(), style, prompts: Prompts::new(style, has_chat_template) }
+        let prompts = Prompts::new(style, has_chat_template);
+        Self { config: config.clone(), style, words: Words::load(), prompts }
     }
 
     /// The request that makes a child; `None` if the model is not needed.
@@ -59,12 +63,28 @@ impl Requests {
 
     /// The request for an instruction, by an operator that has the model rewrite the parent.
     fn instruction(&self, model: &dyn Generate, plan: &Plan) -> Result<Request, Error> {
+        let file = self.prompts.operator(plan.operator).expect("the operator has the model rewrite");
+        self.instruction_by(model, plan, file)
+    }
+
+    /// As [`Requests::instruction`], with another prompt.
+    pub(super) fn instruction_by(
+        &self,
+        model: &dyn Generate,
+        plan: &Plan,
+        file: &PromptFile,
+    ) -> Result<Request, Error> {
         let Plan { id, attempt, operator, parent } = plan;
-        let file = self.prompts.operator(*operator).expect("the operator has the model rewrite");
-        let (shown, _) = eliminate::split_instruction(self.style, &parent.instruction);
+        let parts = self.parts(parent);
         let value = |slot| match slot {
-            Slot::Instruction => shown.to_owned(),
-            Slot::Input => parent.input.clone(),
+            Slot::Instruction => parts.request().to_owned(),
+            // Completion style works on lines: it shows the first, and carries the others unseen.
+            Slot::Input if self.style == Style::Completion => parent.input.clone(),
+            Slot::Input => [parts.material(), parent.input.clone()]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("\n\n"),
             Slot::First | Slot::Second => unreachable!("an operator's prompt has slots for one task"),
         };
         let limits = self.config.max_tokens;
@@ -75,7 +95,8 @@ impl Requests {
             prompt: file.render(model, value).ok_or(Error::NoChatTemplate)??,
             sampling,
             stop: file.stop.clone(),
-            max_tokens: if operator.adds_data() { limits.instruction_with_data } else { limits.instruction },
+            max_tokens: model.text_tokens(parts.request())?
+                + if operator.adds_data() { limits.instruction_with_data } else { limits.instruction },
             key: rng::key(self.config.seed, "evolve.instruction", &[*id]),
             sample: 0,
             restriction: Restriction::None,
@@ -120,7 +141,27 @@ impl Requests {
         parent: &Node,
         completion: &Completion,
     ) -> Child {
-        eliminate::read_child(operator, self.style, parent, &completion.text)
+        let file = self.prompts.operator(operator).expect("the operator has the model rewrite");
+        self.read_instruction_of(file, operator, parent, completion)
+    }
+
+    /// As [`Requests::read_instruction`], for another prompt.
+    pub(super) fn read_instruction_of(
+        &self,
+        file: &PromptFile,
+        operator: Operator,
+        parent: &Node,
+        completion: &Completion,
+    ) -> Child {
+        eliminate::read_child(operator, file.output, parent, self.parts(parent), &completion.text)
+    }
+
+    /// What is asked in a parent, and what is around it.
+    fn parts<'t>(&self, parent: &'t Node) -> Parts<'t> {
+        match self.style {
+            Style::Completion => Parts::first_line(&parent.instruction),
+            Style::Auto | Style::Chat => Parts::of(&parent.instruction, &self.words),
+        }
     }
 }
 

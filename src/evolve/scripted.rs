@@ -234,6 +234,10 @@ impl Generate for Scripted {
         self.has_template.then_some(Ok(Prompt { parts, shared: shared_messages }))
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, Error> {
+        Ok(text.len() / 4)
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.call()?;
         self.requested.extend(requests.iter().map(|request| request.id));

@@ -341,6 +341,10 @@ impl Generate for ByPrompt {
         None
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, llm::Error> {
+        Ok(text.len() / 4)
+    }
+
     fn generate(&mut self, _: &[llm::Request]) -> Result<Vec<llm::Completion>, llm::Error> {
         panic!("a judge generates nothing")
     }

@@ -28,6 +28,11 @@ pub trait Generate {
     /// Renders a conversation up to where the assistant's answer starts; `None`: the model has no chat
     /// template. The first `shared_messages` messages are shared by many requests.
     fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>>;
+    /// How many tokens a text has, as part of a prompt.
+    ///
+    /// # Errors
+    /// The text cannot be tokenised.
+    fn text_tokens(&self, text: &str) -> Result<usize, Error>;
     /// Completes every request. The result is in the order of `requests` and a function of that list alone.
     ///
     /// # Errors
@@ -209,6 +214,10 @@ pub(super) fn chat_prompt(
 impl Generate for Engine {
     fn chat_prompt(&self, messages: &[Message], shared_messages: usize) -> Option<Result<Prompt, Error>> {
         chat_prompt(self.template.as_ref(), messages, shared_messages)
+    }
+
+    fn text_tokens(&self, text: &str) -> Result<usize, Error> {
+        Ok(self.model.tokenize(text, false)?.len())
     }
 
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {

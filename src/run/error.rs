@@ -56,6 +56,20 @@ pub enum Error {
         /// The range.
         expected: &'static str,
     },
+    /// A prompt file has a mistake.
+    #[error("`{}`, line {}: {}", .path.display(), .error.line, .error.problem)]
+    Prompt {
+        /// The file.
+        path: PathBuf,
+        /// The mistake.
+        error: crate::evolve::PromptError,
+    },
+    /// A folder of prompts has none for any operator.
+    #[error("`{}` has no prompt: expected files such as `deepening/short.txt` in it", .path.display())]
+    NoPrompts {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A known model whose file was not fetched.
     #[error("model `{name}` is known, but its file `{}` does not exist", path.display())]
     ModelNotFetched {
@@ -401,6 +415,9 @@ impl Explain for Error {
             Self::Verify { elsewhere: false, .. } => Run
                 .hint("run `evol doctor --determinism --model FILE` to see what the output depends on here"),
             Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Usage.no_hint(),
+            Self::Prompt { .. } | Self::NoPrompts { .. } => {
+                Usage.hint("docs/evolution.md describes prompt files")
+            }
             Self::Exists { .. } => Usage.hint("choose another file, or replace this one with `--force`"),
             Self::OverBase { .. } => Usage.hint("choose another file"),
             Self::FileType { .. } => Usage.hint("choose a file type, for example `--type q8_0`"),

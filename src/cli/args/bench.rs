@@ -27,6 +27,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     Evolve(BenchEvolveArgs),
+    Prompts(BenchPromptsArgs),
     Train(BenchTrainArgs),
     Compare(BenchCompareArgs),
 }
@@ -70,6 +71,50 @@ pub(crate) struct BenchEvolveArgs {
     /// History file to append to [default: `evol/bench.jsonl` in `$XDG_STATE_HOME` or ~/.local/state]
     #[arg(long, value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Compare wordings of the operators' prompts on a model
+///
+/// Each wording makes a child of each seed, and the children meet the rules and guards of a run. The table
+/// shows how many pass, what the others were rejected for, and how many tokens a passing child cost. Rules do
+/// not see everything: read the children (--out) before you choose.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "The folder of --prompts has a folder for each operator and in it a file for each wording, such as \
+`deepening/short.txt`; docs/evolution.md describes the files. Without it, the wordings that runs use are tried.
+
+Examples:
+  evol bench prompts --model qwen2.5-coder-1.5b-instruct --out children.jsonl
+  evol bench prompts --model my.gguf --prompts my-prompts --seeds my-seeds.jsonl --samples 3"
+)]
+pub(crate) struct BenchPromptsArgs {
+    /// Model to try them on: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Folder with wordings: OPERATOR/NAME.txt
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// Operators to try, comma-separated [default: all that have the model write]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) operators: Vec<String>,
+    /// Seeds to make children of [default: built-in seeds]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seeds: Option<PathBuf>,
+    /// The most seeds to use, from the start of the file
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) max_seeds: usize,
+    /// Children of each seed, each hotter than the one before
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) samples: u32,
+    /// Style of the prompts: how requests and material are cut, and which wordings are embedded
+    #[arg(long, value_enum, default_value_t = super::evolve::StyleArg::Chat)]
+    pub(crate) style: super::evolve::StyleArg,
+    /// File to write the children to, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

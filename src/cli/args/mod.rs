@@ -17,7 +17,9 @@ mod report;
 mod train;
 mod verify;
 
-pub(crate) use bench::{BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchTrainArgs};
+pub(crate) use bench::{
+    BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchPromptsArgs, BenchTrainArgs,
+};
 pub(crate) use cluster::{MergeRunsArgs, SlurmArgs};
 pub(crate) use eval::EvalArgs;
 pub(crate) use evolve::EvolveArgs;

@@ -14,6 +14,10 @@ impl Generate for Scripted {
         Some(Ok(Prompt { parts, shared: 0 }))
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, Error> {
+        Ok(text.len() / 4)
+    }
+
     fn generate(&mut self, _: &[Request]) -> Result<Vec<Completion>, Error> {
         Ok(Vec::new())
     }

@@ -21,6 +21,7 @@ mod request;
 mod tests;
 mod words;
 
+pub(super) use request::asks;
 pub(super) use words::Words;
 
 use super::{Operator, Reason};

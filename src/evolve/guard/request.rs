@@ -75,7 +75,7 @@ const WANTS: [&str; 15] = [
 const POLITE: [&str; 6] = ["please", "kindly", "also", "just", "let's", "briefly"];
 
 /// Whether the text asks for something.
-pub(super) fn asks(text: &str, lists: &Words) -> bool {
+pub(in crate::evolve) fn asks(text: &str, lists: &Words) -> bool {
     if text.contains('?') || text.contains('\u{FF1F}') {
         return true;
     }

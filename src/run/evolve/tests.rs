@@ -24,6 +24,10 @@ impl Generate for Stopped {
         None
     }
 
+    fn text_tokens(&self, text: &str) -> Result<usize, llm::Error> {
+        Ok(text.len() / 4)
+    }
+
     fn generate(&mut self, _: &[Request]) -> Result<Vec<Completion>, llm::Error> {
         Err(llm::Error::Interrupted)
     }
