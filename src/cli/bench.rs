@@ -26,6 +26,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<()> {
     match &args.command {
         BenchCommand::Evolve(args) => evolve(args, session),
         BenchCommand::Prompts(args) => super::bench_prompts::run(args, session),
+        BenchCommand::Questions(args) => super::bench_questions::run(args, session),
         BenchCommand::Train(args) => super::bench_train::run(args, session),
         BenchCommand::Compare(args) => compare(args, session),
     }

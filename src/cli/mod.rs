@@ -15,6 +15,7 @@
 mod args;
 mod bench;
 mod bench_prompts;
+mod bench_questions;
 mod bench_train;
 mod calibrate;
 mod causes;

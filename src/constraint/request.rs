@@ -117,6 +117,30 @@ pub(super) struct Request<'a> {
     pub(super) is_foreign: bool,
 }
 
+impl Shape {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Fixed => "fixed",
+            Self::Rewriting => "rewriting",
+            Self::Calculation => "calculation",
+            Self::YesNo => "yes_no",
+            Self::Short => "short",
+            Self::List => "list",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// The names of the shapes of answers.
+pub const ANSWER_SHAPES: [&str; 8] =
+    ["code", "fixed", "rewriting", "calculation", "yes_no", "short", "list", "open"];
+
+/// The shape of answer that a request in English wants, one of [`ANSWER_SHAPES`].
+pub fn shape_of_answer(request: &str) -> &'static str {
+    shape(&request.to_lowercase()).name()
+}
+
 impl<'a> Request<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let lower = text.to_lowercase();

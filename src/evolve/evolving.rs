@@ -94,7 +94,7 @@ fn check_child(
     let completion = generated.as_ref().map(|(_, completion)| completion);
     let (new, finish) = match completion {
         Some(completion) if !operator.is_by_code() => {
-            let child = run.requests.read_instruction(*operator, parent, completion);
+            let child = run.requests.read_instruction(plan, completion);
             (NewChild { child, formed_answer: None }, completion.finish_reason)
         }
         completion => {

@@ -75,16 +75,19 @@ pub(super) fn margins(
     }
     let answers = model.score(&questions)?;
     assert_eq!(answers.len(), questions.len(), "one answer for each question");
-    let margin =
-        |answer: &llm::Answer| answer.log_probs.as_ref().map(|log_probs| log_probs[0] - log_probs[1]);
     Ok(answers
         .chunks_exact(2)
-        .map(|both| Some(Margin { orders: [margin(&both[0])?, margin(&both[1])?] }))
+        .map(|both| Some(Margin { orders: [label_margin(&both[0])?, label_margin(&both[1])?] }))
         .collect())
 }
 
+/// By how many nats the first of two labels is likelier; `None`: the prompt did not fit the context.
+pub(super) fn label_margin(answer: &llm::Answer) -> Option<f64> {
+    answer.log_probs.as_ref().map(|log_probs| log_probs[0] - log_probs[1])
+}
+
 /// The question that `file` makes of what `value` puts into its slots.
-fn question(
+pub(super) fn question(
     model: &dyn Generate,
     file: &PromptFile,
     id: usize,
@@ -226,7 +229,7 @@ fn draw_line(same: &[f64], different: &[f64], config: JudgeConfig) -> Calibratio
 
 /// The probability that a *same* pair has a larger margin than a *different* one, ties counting half
 /// (Mann-Whitney). Chance if there is nothing to compare.
-fn auc(same: &[f64], different: &[f64]) -> f64 {
+pub(super) fn auc(same: &[f64], different: &[f64]) -> f64 {
     if same.is_empty() || different.is_empty() {
         return 0.5;
     }

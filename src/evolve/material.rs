@@ -40,11 +40,6 @@ impl<'t> Parts<'t> {
         &self.instruction[self.start..self.end]
     }
 
-    /// Whether there is material around the request.
-    pub(super) fn has_material(&self) -> bool {
-        self.request().len() < self.instruction.trim().len()
-    }
-
     /// What is around the request, without white space at its ends.
     pub(super) fn material(&self) -> String {
         let (above, below) = (&self.instruction[..self.start], &self.instruction[self.end..]);
@@ -202,7 +197,6 @@ mod tests {
         let parts = Parts::of(instruction, &words);
         assert_eq!((parts.request(), parts.material().as_str()), (request, material), "{instruction}");
         assert_eq!(parts.with_request(request), instruction);
-        assert_eq!(parts.has_material(), !material.is_empty());
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //! - `constrain`, `coded`: constraints that code adds, and the children that it makes
 //! - `requests`: the requests to the model; `verify`: replaying them, and comparing
 //! - `shard`, `merge`: parts of a run, and joining them
-//! - `tryout`: wordings of prompts beside each other, outside runs
+//! - `tryout`, `question`: wordings of prompts and of questions beside each other, outside runs
 //! - `rounds`: the order of a run; `evolving`, `judging`, `answering`: its stages, which work on `state`
 //! - `tally`: counts of a round; `journal`: what a run notes about itself; `identity`: what decides its
 //!   rows; `times`: how long it took
@@ -56,6 +56,7 @@ mod merge;
 mod operator;
 mod policy;
 mod prompt;
+mod question;
 mod reason;
 mod recheck;
 mod requests;
@@ -85,6 +86,7 @@ pub use merge::merge;
 pub use operator::Operator;
 pub use policy::Policy;
 pub use prompt::PromptError;
+pub use question::{LabelledTask, QuestionWording, Separation, separation};
 pub use reason::{Reason, Stage};
 pub use recheck::{Finding, Recheck, recheck};
 pub use shard::{Roots, Shard};

@@ -11,7 +11,10 @@
 //! ```
 //!
 //! Settings are `stop` (generation ends before the first of these), `labels` (for a judge: the spellings of
-//! each label) and `output` (see [`Output`]).
+//! each label), `output` (see [`Output`]) and, for each language, `start` with first words of the output, of
+//! which one is put into the model's mouth, so that a child cannot start as an answer does. `start de` is for
+//! tasks in German, `start en code` for those in English that want code (see
+//! [`crate::constraint::shape_of_answer`]).
 //!
 //! In the flow: `library` parses the files, `requests` and `judge` render them.
 //!
@@ -19,8 +22,10 @@
 //! name within it stays text.
 //! **Invariant:** everything before the first slot is the same for all requests, and marked as shared.
 
+use crate::constraint::{ANSWER_SHAPES, Language};
 use crate::llm::{self, Generate, Message, Part, Prompt};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
 /// What can stand between `{{` and `}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub(super) enum Slot {
     First,
     /// The second of two tasks.
     Second,
+    /// First words of the output.
+    Start,
 }
 
 impl Slot {
@@ -42,6 +49,7 @@ impl Slot {
             "input" => Some(Self::Input),
             "first" => Some(Self::First),
             "second" => Some(Self::Second),
+            "start" => Some(Self::Start),
             _ => None,
         }
     }
@@ -85,6 +93,8 @@ pub(super) struct PromptFile {
     pub(super) labels: Vec<Vec<String>>,
     /// For an operator: what the model writes.
     pub(super) output: Output,
+    /// First words of the output, by language, or language and shape.
+    starts: BTreeMap<String, Vec<String>>,
     /// (role, content).
     sections: Vec<(String, Vec<Piece>)>,
 }
@@ -98,8 +108,13 @@ impl PromptFile {
 
     /// Parses a file.
     pub(super) fn parse(source: &str) -> Result<Self, PromptError> {
-        let mut file =
-            Self { stop: Vec::new(), labels: Vec::new(), output: Output::default(), sections: Vec::new() };
+        let mut file = Self {
+            stop: Vec::new(),
+            labels: Vec::new(),
+            output: Output::default(),
+            starts: BTreeMap::new(),
+            sections: Vec::new(),
+        };
         let mut bodies: Vec<(usize, String, String)> = Vec::new();
         for (at, line) in source.lines().enumerate() {
             let error = |problem| PromptError { line: at + 1, problem };
@@ -139,7 +154,14 @@ impl PromptFile {
             "stop" => self.stop = json(value)?,
             "labels" => self.labels = json(value)?,
             "output" => self.output = json(value)?,
-            _ => return Err(format!("unknown setting `{setting}`, expected stop, labels or output")),
+            _ if setting.starts_with("start ") => {
+                let tag = &setting["start ".len()..];
+                check_tag(tag)?;
+                self.starts.insert(tag.to_owned(), json(value)?);
+            }
+            _ => {
+                return Err(format!("unknown setting `{setting}`, expected stop, labels, output or start"));
+            }
         }
         Ok(())
     }
@@ -166,10 +188,20 @@ impl PromptFile {
         let start = self.sections.iter().find(|(role, _)| role == "start");
         Some(model.chat_prompt(&messages, shared)?.map(|mut prompt| {
             if let Some((_, pieces)) = start {
-                prompt.parts.push(Part { text: text(pieces, &value), special: false });
+                // A space at the end is no token that a model has learnt.
+                let text = text(pieces, &value).trim_end().to_owned();
+                prompt.parts.push(Part { text, special: false });
             }
             prompt
         }))
+    }
+
+    /// The first words of an output, chosen by `key` among those for the first of `tags` that has some;
+    /// empty: the model starts by itself.
+    pub(super) fn start(&self, tags: &[&str], key: u64) -> &str {
+        let starts = tags.iter().find_map(|tag| self.starts.get(*tag)).map_or(&[][..], Vec::as_slice);
+        // The remainder is as good as even: there are few starts.
+        if starts.is_empty() { "" } else { &starts[(key % starts.len() as u64) as usize] }
     }
 
     /// All fixed text, for the search for leaks of it.
@@ -181,6 +213,21 @@ impl PromptFile {
         // The break keeps words of two pieces from forming a phrase that is not in the file.
         texts.collect::<Vec<_>>().join("\n\n")
     }
+}
+
+/// Checks what a `start` is for: a language, or a language and a shape.
+fn check_tag(tag: &str) -> Result<(), String> {
+    let (language, shape) = tag.split_once(' ').unwrap_or((tag, "open"));
+    if Language::parse(language).is_none() {
+        return Err(format!("`start {tag}`: `{language}` is no language, expected a code such as `en`"));
+    }
+    if !ANSWER_SHAPES.contains(&shape) {
+        return Err(format!(
+            "`start {tag}`: `{shape}` is no shape, expected one of {}",
+            ANSWER_SHAPES.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// Splits a body at its slots.

@@ -13,7 +13,7 @@ use super::material::Parts;
 use super::operator::Method;
 use super::prompt::{self, PromptFile, Slot};
 use super::{Error, EvolveConfig, Operator, Reason, Stage, Style};
-use crate::constraint::whole_sentences;
+use crate::constraint::{Language, shape_of_answer, whole_sentences};
 use crate::dataset::user_turn;
 use crate::llm::{Completion, FinishReason, Generate, Request, Restriction};
 use crate::rng;
@@ -85,6 +85,7 @@ impl Requests {
                 .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
                 .join("\n\n"),
+            Slot::Start => self.start(file, plan).to_owned(),
             Slot::First | Slot::Second => unreachable!("an operator's prompt has slots for one task"),
         };
         let limits = self.config.max_tokens;
@@ -135,25 +136,32 @@ impl Requests {
     }
 
     /// The instruction in the completion of a request that rewrites.
-    pub(super) fn read_instruction(
-        &self,
-        operator: Operator,
-        parent: &Node,
-        completion: &Completion,
-    ) -> Child {
-        let file = self.prompts.operator(operator).expect("the operator has the model rewrite");
-        self.read_instruction_of(file, operator, parent, completion)
+    pub(super) fn read_instruction(&self, plan: &Plan, completion: &Completion) -> Child {
+        let file = self.prompts.operator(plan.operator).expect("the operator has the model rewrite");
+        self.read_instruction_by(plan, file, completion)
     }
 
-    /// As [`Requests::read_instruction`], for another prompt.
-    pub(super) fn read_instruction_of(
+    /// As [`Requests::read_instruction`], of another prompt.
+    pub(super) fn read_instruction_by(
         &self,
+        plan: &Plan,
         file: &PromptFile,
-        operator: Operator,
-        parent: &Node,
         completion: &Completion,
     ) -> Child {
-        eliminate::read_child(operator, file.output, parent, self.parts(parent), &completion.text)
+        let Plan { operator, parent, .. } = plan;
+        let output = format!("{}{}", self.start(file, plan), completion.text);
+        eliminate::read_child(*operator, file.output, parent, self.parts(parent), &output)
+    }
+
+    /// The words that are put into the model's mouth.
+    fn start<'f>(&self, file: &'f PromptFile, plan: &Plan) -> &'f str {
+        let Plan { id, attempt, parent, .. } = plan;
+        let key = rng::key(self.config.seed, "evolve.start", &[*id, u64::from(*attempt)]);
+        let request = self.parts(parent).request();
+        let language = language(request);
+        // Shapes are known by English words.
+        let shape = format!("{} {}", language.name(), shape_of_answer(request));
+        file.start(&[&shape, language.name()], key)
     }
 
     /// What is asked in a parent, and what is around it.
@@ -164,6 +172,15 @@ impl Requests {
         }
     }
 }
+
+/// The language of a request. Few letters say little, so that a short text without others is English.
+fn language(request: &str) -> Language {
+    let letters = request.chars().filter(|c| c.is_alphabetic()).count();
+    if letters < SHORT && request.is_ascii() { Language::English } else { Language::most_likely(request) }
+}
+
+/// Letters below which a detector of languages guesses.
+const SHORT: usize = 40;
 
 /// The answer in the completion of [`Requests::answer`].
 pub(super) fn read_answer(completion: &Completion) -> String {

@@ -86,8 +86,9 @@ pub(super) fn run(
     for (one, completion) in tries.iter().zip(&completions) {
         let finish = completion.finish_reason;
         match one {
-            Try::Rewrite(Plan { operator, parent, .. }) => {
-                let child = requests.read_instruction(*operator, parent, completion);
+            Try::Rewrite(plan) => {
+                let Plan { operator, parent, .. } = plan;
+                let child = requests.read_instruction(plan, completion);
                 let passed = rules.check(*operator, parent, &child, finish).reason.is_none();
                 let tried = trial.operators.iter_mut().find(|tried| tried.operator == *operator);
                 tried.expect("one for each").passed += usize::from(passed);

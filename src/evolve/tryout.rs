@@ -77,7 +77,8 @@ pub struct TriedChild {
 }
 
 /// An instruction and its material.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskText {
     /// What is asked.
     pub instruction: String,
@@ -118,7 +119,7 @@ pub fn try_wording(
     }
     let completions = requests::complete(model, &asked)?;
     let tried = plans.iter().zip(&completions).map(|(plan, completion)| {
-        let child = own.read_instruction_of(&wording.prompt, operator, &plan.parent, completion);
+        let child = own.read_instruction_by(plan, &wording.prompt, completion);
         let outcome = rules.check(operator, &plan.parent, &child, completion.finish_reason);
         let text = |instruction: &str, input: &str| TaskText {
             instruction: instruction.to_owned(),

@@ -333,7 +333,7 @@ impl Generated {
                 vec![new.formed_answer.unwrap_or(answer), new.child.instruction]
             }
             Purpose::Child(plan) => {
-                let child = reader.requests.read_instruction(plan.operator, &plan.parent, completion);
+                let child = reader.requests.read_instruction(plan, completion);
                 vec![child.instruction, child.input]
             }
             Purpose::Answer { .. } => vec![requests::read_answer(completion)],

@@ -64,6 +64,16 @@ pub enum Error {
         /// The mistake.
         error: crate::evolve::PromptError,
     },
+    /// A file of labelled tasks has a line that is none.
+    #[error("`{}`, line {line}: {problem}", .path.display())]
+    Labelled {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong, in words.
+        problem: String,
+    },
     /// A folder of prompts has none for any operator.
     #[error("`{}` has no prompt: expected files such as `deepening/short.txt` in it", .path.display())]
     NoPrompts {
@@ -415,6 +425,7 @@ impl Explain for Error {
             Self::Verify { elsewhere: false, .. } => Run
                 .hint("run `evol doctor --determinism --model FILE` to see what the output depends on here"),
             Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Usage.no_hint(),
+            Self::Labelled { .. } => Usage.no_hint(),
             Self::Prompt { .. } | Self::NoPrompts { .. } => {
                 Usage.hint("docs/evolution.md describes prompt files")
             }

@@ -28,6 +28,7 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchCommand {
     Evolve(BenchEvolveArgs),
     Prompts(BenchPromptsArgs),
+    Questions(BenchQuestionsArgs),
     Train(BenchTrainArgs),
     Compare(BenchCompareArgs),
 }
@@ -117,6 +118,29 @@ pub(crate) struct BenchPromptsArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// Compare wordings of a question to the judge on labelled tasks
+///
+/// A question has two labels, and a task's margin says how much likelier the first one is. The table shows how
+/// well margins tell tasks of the two labels apart: the area under the curve, and the share of the second
+/// label that is found at the price of a twentieth of the first.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Examples:
+  evol bench questions --model my.gguf --labelled answerable.jsonl short.txt long.txt"
+)]
+pub(crate) struct BenchQuestionsArgs {
+    /// Prompt files with two labels
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) wordings: Vec<PathBuf>,
+    /// Model to ask: a GGUF file, or the name of a fetched model
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Labelled tasks: JSON lines with `child` (or `task`), `parent`, `label` and `kind`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labelled: PathBuf,
 }
 
 /// Measure how fast a model trains on this machine

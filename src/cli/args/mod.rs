@@ -18,7 +18,8 @@ mod train;
 mod verify;
 
 pub(crate) use bench::{
-    BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchPromptsArgs, BenchTrainArgs,
+    BenchArgs, BenchCommand, BenchCompareArgs, BenchEvolveArgs, BenchPromptsArgs, BenchQuestionsArgs,
+    BenchTrainArgs,
 };
 pub(crate) use cluster::{MergeRunsArgs, SlurmArgs};
 pub(crate) use eval::EvalArgs;
