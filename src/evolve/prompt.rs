@@ -20,7 +20,7 @@
 //!
 //! **Invariant:** what fills a slot is never read as syntax: it is inserted once, and a slot's
 //! name within it stays text.
-//! **Invariant:** everything before the first slot is the same for all requests, and marked as shared.
+//! **Invariant:** messages before the first slot are the same for all requests, and marked as shared.
 
 use crate::constraint::{ANSWER_SHAPES, Language};
 use crate::llm::{self, Generate, Message, Part, Prompt};
