@@ -38,6 +38,10 @@ impl Generate for Scripted {
         Ok(text.len() / 4)
     }
 
+    fn context_tokens(&self) -> usize {
+        2048
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         let complete = |request: &Request| {
             let drawn = mixed(request.key.wrapping_add(u64::from(request.sample)));

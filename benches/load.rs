@@ -159,6 +159,14 @@ impl Generate for Remembering {
         self.engine.text_tokens(text)
     }
 
+    fn prompt_tokens(&self, prompt: &Prompt) -> Result<usize, Error> {
+        self.engine.prompt_tokens(prompt)
+    }
+
+    fn context_tokens(&self) -> usize {
+        self.engine.context_tokens()
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.asked.extend_from_slice(requests);
         self.engine.generate(requests)

@@ -72,6 +72,14 @@ impl Generate for TimedEngine<'_> {
         self.engine.text_tokens(text)
     }
 
+    fn prompt_tokens(&self, prompt: &Prompt) -> Result<usize, Error> {
+        self.engine.prompt_tokens(prompt)
+    }
+
+    fn context_tokens(&self) -> usize {
+        self.engine.context_tokens()
+    }
+
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.requests.extend_from_slice(requests);
         let (before, started) = (self.engine.stats(), Instant::now());

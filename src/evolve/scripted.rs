@@ -38,6 +38,8 @@ pub(super) struct Scripted {
     pub(super) has_template: bool,
     /// Whether a result depends on its request alone.
     pub(super) is_exact: bool,
+    /// Tokens of its context.
+    pub(super) context: usize,
     /// The call (counted from 1) that is interrupted.
     pub(super) interrupt_at: Option<usize>,
     /// Calls so far.
@@ -60,6 +62,7 @@ impl Scripted {
             judges_well: true,
             has_template: true,
             is_exact: false,
+            context: 2048,
             interrupt_at: None,
             calls: 0,
             requested: Vec::new(),
@@ -236,6 +239,10 @@ impl Generate for Scripted {
 
     fn text_tokens(&self, text: &str) -> Result<usize, Error> {
         Ok(text.len() / 4)
+    }
+
+    fn context_tokens(&self) -> usize {
+        self.context
     }
 
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {

@@ -345,6 +345,10 @@ impl Generate for ByPrompt {
         Ok(text.len() / 4)
     }
 
+    fn context_tokens(&self) -> usize {
+        2048
+    }
+
     fn generate(&mut self, _: &[llm::Request]) -> Result<Vec<llm::Completion>, llm::Error> {
         panic!("a judge generates nothing")
     }

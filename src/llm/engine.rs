@@ -33,6 +33,15 @@ pub trait Generate {
     /// # Errors
     /// The text cannot be tokenised.
     fn text_tokens(&self, text: &str) -> Result<usize, Error>;
+    /// How many tokens a prompt has. A script may count its parts one by one.
+    ///
+    /// # Errors
+    /// As `text_tokens`.
+    fn prompt_tokens(&self, prompt: &Prompt) -> Result<usize, Error> {
+        prompt.parts.iter().map(|part| self.text_tokens(&part.text)).sum()
+    }
+    /// The most tokens that a prompt and its completion may have together.
+    fn context_tokens(&self) -> usize;
     /// Completes every request. The result is in the order of `requests` and a function of that list alone.
     ///
     /// # Errors
@@ -218,6 +227,14 @@ impl Generate for Engine {
 
     fn text_tokens(&self, text: &str) -> Result<usize, Error> {
         Ok(self.model.tokenize(text, false)?.len())
+    }
+
+    fn prompt_tokens(&self, prompt: &Prompt) -> Result<usize, Error> {
+        self.count_tokens(&prompt.parts)
+    }
+
+    fn context_tokens(&self) -> usize {
+        self.settings.max_tokens
     }
 
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {

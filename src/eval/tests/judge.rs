@@ -18,6 +18,10 @@ impl Generate for Scripted {
         Ok(text.len() / 4)
     }
 
+    fn context_tokens(&self) -> usize {
+        2048
+    }
+
     fn generate(&mut self, _: &[Request]) -> Result<Vec<Completion>, Error> {
         Ok(Vec::new())
     }

@@ -28,6 +28,10 @@ impl Generate for Stopped {
         Ok(text.len() / 4)
     }
 
+    fn context_tokens(&self) -> usize {
+        2048
+    }
+
     fn generate(&mut self, _: &[Request]) -> Result<Vec<Completion>, llm::Error> {
         Err(llm::Error::Interrupted)
     }
