@@ -85,21 +85,25 @@ impl Profile {
     }
 }
 
-/// Limits on generated tokens.
+/// Limits on generated tokens. Those on instructions come on top of the tokens of the parent's own request,
+/// which a rewritten one repeats, so a long parent has as much room for what is new as a short one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaxTokens {
-    /// A rewritten instruction: the parent plus 10 to 20 words, with room to spare.
+    /// A rewritten instruction, beyond its parent's request: prompts ask for 10 to 20 words, which are 30
+    /// tokens, and there is room for three times as many.
     pub instruction: usize,
-    /// A rewritten instruction that comes with data (`complicate_input`).
+    /// The same for an operator that adds data (`complicate_input`): room for a table of some twenty rows.
     pub instruction_with_data: usize,
-    /// An answer. One that reaches the limit is cut off, and eliminated.
-    pub answer: usize,
+    /// An answer. One that reaches the limit is asked for again more briefly. `None`: by the model's size and
+    /// context (see [`crate::evolve::Policy::max_answer_tokens`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<usize>,
 }
 
 impl Default for MaxTokens {
     fn default() -> Self {
-        Self { instruction: 96, instruction_with_data: 224, answer: 256 }
+        Self { instruction: 96, instruction_with_data: 384, answer: None }
     }
 }
 
@@ -232,7 +236,7 @@ impl EvolveConfig {
         positive("chunk_size", self.chunk_size)?;
         positive("max_tokens.instruction", self.max_tokens.instruction)?;
         positive("max_tokens.instruction_with_data", self.max_tokens.instruction_with_data)?;
-        positive("max_tokens.answer", self.max_tokens.answer)?;
+        positive("max_tokens.answer", self.max_tokens.answer.unwrap_or(1))?;
         share("judge.max_false_elimination", self.judge.max_false_elimination)?;
         share("judge.min_auc", self.judge.min_auc)?;
         let pairs = self.judge.pairs;
@@ -308,7 +312,7 @@ mod tests {
             EvolveConfig { seed: u64::MAX, rounds: Some(7), style: Style::Chat, ..EvolveConfig::default() };
         config.sampling.temperature = 0.1;
         config.judge.min_auc = 1.0 / 3.0;
-        config.max_tokens.answer = 33;
+        config.max_tokens.answer = Some(33);
         config.operators = Some(OperatorWeights::new([(Operator::Mutation, 0.25)]));
         let mut identity = config.identity();
         identity.insert("model.sha256", "aa");

@@ -24,6 +24,7 @@
 //! - `policy`, `trial`: what is done with which model
 //! - `eliminate`, `guard`, `judge`, `text`: the rules; `recheck`: the rules on an export
 //! - `constrain`, `coded`: constraints that code adds, and the children that it makes
+//! - `limits`: how long an answer may be, and which seeds are too long
 //! - `requests`: the requests to the model; `verify`: replaying them, and comparing
 //! - `shard`, `merge`: parts of a run, and joining them
 //! - `tryout`, `question`: wordings of prompts and of questions beside each other, outside runs
@@ -51,6 +52,7 @@ mod journal;
 mod judge;
 mod judging;
 mod library;
+mod limits;
 mod material;
 mod merge;
 mod operator;
@@ -82,6 +84,7 @@ pub use error::Error;
 pub use identity::{check, is_other_version};
 pub use journal::{calibration, is_finished, policy};
 pub use judge::{Calibration, JudgedPair};
+pub use limits::{LongSeeds, TooLong, long_seeds};
 pub use merge::merge;
 pub use operator::Operator;
 pub use policy::Policy;
@@ -133,7 +136,11 @@ pub enum Event {
         seeds: usize,
         /// Which part of the run this is.
         shard: Shard,
+        /// The most tokens of an answer.
+        max_answer_tokens: usize,
     },
+    /// Some seeds are too long for the model's context.
+    LongSeeds(LongSeeds),
     /// The judge was calibrated, now or before the run was interrupted. If it is not
     /// [trusted](Calibration::trusted), the user should know.
     Calibrated(Calibration),

@@ -13,7 +13,7 @@
 
 use super::operator::Method;
 use super::trial::Trial;
-use super::{EvolveConfig, Operator, OperatorWeights, Profile, Style};
+use super::{EvolveConfig, Operator, OperatorWeights, Profile, Style, limits};
 
 /// How a run evolves.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -31,6 +31,8 @@ pub struct Policy {
     pub answer_samples: u32,
     /// The most constraints that one step adds.
     pub max_constraints: usize,
+    /// The most tokens of an answer: as set, or else by the model's size, but at most half of its context.
+    pub max_answer_tokens: usize,
     /// Relative frequencies of the operators.
     pub operators: OperatorWeights,
     /// Whether all guards apply, or only the paper's four rules.
@@ -71,8 +73,13 @@ const DIFFERENCES: [&str; 6] = [
 
 impl Policy {
     /// The policy of `wizardlm` and `verified`, and the one that `auto` starts from.
-    pub(super) fn new(config: &EvolveConfig, style: Style, n_params: Option<u64>) -> Self {
+    /// `context`: the tokens of the model's context.
+    pub(super) fn new(config: &EvolveConfig, style: Style, n_params: Option<u64>, context: usize) -> Self {
         let paper = config.profile == Profile::Wizardlm;
+        let (max_answer_tokens, because) = match config.max_tokens.answer {
+            Some(set) => (set, "as set".to_owned()),
+            None => limits::answer_tokens(n_params, context),
+        };
         let mut policy = Self {
             profile: config.profile,
             style,
@@ -80,9 +87,10 @@ impl Policy {
             attempts: if paper { 1 } else { RETRIES },
             answer_samples: if paper { 1 } else { 4 },
             max_constraints: 2,
+            max_answer_tokens,
             operators: if paper { OperatorWeights::wizardlm() } else { OperatorWeights::verified() },
             guards: !paper,
-            why: Vec::new(),
+            why: vec![format!("{max_answer_tokens} tokens of an answer at most: {because}")],
             differences: Vec::new(),
         };
         if paper {
@@ -195,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_paper_has_six_operators_in_equal_shares_and_four_rounds() {
-        let policy = Policy::new(&config(Profile::Wizardlm), Style::Chat, Some(8_000_000_000));
+        let policy = Policy::new(&config(Profile::Wizardlm), Style::Chat, Some(8_000_000_000), 8192);
         assert_eq!((policy.rounds, policy.attempts, policy.answer_samples, policy.guards), (4, 1, 1, false));
         let six = [
             Operator::AddConstraints,
@@ -212,7 +220,7 @@ mod tests {
     #[test]
     fn a_small_model_is_not_trusted_to_rewrite_and_a_large_one_is() {
         let used = |n_params| {
-            let policy = Policy::new(&config(Profile::Auto), Style::Completion, n_params);
+            let policy = Policy::new(&config(Profile::Auto), Style::Completion, n_params, 2048);
             [Operator::Deepening, Operator::Concretizing, Operator::Mutation, Operator::DerivedConstraints]
                 .map(|operator| policy.operators.get(operator) > 0.0)
         };
@@ -221,6 +229,23 @@ mod tests {
         }
         assert_eq!(used(Some(3_000_000_000)), [false, true, true, true]);
         assert_eq!(used(Some(8_000_000_000)), [true; 4]);
+    }
+
+    #[test]
+    fn the_limit_on_answers_follows_the_model_and_is_explained() {
+        let policy = |config: &EvolveConfig, n_params| {
+            let policy = Policy::new(config, Style::Chat, Some(n_params), 32_768);
+            (policy.max_answer_tokens, policy.why[0].clone())
+        };
+        for profile in Profile::ALL {
+            let mut config = config(profile);
+            let why = "1024 tokens of an answer at most: the model has 1.54 billion parameters";
+            assert_eq!(policy(&config, 1_540_000_000), (1024, why.to_owned()));
+            assert_eq!(policy(&config, 135_000_000).0, 256);
+            config.max_tokens.answer = Some(30_000);
+            let why = "30000 tokens of an answer at most: as set";
+            assert_eq!(policy(&config, 135_000_000), (30_000, why.to_owned()));
+        }
     }
 
     #[test]
@@ -234,7 +259,7 @@ mod tests {
             max_constraints: Some(1),
             ..config(Profile::Auto)
         };
-        let mut policy = Policy::new(&config, Style::Completion, Some(135_000_000));
+        let mut policy = Policy::new(&config, Style::Completion, Some(135_000_000), 2048);
         assert_eq!(policy.to_try(&config), []);
         policy.fit(&config, &Trial { operators: Vec::new(), constraints_asked: 12, constraints_met: 0 });
         assert_eq!(
@@ -247,7 +272,7 @@ mod tests {
     #[test]
     fn a_trial_drops_what_fails_and_says_why() {
         let config = config(Profile::Auto);
-        let mut policy = Policy::new(&config, Style::Chat, Some(8_000_000_000));
+        let mut policy = Policy::new(&config, Style::Chat, Some(8_000_000_000), 8192);
         let answered_first = |operator: &Operator| operator.answers_first();
         let expected: Vec<Operator> = Operator::ALL.into_iter().filter(|one| !answered_first(one)).collect();
         assert_eq!(policy.to_try(&config), expected);

@@ -12,7 +12,7 @@ use super::library::Prompts;
 use super::material::Parts;
 use super::operator::Method;
 use super::prompt::{self, PromptFile, Slot};
-use super::{Error, EvolveConfig, Operator, Reason, Stage, Style};
+use super::{Error, EvolveConfig, Operator, Reason, Stage, Style, limits};
 use crate::constraint::{Language, shape_of_answer, whole_sentences};
 use crate::dataset::user_turn;
 use crate::llm::{Completion, FinishReason, Generate, Request, Restriction};
@@ -44,12 +44,19 @@ pub(super) struct Requests {
     style: Style,
     words: Words,
     pub(super) prompts: Prompts,
+    max_answer_tokens: usize,
 }
 
 impl Requests {
     pub(super) fn new(config: &EvolveConfig, style: Style, has_chat_template: bool) -> Self {
         let prompts = Prompts::new(style, has_chat_template);
-        Self { config: config.clone(), style, words: Words::load(), prompts }
+        let max_answer_tokens = config.max_tokens.answer.unwrap_or(limits::SMALL);
+        Self { config: config.clone(), style, words: Words::load(), prompts, max_answer_tokens }
+    }
+
+    /// The same requests, with the policy's limit on answers.
+    pub(super) fn with_limit(self, max_answer_tokens: usize) -> Self {
+        Self { max_answer_tokens, ..self }
     }
 
     /// The request that makes a child; `None` if the model is not needed.
@@ -128,7 +135,7 @@ impl Requests {
             prompt: file.render(model, value).ok_or(Error::NoChatTemplate)??,
             sampling: self.config.answer_sampling.clone(),
             stop: file.stop.clone(),
-            max_tokens: self.config.max_tokens.answer,
+            max_tokens: self.max_answer_tokens,
             key: rng::key(self.config.seed, "evolve.answer", &[id]),
             sample: 0,
             restriction: Restriction::None,

@@ -16,7 +16,9 @@ use super::state::Run;
 use super::tally::Tally;
 use super::times::{Stopwatch, Times};
 use super::trial::{self, seed_node};
-use super::{Calibration, Error, Event, EvolveConfig, Model, Policy, Profile, Roots, Style, identity};
+use super::{
+    Calibration, Error, Event, EvolveConfig, Model, Policy, Profile, Roots, Style, identity, limits,
+};
 use crate::store::Store;
 
 pub(super) fn run(
@@ -39,9 +41,15 @@ pub(super) fn run(
     };
     let bound = identity::new(&sha256, style.name(), &recipe, roots, config);
     store.bind(&bound)?;
-    progress(&Event::Started { style, seeds: roots.own().count(), shard: roots.shard });
-    let requests = Requests::new(config, style, has_chat_template);
-    let policy = Policy::new(config, style, n_params);
+    let policy = Policy::new(config, style, n_params, model.context_tokens());
+    let max_answer_tokens = policy.max_answer_tokens;
+    let (seeds, shard) = (roots.own().count(), roots.shard);
+    progress(&Event::Started { style, seeds, shard, max_answer_tokens });
+    let requests = Requests::new(config, style, has_chat_template).with_limit(max_answer_tokens);
+    let long = limits::find(model, &requests, &policy, roots)?;
+    if !long.warnings().is_empty() {
+        progress(&Event::LongSeeds(long));
+    }
     let rules = ChildRules::new(&requests.prompts, policy.guards);
     let mut run = Run {
         model,

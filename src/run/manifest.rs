@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Version of the file's layout. Increase it whenever a field changes its name or meaning.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Licence of the built-in seeds: that of the program.
 const BUILTIN_SEEDS_LICENCE: &str = env!("CARGO_PKG_LICENSE");

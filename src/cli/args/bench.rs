@@ -2,7 +2,6 @@
 
 use super::engine::EngineArgs;
 use crate::device::cuda::MixedPrecision;
-use crate::evolve::MaxTokens;
 use crate::model::GradientCheckpointing;
 use crate::train::TrainConfig;
 use clap::{Args, Subcommand};
@@ -67,8 +66,8 @@ pub(crate) struct BenchEvolveArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) repeats: usize,
     /// Maximum length of an answer, in tokens
-    #[arg(long, value_name = "N", default_value_t = MaxTokens::default().answer)]
-    pub(crate) max_answer_tokens: usize,
+    #[arg(long, value_name = "N", default_value = "256")]
+    pub(crate) max_answer_tokens: Option<usize>,
     /// History file to append to [default: `evol/bench.jsonl` in `$XDG_STATE_HOME` or ~/.local/state]
     #[arg(long, value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,

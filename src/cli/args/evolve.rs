@@ -155,15 +155,18 @@ pub(crate) struct EvolveSettings {
     /// Sampling temperature for answers; 0 is greedy
     #[arg(long, value_name = "T", default_value_t = EvolveConfig::default().answer_sampling.temperature)]
     pub(crate) answer_temperature: f32,
-    /// Maximum length of a rewritten instruction, in tokens
+    /// Maximum tokens that a rewritten instruction has beyond its parent's request
     #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().max_tokens.instruction)]
     pub(crate) max_instruction_tokens: usize,
-    /// Maximum length of an instruction from `complicate_input`, which includes data, in tokens
+    /// Maximum tokens that an instruction from `complicate_input`, which includes data, has beyond its
+    /// parent's request
     #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().max_tokens.instruction_with_data)]
     pub(crate) max_data_tokens: usize,
-    /// Maximum length of an answer, in tokens; an answer that reaches it is dropped
-    #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().max_tokens.answer)]
-    pub(crate) max_answer_tokens: usize,
+    /// Maximum length of an answer, in tokens; an answer that reaches it is asked for once more, to be
+    /// briefer, and left out if that is cut too [default: 1024 for a model with 1 billion parameters or
+    /// more, 768 from 400 million on, else 256; never more than half of the model's context]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_answer_tokens: Option<usize>,
     /// Labelled pairs to calibrate the judge on; fewer are faster but less reliable
     #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().judge.pairs)]
     pub(crate) judge_pairs: usize,

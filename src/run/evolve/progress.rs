@@ -39,9 +39,18 @@ impl<'a> EvolveProgress<'a> {
 
     pub(super) fn event(&self, event: &Event) {
         match event {
-            Event::Started { style, seeds, shard } => {
+            Event::Started { style, seeds, shard, max_answer_tokens } => {
                 let part = if *shard == Shard::WHOLE { String::new() } else { format!(" of shard {shard}") };
-                self.host.note(&format!("evolving {seeds} seeds{part}, prompt style {}", style.name()));
+                self.host.note(&format!(
+                    "evolving {seeds} seeds{part}, prompt style {}, answers of at most {max_answer_tokens} \
+                     tokens",
+                    style.name()
+                ));
+            }
+            Event::LongSeeds(long) => {
+                for warning in long.warnings() {
+                    self.host.warn(&warning);
+                }
             }
             Event::Calibrated(calibration) if !calibration.trusted => self.host.note(&format!(
                 "the judge is not used: this model cannot tell same from different instructions (area under \
