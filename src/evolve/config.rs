@@ -169,6 +169,7 @@ pub struct EvolveConfig {
     /// The run gives up when, after 50 attempts of a round, a smaller share than this is still alive.
     pub min_yield: f64,
     /// The run gives up when, after 50 attempts of a round, a larger share than this is empty, cut or broken.
+    /// Cut answers do not count: their lineages continue.
     pub max_errors: f64,
 }
 

@@ -1,5 +1,6 @@
 //! Errors that stop an evolution. A problem with one instruction is not an error, but a [`super::Reason`].
 
+use super::Reason;
 use crate::explain::{Blame, Explain, Explanation};
 use crate::{llm, store};
 
@@ -166,8 +167,12 @@ impl Explain for Error {
             Self::OfShards { .. } => "verify each shard instead",
             Self::OtherPrompts { .. } => "replay it with the version of evol that made it",
             Self::Failing { .. } => {
-                "start a new run with more tokens (`--max-instruction-tokens`, `--max-answer-tokens`) or \
-                 another model; to resume this run regardless, set `max_errors = 1` under `[evolve]`"
+                "start a new run with more tokens (`--max-instruction-tokens`) or another model; to resume \
+                 this run regardless, set `max_errors = 1` under `[evolve]`"
+            }
+            Self::Hopeless { reason, .. } if reason == Reason::AnswerTruncated.name() => {
+                "start a new run with longer answers (`--max-answer-tokens`); to resume this run regardless, \
+                 use `--min-yield 0` (`min_yield = 0` under `[evolve]`)"
             }
             Self::Hopeless { .. } => {
                 "start a new run with the other `--style`, a larger model or a lower temperature; to resume \

@@ -9,15 +9,15 @@ use super::coded::{Coding, NewChild};
 use super::eliminate::{Child, Outcome};
 use super::requests::{self, Plan};
 use super::state::{Run, StageId, write_outcome};
-use super::{Error, Stage, constrain};
+use super::{Error, Reason, Stage, constrain};
 use crate::llm::{Completion, FinishReason, Request};
 use crate::store::{Node, NodeId, Status};
 
 /// Generates the children of one attempt of one round, and applies the rules that need no model.
 pub(super) fn evolve(run: &mut Run<'_, '_>, round: u32, attempt: u32) -> Result<(), Error> {
     let id = StageId { round, attempt, stage: Stage::Evolve };
-    // Every root that no earlier attempt of the round gave a kept child.
-    let total = run.seeds - run.tally.kept_before(attempt);
+    // Every root that no earlier attempt of the round gave a child from which it continues.
+    let total = run.seeds - run.tally.continued_before(attempt);
     run.in_chunks(
         id,
         total,
@@ -35,7 +35,8 @@ fn plan_chunk(run: &Run<'_, '_>, id: StageId, after: Option<&Plan>) -> Result<Ve
     let StageId { round, attempt, .. } = id;
     let after_root = after.map_or(0, |plan| plan.parent.root_id);
     let size = run.config.chunk_size;
-    let parents = run.watch.store(|| run.store.parents_page(round, attempt, after_root, size))?;
+    let continues = Reason::CONTINUES.name();
+    let parents = run.watch.store(|| run.store.parents_page(round, attempt, after_root, size, continues))?;
     let (seed, weights) = (run.config.seed, run.policy.operators);
     let plan = |parent: Node| {
         let root = NodeId::parse(parent.root_id).expect("the run numbered its seeds");

@@ -16,8 +16,8 @@ const STYLE: &str = "prompts.style";
 const SHARD: &str = "shard";
 
 /// Raised when a rule changes that no hash covers. 2: repetition is looked for within a lineage only. 3:
-/// more phrases are drawn for constraints.
-const RULES_VERSION: &str = "3";
+/// more phrases are drawn for constraints. 4: a cut answer is asked for again, and its lineage continues.
+const RULES_VERSION: &str = "4";
 
 /// The identity of a run. `recipe` is what its caller knows about the engine.
 pub(super) fn new(

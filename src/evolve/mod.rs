@@ -13,7 +13,8 @@
 //!    The child meets the rules and guards that need no model, then the judge, then it is answered, then the
 //!    answer meets the rules, its guards and its constraints. A child that passes is *kept*: the next round
 //!    evolves it. Where it fails, its parent is tried again with another operator, as often as the policy
-//!    says, and then in the next round.
+//!    says, and then in the next round. An answer that reaches its limit of tokens is asked for again, more
+//!    briefly. Where that is cut too, the child is not exported, but the next round evolves it all the same.
 //!
 //! Each stage of a round works on a list that depends on the journal alone, cut into chunks of a fixed size;
 //! a chunk is generated in one call and committed in one transaction. Resuming makes the same lists and
@@ -34,7 +35,8 @@
 //!
 //! **Invariant:** the journal is a function of (model, prompts, configuration, seeds): an interrupted and
 //! resumed run ends with the same rows as an uninterrupted one.
-//! **Invariant:** no child of an eliminated instruction, no answer to one that failed before answering.
+//! **Invariant:** no child of an eliminated instruction, but of a seed and of one of which the answer alone
+//! was too long ([`Reason::AnswerTruncated`]); no answer to one that failed before answering.
 //! **Invariant:** this module decides, and owns no file and no terminal; no clock decides anything.
 
 mod answering;

@@ -73,7 +73,7 @@ pub enum Reason {
     NoGain,
     /// The instruction does not fit the model's context together with an answer.
     AnswerPromptTooLong,
-    /// The answer was cut off at the token limit.
+    /// The answer was cut off at the token limit, and so was a brief one.
     AnswerTruncated,
     /// The answer holds broken or control characters.
     AnswerGarbled,
@@ -183,8 +183,12 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// Whether generation itself went wrong: the output is cut off, empty or broken, or the prompt was too
-    /// long.
+    /// The reason that is about the answer's length alone: the instruction is as good as one that was kept,
+    /// so its lineage continues from it, and only its row is missing in an export.
+    pub(super) const CONTINUES: Self = Self::AnswerTruncated;
+
+    /// Whether generation itself went wrong: the instruction is cut off, the output is empty or broken, or
+    /// the prompt was too long. An answer that was cut is no error: its lineage continues.
     pub fn is_an_error(self) -> bool {
         matches!(
             self,
@@ -193,7 +197,6 @@ impl Reason {
                 | Self::Empty
                 | Self::Garbled
                 | Self::AnswerPromptTooLong
-                | Self::AnswerTruncated
                 | Self::AnswerGarbled
                 | Self::AnswerEmpty
         )

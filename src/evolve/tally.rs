@@ -80,9 +80,12 @@ impl Tally {
         attempt.nodes - earlier.map(|(_, count)| count).sum::<u64>()
     }
 
-    /// Kept nodes of the attempts before `attempt`.
-    pub(super) fn kept_before(&self, attempt: u32) -> u64 {
-        self.attempts.range(..attempt).map(|(_, attempt)| attempt.kept).sum()
+    /// Nodes of the attempts before `attempt` from which their lineages continue: each of another root.
+    pub(super) fn continued_before(&self, attempt: u32) -> u64 {
+        let continued = |tally: &AttemptTally| {
+            tally.kept + tally.eliminated.get(&Reason::CONTINUES).copied().unwrap_or_default()
+        };
+        self.attempts.range(..attempt).map(|(_, attempt)| continued(attempt)).sum()
     }
 
     /// Kept nodes.
@@ -123,7 +126,8 @@ impl Tally {
             });
         }
         // A root that is tried again counts once: it is alive if its last attempt is. Every root of the round
-        // has a first attempt.
+        // has a first attempt. What has no usable answer is not alive, also where its lineage continues: a
+        // run that exports nothing has no use.
         let roots = self.nodes(0);
         let alive = attempts - eliminated.values().sum::<u64>();
         let limit = config.min_yield;

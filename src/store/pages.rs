@@ -49,14 +49,17 @@ impl KnownText {
     }
 }
 
-/// The newest node of a root before a round: its newest kept node, else the seed itself, whatever became of
-/// its answer. Ids grow with the round within a root (see [`super::NodeId`]), so the largest is the newest.
-/// Roots that have a kept node in an earlier attempt of the round are left out.
+/// The newest node of a root before a round from which its lineage continues: one that was kept, or
+/// eliminated for the reason `?5`; else the seed itself, whatever became of its answer. Ids grow with the
+/// round within a root (see [`super::NodeId`]), so the largest is the newest. Roots that have such a node in
+/// an earlier attempt of the round are left out.
 const PARENTS: &str = "SELECT
-        (SELECT max(id) FROM nodes WHERE root_id = seed.id AND round < ?1 AND (round = 0 OR status = 'kept'))
+        (SELECT max(id) FROM nodes WHERE root_id = seed.id AND round < ?1
+            AND (round = 0 OR status = 'kept' OR reason = ?5))
     FROM nodes AS seed
     WHERE seed.round = 0 AND seed.attempt = 0 AND seed.id > ?3 AND NOT EXISTS
-        (SELECT 1 FROM nodes WHERE root_id = seed.id AND round = ?1 AND attempt < ?2 AND status = 'kept')
+        (SELECT 1 FROM nodes WHERE root_id = seed.id AND round = ?1 AND attempt < ?2
+            AND (status = 'kept' OR reason = ?5))
     ORDER BY seed.id LIMIT ?4";
 
 impl Store {
@@ -87,9 +90,10 @@ impl Store {
         )
     }
 
-    /// What `attempt` of `round` evolves: of each root that no earlier attempt of the round gave a kept node,
-    /// the newest kept node, or the seed. At most `limit`, of the roots whose ids are above `after_root`, by
-    /// root.
+    /// What `attempt` of `round` evolves: the newest node from which the lineage continues, or the seed, of
+    /// each root that no earlier attempt of the round gave such a node. A lineage continues from a kept node,
+    /// and from one that was eliminated for the reason `continues`. At most `limit`, of the roots whose ids
+    /// are above `after_root`, by root.
     ///
     /// # Errors
     /// [`Error::Sqlite`] or [`Error::BadCell`].
@@ -99,10 +103,11 @@ impl Store {
         attempt: u32,
         after_root: u64,
         limit: usize,
+        continues: &str,
     ) -> Result<Vec<Node>, Error> {
         self.nodes(
             &format!("{NODE} WHERE id IN ({PARENTS}) ORDER BY root_id"),
-            [i64::from(round), i64::from(attempt), after_root as i64, limit as i64],
+            (round, attempt, after_root as i64, limit as i64, continues),
         )
     }
 

@@ -113,6 +113,27 @@ fn an_uncommitted_unit_leaves_no_trace() {
 }
 
 #[test]
+fn a_lineage_continues_from_a_node_that_was_eliminated_for_one_reason() {
+    let (_dir, mut store) = store();
+    let (a, b) = (seed(0), seed(1));
+    let cut = |parent: &Node, round, reason: &str| Node {
+        status: Status::Eliminated,
+        reason: Some(reason.to_owned()),
+        ..child(parent, round)
+    };
+    let (a1, b1) = (cut(&a, 1, "long"), cut(&b, 1, "copied"));
+    insert(&mut store, &[&a, &b, &a1, &b1]);
+    let page = |round, attempt, continues| {
+        let page = store.parents_page(round, attempt, 0, 9, continues).unwrap();
+        page.iter().map(|node| node.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(2, 0, "long"), [a1.id, b.id]);
+    assert_eq!(page(2, 0, "other"), [a.id, b.id]);
+    // The round does not try its parent again.
+    assert_eq!((page(1, 1, "long"), page(1, 1, "other")), (vec![b.id], vec![a.id, b.id]));
+}
+
+#[test]
 fn the_newest_kept_node_of_each_root_is_evolved() {
     let (_dir, mut store) = store();
     let (a, b) =
@@ -121,7 +142,7 @@ fn the_newest_kept_node_of_each_root_is_evolved() {
     let a2 = Node { status: Status::Eliminated, reason: Some("copied".to_owned()), ..child(&a1, 2) };
     insert(&mut store, &[&a, &b, &a1, &a2]);
     let page = |round, attempt, after, limit| {
-        let page = store.parents_page(round, attempt, after, limit).unwrap();
+        let page = store.parents_page(round, attempt, after, limit, "").unwrap();
         page.iter().map(|node| node.id).collect::<Vec<_>>()
     };
     assert_eq!(page(1, 0, 0, 9), [a.id, b.id]);

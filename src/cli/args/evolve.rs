@@ -14,7 +14,8 @@ const FROM_CONFIG: [&str; 7] =
 /// In each round, every instruction in the pool is evolved by an operator drawn at random (see
 /// `--operators`). In-depth operators make it harder, in-breadth operators write a rarer one of the same
 /// kind, and others add constraints that code can check. A result that fails a rule or a guard is eliminated
-/// with a reason, and its parent is tried again. Survivors are answered. Everything is recorded in
+/// with a reason, and its parent is tried again. Survivors are answered. An answer that is too long is asked
+/// for again, to be briefer; if that is cut too, only this row is missing. Everything is recorded in
 /// `RUN/run.db`. Rerun the same command to resume an unfinished run.
 #[derive(Debug, Args)]
 #[command(
@@ -173,10 +174,12 @@ pub(crate) struct EvolveSettings {
     /// Number of generations that are committed together
     #[arg(long, value_name = "N", default_value_t = EvolveConfig::default().chunk_size)]
     pub(crate) chunk_size: usize,
-    /// Stop if, after 50 attempts of a round, less than this share is still alive
+    /// Stop if, after 50 attempts of a round, less than this share is still alive; an instruction whose
+    /// answer was cut is not
     #[arg(long, value_name = "SHARE", default_value_t = EvolveConfig::default().min_yield)]
     pub(crate) min_yield: f64,
-    /// Stop if, after 50 attempts of a round, more than this share is empty, cut off or broken
+    /// Stop if, after 50 attempts of a round, more than this share is empty, cut off or broken; cut answers
+    /// do not count
     #[arg(long, value_name = "SHARE", default_value_t = EvolveConfig::default().max_errors)]
     pub(crate) max_errors: f64,
 }
