@@ -8,7 +8,7 @@
 use super::eliminate::{self, Outcome};
 use super::requests;
 use super::state::{Run, StageId};
-use super::{Error, Stage};
+use super::{Error, Reason, Stage};
 use crate::llm::FinishReason;
 use crate::store::{Answer, Node, Status};
 
@@ -47,7 +47,8 @@ struct Answered {
 }
 
 /// For each node, the first answer that passes, or else the last one. Each wave makes one sample for every
-/// node whose answers have all failed so far.
+/// node whose answers have all failed so far. The last wave is of brief answers, to nodes of whose answers
+/// one was cut; its number is that of the samples, by which a replay knows it.
 fn answers(run: &mut Run<'_, '_>, nodes: &[Node]) -> Result<Vec<Answered>, Error> {
     let mut answered: Vec<Option<Answered>> = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -59,22 +60,32 @@ fn answers(run: &mut Run<'_, '_>, nodes: &[Node]) -> Result<Vec<Answered>, Error
         };
         answered.push(found.map(check).transpose()?);
     }
-    for sample in 0..run.policy.answer_samples {
-        let is_open = |answered: &Option<Answered>| {
-            answered.as_ref().is_none_or(|found| found.is_new && found.outcome.reason.is_some())
+    let mut was_cut = vec![false; nodes.len()];
+    let samples = run.policy.answer_samples;
+    for sample in 0..=samples {
+        let is_brief = sample == samples;
+        let is_open = |at: &usize| {
+            let failed = |found: &Answered| found.is_new && found.outcome.reason.is_some();
+            answered[*at].as_ref().is_none_or(failed) && (!is_brief || was_cut[*at])
         };
-        let open: Vec<usize> = (0..nodes.len()).filter(|&at| is_open(&answered[at])).collect();
+        let open: Vec<usize> = (0..nodes.len()).filter(is_open).collect();
         if open.is_empty() {
-            break;
+            continue;
         }
-        let requests = open
-            .iter()
-            .map(|&at| run.requests.answer(run.model, &nodes[at], sample))
-            .collect::<Result<Vec<_>, _>>()?;
+        let request = |&at: &usize| {
+            let node = &nodes[at];
+            if is_brief {
+                run.requests.brief_answer(run.model, node, sample)
+            } else {
+                run.requests.answer(run.model, node, sample)
+            }
+        };
+        let requests = open.iter().map(request).collect::<Result<Vec<_>, _>>()?;
         let completions = requests::complete(run.model, &requests)?;
         for ((at, request), completion) in open.into_iter().zip(&requests).zip(&completions) {
             let answer = requests::answer_row(request, completion);
             let outcome = check_answer(run, &nodes[at], &answer.text, completion.finish_reason)?;
+            was_cut[at] |= outcome.reason == Some(Reason::AnswerTruncated);
             answered[at] = Some(Answered { answer, outcome, is_new: true });
         }
     }

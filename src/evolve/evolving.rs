@@ -67,18 +67,43 @@ fn learn_lineages(run: &mut Run<'_, '_>, plans: &[Plan]) -> Result<(), Error> {
 struct Evolved {
     new: NewChild,
     outcome: Outcome,
-    generated: Option<(Request, Completion)>,
+    generated: Generated,
 }
 
-fn evolve_chunk(run: &mut Run<'_, '_>, id: StageId, plans: &[Plan]) -> Result<(), Error> {
-    learn_lineages(run, plans)?;
+/// What was generated for a plan; `None`: code needs nothing.
+type Generated = Option<(Request, Completion)>;
+
+/// Generates what the plans need. Drafts that were cut are asked for once more, briefly, in a second call.
+fn generate(run: &mut Run<'_, '_>, plans: &[Plan]) -> Result<Vec<Generated>, Error> {
     let requests =
         plans.iter().map(|plan| run.requests.child(run.model, plan)).collect::<Result<Vec<_>, _>>()?;
     let requested: Vec<Request> = requests.iter().flatten().cloned().collect();
     let mut completions = requests::complete(run.model, &requested)?.into_iter();
-    let generated = requests
+    let mut generated: Vec<Generated> = requests
         .into_iter()
-        .map(|request| request.map(|request| (request, completions.next().expect("one for each"))));
+        .map(|request| request.map(|request| (request, completions.next().expect("one for each"))))
+        .collect();
+    let is_cut = |at: &usize| {
+        let finish = generated[*at].as_ref().map(|(_, completion)| completion.finish_reason);
+        finish.is_some_and(|finish| requests::is_cut_draft(plans[*at].operator, finish))
+    };
+    let cut: Vec<usize> = (0..plans.len()).filter(is_cut).collect();
+    if cut.is_empty() {
+        return Ok(generated);
+    }
+    let sample = run.policy.answer_samples;
+    let brief = cut.iter().map(|&at| run.requests.brief_draft(run.model, &plans[at], sample));
+    let brief = brief.collect::<Result<Vec<_>, _>>()?;
+    let completions = requests::complete(run.model, &brief)?;
+    for ((at, request), completion) in cut.into_iter().zip(brief).zip(completions) {
+        generated[at] = Some((request, completion));
+    }
+    Ok(generated)
+}
+
+fn evolve_chunk(run: &mut Run<'_, '_>, id: StageId, plans: &[Plan]) -> Result<(), Error> {
+    learn_lineages(run, plans)?;
+    let generated = generate(run, plans)?;
     let check = |(plan, generated)| check_child(run, plan, generated);
     let children =
         run.watch.filters(|| plans.iter().zip(generated).map(check).collect::<Result<Vec<_>, _>>())?;
@@ -86,11 +111,7 @@ fn evolve_chunk(run: &mut Run<'_, '_>, id: StageId, plans: &[Plan]) -> Result<()
 }
 
 /// Reads the child from a plan and what was generated for it, and checks it against the rules.
-fn check_child(
-    run: &Run<'_, '_>,
-    plan: &Plan,
-    generated: Option<(Request, Completion)>,
-) -> Result<Evolved, Error> {
+fn check_child(run: &Run<'_, '_>, plan: &Plan, generated: Generated) -> Result<Evolved, Error> {
     let Plan { operator, parent, .. } = plan;
     let completion = generated.as_ref().map(|(_, completion)| completion);
     let (new, finish) = match completion {
@@ -132,7 +153,7 @@ fn commit(run: &mut Run<'_, '_>, id: StageId, plans: &[Plan], children: Vec<Evol
     })
 }
 
-fn child_row(plan: &Plan, round: u32, child: Child, generated: Option<(Request, Completion)>) -> Node {
+fn child_row(plan: &Plan, round: u32, child: Child, generated: Generated) -> Node {
     let Plan { id, attempt, operator, parent } = plan;
     Node {
         id: *id,

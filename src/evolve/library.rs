@@ -28,10 +28,12 @@ const SHARED: &[(&str, &str)] = files![
     "asks_back.txt",
     "boilerplate.txt",
     "chat/answer.txt",
+    "chat/answer_brief.txt",
     "chat/difficulty.txt",
     "chat/harder.txt",
     "chat/judge.txt",
     "completion/answer.txt",
+    "completion/answer_brief.txt",
     "completion/difficulty.txt",
     "completion/harder.txt",
     "completion/judge.txt",
@@ -122,6 +124,14 @@ impl Prompts {
     pub(super) fn operator(&self, operator: Operator) -> Option<&PromptFile> {
         self.rewriting().find(|(other, _)| *other == operator).map(|(_, prompt)| prompt)
     }
+}
+
+/// The prompt for an answer in at most about `words` words, in the style of [`Prompts::answer`].
+pub(super) fn brief_answer(has_chat_template: bool, words: usize) -> PromptFile {
+    let style = if has_chat_template { Style::Chat } else { Style::Completion };
+    let path = format!("{}/answer_brief.txt", style.name());
+    // No slot: the number is the same for all requests of a run, so it may stand in what they share.
+    PromptFile::embedded(&path, &file(&path).replace("{{words}}", &words.to_string()))
 }
 
 /// Two tasks, and whether they ask for the same.

@@ -1,7 +1,7 @@
 //! How long an answer may be, and which seeds are too long for the model's context.
 //!
-//! In the flow: `policy` takes the limit on answers from here. `rounds` looks for long seeds before anything
-//! is generated, and `evol doctor` before a run.
+//! In the flow: `policy` takes the limit on answers from here, `requests` the words of a brief one. `rounds`
+//! looks for long seeds before anything is generated, and `evol doctor` before a run.
 //!
 //! **Invariant:** a function of the configuration, the model's size, its context and its tokens. Nothing is
 //! generated, and no seed is changed or left out.
@@ -21,6 +21,13 @@ pub(super) const SMALL: usize = 256;
 /// seeds; what lies above is chosen, not measured.
 const BY_SIZE: [(u64, usize); 2] = [(1_000_000_000, 1024), (400_000_000, 768)];
 
+/// Tokens of the limit for each word that a brief answer is asked for. A word has 1.3 tokens in English and
+/// up to 3 in other languages and in code, and models write more words than they are asked for.
+const TOKENS_FOR_A_WORD: usize = 4;
+
+/// The fewest words that an answer is asked for: with fewer, hardly any task can be answered.
+const FEWEST_WORDS: usize = 10;
+
 /// Long seeds that are named; the others are only counted.
 const NAMED: usize = 5;
 
@@ -35,6 +42,11 @@ pub(super) fn answer_tokens(n_params: Option<u64>, context: usize) -> (usize, St
         return (half, format!("half of the model's context of {context}"));
     }
     (of_size, format!("the model has {size} parameters"))
+}
+
+/// How many words a brief answer is asked for, if an answer has at most `max_tokens`.
+pub(super) fn brief_words(max_tokens: usize) -> usize {
+    (max_tokens / TOKENS_FOR_A_WORD).max(FEWEST_WORDS)
 }
 
 /// Seeds that are too long for the model's context.
@@ -212,6 +224,11 @@ mod tests {
         let (_, why) = answer_tokens(Some(1_540_000_000), 32_768);
         assert_eq!(why, "the model has 1.54 billion parameters");
         assert_eq!(answer_tokens(None, 300).1, "half of the model's context of 300");
+    }
+
+    #[test]
+    fn a_brief_answer_is_asked_for_in_fewer_words_than_the_limit_has_tokens() {
+        assert_eq!([1024, 768, 256, 1].map(brief_words), [256, 192, 64, 10]);
     }
 
     fn config() -> EvolveConfig {

@@ -55,6 +55,8 @@ mod judge;
 mod judging;
 mod library;
 mod limits;
+#[cfg(test)]
+mod limits_tests;
 mod material;
 mod merge;
 mod operator;

@@ -8,7 +8,7 @@
 
 use super::eliminate::{self, Child};
 use super::guard::Words;
-use super::library::Prompts;
+use super::library::{self, Prompts};
 use super::material::Parts;
 use super::operator::Method;
 use super::prompt::{self, PromptFile, Slot};
@@ -44,6 +44,9 @@ pub(super) struct Requests {
     style: Style,
     words: Words,
     pub(super) prompts: Prompts,
+    /// The prompt for an answer that was cut.
+    brief: PromptFile,
+    has_chat_template: bool,
     max_answer_tokens: usize,
 }
 
@@ -51,12 +54,15 @@ impl Requests {
     pub(super) fn new(config: &EvolveConfig, style: Style, has_chat_template: bool) -> Self {
         let prompts = Prompts::new(style, has_chat_template);
         let max_answer_tokens = config.max_tokens.answer.unwrap_or(limits::SMALL);
-        Self { config: config.clone(), style, words: Words::load(), prompts, max_answer_tokens }
+        let brief = library::brief_answer(has_chat_template, limits::brief_words(max_answer_tokens));
+        let (config, words) = (config.clone(), Words::load());
+        Self { config, style, words, prompts, brief, has_chat_template, max_answer_tokens }
     }
 
     /// The same requests, with the policy's limit on answers.
     pub(super) fn with_limit(self, max_answer_tokens: usize) -> Self {
-        Self { max_answer_tokens, ..self }
+        let brief = library::brief_answer(self.has_chat_template, limits::brief_words(max_answer_tokens));
+        Self { brief, max_answer_tokens, ..self }
     }
 
     /// The request that makes a child; `None` if the model is not needed.
@@ -113,22 +119,45 @@ impl Requests {
 
     /// The request for the answer to the parent that decides the constraints of its child.
     fn draft(&self, model: &dyn Generate, plan: &Plan) -> Result<Request, Error> {
-        let mut request = self.reply(model, plan.id, &plan.parent)?;
+        let mut request = self.reply(model, &self.prompts.answer, plan.id, &plan.parent)?;
         // The parent was answered already: this is to be another answer.
         request.sampling.temperature += HOTTER_SAMPLE * (1 + plan.attempt) as f32;
         Ok(request)
     }
 
+    /// As the draft in [`Requests::child`], but brief, because the draft was cut. `sample`: the number of
+    /// samples of an answer, which is the number of the brief one.
+    pub(super) fn brief_draft(
+        &self,
+        model: &dyn Generate,
+        plan: &Plan,
+        sample: u32,
+    ) -> Result<Request, Error> {
+        let draft = self.draft(model, plan)?;
+        let prompt = self.reply(model, &self.brief, plan.id, &plan.parent)?.prompt;
+        Ok(Request { prompt, stop: self.brief.stop.clone(), sample, ..draft })
+    }
+
     /// The request for an answer to `node`: the first, or one more because those before it failed.
     pub(super) fn answer(&self, model: &dyn Generate, node: &Node, sample: u32) -> Result<Request, Error> {
-        let mut request = self.reply(model, node.id, node)?;
+        let mut request = self.reply(model, &self.prompts.answer, node.id, node)?;
         request.sampling.temperature += HOTTER_SAMPLE * sample as f32;
         request.sample = sample;
         Ok(request)
     }
 
-    fn reply(&self, model: &dyn Generate, id: u64, task: &Node) -> Result<Request, Error> {
-        let file = &self.prompts.answer;
+    /// The request for a brief answer to `node`, because others were cut. `sample` as in
+    /// [`Requests::brief_draft`].
+    pub(super) fn brief_answer(
+        &self,
+        model: &dyn Generate,
+        node: &Node,
+        sample: u32,
+    ) -> Result<Request, Error> {
+        Ok(Request { sample, ..self.reply(model, &self.brief, node.id, node)? })
+    }
+
+    fn reply(&self, model: &dyn Generate, file: &PromptFile, id: u64, task: &Node) -> Result<Request, Error> {
         let value = |_slot| user_turn(&task.instruction, &task.input);
         Ok(Request {
             id,
@@ -209,6 +238,11 @@ pub(super) fn answer_row(request: &Request, completion: &Completion) -> Answer {
         generation: generation(request, completion),
         sample: request.sample,
     }
+}
+
+/// Whether a draft is to be asked for again, more briefly: it was cut, and nobody can use a part of it.
+pub(super) fn is_cut_draft(operator: Operator, finish: FinishReason) -> bool {
+    operator.answers_first() && !operator.may_be_cut() && finish == FinishReason::Length
 }
 
 /// How a text was generated, as it is written into the journal.

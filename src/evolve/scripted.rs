@@ -18,6 +18,8 @@ const FAULTS: u32 = 9;
 const ALL_FAULTS: u32 = 24;
 /// Marks every text that must not be kept, unless the text is a copy.
 pub(super) const BAD: &str = "zqbad";
+/// The fault of a completion that is cut off.
+pub(super) const CUT: u32 = 0;
 /// The fault of an empty completion.
 pub(super) const NOTHING: u32 = 2;
 
@@ -30,6 +32,8 @@ pub(super) struct Scripted {
     pub(super) fault_rate: f64,
     /// The fault, if it is always the same.
     pub(super) only_fault: Option<u32>,
+    /// Whether only answers go wrong.
+    pub(super) only_answers: bool,
     /// Whether the faults that guards find are among them, and good children are good by the guards.
     pub(super) has_all_faults: bool,
     /// Whether the judge tells labelled pairs apart.
@@ -58,6 +62,7 @@ impl Scripted {
             seed,
             fault_rate,
             only_fault: None,
+            only_answers: false,
             has_all_faults: false,
             judges_well: true,
             has_template: true,
@@ -80,15 +85,16 @@ impl Scripted {
     }
 
     fn complete(&self, request: &Request, list: u64) -> Completion {
-        let mut draw = rng::stream(self.seed, "scripted", &[request.key, list]);
-        let wrong = draw.random::<f64>() < self.fault_rate;
+        let of_list = if self.is_exact { u64::from(request.sample) } else { list };
+        let mut draw = rng::stream(self.seed, "scripted", &[request.key, of_list]);
+        let prompt: String = request.prompt.parts.iter().map(|part| part.text.as_str()).collect();
+        let is_answer = prompt.starts_with("<system>");
+        let wrong = draw.random::<f64>() < self.fault_rate && (is_answer || !self.only_answers);
         let faults = if self.has_all_faults { ALL_FAULTS } else { FAULTS };
         let drawn = draw.random_range(0..faults);
         let fault = if wrong { self.only_fault.unwrap_or(drawn) } else { u32::MAX };
         let number: u64 = draw.random_range(0..1_000_000_000);
-        let prompt: String = request.prompt.parts.iter().map(|part| part.text.as_str()).collect();
         let parent = parent_in(&prompt);
-        let is_answer = prompt.starts_with("<system>");
         let good = match (self.has_all_faults, is_answer) {
             (false, _) => format!("Do this with {number} in mind, and say why.\nData:\n{number},1\n"),
             (true, true) => good_answer(number, draw.random_range(0..4)),
@@ -106,7 +112,7 @@ impl Scripted {
             _ => Place::Depth,
         };
         let (text, finish_reason) = match fault {
-            0 => (format!("{good} {BAD}"), FinishReason::Length),
+            CUT => (format!("{good} {BAD}"), FinishReason::Length),
             1 => (String::new(), FinishReason::PromptTooLong),
             NOTHING => (" \n ".to_owned(), FinishReason::EndOfText),
             3 => (" . the, and ...".to_owned(), FinishReason::Stop),
@@ -248,7 +254,7 @@ impl Generate for Scripted {
     fn generate(&mut self, requests: &[Request]) -> Result<Vec<Completion>, Error> {
         self.call()?;
         self.requested.extend(requests.iter().map(|request| request.id));
-        let list = if self.is_exact { 0 } else { list_key(requests.iter().map(|request| request.key)) };
+        let list = list_key(requests.iter().map(|request| request.key));
         Ok(requests.iter().map(|request| self.complete(request, list)).collect())
     }
 

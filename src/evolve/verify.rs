@@ -6,7 +6,8 @@
 //!
 //! What is compared of a generation: the request (hash of the prompt, key, sampling), the text as the run
 //! read it, and how many tokens it had and why it ended. Where results depend on the list that a request
-//! stands in, the run's own lists are made again and replayed whole.
+//! stands in, the run's own lists are made again and replayed whole. A brief answer is known by its number
+//! (see [`crate::store::Answer::sample`]), and is asked for by the brief prompt.
 //!
 //! **Invariant:** the journal is only read. A difference is a finding, not an error.
 
@@ -100,8 +101,31 @@ struct Generated {
 enum Purpose {
     /// A child: its instruction, or the answer to its parent that decides its constraints.
     Child(Box<Plan>),
+    /// The same answer, but brief, because the first was cut.
+    BriefDraft(Box<Plan>, u32),
     /// An answer, after `sample` others had failed.
     Answer { sample: u32 },
+    /// A brief answer, because one of those before it was cut.
+    BriefAnswer { sample: u32 },
+}
+
+/// Generations that the run made in one call, and those that followed from it.
+#[derive(Default)]
+struct List {
+    asked: Vec<Generated>,
+    /// Brief drafts, in a second call: those that the journal has, and those that may have been made, as the
+    /// journal does not have the child's answer. The latter were made if the first draft was cut.
+    again: Vec<Generated>,
+}
+
+impl List {
+    fn all(&self) -> impl Iterator<Item = &Generated> {
+        self.asked.iter().chain(&self.again)
+    }
+
+    fn into_all(self) -> impl Iterator<Item = Generated> {
+        self.asked.into_iter().chain(self.again)
+    }
 }
 
 /// What the journal has of a generation.
@@ -109,6 +133,8 @@ struct Recorded {
     /// In the order of comparison.
     texts: Vec<RecordedText>,
     generation: Generation,
+    /// Which of several answers it is; 0 for an instruction.
+    sample: u32,
 }
 
 struct RecordedText {
@@ -152,14 +178,15 @@ pub fn verify(
     let reader = Reader { requests: &requests, coding: Coding::new(config.seed, &policy, &words) };
     let mut lists = generation_lists(store, &config, &policy)?;
     let count =
-        |lists: &[Vec<Generated>]| lists.iter().flatten().filter(|one| one.recorded.is_some()).count();
+        |lists: &[List]| lists.iter().flat_map(List::all).filter(|one| one.recorded.is_some()).count();
     let generations = count(&lists);
     if !whole_lists {
         // What cannot be compared need not be made again.
         for list in &mut lists {
-            list.retain(|one| one.recorded.is_some());
+            list.asked.retain(|one| one.recorded.is_some());
+            list.again.retain(|one| one.recorded.is_some());
         }
-        lists.retain(|list| !list.is_empty());
+        lists.retain(|list| list.all().next().is_some());
     }
     if generations == 0 {
         return Err(Error::NothingToVerify);
@@ -173,20 +200,42 @@ pub fn verify(
     let mut found =
         Verification { generations, compared: 0, bytes: 0, differing: 0, differences: Vec::new() };
     progress(0, total);
-    for list in lists {
-        let requested =
-            list.iter().map(|one| one.request(&requests, model)).collect::<Result<Vec<_>, _>>()?;
-        let completions = requests::complete(model, &requested)?;
-        for ((one, request), completion) in list.iter().zip(&requested).zip(&completions) {
-            let Some(recorded) = &one.recorded else { continue };
-            found.bytes += recorded.texts.iter().map(|recorded| recorded.text.len() as u64).sum::<u64>();
-            found.differences.extend(one.compare(recorded, reader, request, completion)?);
-            found.compared += 1;
-        }
+    for List { asked, mut again } in lists {
+        let cut = replay(&asked, reader, model, &mut found)?;
+        again.retain(|one| one.recorded.is_some() || cut.contains(&one.node.id));
+        replay(&again, reader, model, &mut found)?;
         progress(found.compared, total);
     }
     found.differing = found.differences.len();
     Ok(found)
+}
+
+/// Makes the generations of one call again and compares them. Returns the nodes whose draft was cut.
+fn replay(
+    list: &[Generated],
+    reader: Reader<'_>,
+    model: &mut dyn Generate,
+    found: &mut Verification,
+) -> Result<HashSet<u64>, Error> {
+    let mut cut = HashSet::new();
+    if list.is_empty() {
+        return Ok(cut);
+    }
+    let requested =
+        list.iter().map(|one| one.request(reader.requests, model)).collect::<Result<Vec<_>, _>>()?;
+    let completions = requests::complete(model, &requested)?;
+    for ((one, request), completion) in list.iter().zip(&requested).zip(&completions) {
+        if let Purpose::Child(plan) = &one.purpose
+            && requests::is_cut_draft(plan.operator, completion.finish_reason)
+        {
+            cut.insert(one.node.id);
+        }
+        let Some(recorded) = &one.recorded else { continue };
+        found.bytes += recorded.texts.iter().map(|recorded| recorded.text.len() as u64).sum::<u64>();
+        found.differences.extend(one.compare(recorded, reader, request, completion)?);
+        found.compared += 1;
+    }
+    Ok(cut)
 }
 
 /// Configuration and style from the journal, if this program still has the prompts.
@@ -205,18 +254,18 @@ fn settings(identity: &Identity) -> Result<(EvolveConfig, Style), Error> {
 }
 
 /// All generations as the run made them: a list for each call, in the order of the calls.
-fn generation_lists(
-    store: &Store,
-    config: &EvolveConfig,
-    policy: &Policy,
-) -> Result<Vec<Vec<Generated>>, Error> {
+fn generation_lists(store: &Store, config: &EvolveConfig, policy: &Policy) -> Result<Vec<List>, Error> {
     let mut lists = Vec::new();
+    let samples = policy.answer_samples;
     for round in 0..=policy.rounds {
         for attempt in 0..if round == 0 { 1 } else { policy.attempts } {
             let nodes = store.attempts(round, attempt)?;
             for chunk in nodes.chunks(config.chunk_size) {
-                let children = chunk.iter().map(|node| Generated::child(store, node));
-                lists.push(children.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+                let mut list = List::default();
+                for node in chunk {
+                    Generated::child(store, node, samples, &mut list)?;
+                }
+                lists.push(list);
             }
             let mut reached = Vec::new();
             for node in &nodes {
@@ -225,36 +274,38 @@ fn generation_lists(
                 }
             }
             for chunk in reached.chunks(config.chunk_size) {
-                for sample in 0..policy.answer_samples {
-                    let answers = chunk.iter().map(|node| Generated::answer(store, node, sample));
-                    lists.push(answers.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
+                // The last wave is of brief answers.
+                for sample in 0..=samples {
+                    let answers = chunk.iter().map(|node| Generated::answer(store, node, sample, samples));
+                    let asked = answers.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+                    lists.push(List { asked, again: Vec::new() });
                 }
             }
         }
     }
-    lists.retain(|list: &Vec<Generated>| !list.is_empty());
+    lists.retain(|list| list.all().next().is_some());
     Ok(lists)
 }
 
 /// The generations of `nodes` nodes, in lists of `length`.
-fn sample_nodes(lists: Vec<Vec<Generated>>, nodes: usize, seed: u64, length: usize) -> Vec<Vec<Generated>> {
-    let mut ids: Vec<u64> = lists.iter().flatten().map(|one| one.node.id).collect();
+fn sample_nodes(lists: Vec<List>, nodes: usize, seed: u64, length: usize) -> Vec<List> {
+    let mut ids: Vec<u64> = lists.iter().flat_map(List::all).map(|one| one.node.id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.sort_by_key(|&id| rng::key(seed, "verify.nodes", &[id]));
     let drawn: HashSet<u64> = ids.into_iter().take(nodes).collect();
-    let mut rest: Vec<Generated> =
-        lists.into_iter().flatten().filter(|one| drawn.contains(&one.node.id)).collect();
+    let all = lists.into_iter().flat_map(List::into_all);
+    let mut rest: Vec<Generated> = all.filter(|one| drawn.contains(&one.node.id)).collect();
     let mut lists = Vec::new();
     while !rest.is_empty() {
         let behind = rest.split_off(length.min(rest.len()));
-        lists.push(std::mem::replace(&mut rest, behind));
+        lists.push(List { asked: std::mem::replace(&mut rest, behind), again: Vec::new() });
     }
     lists
 }
 
 /// Whole lists, as many as it takes to have that many nodes.
-fn sample_lists(lists: Vec<Vec<Generated>>, nodes: usize, seed: u64) -> Vec<Vec<Generated>> {
+fn sample_lists(lists: Vec<List>, nodes: usize, seed: u64) -> Vec<List> {
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|&index| rng::key(seed, "verify.lists", &[index as u64]));
     let mut held = HashSet::new();
@@ -263,7 +314,7 @@ fn sample_lists(lists: Vec<Vec<Generated>>, nodes: usize, seed: u64) -> Vec<Vec<
         if held.len() >= nodes {
             break;
         }
-        held.extend(lists[index].iter().map(|one| one.node.id));
+        held.extend(lists[index].all().map(|one| one.node.id));
         drawn.insert(index);
     }
     let picked = lists.into_iter().enumerate().filter(|(index, _)| drawn.contains(index));
@@ -271,48 +322,58 @@ fn sample_lists(lists: Vec<Vec<Generated>>, nodes: usize, seed: u64) -> Vec<Vec<
 }
 
 impl Generated {
-    /// What the stage of evolving generated for `node`; `None`: nothing (a seed, or constraints that were
-    /// drawn).
-    fn child(store: &Store, node: &Node) -> Result<Option<Self>, Error> {
-        let Some(parent_id) = node.parent_id else { return Ok(None) };
+    /// Adds to `list` what the stage of evolving generated for `node`: nothing for a seed, or where
+    /// constraints were drawn. `samples`: those of an answer.
+    fn child(store: &Store, node: &Node, samples: u32, list: &mut List) -> Result<(), Error> {
+        let Some(parent_id) = node.parent_id else { return Ok(()) };
         let operator = node.operator.as_deref().and_then(Operator::parse);
         let (Some(parent), Some(operator)) = (store.node(parent_id)?, operator) else {
             return Err(Error::NoOrigin { id: node.id, operator: node.operator.clone() });
         };
+        let plan = Box::new(Plan { id: node.id, attempt: node.attempt, operator, parent });
         let text = |field, text: &str| RecordedText { field, text: text.to_owned() };
         let instruction = text(Field::Instruction, &node.instruction);
-        let recorded = match operator.method() {
-            Method::Draw => return Ok(None),
+        let of = |purpose, recorded| Self { node: node.clone(), purpose, recorded };
+        match operator.method() {
+            Method::Draw => {}
             Method::Derive | Method::Impose => {
                 let mut recorded = Recorded::answer(store, node)?;
                 if let Some(recorded) = &mut recorded {
                     recorded.texts.push(instruction);
                 }
-                recorded
+                let is_known = recorded.is_some();
+                let brief = recorded.take_if(|recorded| recorded.sample == samples);
+                if brief.is_some() || (!is_known && !operator.may_be_cut()) {
+                    list.again.push(of(Purpose::BriefDraft(plan.clone(), samples), brief));
+                }
+                list.asked.push(of(Purpose::Child(plan), recorded));
             }
             Method::Rewrite(_) => {
-                let Some(generation) = node.generation.clone() else { return Ok(None) };
-                Some(Recorded { texts: vec![instruction, text(Field::Input, &node.input)], generation })
+                let Some(generation) = node.generation.clone() else { return Ok(()) };
+                let texts = vec![instruction, text(Field::Input, &node.input)];
+                list.asked.push(of(Purpose::Child(plan), Some(Recorded { texts, generation, sample: 0 })));
             }
-        };
-        let plan = Plan { id: node.id, attempt: node.attempt, operator, parent };
-        Ok(Some(Self { node: node.clone(), purpose: Purpose::Child(Box::new(plan)), recorded }))
+        }
+        Ok(())
     }
 
-    /// What the stage of answering generated for `node` in the wave `sample`; `None`: nothing.
-    fn answer(store: &Store, node: &Node, sample: u32) -> Result<Option<Self>, Error> {
+    /// What the stage of answering generated for `node` in the wave `sample`, the last of which is number
+    /// `samples` and brief; `None`: nothing.
+    fn answer(store: &Store, node: &Node, sample: u32, samples: u32) -> Result<Option<Self>, Error> {
         let operator = node.operator.as_deref().and_then(Operator::parse);
         let answered_first = operator.is_some_and(Operator::answers_first);
         let kept = store.answer(node.id)?.filter(|answer| !answered_first && answer.sample >= sample);
         let Some(kept) = kept else { return Ok(None) };
         let recorded = if kept.sample == sample { Recorded::answer(store, node)? } else { None };
-        Ok(Some(Self { node: node.clone(), purpose: Purpose::Answer { sample }, recorded }))
+        let is_brief = sample == samples;
+        let purpose = if is_brief { Purpose::BriefAnswer { sample } } else { Purpose::Answer { sample } };
+        Ok(Some(Self { node: node.clone(), purpose, recorded }))
     }
 
     fn stage(&self) -> Stage {
         match self.purpose {
-            Purpose::Child(_) => Stage::Evolve,
-            Purpose::Answer { .. } => Stage::Answer,
+            Purpose::Child(_) | Purpose::BriefDraft(..) => Stage::Evolve,
+            Purpose::Answer { .. } | Purpose::BriefAnswer { .. } => Stage::Answer,
         }
     }
 
@@ -321,23 +382,27 @@ impl Generated {
             Purpose::Child(plan) => {
                 Ok(requests.child(model, plan)?.expect("a drawn child is no generation of the run"))
             }
+            Purpose::BriefDraft(plan, sample) => requests.brief_draft(model, plan, *sample),
             Purpose::Answer { sample } => requests.answer(model, &self.node, *sample),
+            Purpose::BriefAnswer { sample } => requests.brief_answer(model, &self.node, *sample),
         }
     }
 
     /// The texts that the program makes of a completion now, in the order of [`Recorded::texts`].
     fn read(&self, reader: Reader<'_>, completion: &Completion) -> Result<Vec<String>, Error> {
         Ok(match &self.purpose {
-            Purpose::Child(plan) if plan.operator.is_by_code() => {
+            Purpose::Child(plan) | Purpose::BriefDraft(plan, _) if plan.operator.is_by_code() => {
                 let answer = requests::read_draft(plan.operator, completion);
                 let new = reader.coding.child(plan, &answer)?;
                 vec![new.formed_answer.unwrap_or(answer), new.child.instruction]
             }
-            Purpose::Child(plan) => {
+            Purpose::Child(plan) | Purpose::BriefDraft(plan, _) => {
                 let child = reader.requests.read_instruction(plan, completion);
                 vec![child.instruction, child.input]
             }
-            Purpose::Answer { .. } => vec![requests::read_answer(completion)],
+            Purpose::Answer { .. } | Purpose::BriefAnswer { .. } => {
+                vec![requests::read_answer(completion)]
+            }
         })
     }
 
@@ -349,7 +414,7 @@ impl Generated {
         request: &Request,
         completion: &Completion,
     ) -> Result<Option<Difference>, Error> {
-        let Recorded { texts, generation } = recorded;
+        let Recorded { texts, generation, .. } = recorded;
         let Generation { prompt_hash, sampling, key, .. } = generation;
         let recorded = format!("{prompt_hash} {key:016x} {sampling:?}");
         let now = format!("{} {:016x} {:?}", prompt::hash(&request.prompt), request.key, request.sampling);
@@ -385,6 +450,7 @@ impl Recorded {
         let recorded = |answer: crate::store::Answer| Self {
             texts: vec![RecordedText { field: Field::Answer, text: answer.text }],
             generation: answer.generation,
+            sample: answer.sample,
         };
         Ok(store.answer(node.id)?.map(recorded))
     }

@@ -128,7 +128,8 @@ pub struct Answer {
     pub text: String,
     /// How it was generated.
     pub generation: Generation,
-    /// Which of several answers this is, from 0.
+    /// Which of several answers this is, from 0. A brief one, for which the model was asked because others
+    /// were cut, has the number after the last.
     pub sample: u32,
 }
 
