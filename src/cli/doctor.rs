@@ -8,8 +8,10 @@ use super::args::{DeviceArg, DoctorArgs};
 use super::determinism;
 use super::diagnosis::{Check, Verdict};
 use super::session::Session;
+use crate::dataset::{self, OnBadInput};
 use crate::device::CpuPool;
 use crate::device::cuda::{self, CudaDevice, CudaInfo};
+use crate::evolve::{self, EvolveConfig, LongSeeds};
 use crate::gguf::Gguf;
 use crate::llm::{
     self, Engine, EngineOptions, Generate as _, Part, Perturbed, Prompt, Request, Restriction, Sampling,
@@ -26,6 +28,10 @@ use std::time::Instant;
 /// Checks that can fail on a model that still generates.
 const TEMPLATE: &str = "chat template";
 const TRAINING: &str = "training";
+
+/// Checks that need the loaded model.
+const GENERATION: &str = "generation";
+const SEEDS: &str = "seeds";
 
 /// The whole report, as printed with `--json`.
 #[derive(Debug, Serialize)]
@@ -52,7 +58,7 @@ pub(crate) fn run(args: &DoctorArgs, session: &Session) -> Result<()> {
     let (mut model, mut matrix) = (None, None);
     if let Some(name) = &args.model {
         let path = resolve_model(name)?;
-        model = model_checks(&path, &machine, session, &mut checks);
+        model = model_checks(&path, args.seeds.as_deref(), &machine, session, &mut checks);
         if args.determinism && generates(&checks) {
             let (found, check) = determinism::matrix(&path, session)?;
             checks.push(check);
@@ -139,6 +145,7 @@ fn machine_checks(machine: &Machine, threads: usize) -> Vec<Check> {
 /// Checks the file with our own reader first, because llama.cpp aborts on some bad files.
 fn model_checks(
     path: &Path,
+    seeds: Option<&Path>,
     machine: &Machine,
     session: &Session,
     checks: &mut Vec<Check>,
@@ -166,9 +173,44 @@ fn model_checks(
         Err(error) => Check::failed(TRAINING, error),
     });
     if generates(checks) {
-        checks.push(speed_check(path, session).unwrap_or_else(|error| Check::failed("generation", error)));
+        generating_checks(path, seeds, session, checks);
     }
     Some(entry)
+}
+
+/// The checks that need the loaded model.
+fn generating_checks(path: &Path, seeds: Option<&Path>, session: &Session, checks: &mut Vec<Check>) {
+    let mut options = EngineOptions::new(path, session.threads);
+    options.interrupt = Arc::clone(session.interrupt.flag());
+    let mut engine = match Engine::load(options) {
+        Ok(engine) => engine,
+        Err(error) => {
+            checks.push(Check::failed(GENERATION, error));
+            return;
+        }
+    };
+    if let Some(seeds) = seeds {
+        checks.push(seeds_check(&engine, seeds).unwrap_or_else(|error| Check::failed(SEEDS, error)));
+    }
+    checks.push(speed_check(&mut engine).unwrap_or_else(|error| Check::failed(GENERATION, error)));
+}
+
+/// Whether seeds and their answers fit into the model's context, with the settings of a run by default.
+fn seeds_check(engine: &Engine, file: &Path) -> Result<Check> {
+    let seeds = dataset::read_seeds(file, OnBadInput::Skip)?.seeds;
+    let config = EvolveConfig::default();
+    let long = evolve::long_seeds(engine, Some(engine.info().n_params), &seeds, &config)?;
+    let warnings = long.warnings();
+    Ok(if warnings.is_empty() {
+        let LongSeeds { seeds, context, max_answer_tokens, .. } = long;
+        let found = format!(
+            "{seeds}, all short enough for the context of {context} tokens and an answer of \
+             {max_answer_tokens}"
+        );
+        Check::new(SEEDS, Verdict::Ok, found)
+    } else {
+        Check::new(SEEDS, Verdict::Warning, warnings.join("; "))
+    })
 }
 
 /// Whether the model can generate. A failed check of training or the chat template does not prevent that.
@@ -212,12 +254,9 @@ fn training_check(llama: &Llama, machine: &Machine, threads: usize) -> Result<Ch
 }
 
 /// Measures generation for a few seconds, with many sequences in a batch, as evolve does.
-fn speed_check(path: &Path, session: &Session) -> Result<Check> {
+fn speed_check(engine: &mut Engine) -> Result<Check> {
     const SEQUENCES: u64 = 16;
     const TOKENS: usize = 24;
-    let mut options = EngineOptions::new(path, session.threads);
-    options.interrupt = Arc::clone(session.interrupt.flag());
-    let mut engine = Engine::load(options)?;
     let requests: Vec<Request> = (0..SEQUENCES)
         .map(|id| Request {
             id,
@@ -239,7 +278,7 @@ fn speed_check(path: &Path, session: &Session) -> Result<Check> {
     let speed = tokens as f64 / started.elapsed().as_secs_f64();
     let found =
         format!("{speed:.0} tokens/s in a batch of {SEQUENCES} (short sequences; long ones are slower)");
-    Ok(Check::new("generation", Verdict::Ok, found))
+    Ok(Check::new(GENERATION, Verdict::Ok, found))
 }
 
 fn gib(bytes: u64) -> String {

@@ -90,13 +90,15 @@ pub(crate) struct CalibrateArgs {
 ///
 /// Checks the CPU's instruction sets against those of this build, threads, memory and GPUs. For a model,
 /// checks the file, its architecture and chat template, and whether training fits into memory, and measures
-/// the generation speed. Exits with 1 if a check fails.
+/// the generation speed. With `--seeds`, also counts the seeds that are too long for the model. Exits with 1
+/// if a check fails.
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "Examples:
   evol doctor
   evol doctor --model base.gguf
+  evol doctor --model base.gguf --seeds my.jsonl
   evol doctor --model base.gguf --determinism
   evol doctor --model smollm2-135m-instruct --json"
 )]
@@ -104,6 +106,10 @@ pub(crate) struct DoctorArgs {
     /// Model to check: a GGUF file, or the name of a fetched model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Also check with the model's tokenizer whether the seeds of this file, their rewritten versions and
+    /// their answers fit into its context; unusable lines are skipped
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) seeds: Option<PathBuf>,
     /// Also generate repeatedly while changing threads, batch width, order, neighbours, restarts, …, and
     /// compare results bit by bit; takes minutes for a small model
     #[arg(long, requires = "model")]
