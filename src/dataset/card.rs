@@ -130,7 +130,7 @@ Besides its texts, every row has the same columns; a value that is not known is 
 |---|---|
 | `input` | the part of the user's turn that the instruction works on; may be empty |
 | `id` | the row |
-| `parent_id` | the row that it was evolved from; null for seeds |
+| `parent_id` | the instruction that it was evolved from; null for seeds |
 | `root_id` | the seed that it descends from |
 | `round` | the evolution round; 0 for seeds |
 | `attempt` | the attempt within the round |
