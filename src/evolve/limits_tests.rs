@@ -144,3 +144,16 @@ fn cut_answers_are_no_errors_but_a_run_without_any_answer_is_hopeless() {
     assert_eq!(reason, "answer_truncated");
     assert!(error.hint().unwrap().contains("--max-answer-tokens"), "{:?}", error.hint());
 }
+
+#[test]
+fn a_brief_prompt_names_the_words_and_shows_the_task_once() {
+    let task = "Name {{input}} rivers.";
+    for has_template in [true, false] {
+        let file = library::brief_answer(has_template, 64);
+        let model = Scripted { has_template, ..Scripted::new(0, 0.0) };
+        let prompt = file.render(&model, |_| task.to_owned()).unwrap().unwrap();
+        let text: String = prompt.parts.iter().map(|part| part.text.as_str()).collect();
+        assert!(text.contains("about 64 words") && text.matches(task).count() == 1, "{text}");
+        assert!(prompt.shared > 0 && !text.ends_with(' '), "{text}");
+    }
+}
