@@ -7,7 +7,7 @@ use crate::llm::{self, Determinism, Engine};
 use crate::run::{Error, Host as _, Result, resolve_model};
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a wording achieved.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,11 +53,11 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
-fn read_labelled(path: &PathBuf) -> Result<Vec<LabelledTask>> {
+fn read_labelled(path: &Path) -> Result<Vec<LabelledTask>> {
     let text = read(path)?;
     let parse = |(at, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| Error::Labelled {
-            path: path.clone(),
+            path: path.to_owned(),
             line: at + 1,
             problem: error.to_string(),
         })

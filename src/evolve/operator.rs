@@ -49,8 +49,8 @@ pub(super) struct RewritePrompts {
     pub(super) completion: &'static str,
 }
 
-/// Parameters from which a model is trusted with additions that code puts behind the task, and from which with
-/// changing the task itself or inventing data for it. A trial of the model has the last word.
+/// Parameters from which a model is trusted with additions that code puts behind the task, and from which
+/// with changing the task itself or inventing data for it. A trial of the model has the last word.
 ///
 /// A 135M model answers or drifts: of 96 of its children in depth that were read, 7 were a harder version of
 /// their parent (`tests/data/children.jsonl`). From 0.5B on most additions make sense, and what does not is

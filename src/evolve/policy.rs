@@ -46,6 +46,10 @@ pub struct Policy {
 /// Parameters from which a step may add three constraints.
 const THREE_CONSTRAINTS: u64 = 2_000_000_000;
 
+/// What remains of the weight of constraints by code where the model can write harder versions itself: about
+/// a fifth of the children.
+const BESIDE_WRITING: f64 = 0.25;
+
 /// Share of a trial's children that must pass the guards for an operator to be used.
 const WORTH_TRYING: f64 = 0.25;
 
@@ -59,9 +63,11 @@ const MOST_SAMPLES: u32 = 4;
 const RETRIES: u32 = 3;
 
 /// Where even [`Profile::Wizardlm`] differs from the paper's code and text.
-const DIFFERENCES: [&str; 6] = [
+const DIFFERENCES: [&str; 7] = [
     "The evolver, the judge and the answerer are one local model, not ChatGPT.",
     "The wording of every prompt is our own.",
+    "In chat style, operators in depth write a sentence that code puts behind the task, instead of writing \
+     the task anew.",
     "Cut, broken and empty output is eliminated, and so are repetitions of another instruction of the \
      lineage.",
     "Decoding is at temperature 0.7 with min-p 0.05 for instructions and 0.3 for answers, not at \
@@ -116,6 +122,11 @@ impl Policy {
             Operator::rewriting().partition(|operator| n_params >= operator.min_params());
         for &operator in &dropped {
             weights.set(operator, 0.0);
+        }
+        if trusted.iter().any(|operator| !operator.is_in_breadth()) {
+            for operator in Operator::ALL.into_iter().filter(|operator| operator.is_by_code()) {
+                weights.set(operator, weights.get(operator) * BESIDE_WRITING);
+            }
         }
         let why = if dropped.is_empty() {
             "it is trusted with every operator".to_owned()
@@ -227,8 +238,13 @@ mod tests {
         for small in [None, Some(135_000_000)] {
             assert_eq!(used(small), [false, false, true, true], "{small:?}");
         }
-        assert_eq!(used(Some(3_000_000_000)), [false, true, true, true]);
-        assert_eq!(used(Some(8_000_000_000)), [true; 4]);
+        assert_eq!(used(Some(500_000_000)), [true, false, true, true]);
+        assert_eq!(used(Some(3_000_000_000)), [true; 4]);
+        // Constraints by code fill what the model's own additions leave.
+        let weights = Policy::new(&config(Profile::Auto), Style::Chat, Some(1_500_000_000), 2048).operators;
+        let by_code =
+            [Operator::DerivedConstraints, Operator::VerifiableConstraints].map(|op| weights.get(op));
+        assert_eq!(by_code, [0.5, 0.5]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::trial::seed_node;
 use super::{Error, EvolveConfig, Operator, Style};
 use crate::dataset::Seed;
 use crate::llm::Generate;
-use crate::store::{NodeId, Verdict};
+use crate::store::Verdict;
 
 /// One wording of an operator's prompt.
 #[derive(Debug, Clone)]
@@ -86,6 +86,12 @@ pub struct TaskText {
     pub input: String,
 }
 
+impl TaskText {
+    fn new(instruction: &str, input: &str) -> Self {
+        Self { instruction: instruction.to_owned(), input: input.to_owned() }
+    }
+}
+
 /// Makes `samples` children of each seed with `wording`.
 ///
 /// # Errors
@@ -118,19 +124,16 @@ pub fn try_wording(
         asked.push(request);
     }
     let completions = requests::complete(model, &asked)?;
-    let tried = plans.iter().zip(&completions).map(|(plan, completion)| {
+    let tried = plans.iter().zip(&completions).enumerate().map(|(at, (plan, completion))| {
         let child = own.read_instruction_by(plan, &wording.prompt, completion);
         let outcome = rules.check(operator, &plan.parent, &child, completion.finish_reason);
-        let text = |instruction: &str, input: &str| TaskText {
-            instruction: instruction.to_owned(),
-            input: input.to_owned(),
-        };
+        let (text, parent) = (TaskText::new, &plan.parent);
         TriedChild {
             operator: operator.name(),
             wording: wording.name.clone(),
-            seed: NodeId::parse(plan.parent.id).expect("it was made from a number").root_index,
+            seed: at / samples as usize,
             sample: plan.attempt,
-            parent: text(&plan.parent.instruction, &plan.parent.input),
+            parent: text(&parent.instruction, &parent.input),
             child: text(&child.instruction, &child.input),
             reason: outcome.reason.map(super::Reason::name),
             found: outcome.verdicts.last().map(|Verdict { detail, .. }| detail.clone()).unwrap_or_default(),

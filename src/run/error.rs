@@ -391,6 +391,9 @@ fn instead_of_a_missing_file(known: &str) -> String {
     )
 }
 
+/// Where to look when a file for `evol bench prompts` or `evol bench questions` is refused.
+const PROMPT_FILES: &str = "docs/evolution.md describes the files";
+
 impl Explain for Error {
     fn explain(&self) -> Explanation {
         use Blame::{Run, Usage};
@@ -419,16 +422,11 @@ impl Explain for Error {
             Self::Submit { .. } => {
                 Run.hint("run it where Slurm's `sbatch` is installed; use `scancel` to cancel submitted jobs")
             }
-            Self::Verify { elsewhere: true, .. } => {
-                Run.hint("this machine or build differs: see the warnings")
-            }
+            Self::Verify { elsewhere: true, .. } => Run.hint("this machine or build differs: see warnings"),
             Self::Verify { elsewhere: false, .. } => Run
                 .hint("run `evol doctor --determinism --model FILE` to see what the output depends on here"),
             Self::Threads { .. } | Self::Flag { .. } | Self::Read { .. } => Usage.no_hint(),
-            Self::Labelled { .. } => Usage.no_hint(),
-            Self::Prompt { .. } | Self::NoPrompts { .. } => {
-                Usage.hint("docs/evolution.md describes prompt files")
-            }
+            Self::Labelled { .. } | Self::Prompt { .. } | Self::NoPrompts { .. } => Usage.hint(PROMPT_FILES),
             Self::Exists { .. } => Usage.hint("choose another file, or replace this one with `--force`"),
             Self::OverBase { .. } => Usage.hint("choose another file"),
             Self::FileType { .. } => Usage.hint("choose a file type, for example `--type q8_0`"),

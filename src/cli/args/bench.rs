@@ -83,8 +83,9 @@ pub(crate) struct BenchEvolveArgs {
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "The folder of --prompts has a folder for each operator and in it a file for each wording, such as \
-`deepening/short.txt`; docs/evolution.md describes the files. Without it, the wordings that runs use are tried.
+    after_help = "The folder of --prompts has a folder for each operator and in it a file for each wording, \
+such as `deepening/short.txt`; docs/evolution.md describes the files. Without it, the wordings that runs use \
+are tried.
 
 Examples:
   evol bench prompts --model qwen2.5-coder-1.5b-instruct --out children.jsonl
@@ -121,8 +122,8 @@ pub(crate) struct BenchPromptsArgs {
 
 /// Compare wordings of a question to the judge on labelled tasks
 ///
-/// A question has two labels, and a task's margin says how much likelier the first one is. The table shows how
-/// well margins tell tasks of the two labels apart: the area under the curve, and the share of the second
+/// A question has two labels, and a task's margin says how much likelier the first one is. The table shows
+/// how well margins tell tasks of the two labels apart: the area under the curve, and the share of the second
 /// label that is found at the price of a twentieth of the first.
 #[derive(Debug, Args)]
 #[command(
