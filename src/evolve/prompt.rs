@@ -290,3 +290,55 @@ pub(super) fn hash(prompt: &Prompt) -> String {
     }
     hasher.finalize().to_hex()[..32].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evolve::scripted::Scripted;
+
+    fn rendered(source: &str, input: &str) -> String {
+        let value = |slot| match slot {
+            Slot::Input => input.to_owned(),
+            Slot::Start => "Also say".to_owned(),
+            _ => "Name a river.".to_owned(),
+        };
+        let prompt = PromptFile::parse(source).unwrap().render(&Scripted::new(0, 0.0), value);
+        prompt.unwrap().unwrap().parts.into_iter().map(|part| part.text).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_material_is_left_out_without_it() {
+        let source = "--- user\nTask: {{instruction}}{{#input}}\n\nMaterial: {{input}}{{/input}}\nGo.\n\
+                      --- start\nIt: {{start}}\n";
+        assert_eq!(rendered(source, ""), "<user>Task: Name a river.\nGo.It: Also say");
+        assert_eq!(rendered(source, "x"), "<user>Task: Name a river.\n\nMaterial: x\nGo.It: Also say");
+    }
+
+    #[test]
+    fn a_start_is_that_of_the_first_tag_that_has_some() {
+        let source = "start en: [\"A\", \"B\"]\nstart en code: [\"C\"]\n--- user\n{{instruction}}\n";
+        let file = PromptFile::parse(source).unwrap();
+        assert_eq!(file.start(&["en code", "en"], 7), "C");
+        assert_eq!([0, 1, 2].map(|key| file.start(&["en list", "en"], key)), ["A", "B", "A"]);
+        assert_eq!(file.start(&["de open", "de"], 1), "");
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line() {
+        for (source, line, word) in [
+            ("# x\nwords: 3\n--- user\nx", 2, "words"),
+            ("stop: [1]\n--- user\nx", 1, "[1]"),
+            ("start xx: []\n--- user\nx", 1, "xx"),
+            ("start en poem: []\n--- user\nx", 1, "poem"),
+            ("--- human\nx", 1, "human"),
+            ("--- system\nx\n--- user\n{{tast}}", 3, "tast"),
+            ("--- user\n{{input", 1, "without an end"),
+            ("--- user\n{{#input}}x", 1, "{{/input}}"),
+            ("# nothing\n", 1, "--- user"),
+        ] {
+            let error = PromptFile::parse(source).unwrap_err();
+            assert_eq!(error.line, line, "{source:?}");
+            assert!(error.problem.contains(word), "{source:?}: {}", error.problem);
+        }
+    }
+}

@@ -94,3 +94,55 @@ pub fn separation(tasks: &[LabelledTask], margins: &[Option<f64>]) -> Separation
     let found = bad.iter().filter(|margin| **margin < threshold).count() as f64 / bad.len().max(1) as f64;
     Separation { auc: auc(&good, &bad), found, threshold }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(label: bool) -> LabelledTask {
+        let child = TaskText { instruction: "Name a river.".to_owned(), input: String::new() };
+        LabelledTask { parent: None, child, label, kind: String::new() }
+    }
+
+    #[test]
+    fn the_threshold_loses_a_twentieth_of_the_good_tasks() {
+        // Good tasks have the margins 0 to 19, bad ones -1, 0.5 and 5; one is too long to be asked about.
+        let mut tasks: Vec<LabelledTask> = (0..20).map(|_| task(true)).collect();
+        let mut margins: Vec<Option<f64>> = (0..20).map(|n| Some(f64::from(n))).collect();
+        tasks.extend([false, false, false, false].map(task));
+        margins.extend([Some(-1.0), Some(0.5), Some(5.0), None]);
+        let Separation { auc, found, threshold } = separation(&tasks, &margins);
+        assert!((threshold - 1.0).abs() <= 1e-12 && (found - 2.0 / 3.0).abs() <= 1e-12);
+        // Of 60 pairs 20, 19 and 14 and a half are in order.
+        assert!((auc - 53.5 / 60.0).abs() <= 1e-12, "{auc}");
+    }
+
+    #[test]
+    fn a_question_needs_two_labels() {
+        assert!(QuestionWording::parse("--- user\n{{instruction}}").is_err());
+        let two = "labels: [[\"yes\"], [\"no\"]]\n--- user\n{{instruction}}";
+        assert!(QuestionWording::parse(two).is_ok());
+    }
+
+    /// The files for people who fit a new model: all can be used.
+    #[test]
+    fn the_files_under_benches_are_prompts_questions_and_labelled_tasks() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/prompts");
+        let files = |folder: &str| -> Vec<String> {
+            let entries = std::fs::read_dir(root.join(folder)).unwrap();
+            entries.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+        };
+        for operator in crate::evolve::Operator::rewriting() {
+            let wordings = files(&format!("chat/{}", operator.name()));
+            assert!(wordings.len() >= 6, "{} has {}", operator.name(), wordings.len());
+            assert!(wordings.iter().all(|source| PromptFile::parse(source).is_ok()));
+        }
+        assert!(files("questions").iter().all(|source| QuestionWording::parse(source).is_ok()));
+        for text in files("labelled") {
+            let tasks: Vec<LabelledTask> =
+                text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let yes = tasks.iter().filter(|task| task.label).count();
+            assert!(tasks.len() >= 60 && yes.abs_diff(tasks.len() - yes) <= 2, "{yes} of {}", tasks.len());
+        }
+    }
+}
