@@ -38,7 +38,7 @@ pub(super) fn run(args: &BenchPromptsArgs, session: &Session) -> Result<()> {
         Some(path) => read_seeds(path, OnBadInput::Fail)?.seeds,
         None => builtin_seeds(),
     };
-    seeds.truncate(args.max_seeds);
+    seeds.truncate(args.max_seeds.get());
     let gguf = Gguf::open(&model)?;
     gguf.check_for_llama_cpp()?;
     let settings = EngineSettings::from(&args.engine);
@@ -82,7 +82,10 @@ fn read_wordings(folder: &Path, operators: &[Operator]) -> Result<Vec<Wording>> 
     let mut wordings = Vec::new();
     for &operator in operators {
         let below = folder.join(operator.name());
-        let Ok(entries) = std::fs::read_dir(&below) else { continue };
+        let entries = match std::fs::read_dir(&below) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.map_err(|source| Error::Read { path: below.clone(), source })?,
+        };
         let mut paths = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|source| Error::Read { path: below.clone(), source })?;
@@ -124,7 +127,7 @@ fn try_all(
     for (at, wording) in wordings.iter().enumerate() {
         let detail = format!("{} {}", wording.operator.name(), wording.name);
         session.report_progress("wordings", at as u64, wordings.len() as u64, &detail);
-        let tried = evolve::try_wording(engine, n_params, wording, seeds, args.samples, &config);
+        let tried = evolve::try_wording(engine, n_params, wording, seeds, args.samples.get(), &config);
         let children = match tried {
             Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted),
             other => other?,

@@ -5,6 +5,7 @@ use crate::device::cuda::MixedPrecision;
 use crate::model::GradientCheckpointing;
 use crate::train::TrainConfig;
 use clap::{Args, Subcommand};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 /// Measure throughput on this machine, and compare measurements
@@ -105,11 +106,11 @@ pub(crate) struct BenchPromptsArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) seeds: Option<PathBuf>,
     /// The most seeds to use, from the start of the file
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    pub(crate) max_seeds: usize,
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub(crate) max_seeds: NonZeroUsize,
     /// Children of each seed, each hotter than the one before
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) samples: u32,
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) samples: NonZeroU32,
     /// Style of the prompts: how requests and material are cut, and which wordings are embedded
     #[arg(long, value_enum, default_value_t = super::evolve::StyleArg::Chat)]
     pub(crate) style: super::evolve::StyleArg,
