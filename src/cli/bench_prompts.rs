@@ -10,7 +10,8 @@ use crate::run::{Compute, EngineSettings, Error, Host as _, Result, resolve_mode
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ struct Row {
 /// # Errors
 /// Model, seeds or prompts are unusable, llama.cpp fails, or the command was interrupted.
 pub(super) fn run(args: &BenchPromptsArgs, session: &Session) -> Result<()> {
+    let out = args.out.as_deref().map(|path| create(path, args.force)).transpose()?;
     let model = resolve_model(&args.model)?;
     let operators = operators(&args.operators)?;
     let own = args.prompts.as_deref().map(|folder| read_wordings(folder, &operators)).transpose()?;
@@ -51,8 +53,18 @@ pub(super) fn run(args: &BenchPromptsArgs, session: &Session) -> Result<()> {
         Some(wordings) => wordings,
         None => embedded(&engine, args, &operators)?,
     };
-    let rows = try_all(&mut engine, args, session, &wordings, &seeds)?;
+    let rows = try_all(&mut engine, args, session, &wordings, &seeds, out)?;
     if session.output.is_json() { session.output.document(&rows) } else { session.output.data(&table(&rows)) }
+}
+
+/// The file for the children. One that is there is replaced with `force` alone: reading it took somebody time.
+fn create(path: &Path, force: bool) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(!force).create(force).truncate(force);
+    options.open(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
+        _ => Error::io("cannot write the children")(error),
+    })
 }
 
 /// The operators that are named, or all that have the model write.
@@ -83,7 +95,7 @@ fn read_wordings(folder: &Path, operators: &[Operator]) -> Result<Vec<Wording>> 
     for &operator in operators {
         let below = folder.join(operator.name());
         let entries = match std::fs::read_dir(&below) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
             other => other.map_err(|source| Error::Read { path: below.clone(), source })?,
         };
         let mut paths = Vec::new();
@@ -114,15 +126,11 @@ fn try_all(
     session: &Session,
     wordings: &[Wording],
     seeds: &[Seed],
+    mut out: Option<File>,
 ) -> Result<Vec<Row>> {
     let n_params = Some(engine.info().n_params);
     let config =
         EvolveConfig { seed: session.seed.unwrap_or(0), style: args.style.into(), ..EvolveConfig::default() };
-    let mut out = args
-        .out
-        .as_deref()
-        .map(|path| std::fs::File::create(path).map_err(Error::io("cannot write the children")))
-        .transpose()?;
     let mut rows = Vec::new();
     for (at, wording) in wordings.iter().enumerate() {
         let detail = format!("{} {}", wording.operator.name(), wording.name);

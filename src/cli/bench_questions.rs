@@ -2,7 +2,7 @@
 
 use super::args::BenchQuestionsArgs;
 use super::session::Session;
-use crate::evolve::{LabelledTask, QuestionWording, Separation, separation};
+use crate::evolve::{self, Calibration, JudgeConfig, LabelledTask, QuestionWording};
 use crate::llm::{self, Determinism, Engine};
 use crate::run::{Error, Host as _, Result, resolve_model};
 use serde::Serialize;
@@ -14,7 +14,9 @@ use std::path::Path;
 struct Row {
     wording: String,
     #[serde(flatten)]
-    separation: Separation,
+    calibration: Calibration,
+    /// Tasks that do not fit the model's context, and were left out.
+    too_long: usize,
     /// Margin of each labelled task, in the order of the file.
     margins: Vec<Option<f64>>,
 }
@@ -40,10 +42,12 @@ pub(super) fn run(args: &BenchQuestionsArgs, session: &Session) -> Result<()> {
     for (at, (name, wording)) in wordings.into_iter().enumerate() {
         session.report_progress("wordings", at as u64, args.wordings.len() as u64, &name);
         let margins = match wording.ask(&mut engine, &tasks) {
-            Err(crate::evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted),
+            Err(evolve::Error::Llm(llm::Error::Interrupted)) => return Err(Error::Interrupted),
             other => other?,
         };
-        rows.push(Row { wording: name, separation: separation(&tasks, &margins), margins });
+        let calibration = evolve::calibration_of(&tasks, &margins, JudgeConfig::default());
+        let too_long = margins.iter().filter(|margin| margin.is_none()).count();
+        rows.push(Row { wording: name, calibration, too_long, margins });
     }
     session.progress_done();
     if session.output.is_json() { session.output.document(&rows) } else { session.output.data(&table(&rows)) }
@@ -55,20 +59,25 @@ fn read(path: &Path) -> Result<String> {
 
 fn read_labelled(path: &Path) -> Result<Vec<LabelledTask>> {
     let text = read(path)?;
+    let error = |line, problem| Error::Labelled { path: path.to_owned(), line, problem };
     let parse = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| Error::Labelled {
-            path: path.to_owned(),
-            line: at + 1,
-            problem: error.to_string(),
-        })
+        serde_json::from_str(line).map_err(|source| error(at + 1, source.to_string()))
     };
-    text.lines().enumerate().map(parse).collect()
+    let tasks = text.lines().enumerate().map(parse).collect::<Result<Vec<LabelledTask>>>()?;
+    for label in [true, false] {
+        if tasks.iter().all(|task| task.label != label) {
+            return Err(error(1, format!("no task in the file has the label {label}")));
+        }
+    }
+    Ok(tasks)
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = format!("{:<24}{:>7}{:>9}{:>12}\n", "wording", "auc", "found", "threshold");
-    for Row { wording, separation: Separation { auc, found, threshold }, .. } in rows {
-        let _ = writeln!(text, "{wording:<24}{auc:>7.3}{:>7.0} %{threshold:>12.2}", 100.0 * found);
+    let mut text = format!("{:<24}{:>7}{:>7}{:>9}{:>10}\n", "wording", "tasks", "auc", "found", "too long");
+    for Row { wording, calibration, too_long, .. } in rows {
+        let Calibration { pairs, auc, true_elimination: found, .. } = calibration;
+        let found = 100.0 * found;
+        let _ = writeln!(text, "{wording:<24}{pairs:>7}{auc:>7.3}{found:>7.0} %{too_long:>10}");
     }
     text
 }

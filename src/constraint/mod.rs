@@ -58,7 +58,7 @@ pub use error::Error;
 pub use impose::{impose, whole_sentences};
 pub use kinds::{Constraint, Kind};
 pub use language::Language;
-pub use request::{ANSWER_SHAPES, shape_of_answer};
+pub use request::{Shape, language_of_request};
 pub use rule::Check;
 pub use suit::{suits, without};
 

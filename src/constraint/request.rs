@@ -8,27 +8,29 @@
 
 use super::fact::Fact;
 use super::language::{Language, detect};
+use super::named::named;
 use super::text;
 
-/// The shape of the answer that a request wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// A program, a query, a configuration.
-    Code,
-    /// One of a few replies that the request names, or a bare result: true or false, a letter, a number.
-    Fixed,
-    /// Given text in another form: translated, rewritten, shortened, sorted into classes.
-    Rewriting,
-    /// A result that is worked out.
-    Calculation,
-    /// Yes or no.
-    YesNo,
-    /// A fact in a word or a sentence.
-    Short,
-    /// Several things of a kind.
-    List,
-    /// Text at the writer's choice.
-    Open,
+named! {
+    /// The shape of the answer that a request wants.
+    Shape {
+        /// A program, a query, a configuration.
+        Code = "code",
+        /// One of a few replies that the request names, or a bare result: true or false, a letter, a number.
+        Fixed = "fixed",
+        /// Given text in another form: translated, rewritten, shortened, sorted into classes.
+        Rewriting = "rewriting",
+        /// A result that is worked out.
+        Calculation = "calculation",
+        /// Yes or no.
+        YesNo = "yes_no",
+        /// A fact in a word or a sentence.
+        Short = "short",
+        /// Several things of a kind.
+        List = "list",
+        /// Text at the writer's choice.
+        Open = "open",
+    }
 }
 
 // Phrases in these lists are separated by a comma and a space; each matches whole words.
@@ -118,27 +120,15 @@ pub(super) struct Request<'a> {
 }
 
 impl Shape {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::Fixed => "fixed",
-            Self::Rewriting => "rewriting",
-            Self::Calculation => "calculation",
-            Self::YesNo => "yes_no",
-            Self::Short => "short",
-            Self::List => "list",
-            Self::Open => "open",
-        }
+    /// The shape of the answer that a request in English wants.
+    pub fn of(request: &str) -> Self {
+        shape(&request.to_lowercase())
     }
 }
 
-/// The names of the shapes of answers.
-pub const ANSWER_SHAPES: [&str; 8] =
-    ["code", "fixed", "rewriting", "calculation", "yes_no", "short", "list", "open"];
-
-/// The shape of answer that a request in English wants, one of [`ANSWER_SHAPES`].
-pub fn shape_of_answer(request: &str) -> &'static str {
-    shape(&request.to_lowercase()).name()
+/// The language of a request: English, unless another one shows.
+pub fn language_of_request(request: &str) -> Language {
+    if is_foreign(request) { Language::most_likely(request) } else { Language::English }
 }
 
 impl<'a> Request<'a> {

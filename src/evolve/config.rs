@@ -31,8 +31,7 @@ pub enum Style {
 }
 
 /// Parameters from which a model gets requests. A 135M model answers the task or repeats the request; it only
-/// continues a pattern of pairs. Of the additions that a 1.5B model was asked for, most were usable
-/// (docs/evolution.md).
+/// continues a pattern of pairs. A 1.5B model writes additions of which half are good (docs/evolution.md).
 const CHAT_MIN_PARAMS: u64 = 400_000_000;
 
 impl Style {

@@ -7,6 +7,7 @@
 //! more for each constraint.
 
 use super::Error;
+use super::material::add_sentences;
 use super::operator::Method;
 use crate::constraint::{self, Constraint};
 use crate::rng;
@@ -91,24 +92,14 @@ pub(super) fn choose(step: Step<'_>) -> Chosen {
     Chosen { constraints, formed_answer }
 }
 
-/// The instruction with the constraints in words. An instruction of several lines, which may end in code or
-/// a list, gets them in a paragraph of their own.
+/// The instruction with the constraints in words behind it.
 pub(super) fn add(seed: u64, id: u64, instruction: &str, constraints: &[Constraint]) -> String {
     let mut wording = rng::stream(seed, "evolve.wording", &[id]);
     let sentences: Vec<String> = constraints
         .iter()
         .map(|constraint| constraint.text(wording.random_range(0..constraint.wordings())))
         .collect();
-    let instruction = instruction.trim_end();
-    // A colon announces the material, which now comes after the constraints.
-    let instruction = instruction.strip_suffix(':').unwrap_or(instruction);
-    let ends = instruction.ends_with(['.', '!', '?', '"', '\u{201D}', '\u{3002}']);
-    let between = match (instruction.contains('\n'), ends) {
-        (true, _) => "\n\n",
-        (false, true) => " ",
-        (false, false) => ". ",
-    };
-    format!("{instruction}{between}{}", sentences.join(" "))
+    add_sentences(instruction, &sentences.join(" "))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! mostly verdicts.
 
 use super::guard::{self, Case, Task, Words};
-use super::material::Parts;
+use super::material::{self, Parts};
 use super::prompt::Output;
 use super::text::{self, Phrases};
 use super::{Error, Operator, Reason, constrain, library};
@@ -108,8 +108,6 @@ pub(super) fn read_child(
             constraints: Vec::new(),
         };
     }
-    let material = [parent.input.as_str(), data];
-    let material: Vec<&str> = material.into_iter().filter(|part| !part.is_empty()).collect();
     let instruction = match form {
         _ if head.is_empty() => String::new(),
         Output::Rewrite => parts.with_request(head),
@@ -117,7 +115,7 @@ pub(super) fn read_child(
     };
     Child {
         instruction,
-        input: material.join("\n\n"),
+        input: material::join([&parent.input, data]),
         lacks_data: operator.adds_data() && data.is_empty(),
         constraints: Vec::new(),
     }

@@ -203,7 +203,7 @@ fn calibration_error(same: &[f64], different: &[f64]) -> f64 {
 }
 
 /// The rule in this file's header, on the margins of *same* and *different* pairs.
-fn draw_line(same: &[f64], different: &[f64], config: JudgeConfig) -> Calibration {
+pub(super) fn draw_line(same: &[f64], different: &[f64], config: JudgeConfig) -> Calibration {
     let above = |margins: &[f64], threshold: f64| {
         margins.iter().filter(|margin| **margin > threshold).count() as f64 / margins.len().max(1) as f64
     };
@@ -229,7 +229,7 @@ fn draw_line(same: &[f64], different: &[f64], config: JudgeConfig) -> Calibratio
 
 /// The probability that a *same* pair has a larger margin than a *different* one, ties counting half
 /// (Mann-Whitney). Chance if there is nothing to compare.
-pub(super) fn auc(same: &[f64], different: &[f64]) -> f64 {
+fn auc(same: &[f64], different: &[f64]) -> f64 {
     if same.is_empty() || different.is_empty() {
         return 0.5;
     }

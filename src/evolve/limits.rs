@@ -15,7 +15,7 @@ use crate::store::Node;
 
 /// The limit on answers of a small model, or one of unknown size: about 200 words of English, where the
 /// prompt for answers asks for 120.
-pub(super) const SMALL: usize = 256;
+const SMALL: usize = 256;
 
 /// From how many parameters on an answer may have how many tokens. At 256 a model of 1.5B lost 17 of 30
 /// seeds; what lies above is chosen, not measured.
@@ -134,7 +134,7 @@ pub fn long_seeds(
     let has_chat_template = model.chat_prompt(&[], 0).is_some();
     let style = config.style.resolve(n_params, has_chat_template)?;
     let policy = Policy::new(config, style, n_params, model.context_tokens());
-    let requests = Requests::new(config, style, has_chat_template).with_limit(policy.max_answer_tokens);
+    let requests = Requests::new(config, style, has_chat_template, policy.max_answer_tokens);
     find(model, &requests, &policy, Roots::all(seeds))
 }
 

@@ -44,8 +44,7 @@ impl<'t> Parts<'t> {
     pub(super) fn material(&self) -> String {
         let (above, below) = (&self.instruction[..self.start], &self.instruction[self.end..]);
         // White space before the first line of code belongs to the code.
-        let parts = [above.trim(), below.trim_start_matches(['\n', '\r']).trim_end()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+        join([above.trim(), below.trim_start_matches(['\n', '\r']).trim_end()])
     }
 
     /// The instruction with another request.
@@ -53,27 +52,32 @@ impl<'t> Parts<'t> {
         format!("{}{request}{}", &self.instruction[..self.start], &self.instruction[self.end..])
     }
 
-    /// The instruction with sentences behind its request. They follow on the line of a request of one line,
-    /// and are a paragraph of their own otherwise.
+    /// The instruction with sentences behind its request, before the material.
     pub(super) fn with_addition(&self, addition: &str) -> String {
-        let request = self.request();
-        // A colon announces the material, which now comes after the addition.
-        let request = request.strip_suffix([':', '\u{FF1A}']).unwrap_or(request);
-        let between = if request.contains('\n') {
-            "\n\n"
-        } else if request.ends_with(END_MARKS) {
-            if request.ends_with(|c: char| !c.is_ascii() && c != '\u{201D}') { "" } else { " " }
-        } else if request.ends_with(|c: char| is_wide(c)) {
-            "\u{3002}"
-        } else {
-            ". "
-        };
-        self.with_request(&format!("{request}{between}{addition}"))
+        self.with_request(&add_sentences(self.request(), addition))
     }
 }
 
-/// Marks at which a sentence ends.
-const END_MARKS: [char; 8] = ['.', '!', '?', '"', '\u{201D}', '\u{3002}', '\u{FF1F}', '\u{FF01}'];
+/// A text with sentences behind it: on the line of a text of one line, else in a paragraph of their own,
+/// because a text of several lines may end in code or a list.
+pub(super) fn add_sentences(text: &str, sentences: &str) -> String {
+    let text = text.trim_end();
+    // A colon announces the material, which comes after the sentences.
+    let text = text.strip_suffix([':', '\u{FF1A}']).unwrap_or(text);
+    let between = match text.chars().next_back() {
+        _ if text.contains('\n') => "\n\n",
+        Some('.' | '!' | '?' | '"' | '\u{201D}') => " ",
+        Some('\u{3002}' | '\u{FF1F}' | '\u{FF01}') => "",
+        Some(c) if is_wide(c) => "\u{3002}",
+        _ => ". ",
+    };
+    format!("{text}{between}{sentences}")
+}
+
+/// Materials one below the other, without those that are empty.
+pub(super) fn join<const N: usize>(parts: [&str; N]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
 
 /// Whether a character is of a script that is written without spaces.
 fn is_wide(c: char) -> bool {
@@ -141,14 +145,11 @@ fn material_below(paragraph: &str) -> Option<usize> {
     None
 }
 
-/// Words that point at material.
-const POINTERS: [&str; 8] = ["following", "below", "given", "this", "these", "provided", "attached", "here"];
-
 /// Whether a request says that material comes after it.
 fn announces(request: &str) -> bool {
     let low = request.trim_end().to_lowercase();
     low.ends_with([':', '\u{FF1A}'])
-        || low.split(|c: char| !c.is_alphanumeric()).any(|word| POINTERS[..2].contains(&word))
+        || low.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "following" | "below"))
 }
 
 /// Whether a paragraph has the form of material.

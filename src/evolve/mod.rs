@@ -93,7 +93,7 @@ pub use merge::merge;
 pub use operator::Operator;
 pub use policy::Policy;
 pub use prompt::PromptError;
-pub use question::{LabelledTask, QuestionWording, Separation, separation};
+pub use question::{LabelledTask, QuestionWording, calibration_of};
 pub use reason::{Reason, Stage};
 pub use recheck::{Finding, Recheck, recheck};
 pub use shard::{Roots, Shard};

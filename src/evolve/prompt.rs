@@ -14,7 +14,7 @@
 //! each label), `output` (see [`Output`]) and, for each language, `start` with first words of the output, of
 //! which one is put into the model's mouth, so that a child cannot start as an answer does. `start de` is for
 //! tasks in German, `start en code` for those in English that want code (see
-//! [`crate::constraint::shape_of_answer`]).
+//! [`Shape`]).
 //!
 //! In the flow: `library` parses the files, `requests` and `judge` render them.
 //!
@@ -22,7 +22,7 @@
 //! name within it stays text.
 //! **Invariant:** messages before the first slot are the same for all requests, and marked as shared.
 
-use crate::constraint::{ANSWER_SHAPES, Language};
+use crate::constraint::{Language, Shape};
 use crate::llm::{self, Generate, Message, Part, Prompt};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -138,10 +138,36 @@ impl PromptFile {
                 pieces(body.trim_end_matches('\n')).map_err(|problem| PromptError { line, problem })?;
             file.sections.push((role, pieces));
         }
-        if file.sections.is_empty() {
-            return Err(PromptError { line: 1, problem: "no section, such as `--- user`".to_owned() });
+        let first = |problem: &str| PromptError { line: 1, problem: problem.to_owned() };
+        let count = |role: &str| file.sections.iter().filter(|section| section.0 == role).count();
+        let (all, texts, starts) = (file.sections.len(), count("text"), count("start"));
+        if all == starts {
+            return Err(first("no section that shows the task, such as `--- user`"));
+        }
+        if texts > 0 && all > 1 {
+            return Err(first("a section `text` stands alone"));
+        }
+        let is_empty = |label: &Vec<String>| label.is_empty() || label.iter().any(String::is_empty);
+        if file.labels.iter().any(is_empty) {
+            return Err(first("a label without a spelling in `labels`"));
         }
         Ok(file)
+    }
+
+    /// Checks that the sections have `needed` and no slots but `others` beside it.
+    pub(super) fn check_slots(&self, needed: Slot, others: &[Slot]) -> Result<(), PromptError> {
+        let pieces = self.sections.iter().flat_map(|(_, pieces)| pieces);
+        let slots: Vec<Slot> = pieces
+            .filter_map(|piece| if let Piece::Slot(slot) = piece { Some(*slot) } else { None })
+            .collect();
+        let problem = if !slots.contains(&needed) {
+            format!("the slot `{needed:?}` is missing").to_lowercase()
+        } else if let Some(slot) = slots.iter().find(|slot| **slot != needed && !others.contains(slot)) {
+            format!("the slot `{slot:?}` has no place here").to_lowercase()
+        } else {
+            return Ok(());
+        };
+        Err(PromptError { line: 1, problem })
     }
 
     /// Reads a line `name: JSON`.
@@ -221,11 +247,9 @@ fn check_tag(tag: &str) -> Result<(), String> {
     if Language::parse(language).is_none() {
         return Err(format!("`start {tag}`: `{language}` is no language, expected a code such as `en`"));
     }
-    if !ANSWER_SHAPES.contains(&shape) {
-        return Err(format!(
-            "`start {tag}`: `{shape}` is no shape, expected one of {}",
-            ANSWER_SHAPES.join(", ")
-        ));
+    if Shape::parse(shape).is_none() {
+        let shapes: Vec<&str> = Shape::ALL.iter().map(|shape| shape.name()).collect();
+        return Err(format!("`start {tag}`: `{shape}` is no shape, expected one of {}", shapes.join(", ")));
     }
     Ok(())
 }
@@ -335,6 +359,9 @@ mod tests {
             ("--- user\n{{input", 1, "without an end"),
             ("--- user\n{{#input}}x", 1, "{{/input}}"),
             ("# nothing\n", 1, "--- user"),
+            ("--- start\nx", 1, "--- user"),
+            ("--- text\nx\n--- user\nx", 1, "stands alone"),
+            ("labels: [[\"a\"], []]\n--- user\nx", 1, "label"),
         ] {
             let error = PromptFile::parse(source).unwrap_err();
             assert_eq!(error.line, line, "{source:?}");

@@ -5,9 +5,9 @@
 //!
 //! **Invariant:** the margin of a task is a function of the model, the wording and the task.
 
-use super::judge::{auc, label_margin, question};
+use super::judge::{draw_line, label_margin, question};
 use super::prompt::{PromptError, PromptFile, Slot};
-use super::{Error, TaskText};
+use super::{Calibration, Error, JudgeConfig, TaskText};
 use crate::dataset::user_turn;
 use crate::llm::Generate;
 use serde::{Deserialize, Serialize};
@@ -41,10 +41,14 @@ impl QuestionWording {
     /// The text is no prompt file, or has not two labels.
     pub fn parse(source: &str) -> Result<Self, PromptError> {
         let prompt = PromptFile::parse(source)?;
-        if prompt.labels.len() == 2 {
-            return Ok(Self { prompt });
+        if prompt.labels.len() != 2 {
+            return Err(PromptError { line: 1, problem: "a question needs two `labels`".to_owned() });
         }
-        Err(PromptError { line: 1, problem: "a question needs two `labels`".to_owned() })
+        let about_a_pair = [Slot::First, Slot::Input];
+        prompt
+            .check_slots(Slot::Instruction, &[Slot::Input])
+            .or_else(|_| prompt.check_slots(Slot::Second, &about_a_pair))?;
+        Ok(Self { prompt })
     }
 
     /// For each task, by how many nats the first label is likelier than the second; `None` where the prompt
@@ -59,8 +63,8 @@ impl QuestionWording {
             let value = |slot| match slot {
                 Slot::First => task.parent.as_ref().map(whole).unwrap_or_default(),
                 Slot::Input => task.child.input.clone(),
-                Slot::Start => String::new(),
                 Slot::Second | Slot::Instruction => whole(&task.child),
+                Slot::Start => unreachable!("checked when it was parsed"),
             };
             questions.push(question(model, &self.prompt, at, value)?);
         }
@@ -68,36 +72,20 @@ impl QuestionWording {
     }
 }
 
-/// How well margins tell the labels apart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Separation {
-    /// The probability that a task of the first label has the larger margin; 0.5 is chance.
-    pub auc: f64,
-    /// Share of the tasks of the second label that are rejected when a twentieth of those of the first are.
-    pub found: f64,
-    /// The margin below which that is.
-    pub threshold: f64,
-}
-
-/// Share of good tasks that may be lost.
-const ACCEPTED_LOSS: f64 = 0.05;
-
-/// The separation of labelled tasks by their margins.
-pub fn separation(tasks: &[LabelledTask], margins: &[Option<f64>]) -> Separation {
+/// How well margins tell the labels apart: as if the judge were to find the tasks of the second label, at the
+/// price of a share of those of the first.
+pub fn calibration_of(tasks: &[LabelledTask], margins: &[Option<f64>], config: JudgeConfig) -> Calibration {
     let of = |label: bool| -> Vec<f64> {
-        let both = tasks.iter().zip(margins);
-        both.filter(|(task, _)| task.label == label).filter_map(|(_, margin)| *margin).collect()
+        let both = tasks.iter().zip(margins).filter(|(task, _)| task.label == label);
+        both.filter_map(|(_, margin)| margin.map(|margin| -margin)).collect()
     };
-    let (mut good, bad) = (of(true), of(false));
-    good.sort_by(f64::total_cmp);
-    let threshold = good.get((good.len() as f64 * ACCEPTED_LOSS) as usize).copied().unwrap_or(f64::MIN);
-    let found = bad.iter().filter(|margin| **margin < threshold).count() as f64 / bad.len().max(1) as f64;
-    Separation { auc: auc(&good, &bad), found, threshold }
+    draw_line(&of(false), &of(true), config)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evolve::Wording;
 
     fn task(label: bool) -> LabelledTask {
         let child = TaskText { instruction: "Name a river.".to_owned(), input: String::new() };
@@ -105,21 +93,27 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_loses_a_twentieth_of_the_good_tasks() {
+    fn the_line_loses_a_twentieth_of_the_good_tasks() {
         // Good tasks have the margins 0 to 19, bad ones -1, 0.5 and 5; one is too long to be asked about.
         let mut tasks: Vec<LabelledTask> = (0..20).map(|_| task(true)).collect();
         let mut margins: Vec<Option<f64>> = (0..20).map(|n| Some(f64::from(n))).collect();
         tasks.extend([false, false, false, false].map(task));
         margins.extend([Some(-1.0), Some(0.5), Some(5.0), None]);
-        let Separation { auc, found, threshold } = separation(&tasks, &margins);
-        assert!((threshold - 1.0).abs() <= 1e-12 && (found - 2.0 / 3.0).abs() <= 1e-12);
+        let found = calibration_of(&tasks, &margins, JudgeConfig::default());
+        assert_eq!((found.pairs, found.false_elimination.to_bits()), (23, 0.05_f64.to_bits()));
+        // Margins below 1 are rejected: one good task, and two of three bad ones.
+        assert!((found.threshold + 1.0).abs() <= 1e-12, "{found:?}");
+        assert!((found.true_elimination - 2.0 / 3.0).abs() <= 1e-12, "{found:?}");
         // Of 60 pairs 20, 19 and 14 and a half are in order.
-        assert!((auc - 53.5 / 60.0).abs() <= 1e-12, "{auc}");
+        assert!((found.auc - 53.5 / 60.0).abs() <= 1e-12, "{found:?}");
     }
 
     #[test]
     fn a_question_needs_two_labels() {
         assert!(QuestionWording::parse("--- user\n{{instruction}}").is_err());
+        assert!(QuestionWording::parse("labels: [[\"yes\"], [\"no\"]]\n--- user\nWell?").is_err());
+        let start = "labels: [[\"yes\"], [\"no\"]]\n--- user\n{{instruction}}{{start}}";
+        assert!(QuestionWording::parse(start).is_err());
         let two = "labels: [[\"yes\"], [\"no\"]]\n--- user\n{{instruction}}";
         assert!(QuestionWording::parse(two).is_ok());
     }
@@ -135,7 +129,7 @@ mod tests {
         for operator in crate::evolve::Operator::rewriting() {
             let wordings = files(&format!("chat/{}", operator.name()));
             assert!(wordings.len() >= 6, "{} has {}", operator.name(), wordings.len());
-            assert!(wordings.iter().all(|source| PromptFile::parse(source).is_ok()));
+            assert!(wordings.iter().all(|source| Wording::parse(operator, "", source).is_ok()));
         }
         assert!(files("questions").iter().all(|source| QuestionWording::parse(source).is_ok()));
         for text in files("labelled") {
@@ -143,6 +137,38 @@ mod tests {
                 text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             let yes = tasks.iter().filter(|task| task.label).count();
             assert!(tasks.len() >= 60 && yes.abs_diff(tasks.len() - yes) <= 2, "{yes} of {}", tasks.len());
+        }
+    }
+
+    /// A child that a person has read.
+    #[derive(Deserialize)]
+    struct Read {
+        operator: String,
+        wording: String,
+        reason: Option<String>,
+        generated_tokens: usize,
+        good: bool,
+    }
+
+    /// `docs/evolution.md` says of wordings what the children that were read say.
+    #[test]
+    fn the_table_of_wordings_is_counted_from_children_that_were_read() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join("benches/prompts/read.jsonl")).unwrap();
+        let doc = std::fs::read_to_string(root.join("docs/evolution.md")).unwrap();
+        let mut counts = std::collections::BTreeMap::<(String, String), [usize; 4]>::new();
+        for line in text.lines() {
+            let read: Read = serde_json::from_str(line).unwrap();
+            assert!(!read.good || read.reason.is_none(), "{line}");
+            let count = counts.entry((read.operator, read.wording)).or_default();
+            let adds = [1, usize::from(read.reason.is_none()), usize::from(read.good), read.generated_tokens];
+            count.iter_mut().zip(adds).for_each(|(sum, add)| *sum += add);
+        }
+        assert!(counts.len() >= 12);
+        for ((operator, wording), [all, passed, good, tokens]) in counts {
+            let tokens = (tokens as f64 / all as f64).round();
+            let row = format!("| `{operator}` | `{wording}` | {all} | {passed} | {good} | {tokens} |");
+            assert!(doc.contains(&row), "docs/evolution.md lacks {row}");
         }
     }
 }

@@ -9,11 +9,11 @@
 use super::eliminate::{self, Child};
 use super::guard::Words;
 use super::library::{self, Prompts};
-use super::material::Parts;
+use super::material::{self, Parts};
 use super::operator::Method;
 use super::prompt::{self, PromptFile, Slot};
 use super::{Error, EvolveConfig, Operator, Reason, Stage, Style, limits};
-use crate::constraint::{Language, shape_of_answer, whole_sentences};
+use crate::constraint::{Shape, language_of_request, whole_sentences};
 use crate::dataset::user_turn;
 use crate::llm::{Completion, FinishReason, Generate, Request, Restriction};
 use crate::rng;
@@ -46,23 +46,25 @@ pub(super) struct Requests {
     pub(super) prompts: Prompts,
     /// The prompt for an answer that was cut.
     brief: PromptFile,
-    has_chat_template: bool,
     max_answer_tokens: usize,
 }
 
 impl Requests {
-    pub(super) fn new(config: &EvolveConfig, style: Style, has_chat_template: bool) -> Self {
-        let prompts = Prompts::new(style, has_chat_template);
-        let max_answer_tokens = config.max_tokens.answer.unwrap_or(limits::SMALL);
-        let brief = library::brief_answer(has_chat_template, limits::brief_words(max_answer_tokens));
-        let (config, words) = (config.clone(), Words::load());
-        Self { config, style, words, prompts, brief, has_chat_template, max_answer_tokens }
-    }
-
-    /// The same requests, with the policy's limit on answers.
-    pub(super) fn with_limit(self, max_answer_tokens: usize) -> Self {
-        let brief = library::brief_answer(self.has_chat_template, limits::brief_words(max_answer_tokens));
-        Self { brief, max_answer_tokens, ..self }
+    /// `style` is resolved; `max_answer_tokens` is the policy's.
+    pub(super) fn new(
+        config: &EvolveConfig,
+        style: Style,
+        has_chat_template: bool,
+        max_answer_tokens: usize,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            style,
+            words: Words::load(),
+            prompts: Prompts::new(style, has_chat_template),
+            brief: library::brief_answer(has_chat_template, limits::brief_words(max_answer_tokens)),
+            max_answer_tokens,
+        }
     }
 
     /// The request that makes a child; `None` if the model is not needed.
@@ -93,11 +95,7 @@ impl Requests {
             Slot::Instruction => parts.request().to_owned(),
             // Completion style works on lines: it shows the first, and carries the others unseen.
             Slot::Input if self.style == Style::Completion => parent.input.clone(),
-            Slot::Input => [parts.material(), parent.input.clone()]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join("\n\n"),
+            Slot::Input => material::join([&parts.material(), &parent.input]),
             Slot::Start => self.start(file, plan).to_owned(),
             Slot::First | Slot::Second => unreachable!("an operator's prompt has slots for one task"),
         };
@@ -194,9 +192,9 @@ impl Requests {
         let Plan { id, attempt, parent, .. } = plan;
         let key = rng::key(self.config.seed, "evolve.start", &[*id, u64::from(*attempt)]);
         let request = self.parts(parent).request();
-        let language = language(request);
+        let language = language_of_request(request);
         // Shapes are known by English words.
-        let shape = format!("{} {}", language.name(), shape_of_answer(request));
+        let shape = format!("{} {}", language.name(), Shape::of(request).name());
         file.start(&[&shape, language.name()], key)
     }
 
@@ -208,15 +206,6 @@ impl Requests {
         }
     }
 }
-
-/// The language of a request. Few letters say little, so that a short text without others is English.
-fn language(request: &str) -> Language {
-    let letters = request.chars().filter(|c| c.is_alphabetic()).count();
-    if letters < SHORT && request.is_ascii() { Language::English } else { Language::most_likely(request) }
-}
-
-/// Letters below which a detector of languages guesses.
-const SHORT: usize = 40;
 
 /// The answer in the completion of [`Requests::answer`].
 pub(super) fn read_answer(completion: &Completion) -> String {

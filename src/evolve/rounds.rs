@@ -45,7 +45,7 @@ pub(super) fn run(
     let max_answer_tokens = policy.max_answer_tokens;
     let (seeds, shard) = (roots.own().count(), roots.shard);
     progress(&Event::Started { style, seeds, shard, max_answer_tokens });
-    let requests = Requests::new(config, style, has_chat_template).with_limit(max_answer_tokens);
+    let requests = Requests::new(config, style, has_chat_template, max_answer_tokens);
     let long = limits::find(model, &requests, &policy, roots)?;
     if !long.warnings().is_empty() {
         progress(&Event::LongSeeds(long));

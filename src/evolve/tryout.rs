@@ -8,10 +8,10 @@
 
 use super::eliminate::ChildRules;
 use super::library::Prompts;
-use super::prompt::{PromptError, PromptFile};
+use super::prompt::{PromptError, PromptFile, Slot};
 use super::requests::{self, Plan, Requests};
 use super::trial::seed_node;
-use super::{Error, EvolveConfig, Operator, Style};
+use super::{Error, EvolveConfig, Operator, Policy, Style};
 use crate::dataset::Seed;
 use crate::llm::Generate;
 use crate::store::Verdict;
@@ -30,9 +30,11 @@ impl Wording {
     /// The wording in the text of a prompt file.
     ///
     /// # Errors
-    /// The text is no prompt file.
+    /// The text is no prompt file, or does not show the task.
     pub fn parse(operator: Operator, name: &str, source: &str) -> Result<Self, PromptError> {
-        Ok(Self { operator, name: name.to_owned(), prompt: PromptFile::parse(source)? })
+        let prompt = PromptFile::parse(source)?;
+        prompt.check_slots(Slot::Instruction, &[Slot::Input, Slot::Start])?;
+        Ok(Self { operator, name: name.to_owned(), prompt })
     }
 
     /// The wordings that runs use.
@@ -106,7 +108,8 @@ pub fn try_wording(
 ) -> Result<Vec<TriedChild>, Error> {
     let has_template = model.chat_prompt(&[], 0).is_some();
     let style = config.style.resolve(n_params, has_template)?;
-    let own = Requests::new(config, style, has_template);
+    let policy = Policy::new(config, style, n_params, model.context_tokens());
+    let own = Requests::new(config, style, has_template, policy.max_answer_tokens);
     let rules = ChildRules::new(&own.prompts, true);
     let operator = wording.operator;
     let plans: Vec<Plan> = seeds

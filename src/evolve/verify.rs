@@ -172,8 +172,8 @@ pub fn verify(
     }
     let (config, style) = settings(&identity)?;
     let Some(policy) = policy(store)? else { return Err(Error::NothingToVerify) };
-    let requests = Requests::new(&config, style, model.chat_prompt(&[], 0).is_some());
-    let requests = requests.with_limit(policy.max_answer_tokens);
+    let has_chat_template = model.chat_prompt(&[], 0).is_some();
+    let requests = Requests::new(&config, style, has_chat_template, policy.max_answer_tokens);
     let words = Words::load();
     let reader = Reader { requests: &requests, coding: Coding::new(config.seed, &policy, &words) };
     let mut lists = generation_lists(store, &config, &policy)?;

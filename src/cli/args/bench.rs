@@ -117,6 +117,9 @@ pub(crate) struct BenchPromptsArgs {
     /// File to write the children to, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Replace the file of --out
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -130,7 +133,8 @@ pub(crate) struct BenchPromptsArgs {
 #[command(
     allow_negative_numbers = true,
     after_help = "Examples:
-  evol bench questions --model my.gguf --labelled answerable.jsonl short.txt long.txt"
+  evol bench questions --model my.gguf --labelled benches/prompts/labelled/answerable.jsonl \
+benches/prompts/questions/answerable_*.txt"
 )]
 pub(crate) struct BenchQuestionsArgs {
     /// Prompt files with two labels
