@@ -32,7 +32,6 @@ struct Row {
 /// # Errors
 /// Model, seeds or prompts are unusable, llama.cpp fails, or the command was interrupted.
 pub(super) fn run(args: &BenchPromptsArgs, session: &Session) -> Result<()> {
-    let out = args.out.as_deref().map(|path| create(path, args.force)).transpose()?;
     let model = resolve_model(&args.model)?;
     let operators = operators(&args.operators)?;
     let own = args.prompts.as_deref().map(|folder| read_wordings(folder, &operators)).transpose()?;
@@ -45,6 +44,7 @@ pub(super) fn run(args: &BenchPromptsArgs, session: &Session) -> Result<()> {
     gguf.check_for_llama_cpp()?;
     let settings = EngineSettings::from(&args.engine);
     settings.validate()?;
+    let out = args.out.as_deref().map(|path| create(path, args.force)).transpose()?;
     let compute = Compute::prepare(&settings, &model, &gguf.sha256()?, None, session.context())?;
     let mut options = compute.options();
     options.interrupt = Arc::clone(session.interrupt.flag());
@@ -57,7 +57,8 @@ pub(super) fn run(args: &BenchPromptsArgs, session: &Session) -> Result<()> {
     if session.output.is_json() { session.output.document(&rows) } else { session.output.data(&table(&rows)) }
 }
 
-/// The file for the children. One that is there is replaced with `force` alone: reading it took somebody time.
+/// The file for the children. One that is there is replaced with `force` alone: somebody may have read it and
+/// noted what is good.
 fn create(path: &Path, force: bool) -> Result<File> {
     let mut options = File::options();
     options.write(true).create_new(!force).create(force).truncate(force);
